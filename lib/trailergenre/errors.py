@@ -1,0 +1,120 @@
+"""Every exception of the package, and the exit codes that jobs and commands end with.
+
+    TrailergenreError
+    ├── ItemError            one link is bad: becomes a row with an outcome and a reason
+    └── RunError             the run is bad: becomes a non-zero exit
+        ├── ConfigError      a setting, an option or an input table cannot be used
+        ├── ToolMissingError a program that the run needs is not there
+        ├── WeightsError     network weights cannot be had or do not fit
+        ├── SchemaError      a table has not the columns it must have
+        ├── AlignmentError   labels disagree with the metadata
+        ├── BundleError      a model bundle is broken or made for something else
+        ├── FingerprintError going on would request finished links again
+        └── StorageError     an address cannot be read, written or seen by every worker
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trailergenre.outcomes import Outcome
+
+DETAIL_MAX_CHARS = 300
+"""Longest `detail` of an outcome row."""
+
+
+class ExitCode(IntEnum):
+    """What a job or command tells its caller."""
+
+    FINISHED = 0
+    """The run finished; bad links are rows, not failures."""
+    VERIFY_FOUND = 1
+    """`verify` found something wrong."""
+    USAGE = 2
+    """Usage, configuration or environment."""
+    LOCKED = 3
+    """Another run holds the output."""
+    INCOMPLETE = 4
+    """Deferred links are left; run again."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C; resumable."""
+    TERMINATED = 143
+    """Stopped by SIGTERM; resumable."""
+
+
+class TrailergenreError(Exception):
+    """Root of the package's exceptions."""
+
+
+class ItemError(TrailergenreError):
+    """One link is bad. Caught at the edge of a chunk and turned into an outcomes row."""
+
+    def __init__(
+        self, outcome: Outcome, detail: str, *, retry_after_s: float | None = None
+    ) -> None:
+        """Keep the class and a one-line reason.
+
+        Args:
+            outcome: the class that the row gets.
+            detail: what was wrong, for a person; cut to one line of 300 characters.
+            retry_after_s: seconds that the server asked to wait, where it did.
+        """
+        self.outcome = outcome
+        self.detail = one_line(detail)
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{outcome}: {self.detail}")
+
+    def __reduce__(self) -> tuple[type[ItemError], tuple[Outcome, str]]:
+        """Survive the way from a child process or a Spark worker."""
+        return (type(self), (self.outcome, self.detail))
+
+
+class RunError(TrailergenreError):
+    """The run cannot go on. Printed as one message; the process ends with `exit_code`."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(RunError):
+    """A setting, an option or an input table cannot be used."""
+
+
+class ToolMissingError(RunError):
+    """A program that the run needs is missing or is another version than the driver's."""
+
+
+class WeightsError(RunError):
+    """Network weights cannot be had or do not fit the network."""
+
+
+class SchemaError(RunError):
+    """A table has not the columns and types it must have."""
+
+
+class AlignmentError(RunError):
+    """Labels disagree with the metadata they should come from."""
+
+
+class BundleError(RunError):
+    """A model bundle is broken, or was made for another backbone or sampling."""
+
+
+class FingerprintError(RunError):
+    """The settings changed and going on would request finished links again."""
+
+
+class StorageError(RunError):
+    """An address cannot be read or written, or not every worker sees it."""
+
+
+def one_line(text: str, limit: int = DETAIL_MAX_CHARS) -> str:
+    """Fold text to one printable line.
+
+    >>> one_line("a\\n  b\\x1b[31m")
+    'a b [31m'
+    """
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    folded = " ".join(printable.split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"

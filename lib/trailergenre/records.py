@@ -1,0 +1,84 @@
+"""What flows from stage to stage: small frozen records and the three array types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NewType
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME_SIDE_PX = 299
+"""Side of a frame in pixels: the input size of Inception-V3 (Szegedy et al. 2016)."""
+
+N_FEATURES = 2048
+"""Features a frame: the channels of Inception-V3's last block, averaged over space."""
+
+FrameArray = NDArray[np.uint8]
+"""Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
+
+FeatureArray = NDArray[np.float32]
+"""Shape (n, 2048), float32; row i belongs to frame i."""
+
+ProbabilityArray = NDArray[np.float64]
+"""Shape (n, n_genres), float64, 0..1; columns in the order of the bundle's genres."""
+
+LinkId = NewType("LinkId", str)
+"""SHA-256 of the canonical link, 64 hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One distinct link that is ready to be downloaded.
+
+    Attributes:
+        link_id: SHA-256 of `url`.
+        url: the canonical link: http, https, or file for a path under an allowed root.
+    """
+
+    link_id: LinkId
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video file on a local disk.
+
+    Attributes:
+        path: the file.
+        size_bytes: its size.
+        is_owned: whether it lies in scratch and may be deleted after use.
+    """
+
+    path: Path
+    size_bytes: int
+    is_owned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What the decoder saw of a video.
+
+    Attributes:
+        duration_s: declared duration of the container in seconds; None where it has none.
+        width_px: width of a source frame as stored, before rotation.
+        height_px: height of a source frame as stored, before rotation.
+    """
+
+    duration_s: float | None
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenreScore:
+    """One genre of a scored link.
+
+    Attributes:
+        genre: its name.
+        probability: 0..1; the genres of a link do not sum to 1 (multi-label).
+    """
+
+    genre: str
+    probability: float
