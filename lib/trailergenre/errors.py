@@ -1,16 +1,16 @@
 """Every exception of the package, and the exit codes that jobs and commands end with.
 
-    TrailergenreError
-    ├── ItemError            one link is bad: becomes a row with an outcome and a reason
-    └── RunError             the run is bad: becomes a non-zero exit
-        ├── ConfigError      a setting, an option or an input table cannot be used
-        ├── ToolMissingError a program that the run needs is not there
-        ├── WeightsError     network weights cannot be had or do not fit
-        ├── SchemaError      a table has not the columns it must have
-        ├── AlignmentError   labels disagree with the metadata
-        ├── BundleError      a model bundle is broken or made for something else
-        ├── FingerprintError going on would request finished links again
-        └── StorageError     an address cannot be read, written or seen by every worker
+TrailergenreError
+├── ItemError            one link is bad: becomes a row with an outcome and a reason
+└── RunError             the run is bad: becomes a non-zero exit
+    ├── ConfigError      a setting, an option or an input table cannot be used
+    ├── ToolMissingError a program that the run needs is not there
+    ├── WeightsError     network weights cannot be had or do not fit
+    ├── SchemaError      a table has not the columns it must have
+    ├── AlignmentError   labels disagree with the metadata
+    ├── BundleError      a model bundle is broken or made for something else
+    ├── FingerprintError going on would request finished links again
+    └── StorageError     an address cannot be read, written or seen by every worker
 """
 
 from __future__ import annotations

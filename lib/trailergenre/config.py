@@ -1,0 +1,211 @@
+"""The configuration: one frozen pydantic model a section, read from TOML.
+
+Defaults live here only. Functions take the section they need, never the whole tree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trailergenre.errors import ConfigError
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LinksConfig(Section):
+    """Which links are accepted besides public http(s) ones."""
+
+    allowed_roots: tuple[str, ...] = ()
+    """Directories whose videos may be used as links; empty: no local file is ever read."""
+
+
+class NetworkConfig(Section):
+    """Where downloads may connect to besides public addresses."""
+
+    allow: tuple[str, ...] = ()
+    """Exact `address:port` pairs that are reachable although private, e.g. a test server's."""
+
+
+class LimitsConfig(Section):
+    """Bounds of one link."""
+
+    deadline_s: float = Field(default=600, gt=0)
+    """Wall-clock seconds for downloading and decoding one link, all attempts together."""
+    max_file_bytes: int = Field(default=500_000_000, gt=0)
+    max_duration_s: float = Field(default=1200, gt=0)
+    max_frames: int = Field(default=1200, gt=0)
+    max_pixels: int = Field(default=8_300_000, gt=0)
+    """Pixels of a source frame."""
+    attempts: int = Field(default=3, ge=1, le=10)
+    """Downloads tried where the reason may pass; the only retry layer."""
+
+
+class FramesConfig(Section):
+    """Which frames are taken from a video."""
+
+    per_second: float = Field(default=1.0, gt=0, le=60)
+
+
+class BackboneConfig(Section):
+    """The network that turns frames into features."""
+
+    path: str = "artefacts/backbone"
+    """Directory that `trailergenre backbone export` wrote."""
+    engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
+    device: Literal["cpu", "gpu"] = "cpu"
+    threads: int = Field(default=1, ge=1)
+    """Threads of the engine in one task; tasks x threads = cores."""
+    batch_size: int = Field(default=16, ge=1)
+    """Frames a call of the network."""
+
+
+class ChunksConfig(Section):
+    """The unit of work, commit and resume."""
+
+    max_links: int = Field(default=32, ge=1)
+    max_seconds: float = Field(default=300, gt=0)
+    """A chunk is committed when it is this old, even if links are left."""
+    max_bytes: int = Field(default=64_000_000, gt=0)
+    """A chunk is committed when its features are this large, even if links are left."""
+
+
+class DatasetConfig(Section):
+    """Which movies and genres a model is trained and tested on."""
+
+    min_movies_per_genre: int = Field(default=50, ge=1)
+    """Rarer genres are not modelled, and named as such."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training movies that thresholds are chosen on."""
+    seed: int = 7
+
+
+class ForestConfig(Section):
+    """The random forest, the same words for both trainers."""
+
+    trees: int = Field(default=100, ge=1)
+    max_depth: int = Field(default=12, ge=1, le=30)
+    min_rows_per_leaf: int = Field(default=3, ge=1)
+    seed: int = 7
+    parallelism: int = Field(default=2, ge=1)
+    """MLlib forests trained at the same time (one a genre)."""
+
+
+class ScoreConfig(Section):
+    """Scoring one link."""
+
+    bundle: str | None = None
+    """Model bundle that `trailergenre score` uses where `--bundle` is not given."""
+    top: int = Field(default=3, ge=1)
+
+
+class MongoConfig(Section):
+    """Publishing to MongoDB. The address itself comes from the environment only."""
+
+    uri_variable: str = "TRAILERGENRE_MONGO_URI"
+    """Environment variable that holds the connection string."""
+    database: str = "trailergenre"
+    collection: str = "frames"
+    batch_size: int = Field(default=256, ge=1, le=512)
+    """Documents a bulk write."""
+    timeout_s: float = Field(default=10, gt=0)
+    """Seconds to find the server."""
+
+
+class Config(Section):
+    """The whole tree."""
+
+    links: LinksConfig = LinksConfig()
+    network: NetworkConfig = NetworkConfig()
+    limits: LimitsConfig = LimitsConfig()
+    frames: FramesConfig = FramesConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    chunks: ChunksConfig = ChunksConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    forest: ForestConfig = ForestConfig()
+    score: ScoreConfig = ScoreConfig()
+    mongo: MongoConfig = MongoConfig()
+
+
+def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        paths: TOML files; a later file overrides an earlier one key by key.
+        overrides: `section.key=value`, the value in TOML; a bare word is taken as a string.
+
+    Raises:
+        ConfigError: a file is missing or broken, a key is unknown (names the closest valid one)
+            or a value is out of range.
+    """
+    tree: dict[str, dict[str, object]] = {}
+    for path in paths:
+        _merge(tree, _read_toml(path), source=str(path))
+    for override in overrides:
+        _merge(tree, _parse_override(override), source=f"--set {override}")
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
+
+
+def _merge(tree: dict[str, dict[str, object]], new: dict[str, object], *, source: str) -> None:
+    for section, values in new.items():
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{source}: {section!r} is not a section. Write [section] key = value."
+            )
+        tree.setdefault(section, {}).update(values)
+
+
+def _parse_override(override: str) -> dict[str, object]:
+    name, separator, value = override.partition("=")
+    section, dot, key = name.partition(".")
+    if not (separator and dot and section and key):
+        raise ConfigError(f"--set takes section.key=value. Received: {override!r}.")
+    try:
+        parsed: object = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    return {section: {key: parsed}}
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(where, _valid_keys(), n=1, cutoff=0)
+            lines.append(f"unknown key {where}; the closest valid one is {close[0]}")
+        else:
+            lines.append(f"{where}: {problem['msg']}. Received: {problem['input']!r}")
+    return "The configuration cannot be used: " + "; ".join(lines) + "."
+
+
+def _valid_keys() -> list[str]:
+    keys = []
+    for section, field in Config.model_fields.items():
+        keys.append(section)
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            keys += [f"{section}.{key}" for key in model.model_fields]
+    return keys

@@ -1,0 +1,104 @@
+"""The settings that decide what features are, and their hash.
+
+Two runs with one fingerprint may share every table; changing one setting recomputes exactly what
+it touches: the format rule touches the videos, the others only the frames and features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+
+from trailergenre.errors import ConfigError, FingerprintError
+from trailergenre.storage import Store
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """Everything that features depend on, besides the video's bytes.
+
+    Attributes:
+        format_rule: which of a site's formats is downloaded (`download.formats.FORMAT_RULE`).
+        frames_per_s: sampling rate.
+        frame_side_px: side of a frame.
+        ffmpeg_major: major version of the decoder.
+        backbone_id: the network, its weights and its preprocessing.
+        precision: fp32 or int8.
+    """
+
+    format_rule: str
+    frames_per_s: float
+    frame_side_px: int
+    ffmpeg_major: int
+    backbone_id: str
+    precision: str
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits; names `features/FP/` and `outcomes/FP/`."""
+        return _short_hash(asdict(self))
+
+    @property
+    def videos_key(self) -> str:
+        """16 hex digits of the part that videos depend on; names `videos/KEY/`."""
+        return _short_hash({"format_rule": self.format_rule})
+
+    def changed_from(self, other: FeatureSettings) -> list[str]:
+        """Name each setting that differs, with both values."""
+        return [
+            f"{field.name}: {getattr(other, field.name)} -> {getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+def _short_hash(settings: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_settings(store: Store, settings: FeatureSettings) -> None:
+    """Record what a fingerprint stands for, beside its features."""
+    content = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
+    store.write_bytes(f"features/{settings.fingerprint}/_settings.json", content.encode())
+
+
+def list_settings(store: Store) -> dict[str, FeatureSettings]:
+    """Every fingerprint that a run holds features or outcomes of."""
+    return {name: _read(store, name) for name in store.list_directories("features")}
+
+
+def _read(store: Store, fingerprint: str) -> FeatureSettings:
+    content = json.loads(store.read_bytes(f"features/{fingerprint}/_settings.json"))
+    settings = FeatureSettings(**content)
+    if settings.fingerprint != fingerprint:
+        raise FingerprintError(
+            f"features/{fingerprint}/_settings.json below {store} was changed: "
+            f"it hashes to {settings.fingerprint}."
+        )
+    return settings
+
+
+def choose_fingerprint(store: Store, wanted: str | None) -> str:
+    """Find the features that a reader means.
+
+    Args:
+        store: the run.
+        wanted: a fingerprint, or None for the only one.
+
+    Raises:
+        ConfigError: there is none, there are several, or `wanted` is not among them.
+    """
+    known = list_settings(store)
+    if not known:
+        raise ConfigError(f"There are no features below {store}. Run jobs/featurize.py first.")
+    names = "; ".join(
+        f"{name} ({s.frames_per_s:g} frames/s, backbone {s.backbone_id[:12]}, {s.precision})"
+        for name, s in known.items()
+    )
+    if wanted is None and len(known) > 1:
+        raise ConfigError(f"The run holds several feature sets; name one with --features: {names}.")
+    chosen = wanted or next(iter(known))
+    if chosen not in known:
+        raise ConfigError(f"No features {chosen!r} below {store}. Received one of: {names}.")
+    return chosen

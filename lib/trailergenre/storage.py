@@ -1,0 +1,217 @@
+"""One door to files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
+
+Writes are whole files that appear at once or not at all: one PUT on an object store, a temporary
+file, fsync and rename on a local disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from trailergenre.errors import StorageError
+
+_SPARK_SCHEMES = {"s3": "s3a", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file below a store.
+
+    Attributes:
+        path: relative to the store's address, with forward slashes.
+        size_bytes: its size.
+    """
+
+    path: str
+    size_bytes: int
+
+
+class Store:
+    """All files below one address.
+
+    Cheap to make and safe to send to a Spark worker: only the address travels.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Resolve an address.
+
+        Args:
+            address: a local path, `file://`, `s3://` (`s3a://` is accepted), `gs://` or `hdfs://`.
+
+        Raises:
+            StorageError: the address is of no known kind.
+        """
+        self.address = _normal_address(address)
+        try:
+            self._fs, self._root = pafs.FileSystem.from_uri(self.address)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StorageError(
+                f"The address {address!r} cannot be used ({error}). "
+                "Use a local path, s3://, gs:// or hdfs://."
+            ) from error
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        """Travel to workers as the address alone."""
+        return (type(self), (self.address,))
+
+    def __str__(self) -> str:
+        """The address as a person would type it."""
+        return self._root if self.is_local else self.address
+
+    @property
+    def is_local(self) -> bool:
+        """Whether files lie on this machine's own file tree (which may be a shared mount)."""
+        return isinstance(self._fs, pafs.LocalFileSystem)
+
+    def local_path(self, path: str) -> Path:
+        """Where a file lies on this machine; only for local stores."""
+        if not self.is_local:
+            raise StorageError(f"{self.address} is not on a local disk.")
+        return Path(self._root) / path
+
+    def spark_path(self, path: str) -> str:
+        """The same file as Spark's file systems name it."""
+        if self.is_local:
+            return (Path(self._root) / path).as_uri()
+        scheme, rest = self.address.split("://", 1)
+        return f"{_SPARK_SCHEMES[scheme]}://{rest}/{path}"
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or a directory stands at `path`."""
+        return bool(self._fs.get_file_info(self._full(path)).type != pafs.FileType.NotFound)
+
+    def list_files(self, path: str) -> list[StoredFile]:
+        """All files below a directory, sorted; an absent directory gives none.
+
+        Names that begin with a dot or an underscore are left out, as Spark leaves them out.
+        """
+        selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
+        prefix = self._root.rstrip("/") + "/"
+        files = [
+            StoredFile(path=info.path.removeprefix(prefix), size_bytes=info.size)
+            for info in self._fs.get_file_info(selector)
+            if info.type == pafs.FileType.File and info.base_name[0] not in "._"
+        ]
+        return sorted(files, key=lambda file: file.path)
+
+    def list_directories(self, path: str) -> list[str]:
+        """Names of the directories directly below `path`, sorted."""
+        selector = pafs.FileSelector(self._full(path), allow_not_found=True)
+        return sorted(
+            info.base_name
+            for info in self._fs.get_file_info(selector)
+            if info.type == pafs.FileType.Directory
+        )
+
+    def read_bytes(self, path: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            StorageError: it is not there or cannot be read.
+        """
+        try:
+            with self._fs.open_input_file(self._full(path)) as stream:
+                return bytes(stream.readall())
+        except OSError as error:
+            raise StorageError(f"{path} below {self} cannot be read: {error}") from error
+
+    def open_input(self, path: str) -> pa.NativeFile:
+        """Open a file for random reads (Parquet readers)."""
+        return self._fs.open_input_file(self._full(path))
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a whole file that appears at once.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        try:
+            if self.is_local:
+                _write_local(Path(self._full(path)), content)
+            else:
+                with self._fs.open_output_stream(self._full(path)) as stream:
+                    stream.write(content)
+        except OSError as error:
+            raise StorageError(f"{path} below {self} cannot be written: {error}") from error
+
+    def write_content_addressed(self, directory: str, content: bytes, suffix: str) -> str:
+        """Write a file named by the SHA-256 of its content; the same content is one file.
+
+        Returns:
+            The path below the store.
+        """
+        path = f"{directory}/{hashlib.sha256(content).hexdigest()}{suffix}"
+        self.write_bytes(path, content)
+        return path
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copy a local file to `path`; it appears at once."""
+        if self.is_local:
+            target = Path(self._full(path))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=target.parent, prefix=".", delete=False
+            ) as temporary:
+                with source.open("rb") as stream:
+                    shutil.copyfileobj(stream, temporary, 1 << 20)
+                temporary.flush()
+                os.fsync(temporary.fileno())
+            Path(temporary.name).replace(target)
+        else:
+            with (
+                source.open("rb") as stream,
+                self._fs.open_output_stream(self._full(path)) as out,
+            ):
+                shutil.copyfileobj(stream, out, 1 << 20)
+
+    def download(self, path: str, target: Path) -> None:
+        """Copy a file of the store to a local path."""
+        with self._fs.open_input_stream(self._full(path)) as stream, target.open("wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+
+    def delete(self, path: str) -> None:
+        """Delete one file; an absent one is no error."""
+        if self.exists(path):
+            self._fs.delete_file(self._full(path))
+
+    def delete_directory(self, path: str) -> None:
+        """Delete a directory with all it holds; an absent one is no error."""
+        if self.exists(path):
+            self._fs.delete_dir(self._full(path))
+
+    def _full(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{path}" if path else self._root
+
+
+def _normal_address(address: str) -> str:
+    """Give every address one spelling.
+
+    >>> _normal_address("s3a://bucket/run/")
+    's3://bucket/run'
+    """
+    if "://" not in address:
+        return Path(address).expanduser().absolute().as_uri()
+    scheme, rest = address.split("://", 1)
+    scheme = "s3" if scheme.lower() in {"s3a", "s3n"} else scheme.lower()
+    return f"{scheme}://{rest.rstrip('/') if scheme != 'file' or rest != '/' else rest}"
+
+
+def _write_local(target: Path, content: bytes) -> None:
+    """Temporary file in the same directory, fsync, rename: a reader sees all of it or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as temporary:
+        temporary.write(content)
+        temporary.flush()
+        os.fsync(temporary.fileno())
+    temporary_path = Path(temporary.name)
+    # NamedTemporaryFile makes 0600; workers of other users read the shared tree.
+    temporary_path.chmod(0o644)
+    temporary_path.replace(target)
