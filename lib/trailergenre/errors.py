@@ -110,9 +110,9 @@ class StorageError(RunError):
 
 
 def one_line(text: str, limit: int = DETAIL_MAX_CHARS) -> str:
-    """Fold text to one printable line.
+    r"""Fold text to one printable line.
 
-    >>> one_line("a\\n  b\\x1b[31m")
+    >>> one_line("a\n  b\x1b[31m")
     'a b [31m'
     """
     printable = "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,95 @@
+"""What every command and job shares: its options, how errors end it, its one summary line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, ParamSpec
+
+import typer
+
+from trailergenre.errors import ExitCode, RunError
+from trailergenre.storage import Store
+
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Address of the run: a directory, s3://, gs:// or hdfs://."),
+]
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="TOML file; may be repeated, later files win."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
+]
+FeaturesOption = Annotated[
+    str | None,
+    typer.Option("--features", metavar="FP", help="Fingerprint, where a run holds several."),
+]
+BundleOption = Annotated[str, typer.Option("--bundle", help="Address of the model bundle.")]
+
+P = ParamSpec("P")
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came; not an Exception, so that no handler on the way takes it for a fault."""
+
+
+def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+    """Make a function end the process as the exit codes say.
+
+    A `RunError` becomes one message on stderr and its exit code; Ctrl-C and SIGTERM leave a
+    resumable run and say so. Anything else is a bug and keeps its traceback.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        logging.basicConfig(
+            level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        signal.signal(signal.SIGTERM, _raise_terminated)
+        try:
+            code = function(*args, **kwargs)
+        except RunError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            _end_interrupted(ExitCode.INTERRUPTED)
+        except _TerminatedError:
+            _end_interrupted(ExitCode.TERMINATED)
+        raise typer.Exit(code or ExitCode.FINISHED)
+
+    return wrapped
+
+
+def _end_interrupted(code: ExitCode) -> NoReturn:
+    again = " ".join(sys.argv)
+    typer.echo(f"\nstopped; what was finished is kept. To go on, run again: {again}", err=True)
+    raise typer.Exit(code)
+
+
+def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    raise _TerminatedError
+
+
+def finish(store: Store, stage: str, summary: dict[str, object]) -> None:
+    """Keep a stage's summary beside the run and print it as the last line of stdout.
+
+    Args:
+        store: the run.
+        stage: the job's name.
+        summary: figures that JSON can hold.
+    """
+    finished_at = datetime.now(UTC)
+    record = {"stage": stage, "finished_at": finished_at.isoformat(timespec="seconds"), **summary}
+    line = json.dumps(record, sort_keys=False)
+    store.write_bytes(f"runs/{finished_at:%Y%m%dT%H%M%S%f}-{stage}.json", f"{line}\n".encode())
+    typer.echo(line)
