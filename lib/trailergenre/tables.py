@@ -31,7 +31,7 @@ def to_parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     dictionary = [column for column in table.column_names if column != "features"]
     pq.write_table(table, sink, compression="zstd", use_dictionary=dictionary)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:

@@ -49,7 +49,7 @@ def read_outcomes(spark: SparkSession, store: Store, fingerprint: str) -> DataFr
 
 
 def read_features(spark: SparkSession, store: Store, fingerprint: str) -> DataFrame:
-    """Read the features that current `ok` outcomes name; files that no row names are not reached."""
+    """Read the features that current `ok` outcomes name; strays are not reached."""
     directory = f"features/{fingerprint}"
     reached = (
         read_outcomes(spark, store, fingerprint)
@@ -61,6 +61,5 @@ def read_features(spark: SparkSession, store: Store, fingerprint: str) -> DataFr
         .parquet(store.spark_path(directory))
         .withColumn("features_file", F.concat(F.lit(f"{directory}/"), F.col("_metadata.file_name")))
     )
-    return rows.join(
-        F.broadcast(reached), on=["link_id", "commit", "features_file"], how="left_semi"
-    ).select(*schemas.FEATURES.names)
+    keys = ["link_id", "commit", "features_file"]
+    return rows.join(reached, on=keys, how="left_semi").select(*schemas.FEATURES.names)
