@@ -1,0 +1,82 @@
+"""What all tests share: the real data, one Spark session, and the rule about skipped tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real data: `TRAILERGENRE_DATA`, else `../shared/data` beside the checkout."""
+    data = Path(os.environ.get("TRAILERGENRE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not data.is_dir():
+        pytest.skip(f"no real data at {data}; set TRAILERGENRE_DATA")
+    return data
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One `local[2]` session for all tests that do not need a session of their own."""
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("trailergenre-tests")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.memory", "2g")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+def _skips_not_allowed(config: pytest.Config) -> list[str]:
+    """Ids of the skipped tests that `.ci/run` does not list; empty outside CI."""
+    if os.environ.get("CI") != "true":
+        return []
+    allowed = set(os.environ.get("TRAILERGENRE_ALLOWED_SKIPS", "").split())
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    return [report.nodeid for report in skipped if report.nodeid not in allowed]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With CI=true a skipped test is a failure: green must mean that everything ran."""
+    if _skips_not_allowed(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name the skipped tests that made the session fail."""
+    names = _skips_not_allowed(config)
+    if names:
+        terminalreporter.section("skipped, which CI=true does not allow", red=True)
+        for name in names:
+            terminalreporter.line(f"{name} (list it in .ci/run with a reason, or make it run)")
