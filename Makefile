@@ -1,0 +1,86 @@
+# Everything a person types. `make` alone lists the targets.
+# `make demo` and `make test` need only Python 3.11+ and Java 17+: set-up is part of them.
+
+SHELL      := /bin/bash
+VENV       := .venv
+BIN        := $(VENV)/bin
+JARS       := .cache/jars
+CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
+PIP        := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-all bench zip _java
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## Make .venv from requirements.lock and fetch the MongoDB connector's jars
+
+demo: $(VENV)/.ready | _java ## Run the whole way on made clips (DATA=dir: on your own videos)
+	$(BIN)/trailergenre demo $(if $(DATA),--data "$(DATA)")
+
+check: $(VENV)/.ready ## Lint, formatting, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.ready | _java ## Tests that are not marked slow
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(VENV)/.ready | _java ## All tests, and the examples in docstrings
+	$(BIN)/pytest --doctest-modules tests lib
+
+bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B1: one goal)
+	$(BIN)/python benchmarks/bench.py $(GOAL)
+
+zip: $(VENV)/.ready ## Write dist/trailergenre.zip for spark-submit --py-files
+	rm -rf build dist
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	mv dist/trailergenre-*.whl dist/trailergenre.zip
+	rm -rf build
+
+# --- set-up -------------------------------------------------------------------------------------
+# Three stamps, so that an edit of pyproject.toml does not install everything again.
+
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml $(JARS)/.ready
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.locked: requirements.lock | _java
+	@python=$$($(find_python)) && echo "set-up: .venv with $$python; about 1 GB of packages" \
+		&& "$$python" -m venv --clear $(VENV)
+	$(PIP) install --require-hashes --requirement requirements.lock
+	@touch $@
+
+# Spark's own resolver fetches the jars once; tests and demo then need no network.
+$(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
+	@rm -rf .cache/ivy $(JARS) && mkdir -p $(JARS) && touch $(JARS)/nothing.py
+	PYSPARK_PYTHON=python $(BIN)/spark-submit --properties-file conf/spark-local.conf \
+		--conf spark.jars.ivy=$(CURDIR)/.cache/ivy --packages $(CONNECTOR) $(JARS)/nothing.py
+	@mv .cache/ivy/jars/*.jar $(JARS) && rm $(JARS)/nothing.py
+	cd $(JARS) && $(sha256_check) $(CURDIR)/$<
+	@touch $@
+
+sha256_check = $$(command -v sha256sum >/dev/null && echo sha256sum || echo shasum -a 256) --check
+
+# The first interpreter that is 3.11 to 3.13 and can make an environment with pip in it.
+define find_python
+for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		2>/dev/null && command -v "$$python" && exit; \
+done; \
+echo "error: Python 3.11 to 3.13 with venv is needed. Received: $$(python3 --version 2>&1)." \
+	"Install it (Debian: apt-get install python3-venv; Fedora: dnf install python3.13;" \
+	"macOS: brew install python@3.13) or name one: make setup PYTHON=/path/to/python3.13" >&2; exit 2
+endef
+
+_java:
+	@java=$${JAVA_HOME:+$$JAVA_HOME/bin/}java; \
+	major=$$("$$java" -version 2>&1 | sed -n 's/.* version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p'); \
+	[ "$${major:-0}" -ge 17 ] || { \
+		echo "error: Java 17 or newer is needed. Received: $${major:-none}." \
+			"Install it (Debian: apt-get install default-jre-headless;" \
+			"Fedora: dnf install java-headless; macOS: brew install --cask temurin)" \
+			"or set JAVA_HOME." >&2; exit 2; }
