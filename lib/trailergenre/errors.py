@@ -8,6 +8,7 @@ TrailergenreError
     ├── WeightsError     network weights cannot be had or do not fit
     ├── SchemaError      a table has not the columns it must have
     ├── AlignmentError   labels disagree with the metadata
+    ├── LeakError        a movie or link is in training and in test
     ├── BundleError      a model bundle is broken or made for something else
     ├── FingerprintError going on would request finished links again
     └── StorageError     an address cannot be read, written or seen by every worker
@@ -64,6 +65,7 @@ class ItemError(TrailergenreError):
         self.outcome = outcome
         self.detail = one_line(detail)
         self.retry_after_s = retry_after_s
+        self.attempts = 1
         super().__init__(f"{outcome}: {self.detail}")
 
     def __reduce__(self) -> tuple[type[ItemError], tuple[Outcome, str]]:
@@ -95,6 +97,10 @@ class SchemaError(RunError):
 
 class AlignmentError(RunError):
     """Labels disagree with the metadata they should come from."""
+
+
+class LeakError(RunError):
+    """A movie or a link stands in the training and in the test part."""
 
 
 class BundleError(RunError):
