@@ -8,6 +8,9 @@ JARS       := .cache/jars
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 
+# Spark's scripts and its workers must run the interpreter that has the packages.
+export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test test-all bench zip _java
 .DELETE_ON_ERROR:
@@ -51,13 +54,15 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml $(JARS)/.ready
 $(VENV)/.locked: requirements.lock | _java
 	@python=$$($(find_python)) && echo "set-up: .venv with $$python; about 1 GB of packages" \
 		&& "$$python" -m venv --clear $(VENV)
-	$(PIP) install --require-hashes --requirement requirements.lock
+	@awk '/^(pip|setuptools)==/, !/\\$$/' requirements.lock > $(VENV)/installers.lock
+	$(PIP) install --quiet --require-hashes --requirement $(VENV)/installers.lock
+	$(PIP) install --require-hashes --no-build-isolation --requirement requirements.lock
 	@touch $@
 
 # Spark's own resolver fetches the jars once; tests and demo then need no network.
 $(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
 	@rm -rf .cache/ivy $(JARS) && mkdir -p $(JARS) && touch $(JARS)/nothing.py
-	PYSPARK_PYTHON=python $(BIN)/spark-submit --properties-file conf/spark-local.conf \
+	$(BIN)/spark-submit --properties-file conf/spark-local.conf \
 		--conf spark.jars.ivy=$(CURDIR)/.cache/ivy --packages $(CONNECTOR) $(JARS)/nothing.py
 	@mv .cache/ivy/jars/*.jar $(JARS) && rm $(JARS)/nothing.py
 	cd $(JARS) && $(sha256_check) $(CURDIR)/$<
