@@ -1,0 +1,138 @@
+"""Links to features: download, decode and embed every ready link of a run, on the cluster.
+
+spark-submit --properties-file conf/spark-local.conf jobs/featurize.py RUN --config conf/local.toml
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from trailergenre import tables
+from trailergenre.backbone import read_manifest
+from trailergenre.chunks import ChunkSettings
+from trailergenre.config import Config, load_config
+from trailergenre.decode import Decoder, ffmpeg_major
+from trailergenre.download import Downloader
+from trailergenre.download.formats import FORMAT_RULE
+from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
+from trailergenre.errors import ExitCode
+from trailergenre.fingerprint import FeatureSettings, write_settings
+from trailergenre.outcomes import Outcome
+from trailergenre.plan import Plan, plan_links
+from trailergenre.progress import Watch, read_status
+from trailergenre.records import FRAME_SIDE_PX
+from trailergenre.spark.featurize import TaskSettings, featurize_links
+from trailergenre.spark.session import check_storage_is_shared, spark_session
+from trailergenre.storage import Store
+from trailergenre.stream import StreamSettings
+from trailergenre.videos import VideoShelf
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+@entry
+def featurize(
+    run: RunArgument,
+    keep: Annotated[
+        Literal["videos"] | None,
+        typer.Option(
+            "--keep", help="Keep the downloaded videos, so that nothing is downloaded twice."
+        ),
+    ] = None,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute", help="Settings changed: request links that are finished once more."
+        ),
+    ] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Turn the ready links of RUN into features; a stopped run goes on where it was.
+
+    \b
+    Example:
+      spark-submit --properties-file conf/spark-local.conf \\
+        jobs/featurize.py runs/mine --config conf/local.toml --keep videos
+    """
+    settings = load_config(config or (), overrides or ())
+    store = Store(run)
+    features = feature_settings(settings)
+    shelf = VideoShelf(store, features.videos_key, is_filled=keep == "videos")
+    plan = plan_links(store, features, shelf, recompute=recompute)
+    write_settings(store, features)
+    if len(plan.carried):
+        content = tables.to_parquet(plan.carried)
+        store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
+    if plan.todo:
+        _featurize(plan, store, features, task_settings(settings, store, features, shelf))
+    return _finish(store, features, plan)
+
+
+def feature_settings(config: Config) -> FeatureSettings:
+    """What the features of this configuration depend on."""
+    manifest = read_manifest(Path(config.backbone.path).expanduser())
+    return FeatureSettings(
+        format_rule=FORMAT_RULE,
+        frames_per_s=config.frames.per_second,
+        frame_side_px=FRAME_SIDE_PX,
+        ffmpeg_major=ffmpeg_major(),
+        backbone_id=manifest.backbone_id,
+        precision=manifest.precision,
+    )
+
+
+def task_settings(
+    config: Config, store: Store, features: FeatureSettings, shelf: VideoShelf
+) -> TaskSettings:
+    """What every task needs."""
+    stream = StreamSettings(
+        downloader=Downloader(config.links, config.network, config.limits),
+        decoder=Decoder(config.frames.per_second, config.limits),
+        batch_size=config.backbone.batch_size,
+        shelf=shelf,
+    )
+    chunk = ChunkSettings(
+        store=store, fingerprint=features.fingerprint, stream=stream, chunks=config.chunks
+    )
+    # Workers have another working directory than the driver.
+    path = str(Path(config.backbone.path).expanduser().absolute())
+    backbone = config.backbone.model_copy(update={"path": path})
+    return TaskSettings(chunk=chunk, backbone=backbone, ffmpeg_major=features.ffmpeg_major)
+
+
+def _featurize(plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings) -> None:
+    with spark_session("trailergenre featurize") as spark:
+        if not (spark.sparkContext.master or "").startswith("local"):
+            check_storage_is_shared(spark, store)
+        Watch(store, features.fingerprint, plan.ready).run(
+            lambda: featurize_links(spark, plan.todo, settings),
+            stop=spark.sparkContext.cancelAllJobs,
+        )
+
+
+def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
+    status = read_status(store, features.fingerprint, plan.ready)
+    deferred = status.by_outcome.get(Outcome.DEFERRED, 0)
+    lost = plan.ready - status.finished - deferred
+    finish(
+        store,
+        "featurize",
+        {
+            "features": features.fingerprint,
+            "ready": plan.ready,
+            "requested": len(plan.todo),
+            "by_outcome": status.by_outcome,
+            "without_outcome": lost,
+            "frames": status.frames,
+        },
+    )
+    return ExitCode.INCOMPLETE if deferred or lost else ExitCode.FINISHED
+
+
+if __name__ == "__main__":
+    app()

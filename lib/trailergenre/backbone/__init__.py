@@ -1,0 +1,9 @@
+"""Frames to features: one artefact that holds network and preprocessing, and engines that run it.
+
+Knows nothing of videos or Spark. The input is what `decode` yields; nothing else prepares frames.
+"""
+
+from trailergenre.backbone.artefact import BackboneManifest, read_manifest
+from trailergenre.backbone.embedder import Embedder, load_embedder
+
+__all__ = ["BackboneManifest", "Embedder", "load_embedder", "read_manifest"]

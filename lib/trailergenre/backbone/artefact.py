@@ -1,0 +1,139 @@
+"""The artefact's files and its identity: what is on disk, and whether it is what it says.
+
+DIR/manifest.json   backbone_id, network, preprocessing, weights' source, SHA-256 of the files
+DIR/network.onnx    uint8 RGB (n, 299, 299, 3) -> float32 (n, 2048), preprocessing inside
+DIR/weights.npz     the same weights as arrays, for engines that build the network in code
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trailergenre.errors import WeightsError
+
+MANIFEST_FILE = "manifest.json"
+ONNX_FILE = "network.onnx"
+WEIGHTS_FILE = "weights.npz"
+
+PREPROCESSING = "uint8 RGB 299x299 / 127.5 - 1"
+"""Part of the identity. Source: Keras, `inception_v3.preprocess_input` (mode "tf")."""
+
+OUTPUT_LAYER = "global average pooling of the last mixed block, float32 (n, 2048)"
+
+
+class BackboneManifest(BaseModel):
+    """What an artefact says of itself.
+
+    Attributes:
+        backbone_id: SHA-256 of weights, preprocessing and output layer; the same for every engine
+            and precision.
+        network: a name of `networks.NETWORKS`.
+        weights: where they come from, e.g. `imagenet`, `random(seed=7)`, or a file's name.
+        precision: of the ONNX file's arithmetic.
+        files: file name -> SHA-256.
+        versions: program -> version at export.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = 1
+    backbone_id: str
+    network: str
+    preprocessing: str = PREPROCESSING
+    output_layer: str = OUTPUT_LAYER
+    weights: str
+    precision: Literal["fp32", "int8"] = "fp32"
+    files: dict[str, str]
+    versions: dict[str, str]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the weights are random: fit for tests and the demo only."""
+        return self.weights.startswith("random")
+
+
+def compute_backbone_id(network: str, weights: Sequence[NDArray[np.float32]]) -> str:
+    """Hash what decides the features.
+
+    Arrays are hashed one by one and the hashes sorted: layer names count up within a process, and
+    two exports of one model give two ONNX hashes, so neither can carry the identity.
+
+    Args:
+        network: the network's name.
+        weights: its arrays, any shape, float32, any order.
+    """
+    hashes = sorted(_hash_array(array) for array in weights)
+    text = "\n".join([network, PREPROCESSING, OUTPUT_LAYER, *hashes])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash_array(array: NDArray[np.float32]) -> str:
+    values = np.ascontiguousarray(array, dtype="<f4")
+    return hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
+
+
+def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
+    """Write the manifest; it comes last, so a directory without one is an unfinished export."""
+    (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(directory: Path) -> BackboneManifest:
+    """Read the manifest, without touching the large files.
+
+    Raises:
+        WeightsError: there is no artefact, or its manifest cannot be read.
+    """
+    path = directory / MANIFEST_FILE
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no backbone in {directory}. Make one with: trailergenre backbone export "
+            f"--weights imagenet --out {directory}"
+        )
+    try:
+        return BackboneManifest.model_validate(json.loads(path.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise WeightsError(f"The manifest {path} cannot be read: {error}") from error
+
+
+def check_file(directory: Path, manifest: BackboneManifest, name: str) -> Path:
+    """Give a file's path after comparing its SHA-256 with the manifest's.
+
+    Raises:
+        WeightsError: the file is missing or was changed.
+    """
+    path = directory / name
+    if not path.is_file():
+        raise WeightsError(f"The backbone's file {path} is missing. Export it again.")
+    received = hash_file(path)
+    if received != manifest.files.get(name):
+        raise WeightsError(
+            f"The backbone's file {path} was changed or cut: SHA-256 is {received}, "
+            f"the manifest says {manifest.files.get(name)}. Export it again."
+        )
+    return path
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
+    """Store arrays in the network's own order."""
+    named: dict[str, Any] = {f"{place:04d}": array for place, array in enumerate(weights)}
+    np.savez(path, allow_pickle=False, **named)
+
+
+def read_weights(path: Path) -> list[NDArray[np.float32]]:
+    """Load arrays in the network's own order; never anything that could run code."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return [arrays[name] for name in sorted(arrays.files)]

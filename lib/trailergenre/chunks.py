@@ -1,0 +1,166 @@
+"""One chunk of links to committed features and outcomes: the unit of work, commit and resume.
+
+A commit is two files, each named by its own SHA-256: first the features, then the outcomes whose
+rows name the features file. A reader reaches features only through outcomes rows, so a half-done
+commit is a file that nobody names, and the same work done twice is the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from trailergenre import __version__, schemas
+from trailergenre.backbone import Embedder
+from trailergenre.config import ChunksConfig
+from trailergenre.decode import ffmpeg_version
+from trailergenre.outcomes import Outcome
+from trailergenre.records import N_FEATURES, Link
+from trailergenre.storage import Store
+from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
+from trailergenre.tables import to_parquet
+
+CHUNKS_PER_SLOT = 4
+"""Enough chunks that slots which drew long videos do not keep the others waiting at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSettings:
+    """What a chunk needs besides its links and the network; small, so that it travels.
+
+    Attributes:
+        store: the run.
+        fingerprint: of the features.
+        stream: how links become features.
+        chunks: when a chunk is closed.
+    """
+
+    store: Store
+    fingerprint: str
+    stream: StreamSettings
+    chunks: ChunksConfig
+
+
+def chunk_size(n_links: int, n_slots: int, config: ChunksConfig) -> int:
+    """Links a chunk: few enough to balance, at most `max_links` to bound what a kill costs.
+
+    >>> chunk_size(4000, 8, ChunksConfig()), chunk_size(5, 8, ChunksConfig())
+    (32, 1)
+    """
+    return max(1, min(config.max_links, math.ceil(n_links / (CHUNKS_PER_SLOT * n_slots))))
+
+
+def featurize_chunk(
+    links: Sequence[Link], settings: ChunkSettings, embedder: Embedder
+) -> Iterator[pa.Table]:
+    """Bring a chunk's links to their outcomes and commit them.
+
+    Args:
+        links: of the chunk.
+        settings: of the run.
+        embedder: the loaded network.
+
+    Yields:
+        The committed outcomes rows, a table a commit; one, or more where the chunk was closed
+        early by age or size.
+
+    Raises:
+        StorageError: the run's storage cannot be written.
+    """
+    opened_at = time.monotonic()
+    open_links: list[EmbeddedLink] = []
+    for record in embed_links(links, settings.stream, embedder):
+        open_links.append(record)
+        n_bytes = sum(link.features.nbytes for link in open_links)
+        age_s = time.monotonic() - opened_at
+        if n_bytes >= settings.chunks.max_bytes or age_s >= settings.chunks.max_seconds:
+            yield _commit(open_links, settings, embedder)
+            open_links, opened_at = [], time.monotonic()
+    if open_links:
+        yield _commit(open_links, settings, embedder)
+
+
+def _commit(
+    records: Sequence[EmbeddedLink], settings: ChunkSettings, embedder: Embedder
+) -> pa.Table:
+    finished = [record for record in records if record.outcome is Outcome.OK]
+    named: dict[str, object] = {}
+    if finished:
+        frames_per_s = settings.stream.decoder.frames_per_s
+        features = features_table(finished, frames_per_s)
+        content = to_parquet(features)
+        directory = f"features/{settings.fingerprint}"
+        path = settings.store.write_content_addressed(directory, content, ".parquet")
+        named = {
+            "commit": features["commit"][0].as_py(),
+            "features_file": path,
+            "features_rows": len(features),
+            "features_bytes": len(content),
+            "features_sha256": hashlib.sha256(content).hexdigest(),
+        }
+    rows = [_outcome_row(record, named, embedder) for record in records]
+    outcomes = pa.Table.from_pylist(rows, schema=schemas.OUTCOMES)
+    settings.store.write_content_addressed(
+        f"outcomes/{settings.fingerprint}", to_parquet(outcomes), ".parquet"
+    )
+    return outcomes
+
+
+def features_table(records: Sequence[EmbeddedLink], frames_per_s: float) -> pa.Table:
+    """Lay out features as rows of the features table; `commit` is the SHA-256 of their content."""
+    counts = [len(record.features) for record in records]
+    link_ids = np.repeat([record.link.link_id for record in records], counts)
+    frame_index = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
+    frame_time_s = frame_index / frames_per_s
+    values = np.concatenate([record.features for record in records])
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(record.link.link_id.encode())
+        digest.update(record.features.tobytes())
+    digest.update(frame_time_s.tobytes())
+    columns = {
+        "link_id": pa.array(link_ids, pa.string()),
+        "frame_index": pa.array(frame_index, pa.int32()),
+        "frame_time_s": pa.array(frame_time_s, pa.float64()),
+        "features": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), N_FEATURES),
+        "commit": pa.array([digest.hexdigest()] * len(values), pa.string()),
+    }
+    return pa.table(columns).cast(schemas.FEATURES)
+
+
+def _outcome_row(
+    record: EmbeddedLink, named: dict[str, object], embedder: Embedder
+) -> dict[str, object]:
+    facts = record.facts
+    versions = {
+        "trailergenre": __version__,
+        "ffmpeg": ffmpeg_version(),
+        embedder.engine: embedder.version,
+    }
+    return {
+        "link_id": record.link.link_id,
+        "outcome": record.outcome.value,
+        "detail": record.detail,
+        "attempts": record.attempts,
+        "download_s": record.download_s,
+        "decode_s": record.decode_s,
+        "embed_s": record.embed_s,
+        "size_bytes": record.size_bytes,
+        "duration_s": facts.duration_s if facts else None,
+        "width_px": facts.width_px if facts else None,
+        "height_px": facts.height_px if facts else None,
+        "frames": len(record.features),
+        "engine": embedder.engine,
+        "device": embedder.device,
+        "versions": json.dumps(versions, sort_keys=True),
+        "finished_at": datetime.now(UTC),
+        **(named if record.outcome is Outcome.OK else {}),
+    }

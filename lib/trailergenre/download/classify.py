@@ -1,0 +1,142 @@
+"""yt-dlp's exceptions to outcomes: by class and HTTP status first, by text only where it has none.
+
+Works on class names, so that it needs no yt_dlp import and can be tested with made errors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from trailergenre.errors import ItemError
+from trailergenre.outcomes import Outcome
+
+_BY_STATUS = {
+    401: Outcome.FORBIDDEN,
+    403: Outcome.FORBIDDEN,
+    404: Outcome.UNAVAILABLE,
+    410: Outcome.UNAVAILABLE,
+    429: Outcome.THROTTLED,
+}
+
+# Order matters: the first class found anywhere in the chain of causes decides.
+_BY_CLASS = {
+    "CertificateVerifyError": Outcome.TLS,
+    "SSLError": Outcome.TLS,
+    "IncompleteRead": Outcome.TRUNCATED_DOWNLOAD,
+    "ContentTooShortError": Outcome.TRUNCATED_DOWNLOAD,
+    "gaierror": Outcome.DNS,
+    "NameResolutionError": Outcome.DNS,
+    "UnsupportedError": Outcome.UNSUPPORTED_SITE,
+    "UserNotLive": Outcome.LIVE,
+    "GeoRestrictedError": Outcome.UNAVAILABLE,
+    "UnavailableVideoError": Outcome.RESOURCE,
+    "NoSupportingHandlers": Outcome.SCHEME,
+    "ConnectionRefusedError": Outcome.CONNECT,
+    "NewConnectionError": Outcome.CONNECT,
+    "ConnectTimeout": Outcome.CONNECT,
+    "ConnectTimeoutError": Outcome.CONNECT,
+    "TimeoutError": Outcome.STALLED,
+    "ReadTimeout": Outcome.STALLED,
+    "ReadTimeoutError": Outcome.STALLED,
+    "ConnectionResetError": Outcome.TRUNCATED_DOWNLOAD,
+    "RemoteDisconnected": Outcome.TRUNCATED_DOWNLOAD,
+    "MemoryError": Outcome.RESOURCE,
+    "JSONDecodeError": Outcome.LINK_INVALID,
+}
+
+_BY_TEXT: tuple[tuple[str, Outcome], ...] = (
+    (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
+    (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
+    (r"timed? ?out", Outcome.STALLED),
+    (r"did not get any data blocks|file is empty", Outcome.NO_FILE),
+    (r"requested format is not available|ffmpeg", Outcome.FORMAT_NOT_ALLOWED),
+    (r"live event|premieres? in|live stream", Outcome.LIVE),
+    (r"file:// scheme|url scheme|unsupported url scheme|unknown url type", Outcome.SCHEME),
+    (r"no video formats found|no video could be found|unable to extract", Outcome.UNSUPPORTED_SITE),
+    (
+        r"unavailable|private|removed|deleted|terminated|age|not available|country|copyright",
+        Outcome.UNAVAILABLE,
+    ),
+)
+
+
+# Where neither a known class nor the text decides.
+_LAST = {
+    "TransportError": Outcome.CONNECT,
+    "ExtractorError": Outcome.UNSUPPORTED_SITE,
+}
+
+
+def classify(error: BaseException) -> ItemError:
+    """Give an exception of yt-dlp its class, keeping the site's own words as the detail."""
+    chain = list(_causes(error))
+    ours = next((cause for cause in chain if isinstance(cause, ItemError)), None)
+    if ours is not None:
+        return ours
+    detail = _detail(error)
+    for cause in chain:
+        status = getattr(cause, "status", None)
+        if type(cause).__name__ == "HTTPError" and isinstance(status, int):
+            return _from_http(cause, status, detail)
+    names = {name for cause in chain for name in _class_names(cause)}
+    outcome = _from_names(names, _BY_CLASS) or _from_text(detail) or _from_names(names, _LAST)
+    if outcome is None:
+        return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
+    return ItemError(outcome, detail)
+
+
+def _from_names(names: set[str], table: dict[str, Outcome]) -> Outcome | None:
+    return next((outcome for name, outcome in table.items() if name in names), None)
+
+
+def _from_text(detail: str) -> Outcome | None:
+    return next(
+        (outcome for pattern, outcome in _BY_TEXT if re.search(pattern, detail, re.IGNORECASE)),
+        None,
+    )
+
+
+def _from_http(cause: BaseException, status: int, detail: str) -> ItemError:
+    if getattr(cause, "redirect_loop", False) or 300 <= status < 400:
+        return ItemError(Outcome.REDIRECT, detail)
+    outcome = Outcome.HTTP_5XX if status >= 500 else _BY_STATUS.get(status, Outcome.UNAVAILABLE)
+    return ItemError(outcome, detail, retry_after_s=_retry_after_s(cause))
+
+
+def _retry_after_s(cause: BaseException) -> float | None:
+    """Seconds of a Retry-After header; its date form is rare and falls back to our own wait."""
+    headers = getattr(getattr(cause, "response", None), "headers", None) or {}
+    value = str(headers.get("Retry-After", ""))
+    return float(value) if value.isdigit() else None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything it was raised from, also by yt-dlp's own `cause` and `exc_info`."""
+    waiting, seen = [error], set()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        exc_info = getattr(current, "exc_info", None)
+        linked = [
+            current.__cause__,
+            current.__context__,
+            getattr(current, "cause", None),
+            getattr(current, "reason", None),
+            exc_info[1] if isinstance(exc_info, tuple) else None,
+        ]
+        waiting += [link for link in linked if isinstance(link, BaseException)]
+
+
+def _class_names(error: BaseException) -> list[str]:
+    return [kind.__name__ for kind in type(error).__mro__]
+
+
+def _detail(error: BaseException) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    # yt-dlp asks its own users to report bugs to it; that is no reason of the link's.
+    text = text.split("; please report this issue")[0]
+    return text.removeprefix("ERROR: ") or type(error).__name__

@@ -1,0 +1,129 @@
+"""Which links a run still has to take, and whether going on would request finished ones again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trailergenre import schemas, tables
+from trailergenre.errors import ConfigError, FingerprintError
+from trailergenre.fingerprint import FeatureSettings, list_settings
+from trailergenre.outcomes import Outcome, RowOutcome, Stage
+from trailergenre.records import Link, LinkId
+from trailergenre.storage import Store
+from trailergenre.videos import VideoShelf
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        ready: distinct ready links of the list.
+        todo: links without a final outcome under this fingerprint.
+        carried: outcomes rows of downloads that failed under another fingerprint with the same
+            format rule; they hold here too, and asking the site again would tell nothing new.
+    """
+
+    ready: int
+    todo: list[Link]
+    carried: pa.Table
+
+
+def plan_links(
+    store: Store, settings: FeatureSettings, shelf: VideoShelf, *, recompute: bool
+) -> Plan:
+    """Compare the list with what is committed.
+
+    Args:
+        store: the run.
+        settings: of the features to be made.
+        shelf: the kept videos of their format rule.
+        recompute: whether finished links may be requested again.
+
+    Raises:
+        ConfigError: the list has no ready link.
+        FingerprintError: settings changed, and links that are finished under other settings would
+            be downloaded again; names the settings and the number of downloads.
+    """
+    ready = read_ready_links(store)
+    if not ready:
+        raise ConfigError(
+            f"The list below {store} has no ready link. See its row_outcome column for the reasons."
+        )
+    done = _final_ids(tables.read_outcomes(store, settings.fingerprint))
+    todo = [link for link in ready if link.link_id not in done]
+    others = {
+        name: other for name, other in list_settings(store).items() if name != settings.fingerprint
+    }
+    carried = _carry(store, settings, others, {link.link_id for link in todo})
+    carried_ids = set(carried["link_id"].to_pylist())
+    todo = [link for link in todo if link.link_id not in carried_ids]
+    if not recompute:
+        _refuse_repeats(store, settings, others, _to_download(todo, shelf))
+    return Plan(ready=len(ready), todo=todo, carried=carried)
+
+
+def read_ready_links(store: Store) -> list[Link]:
+    """The distinct ready links of a run, in the order of the list."""
+    rows = tables.read_table(store, "links")
+    ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
+    urls = dict(zip(ready["link_id"].to_pylist(), ready["url"].to_pylist(), strict=True))
+    return [Link(link_id=LinkId(link_id), url=url) for link_id, url in urls.items()]
+
+
+def _final_ids(outcomes: pa.Table) -> set[str]:
+    final = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
+    return set(final["link_id"].to_pylist())
+
+
+def _to_download(todo: list[Link], shelf: VideoShelf) -> set[str]:
+    """Links that a run would request from their site: neither kept nor local."""
+    kept = shelf.list_link_ids()
+    return {
+        link.link_id
+        for link in todo
+        if link.link_id not in kept and not link.url.startswith("file:")
+    }
+
+
+def _carry(
+    store: Store,
+    settings: FeatureSettings,
+    others: dict[str, FeatureSettings],
+    todo: set[str],
+) -> pa.Table:
+    parts = [schemas.OUTCOMES.empty_table()]
+    failed = [o.value for o in Outcome if o.stage is Stage.DOWNLOAD and o is not Outcome.DEFERRED]
+    for name, other in others.items():
+        if other.videos_key != settings.videos_key:
+            continue
+        rows = tables.read_outcomes(store, name)
+        wanted = pc.and_(
+            pc.is_in(rows["outcome"], pa.array(failed)),
+            pc.is_in(rows["link_id"], pa.array(sorted(todo), pa.string())),
+        )
+        found = rows.filter(wanted)
+        todo = todo - set(found["link_id"].to_pylist())
+        parts.append(found)
+    return pa.concat_tables(parts)
+
+
+def _refuse_repeats(
+    store: Store,
+    settings: FeatureSettings,
+    others: dict[str, FeatureSettings],
+    downloads: set[str],
+) -> None:
+    for name, other in others.items():
+        repeated = downloads & _final_ids(tables.read_outcomes(store, name))
+        if repeated:
+            raise FingerprintError(
+                f"The settings changed since this run's features {name} were made "
+                f"({'; '.join(settings.changed_from(other))}), and its videos were not kept: going "
+                f"on would mean {len(repeated)} downloads of links that are finished. "
+                "Give --recompute to do that, or go back to the old settings. "
+                "(With --keep videos from the start nothing is downloaded twice.)"
+            )

@@ -1,0 +1,178 @@
+"""How far a run is, read from its committed tables: for the job's own bar and for `status`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from trailergenre import tables
+from trailergenre.outcomes import Outcome
+from trailergenre.storage import Store
+
+_POLL_S = 2.0
+_PLAIN_EVERY_S = 15.0
+_RATE_WINDOW_S = 600.0
+"""The rate is that of the last ten minutes: sites and videos change over a long run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How far one features fingerprint is.
+
+    Attributes:
+        ready: distinct ready links.
+        by_outcome: finished links by class.
+        frames: frames embedded.
+        links_per_s: over the last ten minutes of the run; None before the second commit.
+        last_commit_at: UTC; None before the first.
+    """
+
+    ready: int
+    by_outcome: dict[str, int]
+    frames: int
+    links_per_s: float | None
+    last_commit_at: datetime | None
+
+    @property
+    def finished(self) -> int:
+        """Links with a final outcome."""
+        return sum(self.by_outcome.values()) - self.by_outcome.get(Outcome.DEFERRED, 0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to the end at the present rate; None where no rate is known."""
+        if not self.links_per_s:
+            return None
+        return (self.ready - self.finished) / self.links_per_s
+
+    def line(self) -> str:
+        """One line for people."""
+        counts = ", ".join(f"{count} {name}" for name, count in self.by_outcome.items()) or "none"
+        rate = f", {self.links_per_s * 60:.1f} links/min" if self.links_per_s else ""
+        eta = f", ETA {format_s(self.eta_s)}" if self.eta_s is not None else ""
+        return f"{self.finished}/{self.ready} links ({counts}), {self.frames} frames{rate}{eta}"
+
+
+def read_status(store: Store, fingerprint: str, ready: int) -> RunStatus:
+    """Read the committed outcomes of one fingerprint."""
+    outcomes = tables.read_outcomes(store, fingerprint)
+    counts = Counter(outcomes["outcome"].to_pylist())
+    finished_at = sorted(outcomes["finished_at"].to_pylist())
+    return RunStatus(
+        ready=ready,
+        by_outcome=dict(sorted(counts.items(), key=lambda item: (item[0] != Outcome.OK, item[0]))),
+        frames=int(pc.sum(outcomes["frames"]).as_py() or 0),
+        links_per_s=_rate(finished_at),
+        last_commit_at=finished_at[-1] if finished_at else None,
+    )
+
+
+def _rate(finished_at: list[datetime]) -> float | None:
+    if not finished_at:
+        return None
+    recent = [
+        moment
+        for moment in finished_at
+        if (finished_at[-1] - moment).total_seconds() <= _RATE_WINDOW_S
+    ]
+    span_s = (recent[-1] - recent[0]).total_seconds()
+    # The first commit only starts the clock.
+    return sum(moment > recent[0] for moment in recent) / span_s if span_s > 0 else None
+
+
+def format_s(seconds: float | None) -> str:
+    """Seconds as a person says them.
+
+    >>> format_s(3725)
+    '1:02:05'
+    """
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@dataclass
+class Watch:
+    """Shows a run's progress while a function works: a bar on a terminal, plain lines in a pipe.
+
+    Attributes:
+        store: the run.
+        fingerprint: of the features being made.
+        ready: distinct ready links.
+        console: where to show it; stderr, so that stdout keeps the summary alone.
+    """
+
+    store: Store
+    fingerprint: str
+    ready: int
+    console: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True))
+
+    def run(self, work: Callable[[], int], stop: Callable[[], None]) -> int:
+        """Call `work` in a thread and show progress until it ends.
+
+        Args:
+            work: what is waited for.
+            stop: called on Ctrl-C, to end `work`.
+
+        Returns:
+            What `work` returned; its exception is raised here.
+        """
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            future = executor.submit(work)
+            try:
+                if self.console.is_terminal:
+                    self._show_bar(future)
+                else:
+                    self._print_lines(future)
+            except BaseException:
+                stop()
+                raise
+            return future.result()
+
+    def _status(self) -> RunStatus:
+        return read_status(self.store, self.fingerprint, self.ready)
+
+    def _show_bar(self, future: Future[int]) -> None:
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console) as bar:
+            task = bar.add_task("starting", total=self.ready)
+            while not _is_done(future, _POLL_S):
+                status = self._status()
+                bar.update(task, completed=status.finished, description=status.line())
+            status = self._status()
+            bar.update(task, completed=status.finished, description=status.line())
+
+    def _print_lines(self, future: Future[int]) -> None:
+        started, last = time.monotonic(), ""
+        while not _is_done(future, _PLAIN_EVERY_S):
+            line = self._status().line()
+            if line != last:
+                self.console.print(f"[{format_s(time.monotonic() - started)}] {line}", markup=False)
+            last = line
+        self.console.print(
+            f"[{format_s(time.monotonic() - started)}] {self._status().line()}", markup=False
+        )
+
+
+def _is_done(future: Future[int], timeout_s: float) -> bool:
+    return bool(wait([future], timeout=timeout_s).done)
+
+
+def age_s(moment: datetime) -> float:
+    """Seconds since a UTC moment."""
+    return (datetime.now(UTC) - moment).total_seconds()
