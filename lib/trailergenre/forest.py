@@ -57,7 +57,7 @@ class Forest:
     @property
     def n_genres(self) -> int:
         """Columns of the predictions."""
-        return int(self.first_genre.max()) + self.value.shape[1]
+        return int(self.first_genre.max()) + int(self.value.shape[1])
 
     def predict_proba(self, X: NDArray[np.float32]) -> ProbabilityArray:
         """Give each row's genre probabilities.

@@ -171,7 +171,8 @@ def hits_in_top(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[n
     [1]
     """
     top = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
-    return np.take_along_axis(truth, top, axis=1).sum(axis=1, dtype=np.int64)
+    hits: NDArray[np.int64] = np.take_along_axis(truth, top, axis=1).sum(axis=1, dtype=np.int64)
+    return hits
 
 
 def calibration_error(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> float:

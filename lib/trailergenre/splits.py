@@ -148,7 +148,8 @@ def _choose(
     if not 0 < len(chosen) < len(groups):
         # Its sizes are only nearly the wanted ones, which on a handful of movies may be none.
         chosen = np.random.default_rng(seed).permutation(len(groups))[:n_chosen]
-    return groups[np.sort(chosen)]
+    taken: NDArray[np.int64] = groups[np.sort(chosen)]
+    return taken
 
 
 def fold_movies(

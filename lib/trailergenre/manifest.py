@@ -1,0 +1,80 @@
+"""What a model bundle says of itself: the schema of its manifest.json.
+
+The checksums of the other files are added by `trailergenre.bundle`, which alone knows them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trailergenre.config import DatasetConfig, ForestConfig
+
+UNKNOWN_WEIGHTS = "unknown"
+"""Origin of the network's weights where the artefact was not at hand in training."""
+
+_Text = Annotated[str, Field(min_length=1)]
+_Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class BackboneFacts(_Section):
+    """The network whose features the model was trained on."""
+
+    backbone_id: _Text
+    precision: _Text
+    weights: _Text
+    """Where its weights are from: imagenet, a path, or random(seed=...)."""
+
+
+class SamplingFacts(_Section):
+    """How frames were taken."""
+
+    frames_per_s: float = Field(gt=0)
+    frame_side_px: int = Field(gt=0)
+
+
+class TrainingFacts(_Section):
+    """What the model was trained on."""
+
+    data_sha256: _Text
+    """Over every link's features commit, genres and part."""
+    shuffled_labels: bool
+    """A control run: its labels were permuted, it must not know anything."""
+    dataset: DatasetConfig
+    forest: ForestConfig
+    movies: dict[str, int]
+    """Part -> movies."""
+    links: dict[str, int]
+    """Part -> links."""
+    genre_shares: tuple[_Probability, ...]
+    """Share of the training part's links that have each genre: the prior, in genre order."""
+    links_without_features: int
+    links_without_modelled_genre: int
+
+
+class Manifest(_Section):
+    """manifest.json, except the checksums."""
+
+    format: Literal["trailergenre-bundle-1"] = "trailergenre-bundle-1"
+    genres: tuple[_Text, ...] = Field(min_length=1)
+    thresholds: tuple[_Probability, ...]
+    """A movie is given genre k where its probability >= thresholds[k]."""
+    not_modelled: dict[str, int]
+    """Genre -> movies, of the genres with too few."""
+    model: Literal["forest"]
+    rows: Literal["pooled"]
+    trainer: Literal["mllib", "sklearn"]
+    pooling: tuple[str, ...]
+    backbone: BackboneFacts
+    sampling: SamplingFacts
+    training: TrainingFacts
+    validation_mean_ap: float
+    """mAP on the links that the thresholds were chosen on."""
+    versions: dict[str, str]
+    created_at: datetime
