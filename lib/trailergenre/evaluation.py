@@ -143,8 +143,10 @@ def by_movie(
     return truth, total / np.bincount(rows)[:, None]
 
 
-def judge(truth: TruthArray, probabilities: ProbabilityArray, bundle: Bundle) -> Judgement:
-    """Measure one model beside its prior and chance."""
+def judge(
+    truth: TruthArray, probabilities: ProbabilityArray, bundle: Bundle, *, bar: float
+) -> Judgement:
+    """Measure one model; `bar` is the mAP of the best guessing that does not look at videos."""
     figures = measure(
         truth,
         probabilities,
@@ -152,12 +154,7 @@ def judge(truth: TruthArray, probabilities: ProbabilityArray, bundle: Bundle) ->
         thresholds=np.array(bundle.manifest.thresholds),
     )
     mixed = mixed_chance(truth, probabilities)
-    bars = (
-        prior_figures(truth, bundle).mean_ap,
-        random_chance(truth).mean_ap_p95,
-        mixed.mean_ap_p95,
-    )
-    return Judgement(figures, mixed, beats_prior=figures.mean_ap > max(bars))
+    return Judgement(figures, mixed, figures.mean_ap > max(bar, mixed.mean_ap_p95))
 
 
 def prior_figures(truth: TruthArray, bundle: Bundle) -> Figures:
@@ -223,17 +220,16 @@ def compare(
     Returns:
         What JSON and the report show: `models` (figures by name), `random`, `mixed`, `beats_prior`.
     """
-    judged = {"model": judge(truth, probabilities, bundle)}
+    prior, guesses = prior_figures(truth, bundle), random_chance(truth)
+    bar = max(prior.mean_ap, guesses.mean_ap_p95)
+    judged = {"model": judge(truth, probabilities, bundle, bar=bar)}
     if control is not None:
-        judged["control"] = judge(truth, *control)
-    figures = {
-        "model": judged["model"].figures,
-        "prior": prior_figures(truth, bundle),
-        "majority": majority_figures(truth, bundle),
-    } | {name: judgement.figures for name, judgement in judged.items() if name != "model"}
+        judged["control"] = judge(truth, *control, bar=bar)
+    figures = {"prior": prior, "majority": majority_figures(truth, bundle)}
+    figures |= {name: judgement.figures for name, judgement in judged.items()}
     return {
         "models": {name: asdict(found) for name, found in figures.items()},
-        "random": asdict(random_chance(truth)),
+        "random": asdict(guesses),
         "mixed": {name: asdict(judgement.mixed) for name, judgement in judged.items()},
         "beats_prior": {name: judgement.beats_prior for name, judgement in judged.items()},
     }
