@@ -5,6 +5,7 @@ spark-submit --properties-file conf/spark-local.conf jobs/featurize.py RUN --con
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,20 +15,16 @@ from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.chunks import ChunkSettings
 from trailergenre.config import Config, load_config
-from trailergenre.decode import Decoder, ffmpeg_major
-from trailergenre.download import Downloader
-from trailergenre.download.formats import FORMAT_RULE
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
 from trailergenre.errors import ExitCode
 from trailergenre.fingerprint import FeatureSettings, write_settings
 from trailergenre.outcomes import Outcome
 from trailergenre.plan import Plan, plan_links
 from trailergenre.progress import Watch, read_status
-from trailergenre.records import FRAME_SIDE_PX
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import check_storage_is_shared, spark_session
 from trailergenre.storage import Store
-from trailergenre.stream import StreamSettings
+from trailergenre.stream import feature_settings, stream_settings
 from trailergenre.videos import VideoShelf
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -61,7 +58,8 @@ def featurize(
     """
     settings = load_config(config or (), overrides or ())
     store = Store(run)
-    features = feature_settings(settings)
+    manifest = read_manifest(Path(settings.backbone.path).expanduser())
+    features = feature_settings(settings, manifest)
     shelf = VideoShelf(store, features.videos_key, is_filled=keep == "videos")
     plan = plan_links(store, features, shelf, recompute=recompute)
     write_settings(store, features)
@@ -73,29 +71,11 @@ def featurize(
     return _finish(store, features, plan)
 
 
-def feature_settings(config: Config) -> FeatureSettings:
-    """What the features of this configuration depend on."""
-    manifest = read_manifest(Path(config.backbone.path).expanduser())
-    return FeatureSettings(
-        format_rule=FORMAT_RULE,
-        frames_per_s=config.frames.per_second,
-        frame_side_px=FRAME_SIDE_PX,
-        ffmpeg_major=ffmpeg_major(),
-        backbone_id=manifest.backbone_id,
-        precision=manifest.precision,
-    )
-
-
 def task_settings(
     config: Config, store: Store, features: FeatureSettings, shelf: VideoShelf
 ) -> TaskSettings:
     """What every task needs."""
-    stream = StreamSettings(
-        downloader=Downloader(config.links, config.network, config.limits),
-        decoder=Decoder(config.frames.per_second, config.limits),
-        batch_size=config.backbone.batch_size,
-        shelf=shelf,
-    )
+    stream = replace(stream_settings(config), shelf=shelf)
     chunk = ChunkSettings(
         store=store, fingerprint=features.fingerprint, stream=stream, chunks=config.chunks
     )

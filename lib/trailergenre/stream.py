@@ -17,14 +17,25 @@ from typing import TypeVar
 
 import numpy as np
 
-from trailergenre.backbone import Embedder
+from trailergenre.backbone import BackboneManifest, Embedder
 from trailergenre.children import Deadline
-from trailergenre.decode import Decoder
+from trailergenre.config import Config
+from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download import Downloader
+from trailergenre.download.formats import FORMAT_RULE
 from trailergenre.errors import ItemError, RunError
+from trailergenre.fingerprint import FeatureSettings
 from trailergenre.outcomes import Outcome
 from trailergenre.prefetch import Prefetch
-from trailergenre.records import N_FEATURES, FeatureArray, FrameArray, Link, Video, VideoFacts
+from trailergenre.records import (
+    FRAME_SIDE_PX,
+    N_FEATURES,
+    FeatureArray,
+    FrameArray,
+    Link,
+    Video,
+    VideoFacts,
+)
 from trailergenre.videos import VideoShelf
 
 log = logging.getLogger(__name__)
@@ -50,6 +61,27 @@ class StreamSettings:
     decoder: Decoder
     batch_size: int
     shelf: VideoShelf | None = None
+
+
+def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSettings:
+    """What the features of a configuration depend on."""
+    return FeatureSettings(
+        format_rule=FORMAT_RULE,
+        frames_per_s=config.frames.per_second,
+        frame_side_px=FRAME_SIDE_PX,
+        ffmpeg_major=ffmpeg_major(),
+        backbone_id=manifest.backbone_id,
+        precision=manifest.precision,
+    )
+
+
+def stream_settings(config: Config) -> StreamSettings:
+    """How a configuration downloads and decodes."""
+    return StreamSettings(
+        downloader=Downloader(config.links, config.network, config.limits),
+        decoder=Decoder(config.frames.per_second, config.limits),
+        batch_size=config.backbone.batch_size,
+    )
 
 
 @dataclass(slots=True)

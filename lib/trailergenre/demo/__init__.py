@@ -1,0 +1,246 @@
+"""The whole way once, by the commands that a user types: links in, genres out.
+
+Makes clips (or takes the user's videos), serves them on loopback, and runs every job by
+spark-submit. Each command is printed as it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from trailergenre import tables
+from trailergenre.backbone import read_manifest
+from trailergenre.backbone.export import export_backbone
+from trailergenre.demo.clips import make_clips
+from trailergenre.demo.server import serve
+from trailergenre.errors import ConfigError, RunError, WeightsError
+from trailergenre.fingerprint import choose_fingerprint
+from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.storage import Store
+
+_MARKER = ".trailergenre-demo"
+_REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """Where everything of one demo lies."""
+
+    out: Path
+    console: Console
+
+    @property
+    def config(self) -> Path:
+        return self.out / "config.toml"
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.out / "run"))
+
+    def job(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        """Run one job by spark-submit and show how long it took."""
+        submit = Path(sys.executable).with_name("spark-submit")
+        properties = _REPOSITORY / "conf" / "spark-local.conf"
+        script = _REPOSITORY / "jobs" / f"{name}.py"
+        command = [str(submit), "--properties-file", str(properties), str(script)]
+        command += [str(self.out / "run"), *arguments, "--config", str(self.config)]
+        self.run(command, env=env)
+
+    def run(self, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
+        """Run one command, its output below it."""
+        self.console.rule(style="dim")
+        self.console.print(f"$ {' '.join(map(_shown, command))}", style="bold", soft_wrap=True)
+        started = time.monotonic()
+        # find-spark-home starts this interpreter to look for pyspark.
+        environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, **(env or {})}
+        code = subprocess.run(command, env=environment, check=False).returncode
+        if code != 0:
+            raise RunError(f"The demo stopped: {Path(command[-1]).name} ended with {code}.")
+        self.console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
+
+
+def run_demo(data: Path | None, out: Path) -> None:
+    """Run the demo.
+
+    Args:
+        data: a directory of videos in folders named by genre, or a table of links; None makes
+            clips.
+        out: directory of everything the demo writes; one of an earlier demo is replaced.
+
+    Raises:
+        ConfigError: `out` holds something else, or the jobs are not beside the package.
+    """
+    console = Console(soft_wrap=True)
+    if not (_REPOSITORY / "jobs").is_dir():
+        raise ConfigError(
+            "The demo runs the scripts in jobs/, which are not part of the installed package. "
+            "Run it from a checkout of the repository."
+        )
+    demo = _Demo(_prepare_out(out), console)
+    started = time.monotonic()
+    _export(demo)
+    with ExitStack() as stack:
+        links, link_to_score = _links(demo, data, stack)
+        demo.job("prepare_dataset", "--links", str(links))
+        demo.job("featurize")
+        _publish(demo)
+        demo.job("train_model", "--bundle", str(demo.out / "bundle"))
+        control = str(demo.out / "control")
+        demo.job("train_model", "--bundle", control, "--shuffle-labels")
+        demo.job("evaluate_model", "--bundle", str(demo.out / "bundle"), "--control", control)
+        link = link_to_score or _first_finished(demo.store)
+        score = [sys.executable, "-m", "trailergenre", "score", link, "--config", str(demo.config)]
+        demo.run(score)
+    _print_end(demo)
+    console.print(f"The demo took {time.monotonic() - started:.0f} s.")
+
+
+def _prepare_out(out: Path) -> Path:
+    out = out.absolute()
+    if out.exists() and any(out.iterdir()) and not (out / _MARKER).exists():
+        raise ConfigError(f"{out} holds something that is not a demo's. Give another --out.")
+    # The backbone is the same every time and takes half a minute.
+    for stale in out.glob("*"):
+        if stale.is_dir() and stale.name != "backbone":
+            shutil.rmtree(stale)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _MARKER).touch()
+    return out
+
+
+def _export(demo: _Demo) -> None:
+    directory = demo.out / "backbone"
+    if (directory / "manifest.json").exists():
+        manifest = read_manifest(directory)
+    else:
+        demo.console.print("Exporting Inception-V3 ...")
+        try:
+            manifest = export_backbone("imagenet", directory)
+        except WeightsError as error:
+            demo.console.print(f"[yellow]{error}[/yellow]")
+            manifest = export_backbone("random", directory)
+    if manifest.is_random:
+        demo.console.print(
+            "[bold yellow]RANDOM WEIGHTS: the ImageNet weights are not at hand. What follows shows "
+            "that every step works; it says nothing about films.[/bold yellow]"
+        )
+
+
+def _links(demo: _Demo, data: Path | None, stack: ExitStack) -> tuple[Path, str | None]:
+    """Give the table of links and, for made clips, the one to score."""
+    if data is not None:
+        data = data.expanduser().resolve()
+        if not data.exists():
+            raise ConfigError(f"--data {data} does not exist.")
+        _write_config(demo, root=data if data.is_dir() else data.parent)
+        return data, None
+    clips = demo.out / "clips"
+    clips.mkdir()
+    server = stack.enter_context(serve(clips))
+    base_url = f"http://{server.address}"
+    demo.console.print(f"Making clips and serving them at {base_url} ...")
+    _write_config(demo, allow=server.address)
+    return make_clips(clips, base_url), f"{base_url}/horror-sci-fi-00.mp4"
+
+
+def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = None) -> None:
+    """The configuration of a few clips: small genres count, and two fifths are tested on."""
+    quoted = {
+        "roots": json.dumps([str(root)] if root else []),
+        "allow": json.dumps([allow] if allow else []),
+        "backbone": json.dumps(str(demo.out / "backbone")),
+        "bundle": json.dumps(str(demo.out / "bundle")),
+    }
+    demo.config.write_text(
+        f"[links]\nallowed_roots = {quoted['roots']}\n\n"
+        f"[network]\nallow = {quoted['allow']}\n\n"
+        f"[backbone]\npath = {quoted['backbone']}\n\n"
+        "[dataset]\nmin_movies_per_genre = 4\ntest_share = 0.4\n\n"
+        "[forest]\ntrees = 50\nmin_rows_per_leaf = 1\n\n"
+        f"[score]\nbundle = {quoted['bundle']}\n",
+        encoding="utf-8",
+    )
+
+
+def _publish(demo: _Demo) -> None:
+    with _mongo_server(demo.out / "mongo") as uri:
+        if uri is None:
+            demo.console.print(
+                "[yellow]Not published: no MongoDB server is at hand "
+                "(pip install secantusdb, or set TRAILERGENRE_MONGO_URI).[/yellow]"
+            )
+            return
+        demo.job("publish_features", env={"TRAILERGENRE_MONGO_URI": uri})
+
+
+@contextmanager
+def _mongo_server(directory: Path) -> Iterator[str | None]:
+    """The user's server, else SecantusDB on loopback where it is installed, else None."""
+    if "TRAILERGENRE_MONGO_URI" in os.environ:
+        yield os.environ["TRAILERGENRE_MONGO_URI"]
+        return
+    try:
+        from secantus import SecantusDBServer
+    except ImportError:
+        yield None
+        return
+    directory.mkdir()
+    server = SecantusDBServer(port=0, storage_path=str(directory))
+    server.start()
+    try:
+        yield server.uri
+    finally:
+        server.stop()
+
+
+def _first_finished(store: Store) -> str:
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
+    finished = {row["link_id"] for row in outcomes if row["outcome"] == Outcome.OK}
+    urls = (
+        row["url"]
+        for row in tables.read_table(store, "links").to_pylist()
+        if row["link_id"] in finished
+    )
+    return str(next(urls))
+
+
+def _print_end(demo: _Demo) -> None:
+    store = demo.store
+    rows = Counter(tables.read_table(store, "links")["row_outcome"].to_pylist())
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    links = Counter(outcomes["outcome"].to_pylist())
+    demo.console.rule(style="dim")
+    for title, counts, order in (
+        ("What became of the rows", rows, RowOutcome),
+        ("What became of the ready links", links, Outcome),
+    ):
+        table = Table(title=title, title_justify="left")
+        table.add_column("outcome")
+        table.add_column("count", justify="right")
+        for name in order:
+            if counts[name]:
+                table.add_row(name, str(counts[name]))
+        table.add_section()
+        table.add_row("together", str(sum(counts.values())))
+        demo.console.print(table)
+    report = demo.out / "run" / "reports" / "evaluation.html"
+    demo.console.print(f"Report: {report}")
+
+
+def _shown(argument: str) -> str:
+    """Paths below the working directory are shown as a person would type them."""
+    shown = argument.removeprefix(f"{Path.cwd()}/")
+    return f"'{shown}'" if " " in shown else shown

@@ -1,0 +1,56 @@
+"""A web server on loopback that serves one directory and keeps a log of what was asked."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class FileServer(ThreadingHTTPServer):
+    """Serves files; `requested` holds `METHOD PATH` of every request, in order."""
+
+    daemon_threads = True
+
+    def __init__(self, directory: Path) -> None:
+        """Listen on a free port of 127.0.0.1."""
+        self.requested: list[str] = []
+        super().__init__(("127.0.0.1", 0), functools.partial(_Handler, directory=str(directory)))
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:PORT`, as `network.allow` wants it."""
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    server: FileServer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the log in memory instead of on stderr."""
+
+    def do_GET(self) -> None:
+        """Answer and log."""
+        self.server.requested.append(f"GET {self.path}")
+        super().do_GET()
+
+    def do_HEAD(self) -> None:
+        """Answer and log."""
+        self.server.requested.append(f"HEAD {self.path}")
+        super().do_HEAD()
+
+
+@contextmanager
+def serve(directory: Path) -> Iterator[FileServer]:
+    """Serve a directory while the block runs."""
+    with FileServer(directory) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
