@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import typer
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from trailergenre.config import load_config
 from trailergenre.documents import open_collection, parse_address
@@ -28,7 +24,7 @@ from trailergenre.spark.publish import count_frames, read_publishable, write_fra
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -39,13 +35,15 @@ def publish_features(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    r"""Publish the features of a run to MongoDB; again gives the same documents.
+    """Publish the features of a run to MongoDB; again gives the same documents.
 
-    The connection string is read from the environment only:
+    The connection string is read from the environment only.
 
     \b
-    export TRAILERGENRE_MONGO_URI='mongodb://127.0.0.1:27017'
-    spark-submit --properties-file conf/spark-local.conf jobs/publish_features.py RUN
+    Example:
+      export TRAILERGENRE_MONGO_URI='mongodb://127.0.0.1:27017'
+      spark-submit --properties-file conf/spark-local.conf \\
+        jobs/publish_features.py runs/mine
     """
     settings = load_config(config or [], overrides or []).mongo
     store = Store(run)
@@ -57,15 +55,15 @@ def publish_features(
     started = time.monotonic()
     with spark_session("publish_features") as spark:
         total = count_frames(spark, store, fingerprint)
-        with _progress(total) as report:
-            counts = write_frames(
-                read_publishable(spark, store, fingerprint),
-                address,
-                settings,
-                fingerprint=fingerprint,
-                report=report,
-            )
-            report(counts.documents)
+        report = _progress_lines(total)
+        counts = write_frames(
+            read_publishable(spark, store, fingerprint),
+            address,
+            settings,
+            fingerprint=fingerprint,
+            report=report,
+        )
+        report(counts.documents)
     if counts.documents != total:
         raise StorageError(
             f"The outcomes of {store} promise {total} rows of features. "
@@ -97,15 +95,8 @@ def _read_uri(variable: str) -> str:
     return uri
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, a line whenever the count changed elsewhere; both on stderr."""
-    if sys.stderr.isatty():
-        columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("publishing rows", total=total)
-            yield lambda done: bar.update(task, completed=done)
-        return
+def _progress_lines(total: int) -> Callable[[int], None]:
+    """A line whenever the count changed; spark-submit gives its Python child no terminal."""
     reported = 0
 
     def report(done: int) -> None:
@@ -114,7 +105,7 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
             reported = done
             typer.echo(f"published {done} of {total} rows", err=True)
 
-    yield report
+    return report
 
 
 if __name__ == "__main__":

@@ -54,6 +54,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop()
 
 
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MongoDB server on loopback (SecantusDB); each test takes a database of its own."""
+    from secantus import SecantusDBServer
+
+    server = SecantusDBServer(port=0, storage_path=str(tmp_path_factory.mktemp("mongo")))
+    server.start()
+    yield server.uri
+    server.stop()
+
+
 def _skips_not_allowed(config: pytest.Config) -> list[str]:
     """Ids of the skipped tests that `.ci/run` does not list; empty outside CI."""
     if os.environ.get("CI") != "true":

@@ -25,6 +25,7 @@ from trailergenre.spark.tables import read_features, read_outcomes, read_table
 from trailergenre.storage import Store
 
 _COUNTS_SCHEMA = "documents long, matched long, upserted long"
+_POLL_S = 5.0
 _OUR_ERROR = re.compile(r"^trailergenre\.errors\.\w+: (.+)$", re.MULTILINE)
 
 
@@ -74,7 +75,7 @@ def write_frames(
             argument list ever holds it.
         config: database, collection, batch size.
         fingerprint: of the features.
-        report: called every second with the rows of the finished partitions.
+        report: called every few seconds with the rows of the finished partitions.
 
     Raises:
         StorageError: an executor could not write; what was written stays, and publishing again
@@ -123,7 +124,7 @@ def _reporting(rows_done: Accumulator[int], report: Callable[[int], None]) -> It
     stop = threading.Event()
 
     def poll() -> None:
-        while not stop.wait(timeout=1):
+        while not stop.wait(timeout=_POLL_S):
             report(rows_done.value)
 
     thread = threading.Thread(target=poll, name="publish-progress", daemon=True)
