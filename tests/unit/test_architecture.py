@@ -1,0 +1,211 @@
+"""Rules of the house that no linter holds; an exception to one is an entry in a list here."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from trailergenre.config import Config, load_config
+
+MAX_FILE_LINES = 300
+MAX_BODY_LINES = 50
+LONG_FILES: dict[str, str] = {}
+"""Path -> why it may be longer than MAX_FILE_LINES."""
+LONG_FUNCTIONS: dict[str, str] = {}
+"""path::function -> why its body may be longer than MAX_BODY_LINES."""
+
+UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
+"""Reading a file of theirs runs what the file says."""
+
+TARGETS = {"help", "setup", "demo", "check", "test", "test-all", "bench", "zip"}
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SOURCES = sorted([*REPOSITORY.glob("lib/**/*.py"), *REPOSITORY.glob("jobs/*.py")])
+TEST_FILES = sorted(REPOSITORY.glob("tests/**/test_*.py"))
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def body_lines(function: Function) -> int:
+    """Lines of a function without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def is_check(node: ast.AST) -> bool:
+    """Whether a node can fail a test: assert, pytest.raises, pytest.fail, assert_array_equal ..."""
+    if isinstance(node, ast.Assert):
+        return True
+    if not isinstance(node, ast.Call):
+        return False
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    called = node.func.id if isinstance(node.func, ast.Name) else called
+    return called in {"raises", "warns", "fail"} or called.startswith("assert")
+
+
+def unchecked_tests(tree: ast.AST) -> list[str]:
+    return [
+        function.name
+        for function in functions(tree)
+        if function.name.startswith("test_") and not any(map(is_check, ast.walk(function)))
+    ]
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    """Top-level names of everything that a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def repeated_defaults(settings: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Keys whose value is the default in the code."""
+    defaults = Config().model_dump(mode="json")
+    return [
+        f"{section}.{key}"
+        for section, values in settings.items()
+        for key, value in values.items()
+        if defaults[section][key] == value
+    ]
+
+
+def spark_properties(path: Path) -> dict[str, str]:
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+    return dict(pairs)
+
+
+def test_the_sources_and_tests_are_found() -> None:
+    assert len(SOURCES) > 15
+    assert len(TEST_FILES) > 3
+
+
+def test_every_test_can_fail() -> None:
+    found = {name_of(p): unchecked_tests(ast.parse(p.read_text())) for p in TEST_FILES}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_a_test_that_checks_nothing_is_found() -> None:
+    tree = ast.parse("def test_a():\n    isinstance(1, int)\n\ndef test_b():\n    assert f() == 1")
+    assert unchecked_tests(tree) == ["test_a"]
+
+
+def test_files_are_short() -> None:
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in SOURCES}
+    long = {path for path, n in lines.items() if n > MAX_FILE_LINES}
+    assert long == set(LONG_FILES)
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{name_of(path)}::{function.name}"
+        for path in SOURCES
+        for function in functions(ast.parse(path.read_text()))
+        if body_lines(function) > MAX_BODY_LINES
+    }
+    assert long == set(LONG_FUNCTIONS)
+
+
+def test_the_length_of_a_body_leaves_out_signature_and_docstring() -> None:
+    (function,) = functions(
+        ast.parse('def f(\n    a,\n):\n    """One.\n\n    Two."""\n    b\n    c')
+    )
+    assert body_lines(function) == 2
+
+
+def test_nothing_is_printed_by_the_package() -> None:
+    printing = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+        and "lib" in path.relative_to(REPOSITORY).parts
+    ]
+    assert printing == []
+
+
+def test_nothing_that_runs_what_a_file_says_is_imported() -> None:
+    found = {name_of(p): imported_modules(ast.parse(p.read_text())) for p in SOURCES}
+    assert {p: names & UNSAFE_MODULES for p, names in found.items() if names & UNSAFE_MODULES} == {}
+
+
+def test_imports_inside_functions_are_seen() -> None:
+    tree = ast.parse("import os.path\ndef f():\n    from pickle import loads\n    from . import x")
+    assert imported_modules(tree) == {"os", "pickle"}
+
+
+@pytest.mark.parametrize("name", ["base.toml", "local.toml", "cluster.toml"])
+def test_a_configuration_loads_and_says_nothing_that_the_code_says(name: str) -> None:
+    path = REPOSITORY / "conf" / name
+    assert isinstance(load_config([path]), Config)
+    assert repeated_defaults(tomllib.loads(path.read_text())) == []
+
+
+def test_a_repeated_default_is_found() -> None:
+    settings = {"links": {"allowed_roots": []}, "frames": {"per_second": 1}, "forest": {"trees": 1}}
+    assert repeated_defaults(settings) == ["links.allowed_roots", "frames.per_second"]
+
+
+def test_base_toml_names_every_section() -> None:
+    named = re.findall(r"^# \[(\w+)\]", (REPOSITORY / "conf/base.toml").read_text(), re.MULTILINE)
+    assert named == list(Config.model_fields)
+
+
+@pytest.mark.parametrize("name", ["spark-local.conf", "spark-standalone.conf"])
+def test_spark_properties_hide_secrets_and_open_no_door(name: str) -> None:
+    properties = spark_properties(REPOSITORY / "conf" / name)
+    for key in ("spark.mongodb.write.connection.uri", "my.password", "fs.s3a.access.key"):
+        assert re.search(properties["spark.redaction.regex"], key)
+    assert properties["spark.ui.enabled"] == "false"
+    assert properties["spark.master.rest.enabled"] == "false"
+    assert properties["spark.speculation"] == "false"
+    assert properties["spark.dynamicAllocation.enabled"] == "false"
+
+
+def test_the_lock_holds_hashes_and_no_address() -> None:
+    text = (REPOSITORY / "requirements.lock").read_text()
+    requirements = re.findall(r"^[A-Za-z0-9._-]+==(?:[^\n]*\\\n)+[^\n]*", text, re.MULTILINE)
+    assert len(requirements) == len(re.findall(r"^\w", text, re.MULTILINE)) > 50
+    assert all("--hash=sha256:" in requirement for requirement in requirements)
+    code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert not re.search(r"://|file:|find-links|index-url|trusted-host", code)
+    assert not re.search(r"://|[ =](/|~)", text)
+
+
+def test_the_lock_covers_every_dependency() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    names = {re.split(r"[\[<>=!~;, ]", want)[0].lower() for want in wanted} - {"trailergenre"}
+    text = (REPOSITORY / "requirements.lock").read_text()
+    assert names - set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE)) == set()
+
+
+def test_make_help_lists_exactly_the_targets() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE)) == TARGETS
+    ended = subprocess.run(
+        ["make", "--no-print-directory"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    lines = [line.split(maxsplit=2) for line in ended.stdout.splitlines()]
+    assert {target for _, target, _ in lines} == TARGETS
