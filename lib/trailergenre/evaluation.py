@@ -233,3 +233,23 @@ def compare(
         "mixed": {name: asdict(judgement.mixed) for name, judgement in judged.items()},
         "beats_prior": {name: judgement.beats_prior for name, judgement in judged.items()},
     }
+
+
+def describe_bundle(bundle: Bundle, address: str) -> dict[str, object]:
+    """What a report says of a bundle."""
+    manifest = bundle.manifest
+    return {
+        "address": address,
+        "sha256": bundle.sha256,
+        "created_at": manifest.created_at.isoformat(timespec="seconds"),
+        "model": manifest.model,
+        "rows": manifest.rows,
+        "trainer": manifest.trainer,
+        "weights": manifest.backbone.weights,
+        "frames_per_s": manifest.sampling.frames_per_s,
+        "movies": manifest.training.movies,
+        "not_modelled": manifest.not_modelled,
+        "shuffled_labels": manifest.training.shuffled_labels,
+        "seed": manifest.training.dataset.seed,
+        "warnings": bundle.warnings,
+    }

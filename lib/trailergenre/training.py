@@ -1,33 +1,27 @@
-"""Labels and outcomes to what a model is fitted on, and a fitted forest to a bundle.
+"""A training set to a fitted forest, and a fitted forest to a bundle.
 
-Both trainers go through here, so they see the same movies in the same parts. Knows nothing of
-Spark; where the pooled rows come from is the caller's affair.
+Fits with scikit-learn; `trailergenre.spark.training` is the same with MLlib.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from trailergenre import __version__
 from trailergenre.backbone.artefact import read_manifest
 from trailergenre.bundle import Bundle, write_bundle
-from trailergenre.config import Config, DatasetConfig
+from trailergenre.config import Config, ForestConfig
+from trailergenre.dataset import TrainingSet, check_none_lost
 from trailergenre.errors import ConfigError, WeightsError
 from trailergenre.fingerprint import FeatureSettings
-from trailergenre.forest import Forest
+from trailergenre.forest import Forest, fit_forest
 from trailergenre.manifest import (
     UNKNOWN_WEIGHTS,
     BackboneFacts,
@@ -35,136 +29,36 @@ from trailergenre.manifest import (
     SamplingFacts,
     TrainingFacts,
 )
-from trailergenre.metrics import TruthArray, choose_thresholds, mean_ap
-from trailergenre.outcomes import Outcome
-from trailergenre.pooling import STATISTICS
+from trailergenre.metrics import choose_thresholds, mean_ap
+from trailergenre.pooling import STATISTICS, pool_links
 from trailergenre.records import ProbabilityArray
-from trailergenre.splits import (
-    LabelledLink,
-    Part,
-    check_no_leak,
-    count_movies,
-    genre_matrix,
-    labelled_links,
-    split_links,
-)
+from trailergenre.splits import Part
 from trailergenre.storage import Store
 
+Model = Literal["forest", "logistic", "temporal"]
+Rows = Literal["pooled", "frames"]
 Trainer = Literal["mllib", "sklearn"]
+
+COMBINATIONS: tuple[tuple[Model, Rows, Trainer], ...] = (
+    ("forest", "pooled", "mllib"),
+    ("forest", "pooled", "sklearn"),
+)
+"""What can be trained."""
 
 _LIBRARIES = {"mllib": "pyspark", "sklearn": "scikit-learn"}
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """The links of a run that a model can learn from, and what each is used for.
-
-    Attributes:
-        links: with features and at least one modelled genre, sorted by link_id.
-        parts: one a link.
-        truth: shape (n_links, n_genres), int8; what the model is told. Permuted among the movies
-            that are not tested where `shuffled` is set.
-        genres: the modelled ones, most frequent first.
-        not_modelled: genre -> movies, of those with too few.
-        shuffled: whether this is a control run.
-        data_sha256: over each link's features commit, genres and part.
-        links_without_features: labelled, but without features.
-        links_without_modelled_genre: with features, but only rarer genres.
-    """
-
-    links: tuple[LabelledLink, ...]
-    parts: tuple[Part, ...]
-    truth: TruthArray
-    genres: tuple[str, ...]
-    not_modelled: dict[str, int]
-    shuffled: bool
-    data_sha256: str
-    links_without_features: int
-    links_without_modelled_genre: int
-
-    def rows_of(self, part: Part) -> NDArray[np.int64]:
-        """Positions of the links of a part."""
-        return np.flatnonzero(np.array([found == part for found in self.parts]))
-
-    def link_ids_of(self, part: Part) -> list[str]:
-        """Links of a part, sorted."""
-        return [self.links[row].link_id for row in self.rows_of(part)]
-
-    def truth_of(self, part: Part) -> TruthArray:
-        """Rows of `truth`, in the order of `link_ids_of`."""
-        return self.truth[self.rows_of(part)]
-
-
-def prepare_training(
-    labels: pa.Table, outcomes: pa.Table, config: DatasetConfig, *, shuffle_labels: bool
-) -> TrainingSet:
-    """Choose genres and parts.
-
-    Args:
-        labels: the labels table.
-        outcomes: current outcomes of the features to be used.
-        config: rarest genre, shares, seed.
-        shuffle_labels: permute the genres among the movies that are not tested.
+def check_combination(model: Model, rows: Rows, trainer: Trainer) -> None:
+    """Refuse what cannot be trained.
 
     Raises:
-        ConfigError: no genre has enough movies, or there are too few movies for three parts.
+        ConfigError: lists what can.
     """
-    labelled = labelled_links(labels)
-    ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    commits = dict(zip(ok["link_id"].to_pylist(), ok["commit"].to_pylist(), strict=True))
-    ready = [link for link in labelled if link.link_id in commits]
-    movies = count_movies(ready)
-    genres = tuple(g for g, n in movies.items() if n >= config.min_movies_per_genre)
-    if not genres:
+    if (model, rows, trainer) not in COMBINATIONS:
+        known = "; ".join(f"--model {m} --rows {r} --trainer {t}" for m, r, t in COMBINATIONS)
         raise ConfigError(
-            f"No genre has {config.min_movies_per_genre} movies with features; the most frequent "
-            f"ones: {dict(list(movies.items())[:3])}. Featurize more links, or lower "
-            "dataset.min_movies_per_genre."
+            f"--model {model} --rows {rows} --trainer {trainer} does not exist. There is: {known}."
         )
-    links = tuple(link for link in ready if link.genres.intersection(genres))
-    parts = tuple(split_links(links, genres, config))
-    pairs = list(zip(links, parts, strict=True))
-    check_no_leak(
-        (link for link, part in pairs if part != Part.TEST),
-        (link for link, part in pairs if part == Part.TEST),
-    )
-    truth = genre_matrix(links, genres)
-    if shuffle_labels:
-        truth = _shuffle(links, parts, truth, seed=config.seed)
-    return TrainingSet(
-        links=links,
-        parts=parts,
-        truth=truth,
-        genres=genres,
-        not_modelled={genre: n for genre, n in movies.items() if genre not in genres},
-        shuffled=shuffle_labels,
-        data_sha256=_hash_data(pairs, commits),
-        links_without_features=len(labelled) - len(ready),
-        links_without_modelled_genre=len(ready) - len(links),
-    )
-
-
-def _shuffle(
-    links: Sequence[LabelledLink], parts: Sequence[Part], truth: TruthArray, *, seed: int
-) -> TruthArray:
-    """Permute the genres among the movies that are not tested; a movie's links stay alike."""
-    rows = [row for row, part in enumerate(parts) if part != Part.TEST]
-    genres_of = {links[row].movie_id: truth[row] for row in rows}
-    movies = sorted(genres_of)
-    order = np.random.default_rng(seed).permutation(len(movies))
-    given = {movie: genres_of[movies[k]] for movie, k in zip(movies, order, strict=True)}
-    shuffled = truth.copy()
-    for row in rows:
-        shuffled[row] = given[links[row].movie_id]
-    return shuffled
-
-
-def _hash_data(pairs: Sequence[tuple[LabelledLink, Part]], commits: dict[str, str]) -> str:
-    digest = hashlib.sha256()
-    for link, part in pairs:
-        row = [link.link_id, link.movie_id, commits[link.link_id], sorted(link.genres), part]
-        digest.update(json.dumps(row).encode() + b"\n")
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -180,6 +74,29 @@ class FittedForest:
     trainer: Trainer
     forest: Forest
     validation: ProbabilityArray
+
+
+def fit_sklearn(
+    store: Store, outcomes: pa.Table, training: TrainingSet, config: ForestConfig
+) -> FittedForest:
+    """Fit one multi-output forest on this machine, all pooled rows in memory (24 KB a link).
+
+    Args:
+        store: the run.
+        outcomes: from `tables.read_outcomes`.
+        training: genres, parts and truth.
+        config: size and seed.
+
+    Raises:
+        StorageError: features of a link are gone.
+    """
+    train, validation = training.link_ids_of(Part.TRAIN), training.link_ids_of(Part.VALIDATION)
+    found, pooled = pool_links(store, outcomes, [*train, *validation])
+    place = {link_id: row for row, link_id in enumerate(found)}
+    check_none_lost(store, wanted=len(train) + len(validation), found=len(found))
+    forest = fit_forest(pooled[[place[i] for i in train]], training.truth_of(Part.TRAIN), config)
+    probabilities = forest.predict_proba(pooled[[place[i] for i in validation]])
+    return FittedForest("sklearn", forest, probabilities)
 
 
 def write_trained(
@@ -212,7 +129,7 @@ def write_trained(
         backbone=BackboneFacts(
             backbone_id=settings.backbone_id,
             precision=settings.precision,
-            weights=_weights_source(Path(config.backbone.path), settings.backbone_id),
+            weights=_weights_source(Path(config.backbone.path).expanduser(), settings.backbone_id),
         ),
         sampling=SamplingFacts(
             frames_per_s=settings.frames_per_s, frame_side_px=settings.frame_side_px

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trailergenre.config import ForestConfig
-from trailergenre.errors import StorageError
+from trailergenre.dataset import check_none_lost
 from trailergenre.forest import Forest, constant_tree, join_trees
 from trailergenre.pooling import N_POOLED
 from trailergenre.spark.saved_forest import read_saved_forest
@@ -53,12 +53,7 @@ def fit_forests(
     """
     rows = _join_truth(pooled, link_ids, truth).cache()
     scratch = f"training/{uuid4().hex}"
-    found = rows.count()
-    if found != len(link_ids):
-        raise StorageError(
-            f"{len(link_ids)} links were to be trained on; features of {found} were read. "
-            f"Check the run: trailergenre verify {store}"
-        )
+    check_none_lost(store, wanted=len(link_ids), found=rows.count())
 
     def fit(genre: int) -> Forest:
         share = float(truth[:, genre].mean())

@@ -1,0 +1,100 @@
+"""Features and a bundle to the scores table: every genre's probability for every link of a run.
+
+spark-submit --properties-file conf/spark-local.conf jobs/predict_genres.py RUN --bundle DIR
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+
+from trailergenre import tables
+from trailergenre.bundle import check_fits, read_bundle
+from trailergenre.config import load_config
+from trailergenre.dataset import check_none_lost
+from trailergenre.entry import (
+    BundleOption,
+    ConfigOption,
+    FeaturesOption,
+    RunArgument,
+    SetOption,
+    entry,
+    finish,
+)
+from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.spark.pooling import pool_links
+from trailergenre.spark.predict import score_links, write_scores
+from trailergenre.spark.session import check_storage_is_shared, spark_session
+from trailergenre.storage import Store
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+@entry
+def predict_genres(
+    run: RunArgument,
+    bundle: BundleOption,
+    features: FeaturesOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Score every link of RUN that has features, for every genre of the bundle.
+
+    \b
+    Example:
+      spark-submit --properties-file conf/spark-local.conf \\
+        jobs/predict_genres.py runs/mine --bundle bundles/mine
+    """
+    started = time.monotonic()
+    load_config(config or (), overrides or ())
+    store = Store(run)
+    model = read_bundle(Store(bundle))
+    fingerprint = choose_fingerprint(store, features)
+    notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    outcomes = tables.read_outcomes(store, fingerprint)
+    by_outcome = _count_links(tables.read_table(store, "links"), outcomes)
+    ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
+    with spark_session("trailergenre predict_genres") as spark:
+        if not (spark.sparkContext.master or "").startswith("local"):
+            check_storage_is_shared(spark, store)
+        pooled = pool_links(spark, store, outcomes, ok["link_id"].to_pylist())
+        write_scores(score_links(pooled, model), store)
+    scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
+    check_none_lost(store, wanted=len(ok), found=scored)
+    finish(
+        store,
+        "predict_genres",
+        {
+            "bundle": str(Store(bundle)),
+            "sha256": model.sha256,
+            "features": fingerprint,
+            "links": sum(by_outcome.values()),
+            "scored": scored,
+            "not_scored": {name: n for name, n in by_outcome.items() if name != Outcome.OK},
+            "genres": len(model.manifest.genres),
+            "notes": notes,
+            "seconds": round(time.monotonic() - started, 1),
+        },
+    )
+
+
+def _count_links(links: pa.Table, outcomes: pa.Table) -> dict[str, int]:
+    """Count the run's ready links by outcome; those never tried are `deferred`."""
+    outcome_of = dict(
+        zip(outcomes["link_id"].to_pylist(), outcomes["outcome"].to_pylist(), strict=True)
+    )
+    ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
+    known = set(ready["link_id"].to_pylist()) | set(outcome_of)
+    return dict(Counter(outcome_of.get(link_id, Outcome.DEFERRED.value) for link_id in known))
+
+
+if __name__ == "__main__":
+    app()
