@@ -22,8 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 backbone_app = typer.Typer(help="The network for frames to features.", no_args_is_help=True)
-    help="The network that turns frames into features.", no_args_is_help=True
-)
 app.add_typer(backbone_app, name="backbone")
 
 

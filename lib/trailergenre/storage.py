@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.fs as pafs
 
 from trailergenre.errors import StorageError
 
-_SPARK_SCHEMES = {"s3": "s3a", "gs": "gs", "gcs": "gs", "hdfs": "hdfs"}
+_SCHEMES = {"file", "s3", "gs", "hdfs"}
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,28 @@ class Store:
             StorageError: the address is of no known kind.
         """
         self.address = _normal_address(address)
-        try:
-            self._fs, self._root = pafs.FileSystem.from_uri(self.address)
-        except (pa.ArrowInvalid, OSError) as error:
+        if self.address.split("://", 1)[0] not in _SCHEMES:
             raise StorageError(
-                f"The address {address!r} cannot be used ({error}). "
+                f"The address {address!r} is of no known kind. "
                 "Use a local path, s3://, gs:// or hdfs://."
-            ) from error
+            )
+
+    @cached_property
+    def _opened(self) -> tuple[pafs.FileSystem, str]:
+        """The file system and the root below it; late, since S3 asks the network for a region."""
+        try:
+            filesystem, root = pafs.FileSystem.from_uri(self.address)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StorageError(f"{self.address} cannot be opened: {error}") from error
+        return filesystem, root
+
+    @property
+    def _fs(self) -> pafs.FileSystem:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         """Travel to workers as the address alone."""
@@ -69,7 +85,7 @@ class Store:
     @property
     def is_local(self) -> bool:
         """Whether files lie on this machine's own file tree (which may be a shared mount)."""
-        return isinstance(self._fs, pafs.LocalFileSystem)
+        return self.address.startswith("file://")
 
     def local_path(self, path: str) -> Path:
         """Where a file lies on this machine; only for local stores."""
@@ -82,7 +98,7 @@ class Store:
         if self.is_local:
             return (Path(self._root) / path).as_uri()
         scheme, rest = self.address.split("://", 1)
-        return f"{_SPARK_SCHEMES[scheme]}://{rest}/{path}"
+        return f"{'s3a' if scheme == 's3' else scheme}://{rest}/{path}"
 
     def exists(self, path: str) -> bool:
         """Whether a file or a directory stands at `path`."""

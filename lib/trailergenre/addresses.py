@@ -1,0 +1,65 @@
+"""A numeric IP address -> whether trailers may never come from there.
+
+Knows nothing of names or of exceptions to the rule. Standard library only: the download child
+imports this in every process it starts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+# Written out, because `ipaddress.is_global` judges several of these differently from one Python
+# release to the next. The classes are those of Stripe's egress proxy Smokescreen.
+DENIED_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",  # this host
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carriers' shared addresses
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's host, a public address that serves metadata
+        "169.254.0.0/16",  # link-local, with the clouds' metadata services
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, with broadcast
+        "::/96",  # unspecified, loopback, IPv4-compatible
+        "::ffff:0:0:0/96",  # IPv4-translated
+        "64:ff9b::/96",  # NAT64: leads to an IPv4 address of the writer's choice
+        "64:ff9b:1::/48",  # NAT64, local use
+        "2001::/32",  # Teredo: the same
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: the same
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+        "fc00::/7",  # private
+        "fe80::/10",  # link-local
+        "fec0::/10",  # site-local
+        "ff00::/8",  # multicast
+    )
+)
+"""Networks that are never connected to, unless the configuration names the address and port."""
+
+
+def is_denied_address(ip: str) -> bool:
+    """Whether an address is loopback, private, reserved, or hides an IPv4 address.
+
+    What is not an address in its usual spelling is denied too: a name must be resolved first.
+
+    >>> is_denied_address("127.0.0.1"), is_denied_address("::ffff:127.0.0.1")
+    (True, True)
+    >>> is_denied_address("142.250.74.78")
+    False
+    """
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return True
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in DENIED_NETWORKS)

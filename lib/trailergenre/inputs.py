@@ -1,0 +1,185 @@
+"""Files of links to plain rows: CSV, Parquet, the original project's table, or a directory.
+
+Knows columns and encodings, not what a valid link or label is.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trailergenre.errors import ConfigError
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mpg", ".mpeg"}
+)
+
+# The original project's names -> ours.
+_ALIASES = {"trailer_link": "url", "movie_title": "title"}
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """One row of the user's list.
+
+    Attributes:
+        number: from 1, in the order of the source.
+        url: the cell as it stands.
+        title: without white space around it; empty where there is none.
+        movie_id: IMDb id where the list has it, else empty.
+        genres: sorted, unique; empty where there are none.
+    """
+
+    number: int
+    url: str
+    title: str
+    movie_id: str
+    genres: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputList:
+    """A whole list.
+
+    Attributes:
+        name: the file's own name, without its directory.
+        base: directory that relative paths start from.
+        has_genres: whether there is a genres column (or folders named by genre).
+        rows: in order.
+        not_videos: files of a directory that are no videos.
+    """
+
+    name: str
+    base: Path
+    has_genres: bool
+    rows: list[InputRow]
+    not_videos: int = 0
+
+
+def read_input(path: Path) -> InputList:
+    """Read a list of links.
+
+    Args:
+        path: CSV or Parquet with `url` (or `trailer_link`), optionally `title` (or `movie_title`),
+            `movie_id` and `genres`; or a directory of videos in folders named by genre
+            (`comedy/x.mp4`, `action+comedy/y.mp4`).
+
+    Raises:
+        ConfigError: it cannot be read, lacks the column, or is empty.
+    """
+    found = _read_directory(path) if path.is_dir() else _read_table(path)
+    if not found.rows:
+        raise ConfigError(f"The list {path} is empty: there is nothing to do.")
+    return found
+
+
+def _read_directory(path: Path) -> InputList:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+    rows = [
+        InputRow(number, str(file), file.stem, "", _folder_genres(file.parent, path))
+        for number, file in enumerate(videos, start=1)
+    ]
+    return InputList(path.name, path, True, rows, not_videos=len(files) - len(videos))
+
+
+def _folder_genres(folder: Path, root: Path) -> tuple[str, ...]:
+    return () if folder == root else split_genres(folder.name.replace("+", "|"))
+
+
+def _read_table(path: Path) -> InputList:
+    columns, cells = read_cells(path)
+    renamed = [_ALIASES.get(column, column) for column in columns]
+    require_columns(path, renamed, ["url"])
+    rows = []
+    for number, cell in enumerate(cells, start=1):
+        row = {_ALIASES.get(name, name): value for name, value in cell.items()}
+        rows.append(
+            InputRow(
+                number,
+                str(row["url"] or ""),
+                clean_text(row.get("title")),
+                clean_text(row.get("movie_id")),
+                split_genres(row.get("genres")),
+            )
+        )
+    return InputList(path.name, path.parent.absolute(), "genres" in renamed, rows)
+
+
+def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
+    """Read a CSV or Parquet file whole.
+
+    Returns:
+        Column names and rows; cells of a CSV are text.
+
+    Raises:
+        ConfigError: naming the file and what is wrong.
+    """
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            table = pq.read_table(path)
+            return table.column_names, table.to_pylist()
+        return _read_csv(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no file {path}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from error
+    except (OSError, pa.ArrowException, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[dict[str, object]]]:
+    csv.field_size_limit(sys.maxsize)
+    # utf-8-sig: Excel writes a byte-order mark in front of the first column's name.
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream)
+        columns = [name.strip() for name in next(reader, [])]
+        repeated = sorted({name for name in columns if columns.count(name) > 1})
+        if repeated:
+            raise ConfigError(f"{path} has the column {repeated[0]!r} more than once.")
+        rows: list[dict[str, object]] = []
+        for cells in reader:
+            if len(cells) > len(columns):
+                raise ConfigError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells under {len(columns)} "
+                    "columns. Put cells that hold a comma in quotes."
+                )
+            if cells:
+                padded = cells + [""] * (len(columns) - len(cells))
+                rows.append(dict(zip(columns, padded, strict=True)))
+    return columns, rows
+
+
+def require_columns(path: Path, columns: Sequence[str], needed: Iterable[str]) -> None:
+    """Refuse a file that lacks columns.
+
+    Raises:
+        ConfigError: naming the missing and the present ones.
+    """
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise ConfigError(
+            f"{path} has no column {', '.join(map(repr, missing))}. "
+            f"Received: {', '.join(map(repr, columns)) or 'no columns'}."
+        )
+
+
+def clean_text(cell: object) -> str:
+    """A cell as text, without white space around it (no-break spaces too)."""
+    return "" if cell is None else str(cell).strip()
+
+
+def split_genres(cell: object) -> tuple[str, ...]:
+    """Genres of a cell: a list, or text parted by `|`; sorted, unique.
+
+    >>> split_genres("Drama| Action|Drama|")
+    ('Action', 'Drama')
+    """
+    parts = cell if isinstance(cell, list) else clean_text(cell).split("|")
+    return tuple(sorted({clean_text(part) for part in parts} - {""}))

@@ -1,0 +1,160 @@
+"""A list and its labels to the tables `links` and `labels`: every input row gets one outcome."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from trailergenre import schemas
+from trailergenre.config import LinksConfig, NetworkConfig
+from trailergenre.inputs import InputList, InputRow
+from trailergenre.labels import Metadata, Movie
+from trailergenre.links import LinkError, parse_link
+from trailergenre.outcomes import RowOutcome
+from trailergenre.records import Link
+
+
+@dataclass(slots=True)
+class PreparedRow:
+    """One input row on its way.
+
+    Attributes:
+        source: the row as it came.
+        link: its canonical link; None where it has none.
+        movie_id: IMDb id where known.
+        genres: of the movie.
+        outcome: what is decided so far.
+        detail: why; empty for ready rows.
+    """
+
+    source: InputRow
+    link: Link | None = None
+    movie_id: str | None = None
+    genres: tuple[str, ...] = ()
+    outcome: RowOutcome = RowOutcome.READY
+    detail: str = ""
+
+    def refuse(self, outcome: RowOutcome, detail: str) -> None:
+        """Decide against the row; the first reason stays."""
+        if self.outcome is RowOutcome.READY:
+            self.outcome, self.detail = outcome, detail
+
+    @property
+    def movie(self) -> str:
+        """What tells one movie from another: the IMDb id, else the title."""
+        return self.movie_id or self.source.title
+
+
+def prepare_rows(
+    source: InputList,
+    metadata: Metadata | None,
+    *,
+    links: LinksConfig,
+    network: NetworkConfig,
+    needs_genres: bool,
+) -> list[PreparedRow]:
+    """Decide about every row of a list.
+
+    Args:
+        source: the list.
+        metadata: where genres and IMDb ids come from; None: from the list itself.
+        links: the allowed roots of local files.
+        network: the addresses that are allowed although private.
+        needs_genres: whether a row without genres is of use.
+
+    Returns:
+        As many rows as the list has, in its order.
+    """
+    rows = [PreparedRow(row) for row in source.rows]
+    for row in rows:
+        try:
+            row.link = parse_link(row.source.url, links=links, network=network, base=source.base)
+        except LinkError as error:
+            row.refuse(error.row_outcome, error.detail)
+        _find_movie(row, metadata)
+    _refuse_ambiguous(rows)
+    for row in rows:
+        if needs_genres and not row.genres:
+            row.refuse(RowOutcome.NO_LABEL, "no genres are known for this row")
+    _refuse_duplicates(rows)
+    return rows
+
+
+def _find_movie(row: PreparedRow, metadata: Metadata | None) -> None:
+    source = row.source
+    row.movie_id, row.genres = source.movie_id or None, source.genres
+    if metadata is None:
+        return
+    movies: tuple[Movie, ...] = metadata.by_title.get(source.title, ())
+    if source.movie_id in metadata.by_id:
+        movies = (metadata.by_id[source.movie_id],)
+    if len(movies) == 1:
+        row.movie_id, row.genres = movies[0].movie_id, movies[0].genres
+    elif movies:
+        ids = ", ".join(movie.movie_id for movie in movies)
+        row.refuse(RowOutcome.AMBIGUOUS, f"the title {source.title!r} is several movies: {ids}")
+
+
+def _refuse_ambiguous(rows: list[PreparedRow]) -> None:
+    """A link that several movies claim is right for one of them at most; nobody can say which."""
+    movies_of: dict[str, dict[str, None]] = defaultdict(dict)
+    for row in rows:
+        if row.link is not None:
+            movies_of[row.link.link_id].setdefault(row.movie)
+    for row in rows:
+        claimed = movies_of[row.link.link_id] if row.link is not None else {}
+        if len(claimed) > 1:
+            row.refuse(RowOutcome.AMBIGUOUS, f"the link serves {len(claimed)} movies")
+
+
+def _refuse_duplicates(rows: list[PreparedRow]) -> None:
+    first: dict[str, int] = {}
+    for row in rows:
+        if row.outcome is RowOutcome.READY and row.link is not None:
+            number = first.setdefault(row.link.link_id, row.source.number)
+            if number != row.source.number:
+                row.refuse(RowOutcome.DUPLICATE, f"the same link as row {number}")
+
+
+def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
+    """Lay out all rows as the table `links`."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "row_id": _row_id(source.name, row.source.number),
+                "link_id": row.link.link_id if row.link else None,
+                "url": row.link.url if row.link else row.source.url,
+                "title": row.source.title,
+                "movie_id": row.movie_id,
+                "genres": list(row.genres),
+                "row_outcome": row.outcome.value,
+                "detail": row.detail,
+            }
+            for row in rows
+        ],
+        schema=schemas.LINKS,
+    )
+
+
+def labels_table(rows: list[PreparedRow]) -> pa.Table:
+    """Lay out ready rows with genres as the table `labels`."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "link_id": row.link.link_id,
+                "movie_id": row.movie_id or row.link.link_id,
+                "title": row.source.title,
+                "genres": list(row.genres),
+            }
+            for row in rows
+            if row.outcome is RowOutcome.READY and row.link is not None and row.genres
+        ],
+        schema=schemas.LABELS,
+    )
+
+
+def _row_id(name: str, number: int) -> str:
+    return hashlib.sha256(f"{name}\n{number}".encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""Every engine against plain Keras: `preprocess_input`, then `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trailergenre.backbone import load_embedder, read_manifest
+from trailergenre.backbone.artefact import read_weights
+from trailergenre.backbone.export import export_backbone
+from trailergenre.children import Deadline
+from trailergenre.config import BackboneConfig, LimitsConfig
+from trailergenre.decode import Decoder
+
+pytestmark = pytest.mark.slow
+
+# float32 sums in another order; relative to a frame's largest feature.
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("backbone") / "inception"
+    export_backbone("random", directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def frames(data_dir: Path) -> np.ndarray:
+    """Two frames of each real clip, uint8 RGB."""
+    decoder = Decoder(1, LimitsConfig())
+    clips = sorted((data_dir / "video").glob("*.mp4"))
+    parts = [next(decoder.decode(clip, deadline=Deadline(60)).batches(2)) for clip in clips]
+    return np.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def plain_keras(artefact: Path, frames: np.ndarray) -> np.ndarray:
+    import keras
+
+    network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+    network.set_weights(read_weights(artefact / "weights.npz"))
+    prepared = keras.applications.inception_v3.preprocess_input(frames.astype(np.float32))
+    return network.predict(prepared, batch_size=8, verbose=0)
+
+
+def deviation(received: np.ndarray, expected: np.ndarray) -> float:
+    """Largest deviation of a frame, relative to that frame's largest feature."""
+    return float((np.abs(received - expected).max(1) / np.abs(expected).max(1)).max())
+
+
+def embed(artefact: Path, frames: np.ndarray, engine: str = "onnxruntime") -> np.ndarray:
+    config = BackboneConfig(path=str(artefact), engine=engine, batch_size=5)
+    return load_embedder(config).embed(frames)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "tensorflow"])
+def test_engine_equals_plain_keras(
+    artefact: Path, frames: np.ndarray, plain_keras: np.ndarray, engine: str
+) -> None:
+    features = embed(artefact, frames, engine)
+    assert features.shape == (8, 2048)
+    assert features.dtype == np.float32
+    assert deviation(features, plain_keras) <= TOLERANCE
+
+
+def test_bgr_would_be_seen(artefact: Path, frames: np.ndarray, plain_keras: np.ndarray) -> None:
+    swapped = np.ascontiguousarray(frames[..., ::-1])
+    assert deviation(embed(artefact, swapped), plain_keras) >= 10 * TOLERANCE
+
+
+def test_unscaled_pixels_would_be_seen(
+    artefact: Path, frames: np.ndarray, plain_keras: np.ndarray
+) -> None:
+    import keras
+
+    network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+    network.set_weights(read_weights(artefact / "weights.npz"))
+    unscaled = network.predict(frames.astype(np.float32), batch_size=8, verbose=0)
+    assert deviation(unscaled, plain_keras) >= 10 * TOLERANCE
+
+
+def test_batch_size_does_not_change_a_bit(artefact: Path, frames: np.ndarray) -> None:
+    whole = load_embedder(BackboneConfig(path=str(artefact), batch_size=16)).embed(frames)
+    np.testing.assert_array_equal(embed(artefact, frames), whole)
+
+
+def test_threads_do_not_change_a_bit(artefact: Path, frames: np.ndarray) -> None:
+    two = load_embedder(BackboneConfig(path=str(artefact), batch_size=5, threads=2)).embed(frames)
+    np.testing.assert_array_equal(embed(artefact, frames), two)
+
+
+def test_identity_survives_the_way_through_a_weights_file(artefact: Path, tmp_path: Path) -> None:
+    again = export_backbone(str(artefact / "weights.npz"), tmp_path / "again")
+    assert again.backbone_id == read_manifest(artefact).backbone_id
+    assert again.weights == "weights.npz"
+
+
+def test_keras_weights_file_gives_its_own_features(
+    artefact: Path, frames: np.ndarray, plain_keras: np.ndarray, tmp_path: Path
+) -> None:
+    import keras
+
+    network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+    network.set_weights(read_weights(artefact / "weights.npz"))
+    path = tmp_path / "notop.weights.h5"
+    network.save_weights(path)
+    export_backbone(str(path), tmp_path / "from-file")
+    assert deviation(embed(tmp_path / "from-file", frames), plain_keras) <= TOLERANCE
