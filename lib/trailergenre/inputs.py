@@ -15,10 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trailergenre.errors import ConfigError
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mpg", ".mpeg"}
-)
+from trailergenre.records import VIDEO_SUFFIXES
 
 # The original project's names -> ours.
 _ALIASES = {"trailer_link": "url", "movie_title": "title"}

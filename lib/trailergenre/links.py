@@ -1,193 +1,249 @@
-"""One cell of a table to one canonical link, or to the reason why it is none.
+"""One cell of an input table -> one canonical link, or the reason why it is none.
 
-Canonical means that `youtu.be/x`, `watch?v=x&t=3` and an upper-case host give one `link_id`. This
-is the check at the door; where a link leads is checked again when it connects.
+Canonical means that every spelling of one video's address gives one text, so that its SHA-256 can
+name the link. Nothing is resolved or requested here: the download checks every address again when
+it connects. Knows nothing of tables or labels.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
+import os
 import re
 import socket
+import unicodedata
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+
+import idna
 
 from trailergenre.addresses import is_denied_address
 from trailergenre.config import LinksConfig, NetworkConfig
 from trailergenre.errors import TrailergenreError, one_line
 from trailergenre.outcomes import RowOutcome
-from trailergenre.records import Link, LinkId
+from trailergenre.records import VIDEO_SUFFIXES, Link, LinkId
+from trailergenre.youtube import VIDEO_ID, find_video_id, is_youtube
+
+_BLANKS = "\ufeff\u200b\u2060"
+"""Invisible characters at the ends of a cell that `str.strip` leaves."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-_YOUTUBE_HOSTS = frozenset(
-    {
-        *("youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com"),
-        *("youtube-nocookie.com", "www.youtube-nocookie.com", "youtu.be", "www.youtu.be"),
-    }
-)
-_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
-_VIDEO_FOLDERS = frozenset({"embed", "shorts", "live", "v", "e"})
-
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
-_BARE_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?:[:/]|$)", re.IGNORECASE)
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+# No dot in it: www.example.org:443/x is a host and its port, not a scheme.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
+_BARE_HOST = re.compile(r"[^\s/?#@:]+\.[^\s/?#@:.]+\.?(:\d+)?")
+_LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# What RFC 3986 lets stand in a path; a percent sign stays, so that escapes are not escaped again.
+_SAFE_IN_PATH = "/%:@!$&'()*+,;=~-._"
+_SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
 
 class LinkError(TrailergenreError):
-    """A cell is no link that this project downloads."""
+    """A cell is not a usable link. Becomes the row's outcome and detail."""
 
     def __init__(self, row_outcome: RowOutcome, detail: str) -> None:
-        """Keep the row's class and a one-line reason."""
+        """Keep the class and a one-line reason."""
         self.row_outcome = row_outcome
         self.detail = one_line(detail)
         super().__init__(f"{row_outcome}: {self.detail}")
 
 
 def link_id(url: str) -> LinkId:
-    """The identity of a canonical link: its SHA-256 as hex."""
+    """Name a canonical link by its SHA-256, 64 hex digits."""
     return LinkId(hashlib.sha256(url.encode()).hexdigest())
 
 
 def parse_link(
     cell: str, *, links: LinksConfig, network: NetworkConfig, base: Path | None = None
 ) -> Link:
-    """Read one cell.
+    """Turn one cell into its canonical link.
 
     Args:
-        cell: as it stands in the table; white space around it, no-break spaces too, is cut.
-        links: the allowed roots of local files.
-        network: the addresses that are allowed although private.
-        base: directory that relative paths start from; None: there are no relative paths.
+        cell: what a person wrote: a link, one without its scheme, or a path.
+        links: the directories whose videos may be links.
+        network: the private addresses that may be links.
+        base: directory that relative paths start from; None: the current one.
 
     Raises:
-        LinkError: with the row's class.
+        LinkError: it is none; the outcome that its row gets, and why.
     """
-    text = cell.strip()
+    text = cell.strip().strip(_BLANKS).strip()
     if not text:
         raise LinkError(RowOutcome.LINK_EMPTY, "the cell is empty")
-    local = _local_path(text, base)
-    if local is not None:
-        url = _canonical_file(local, links)
+    if any(unicodedata.category(c) == "Cc" for c in text):
+        raise LinkError(RowOutcome.LINK_INVALID, "it holds a control character")
+    scheme, text = _split_scheme(text, links, base)
+    if scheme in _DEFAULT_PORTS:
+        url = _canonical_web(text, network)
+    elif scheme == "file":
+        url = _canonical_file(text, links, base)
     else:
-        url = _canonical_url(_with_scheme(text), network)
+        raise LinkError(
+            RowOutcome.SCHEME_REFUSED, f"{scheme}: is not taken; use http, https or a file"
+        )
     return Link(link_id=link_id(url), url=url)
 
 
-def _local_path(text: str, base: Path | None) -> Path | None:
-    if text.lower().startswith("file:"):
-        parts = urlsplit(text)
-        if parts.netloc not in {"", "localhost"}:
-            raise LinkError(RowOutcome.SCHEME_REFUSED, f"{text!r} is a file of another machine")
-        return Path(unquote(parts.path))
-    if text.startswith(("/", "./", "../", "~/")) and not text.startswith("//"):
-        path = Path(text).expanduser()
-        return base / path if base is not None else path
-    if base is not None and "\0" not in text and len(text) < 1024 and (base / text).is_file():
-        return base / text
-    return None
+def _split_scheme(text: str, links: LinksConfig, base: Path | None) -> tuple[str, str]:
+    """Find what kind of link a text is; a host without its scheme gets https."""
+    if match := _SCHEME.match(text):
+        return match[1].lower(), text
+    if text.startswith("//"):
+        raise LinkError(RowOutcome.SCHEME_REFUSED, "it begins with //; write https://")
+    if text.startswith("-"):
+        raise LinkError(RowOutcome.LINK_INVALID, "it is not a link but looks like an option")
+    first = re.split(r"[/?#]", text, maxsplit=1)[0]
+    is_below_directory = "/" in text
+    is_video_name = Path(text).suffix.lower() in VIDEO_SUFFIXES
+    if links.allowed_roots and _is_file(text, base):
+        return "file", text
+    if _BARE_HOST.fullmatch(first) and (is_below_directory or not is_video_name):
+        return "https", f"https://{text}"
+    if is_below_directory or is_video_name:
+        return "file", text
+    raise LinkError(RowOutcome.LINK_INVALID, "it is neither a link nor the path of a video")
 
 
-def _canonical_file(path: Path, links: LinksConfig) -> str:
-    path = path.resolve()
-    roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
-    if not any(path.is_relative_to(root) for root in roots):
-        raise LinkError(
-            RowOutcome.SCHEME_REFUSED,
-            f"{path} is not under an allowed root; "
-            f"set links.allowed_roots = [{str(path.parent)!r}] to allow it",
-        )
-    if not path.is_file():
-        raise LinkError(RowOutcome.LINK_INVALID, f"there is no file {path}")
-    return path.as_uri()
-
-
-def _with_scheme(text: str) -> str:
-    """People leave `https://` out; a host with a dot is taken as one."""
-    return f"https://{text}" if _BARE_HOST.match(text) else text
-
-
-def _canonical_url(text: str, network: NetworkConfig) -> str:
-    scheme = _SCHEME.match(text)
-    if scheme is None or text.startswith("//"):
-        raise LinkError(RowOutcome.LINK_INVALID, f"{text!r} is not a link")
-    if scheme.group(1).lower() not in _DEFAULT_PORTS:
-        raise LinkError(RowOutcome.SCHEME_REFUSED, f"{scheme.group(1)}: is not http or https")
-    if "\\" in text or not text.isprintable() or any(c.isspace() for c in text):
-        raise LinkError(RowOutcome.LINK_INVALID, f"{text!r} has characters that no link has")
+def _canonical_web(text: str, network: NetworkConfig) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
+        text.encode()  # refuses the lone surrogates of a broken command line
     except ValueError as error:
-        raise LinkError(RowOutcome.LINK_INVALID, f"{text!r}: {error}") from error
-    host = _canonical_host(parts, text)
-    _check_place(host, port or _DEFAULT_PORTS[parts.scheme], network)
-    if host in _YOUTUBE_HOSTS:
-        return _canonical_youtube(parts, host)
-    is_default = port in {None, _DEFAULT_PORTS[parts.scheme]}
-    place = f"[{host}]" if ":" in host else host
-    netloc = place if is_default else f"{place}:{port}"
-    # The fragment never reaches a server, but it can carry orders to the downloader.
-    return urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
-
-
-def _canonical_host(parts: SplitResult, text: str) -> str:
+        raise LinkError(RowOutcome.LINK_INVALID, f"the link cannot be read: {error}") from error
     if "@" in parts.netloc:
-        raise LinkError(RowOutcome.LINK_INVALID, "the link carries a user name")
-    host = parts.hostname or ""
-    if ":" in host:
-        return host
+        raise LinkError(RowOutcome.LINK_INVALID, "it holds a user name; remove what precedes the @")
+    if not parts.hostname:
+        raise LinkError(RowOutcome.LINK_INVALID, "it names no host")
+    is_bracketed = parts.netloc.startswith("[")
+    host = _parse_ipv6(parts.hostname) if is_bracketed else _canonical_host(parts.hostname)
+    _check_address(host, _DEFAULT_PORTS[parts.scheme] if port is None else port, network)
+    if is_youtube(host):
+        return _canonical_youtube(host, parts)
+    return _join(parts, host, port)
+
+
+def _canonical_youtube(host: str, parts: SplitResult) -> str:
+    video_id = find_video_id(host, parts)
+    if video_id is None:
+        raise LinkError(
+            RowOutcome.NOT_A_SINGLE_VIDEO,
+            "a page of YouTube that is not one video: a channel, user, playlist or search",
+        )
+    if not VIDEO_ID.fullmatch(video_id):
+        raise LinkError(
+            RowOutcome.LINK_INVALID, f"{video_id!r} is not the id of a YouTube video: 11 characters"
+        )
+    return f"https://www.youtube.com/watch?v={video_id}"
+
+
+def _join(parts: SplitResult, host: str, port: int | None) -> str:
+    shown_port = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
+    path = quote(parts.path, safe=_SAFE_IN_PATH) or "/"
+    query = f"?{quote(parts.query, safe=_SAFE_IN_QUERY)}" if parts.query else ""
+    # The fragment never reaches a server, but yt-dlp reads options from it.
+    return f"{parts.scheme}://{host}{shown_port}{path}{query}"
+
+
+def _canonical_host(host: str) -> str:
+    """Give a host its one spelling: IDNA, lower case, addresses in full."""
     try:
-        host = host.encode("idna").decode() if not host.isascii() else host
-    except UnicodeError as error:
-        raise LinkError(RowOutcome.LINK_INVALID, f"{text!r}: {error}") from error
-    if not _HOST.fullmatch(host):
-        raise LinkError(RowOutcome.LINK_INVALID, f"{text!r} has no valid host")
-    return host.rstrip(".")
+        # IDNA also unfolds what only looks like digits and dots.
+        ascii_host = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except idna.IDNAError as error:
+        raise LinkError(RowOutcome.LINK_INVALID, f"the host is not a name: {error}") from error
+    ascii_host = ascii_host.lower().removesuffix(".")
+    if len(ascii_host) > 253 or not _HOST.fullmatch(ascii_host):
+        raise LinkError(RowOutcome.LINK_INVALID, f"the host {host!r} is not a name or an address")
+    return _parse_ipv4(ascii_host) if _is_ipv4(ascii_host) else ascii_host
 
 
-def _check_place(host: str, port: int, network: NetworkConfig) -> None:
+def _is_ipv4(host: str) -> bool:
+    """Whether the last label is a number: then a host is an address in one of many spellings."""
+    return _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+
+
+def _parse_ipv6(host: str) -> str:
+    try:
+        return f"[{ipaddress.IPv6Address(host.partition('%')[0]).compressed}]"
+    except ValueError as error:
+        raise LinkError(RowOutcome.LINK_INVALID, f"{host!r} is not an address") from error
+
+
+def _parse_ipv4(host: str) -> str:
+    try:
+        # The C library's reading is what a connection would use: 127.1, 0x7f.1, 2130706433.
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError as error:
+        raise LinkError(RowOutcome.LINK_INVALID, f"{host!r} is not an address") from error
+
+
+def _check_address(host: str, port: int, network: NetworkConfig) -> None:
+    if port == 0:
+        raise LinkError(RowOutcome.LINK_INVALID, "port 0 is outside of 1..65535")
     if f"{host}:{port}" in network.allow:
         return
+    how = f'to allow it, set network.allow = ["{host}:{port}"]'
     if is_denied_host(host):
-        raise LinkError(RowOutcome.HOST_DENIED, f"{host} is a private or local address")
+        raise LinkError(RowOutcome.HOST_DENIED, f"{host} is not public; {how}")
     if port not in _DEFAULT_PORTS.values():
-        raise LinkError(
-            RowOutcome.HOST_DENIED,
-            f"port {port} is neither 80 nor 443; add '{host}:{port}' to network.allow to allow it",
-        )
+        raise LinkError(RowOutcome.HOST_DENIED, f"port {port} is neither 80 nor 443; {how}")
 
 
 def is_denied_host(host: str) -> bool:
-    """Whether a host is literally a denied address, in any of the spellings that systems resolve.
+    """Whether a canonical host is this machine by name, or a denied address.
 
-    >>> is_denied_host("2130706433"), is_denied_host("0x7f.1"), is_denied_host("example.org")
+    >>> is_denied_host("localhost"), is_denied_host("[::1]"), is_denied_host("example.org")
     (True, True, False)
     """
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    if ":" in host:
+    if host.startswith("["):
+        return is_denied_address(host[1:-1])
+    if _is_ipv4(host):
         return is_denied_address(host)
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_file(text: str, base: Path | None) -> bool:
     try:
-        # Takes what C libraries take: decimal, octal and hexadecimal, one to four parts.
-        return is_denied_address(socket.inet_ntoa(socket.inet_aton(host)))
-    except OSError:
+        return _local_path(text, base).is_file()
+    except (OSError, RuntimeError, ValueError):
         return False
 
 
-def _canonical_youtube(parts: SplitResult, host: str) -> str:
-    folders = [folder for folder in parts.path.split("/") if folder]
-    if host.endswith("youtu.be"):
-        candidate = folders[0] if folders else ""
-    elif folders and folders[0] in _VIDEO_FOLDERS and len(folders) > 1:
-        candidate = folders[1]
-    elif folders == ["watch"]:
-        candidate = parse_qs(parts.query).get("v", [""])[0]
-    else:
-        candidate = ""
-    video = _VIDEO_ID.match(candidate)
-    if video is None:
+def _local_path(text: str, base: Path | None) -> Path:
+    return (base or Path.cwd()) / Path(text).expanduser()
+
+
+def _canonical_file(text: str, links: LinksConfig, base: Path | None) -> str:
+    if not links.allowed_roots:
         raise LinkError(
-            RowOutcome.NOT_A_SINGLE_VIDEO, f"{parts.path or '/'} is not a page of one video"
+            RowOutcome.SCHEME_REFUSED,
+            "local files are links only under links.allowed_roots, which is empty; "
+            "name the directory of the videos there",
         )
-    return f"https://www.youtube.com/watch?v={video.group()}"
+    try:
+        real = _local_path(_path_of(text), base).resolve()
+        is_file = real.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LinkError(RowOutcome.LINK_INVALID, f"the path cannot be read: {error}") from error
+    roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
+    # First of all: whether a file exists elsewhere is nobody's business.
+    if not any(real.is_relative_to(root) for root in roots):
+        raise LinkError(
+            RowOutcome.SCHEME_REFUSED,
+            "the file is not under one of links.allowed_roots; add its directory there",
+        )
+    if not is_file:
+        raise LinkError(RowOutcome.LINK_INVALID, "there is no such file")
+    return real.as_uri()
+
+
+def _path_of(text: str) -> str:
+    if not text.lower().startswith("file:"):
+        return text
+    parts = urlsplit(text)
+    if parts.netloc.lower() not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise LinkError(RowOutcome.SCHEME_REFUSED, "a file link must begin with file:///")
+    return os.fsdecode(unquote_to_bytes(parts.path))

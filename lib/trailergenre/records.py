@@ -15,6 +15,11 @@ FRAME_SIDE_PX = 299
 N_FEATURES = 2048
 """Features a frame: the channels of Inception-V3's last block, averaged over space."""
 
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mpg", ".mpeg"}
+)
+"""Ends of the names of files that are taken for videos, in lower case."""
+
 FrameArray = NDArray[np.uint8]
 """Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
 
