@@ -161,7 +161,16 @@ def _sample_ap(truth: TruthArray, probabilities: ProbabilityArray) -> float:
 def mean_ap(truth: TruthArray, scores: NDArray[np.float64]) -> float:
     """Average the genres' average precision over the genres that have a movie."""
     pairs = zip(truth.T, scores.T, strict=True)
-    return float(np.mean([average_precision_score(t, s) for t, s in pairs if t.any()]))
+    return float(np.mean([_fast_average_precision(t, s) for t, s in pairs if t.any()]))
+
+
+def _fast_average_precision(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> float:
+    """The same as scikit-learn's, without its checks: chance is measured thousands of times."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    hits = np.cumsum(truth[order], dtype=np.int64)[ends]
+    return float((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / hits[-1])
 
 
 def hits_in_top(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[np.int64]:

@@ -39,6 +39,7 @@ def fit_mllib(
     """
     train, validation = training.link_ids_of(Part.TRAIN), training.link_ids_of(Part.VALIDATION)
     pooled = pool_links(spark, store, outcomes, [*train, *validation]).cache()
+    check_none_lost(store, wanted=len(train) + len(validation), found=pooled.count())
     forest = fit_forests(
         pooled,
         train,
@@ -47,7 +48,6 @@ def fit_mllib(
         store=store,
         report=report,
     )
-    link_ids, rows = collect_pooled(pooled.where(F.col("link_id").isin(validation)))
+    _, rows = collect_pooled(pooled.where(F.col("link_id").isin(validation)))
     pooled.unpersist()
-    check_none_lost(store, wanted=len(validation), found=len(link_ids))
     return FittedForest("mllib", forest, forest.predict_proba(rows))

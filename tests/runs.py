@@ -1,0 +1,173 @@
+"""Runs made for tests: links, labels, outcomes, features, as the jobs before leave them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trailergenre import schemas, tables
+from trailergenre.fingerprint import FeatureSettings, write_settings
+from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.records import N_FEATURES, FeatureArray
+from trailergenre.splits import LabelledLink
+from trailergenre.storage import Store
+
+SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
+GENRES = ("Action", "Comedy", "Drama", "Horror")
+
+
+@dataclass(frozen=True)
+class Movie:
+    """One link of a made run; without features where `features` is None."""
+
+    link: LabelledLink
+    features: FeatureArray | None
+
+
+def link_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def labelled(name: str, genres: Iterable[str], movie_id: str | None = None) -> LabelledLink:
+    """A labelled link; its movie has the link's name unless another is given."""
+    return LabelledLink(link_id(name), movie_id or f"tt-{name}", frozenset(genres))
+
+
+def make_movies(n: int, *, seed: int = 7, frames: int = 4, strength: float = 1.0) -> list[Movie]:
+    """Movies whose genres stand in the features.
+
+    Movie i has the genre i mod 4 and for three in ten movies another one; each genre shifts 64
+    features of its own by `strength` noise widths.
+    """
+    rng = np.random.default_rng(seed)
+    movies = []
+    for number in range(n):
+        genres = {number % 4} | ({int(rng.integers(4))} if rng.random() < 0.3 else set())
+        features = rng.normal(size=(frames, N_FEATURES))
+        for genre in genres:
+            features[:, 64 * genre : 64 * genre + 64] += strength
+        link = labelled(f"movie-{number}", [GENRES[genre] for genre in genres])
+        movies.append(Movie(link, features.astype(np.float32)))
+    return movies
+
+
+def make_run(
+    store: Store,
+    movies: Sequence[Movie],
+    *,
+    links_per_file: int = 8,
+    settings: FeatureSettings = SETTINGS,
+) -> str:
+    """Write a run's links, labels, outcomes and features; give its fingerprint."""
+    write_settings(store, settings)
+    fingerprint = settings.fingerprint
+    ready = [movie for movie in movies if movie.features is not None]
+    rows = [
+        outcome_row(movie.link.link_id, Outcome.NOT_MEDIA)
+        for movie in movies
+        if movie.features is None
+    ]
+    for start in range(0, len(ready), links_per_file):
+        chunk = ready[start : start + links_per_file]
+        commit = f"commit-{start}"
+        features = {m.link.link_id: m.features for m in chunk if m.features is not None}
+        content = tables.to_parquet(features_table(features, commit))
+        path = store.write_content_addressed(f"features/{fingerprint}", content, ".parquet")
+        rows += [
+            outcome_row(link, Outcome.OK, frames=len(frames), commit=commit, features_file=path)
+            for link, frames in features.items()
+        ]
+    content = tables.to_parquet(pa.Table.from_pylist(rows, schemas.OUTCOMES))
+    store.write_content_addressed(f"outcomes/{fingerprint}", content, ".parquet")
+    write_labels(store, [movie.link for movie in movies])
+    tables.write_table(store, "links", links_table([movie.link for movie in movies]))
+    return fingerprint
+
+
+def write_labels(store: Store, links: Sequence[LabelledLink]) -> None:
+    tables.write_table(store, "labels", labels_table(links))
+
+
+def labels_table(links: Sequence[LabelledLink]) -> pa.Table:
+    rows = [
+        {
+            "link_id": link.link_id,
+            "movie_id": link.movie_id,
+            "title": f"Title of {link.movie_id}",
+            "genres": sorted(link.genres),
+        }
+        for link in links
+    ]
+    return pa.Table.from_pylist(rows, schemas.LABELS)
+
+
+def links_table(links: Sequence[LabelledLink]) -> pa.Table:
+    rows = [
+        {
+            "row_id": link_id(f"row {link.link_id}"),
+            "link_id": link.link_id,
+            "url": f"http://127.0.0.1/{link.link_id}",
+            "title": f"Title of {link.movie_id}",
+            "movie_id": link.movie_id,
+            "genres": sorted(link.genres),
+            "row_outcome": RowOutcome.READY.value,
+            "detail": "",
+        }
+        for link in links
+    ]
+    return pa.Table.from_pylist(rows, schemas.LINKS)
+
+
+def features_table(features: Mapping[str, NDArray[np.float32]], commit: str) -> pa.Table:
+    """Rows of the features table, one a frame."""
+    counts = [len(frames) for frames in features.values()]
+    flat = pa.array(np.concatenate(list(features.values())).ravel())
+    index = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
+    columns = {
+        "link_id": pa.array(np.repeat(np.array(list(features), dtype=object), counts), pa.string()),
+        "frame_index": pa.array(index),
+        "frame_time_s": pa.array(index.astype(np.float64)),
+        "features": pa.FixedSizeListArray.from_arrays(flat, N_FEATURES),
+        "commit": pa.array([commit] * sum(counts), pa.string()),
+    }
+    return pa.table(columns, schema=schemas.FEATURES)
+
+
+def outcome_row(
+    link: str,
+    outcome: Outcome,
+    *,
+    frames: int = 0,
+    commit: str | None = None,
+    features_file: str | None = None,
+) -> dict[str, object]:
+    """One row of the outcomes table."""
+    return {
+        "link_id": link,
+        "outcome": outcome.value,
+        "detail": "" if outcome is Outcome.OK else "made so",
+        "attempts": 1,
+        "download_s": 0.1,
+        "decode_s": 0.1,
+        "embed_s": 0.1,
+        "size_bytes": None,
+        "duration_s": None,
+        "width_px": None,
+        "height_px": None,
+        "frames": frames,
+        "engine": "onnxruntime",
+        "device": "cpu",
+        "versions": "{}",
+        "commit": commit,
+        "features_file": features_file,
+        "features_rows": frames if features_file else None,
+        "features_bytes": None,
+        "features_sha256": None,
+        "finished_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }

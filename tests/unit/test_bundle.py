@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundles import make_bundle, make_forest, make_manifest
+from runs import SETTINGS
+from trailergenre.bundle import check_fits, read_bundle
+from trailergenre.errors import BundleError
+from trailergenre.pooling import N_POOLED
+from trailergenre.storage import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "bundle"))
+
+
+def edit_manifest(store: Store, edit: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads(store.read_bytes("manifest.json"))
+    edit(record)
+    store.write_bytes("manifest.json", json.dumps(record).encode())
+
+
+def replace_file(store: Store, name: str, content: bytes) -> None:
+    """Put another file into a bundle, with its right checksum."""
+    store.write_bytes(name, content)
+    checksum = hashlib.sha256(content).hexdigest()
+    edit_manifest(store, lambda record: record["files"].update({name: checksum}))
+
+
+def test_what_was_written_is_read_back(store: Store) -> None:
+    written = make_bundle(store)
+    read = read_bundle(store)
+    assert read.manifest == written.manifest
+    assert read.sha256 == written.sha256
+    assert read.split.equals(written.split)
+    rows = np.zeros((2, N_POOLED), np.float32)
+    assert read.predict_proba(rows).tolist() == [[0.1, 0.2, 0.3, 0.4]] * 2
+
+
+def test_a_bundle_is_three_files_without_pickles(store: Store) -> None:
+    make_bundle(store)
+    names = [file.path for file in store.list_files("")]
+    assert names == ["forest.npz", "manifest.json", "split.parquet"]
+    with np.load(io.BytesIO(store.read_bytes("forest.npz")), allow_pickle=False) as arrays:
+        assert not any(arrays[name].dtype.hasobject for name in arrays.files)
+
+
+def test_top_genres_are_ranked(store: Store) -> None:
+    bundle = make_bundle(store)
+    top = bundle.top_genres(np.array([0.1, 0.7, 0.7, 0.2]), 3)
+    assert [(score.genre, score.probability) for score in top] == [
+        ("Comedy", 0.7),
+        ("Drama", 0.7),
+        ("Horror", 0.2),
+    ]
+
+
+def test_nothing_there_names_what_makes_one(store: Store) -> None:
+    with pytest.raises(BundleError, match=r"no model bundle at .*train_model.*demo"):
+        read_bundle(store)
+
+
+@pytest.mark.parametrize("name", ["forest.npz", "split.parquet"])
+def test_a_changed_byte_is_noticed(store: Store, name: str) -> None:
+    make_bundle(store)
+    content = bytearray(store.read_bytes(name))
+    content[len(content) // 2] ^= 1
+    store.write_bytes(name, bytes(content))
+    with pytest.raises(BundleError, match=f"{name} .* damaged or was changed"):
+        read_bundle(store)
+
+
+@pytest.mark.parametrize("name", ["forest.npz", "split.parquet", "manifest.json"])
+def test_a_missing_file_is_named(store: Store, name: str) -> None:
+    make_bundle(store)
+    store.delete(name)
+    with pytest.raises(BundleError, match=re.escape(f"({name} is missing)")):
+        read_bundle(store)
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda r: r.update(format="trailergenre-bundle-9"), "format"),
+        (lambda r: r.update(surprise=1), "surprise"),
+        (lambda r: r.pop("thresholds"), "thresholds"),
+        (lambda r: r.update(thresholds=[0.5, 0.5, 0.5, 1.5]), "thresholds"),
+        (lambda r: r["thresholds"].pop(), "one threshold for each genre"),
+        (lambda r: r.update(genres=["A", "A", "B", "C"]), "one threshold for each genre"),
+        (lambda r: r["training"]["genre_shares"].pop(), "one share for each genre"),
+        (lambda r: r.update(pooling=["median"]), "pooled by"),
+        (lambda r: r["sampling"].update(frames_per_s=0), "frames_per_s"),
+        (lambda r: r.pop("files"), "names no files"),
+    ],
+)
+def test_a_manifest_that_does_not_hold_is_refused(
+    store: Store, edit: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    make_bundle(store)
+    edit_manifest(store, edit)
+    with pytest.raises(BundleError, match=reason):
+        read_bundle(store)
+
+
+def test_a_manifest_that_is_not_json_is_refused(store: Store) -> None:
+    make_bundle(store)
+    store.write_bytes("manifest.json", b"\xff{")
+    with pytest.raises(BundleError, match="not JSON"):
+        read_bundle(store)
+
+
+def test_pickled_arrays_are_not_loaded(store: Store) -> None:
+    make_bundle(store)
+    buffer = io.BytesIO()
+    np.savez(buffer, offsets=np.array([{}], dtype=object))
+    replace_file(store, "forest.npz", buffer.getvalue())
+    with pytest.raises(BundleError, match="not a forest"):
+        read_bundle(store)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
+def test_broken_arrays_are_refused(store: Store, content: bytes) -> None:
+    make_bundle(store)
+    replace_file(store, "forest.npz", content)
+    with pytest.raises(BundleError, match="not a forest"):
+        read_bundle(store)
+
+
+def test_a_forest_of_other_genres_is_refused(store: Store) -> None:
+    make_bundle(store, forest=make_forest((0.1, 0.2)))
+    with pytest.raises(BundleError, match=r"gives 2 genres; expected 6144 and 4"):
+        read_bundle(store)
+
+
+def test_an_unsound_forest_is_not_written(store: Store) -> None:
+    broken = replace(make_forest(), value=np.full((4, 1), 2.0))
+    with pytest.raises(BundleError, match=r"outside 0\.\.1"):
+        make_bundle(store, forest=broken)
+    assert not store.exists("manifest.json")
+
+
+def test_a_split_with_an_unknown_part_is_refused(store: Store) -> None:
+    make_bundle(store, parts={"a": "holdout"})
+    with pytest.raises(BundleError, match=r"split\.parquet"):
+        read_bundle(store)
+
+
+def test_the_same_settings_fit(store: Store) -> None:
+    assert check_fits(make_bundle(store), SETTINGS) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"backbone_id": "c" * 64}, f"backbone: {'b' * 64} -> {'c' * 64}"),
+        ({"frames_per_s": 2.0}, "frames per second: 1.0 -> 2.0"),
+        ({"frame_side_px": 224}, "frame side: 299 -> 224"),
+    ],
+)
+def test_another_backbone_or_sampling_is_refused(
+    store: Store, change: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BundleError, match=reason):
+        check_fits(make_bundle(store), replace(SETTINGS, **change))
+
+
+def test_another_precision_is_only_told(store: Store) -> None:
+    notes = check_fits(make_bundle(store), replace(SETTINGS, precision="int8"))
+    assert notes == ["The bundle was trained on fp32 features; these are int8."]
+
+
+def test_random_weights_and_shuffled_labels_are_said_with_every_score(store: Store) -> None:
+    honest = make_bundle(store)
+    assert honest.warnings == []
+    warned = make_bundle(
+        store, manifest=make_manifest(weights="random(seed=7)", shuffled=True)
+    ).warnings
+    assert len(warned) == 2
+    assert "random" in warned[0]
+    assert "shuffled" in warned[1]

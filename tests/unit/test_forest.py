@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from trailergenre.config import ForestConfig
+from trailergenre.errors import BundleError
+from trailergenre.forest import Forest, check_forest, constant_tree, fit_forest, join_trees
+
+CONFIG = ForestConfig(trees=12, max_depth=8, min_rows_per_leaf=2, parallelism=1)
+
+
+def rows(
+    n: int, *, n_genres: int = 3, seed: int = 7
+) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 30)).astype(np.float32)
+    y = (X[:, :n_genres] + rng.normal(size=(n, n_genres)) > 0).astype(np.int8)
+    return X, y
+
+
+def stump(threshold: float = 0.5) -> Forest:
+    """Left of the threshold of column 1: .2, right: .9."""
+    return Forest(
+        offsets=np.array([0, 3], np.int64),
+        first_genre=np.array([0], np.int32),
+        feature=np.array([1, -1, -1], np.int32),
+        threshold=np.array([threshold, 0, 0]),
+        left=np.array([1, -1, -1], np.int32),
+        right=np.array([2, -1, -1], np.int32),
+        value=np.array([[0.5], [0.2], [0.9]]),
+        n_features=2,
+    )
+
+
+def test_a_row_on_the_threshold_goes_left() -> None:
+    X = np.array([[9, 0.5], [9, 0.5001], [9, -3]], np.float32)
+    assert stump().predict_proba(X).tolist() == [[0.2], [0.9], [0.2]]
+
+
+def test_a_threshold_is_compared_as_a_double() -> None:
+    # As float32 both are the same number.
+    just_below = float(np.float32(0.1)) - 1e-12
+    X = np.array([[0, 0.1]], np.float32)
+    assert stump(just_below).predict_proba(X).tolist() == [[0.9]]
+
+
+def test_no_row_gives_no_probability() -> None:
+    assert stump().predict_proba(np.empty((0, 2), np.float32)).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [np.zeros((1, 3), np.float32), np.zeros((1, 2)), np.array([[0, np.inf]], np.float32)],
+    ids=["width", "float64", "infinite"],
+)
+def test_other_rows_are_refused(X: NDArray[np.float32]) -> None:
+    with pytest.raises(ValueError, match=r"Received|finite"):
+        stump().predict_proba(X)
+
+
+def test_trees_of_a_genre_are_averaged_and_genres_kept_apart() -> None:
+    second = constant_tree(0.4, genre=1, n_features=2)
+    forest = join_trees([stump(), stump(threshold=2.0), second])
+    check_forest(forest)
+    X = np.array([[0, 1], [0, 3]], np.float32)
+    np.testing.assert_allclose(forest.predict_proba(X), [[0.55, 0.4], [0.9, 0.4]])
+
+
+@pytest.mark.parametrize("n_genres", [1, 3])
+def test_scikit_learn_forest_gives_its_trainers_probabilities(n_genres: int) -> None:
+    X, y = rows(200, n_genres=n_genres)
+    unseen, _ = rows(700, seed=8)
+    forest = fit_forest(X, y, CONFIG)
+    check_forest(forest)
+    theirs = RandomForestClassifier(
+        n_estimators=12, max_depth=8, min_samples_leaf=2, max_features="sqrt", random_state=7
+    ).fit(X, y if n_genres > 1 else y[:, 0])
+    expected = theirs.predict_proba(unseen)
+    columns = expected if n_genres > 1 else [expected]
+    ours = forest.predict_proba(unseen)
+    assert np.ptp(ours) > 0.5
+    np.testing.assert_allclose(ours, np.stack([c[:, 1] for c in columns], axis=1), atol=1e-6)
+
+
+def test_a_genre_that_all_or_no_training_row_has_stays_so() -> None:
+    X, y = rows(60)
+    y[:, 0], y[:, 2] = 0, 1
+    probabilities = fit_forest(X, y, CONFIG).predict_proba(X)
+    assert set(probabilities[:, 0]) == {0.0}
+    assert set(probabilities[:, 2]) == {1.0}
+    assert np.ptp(probabilities[:, 1]) > 0.3
+
+
+def test_the_seed_decides_the_forest() -> None:
+    X, y = rows(60)
+    first, again, other = (
+        fit_forest(X, y, CONFIG.model_copy(update={"seed": seed})).predict_proba(X)
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"left": np.array([0, -1, -1], np.int32)}, "after its parent"),
+        ({"right": np.array([7, -1, -1], np.int32)}, "after its parent"),
+        ({"right": np.array([-1, -1, -1], np.int32)}, "one child"),
+        ({"feature": np.array([2, -1, -1], np.int32)}, "outside 0..1"),
+        ({"threshold": np.array([np.nan, 0, 0])}, "not finite"),
+        ({"value": np.array([[0.5], [1.2], [0.1]])}, "outside 0..1"),
+        ({"value": np.array([[0.5], [np.nan], [0.1]])}, "outside 0..1"),
+        ({"value": np.zeros((2, 1))}, "shape"),
+        ({"left": np.array([1, -1], np.int32)}, "different lengths"),
+        ({"offsets": np.array([0, 2], np.int64)}, "cover"),
+        ({"first_genre": np.array([1], np.int32)}, "every genre"),
+        ({"feature": np.array([1.0, -1, -1])}, "float64"),
+    ],
+)
+def test_arrays_that_are_no_forest_are_refused(
+    change: dict[str, NDArray[np.float64]], reason: str
+) -> None:
+    check_forest(stump())
+    with pytest.raises(BundleError, match=reason):
+        check_forest(replace(stump(), **change))  # type: ignore[arg-type]
+
+
+def test_scoring_imports_neither_spark_nor_scikit_learn_nor_pandas() -> None:
+    code = (
+        "import sys, trailergenre.bundle, trailergenre.pooling;"
+        "print([m for m in ('pyspark', 'sklearn', 'pandas', 'tensorflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
