@@ -6,6 +6,7 @@ Knows columns and encodings, not what a valid link or label is.
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -47,66 +48,94 @@ class InputList:
     Attributes:
         name: the file's own name, without its directory.
         base: directory that relative paths start from.
-        has_genres: whether there is a genres column (or folders named by genre).
+        columns: as the file names them; of a directory, what its folders and names stand for.
         rows: in order.
         not_videos: files of a directory that are no videos.
     """
 
     name: str
     base: Path
-    has_genres: bool
+    columns: tuple[str, ...]
     rows: list[InputRow]
     not_videos: int = 0
+
+    @property
+    def has_genres(self) -> bool:
+        """Whether genres stand beside the links."""
+        return "genres" in self.columns
 
 
 def read_input(path: Path) -> InputList:
     """Read a list of links.
 
     Args:
-        path: CSV or Parquet with `url` (or `trailer_link`), optionally `title` (or `movie_title`),
-            `movie_id` and `genres`; or a directory of videos in folders named by genre
-            (`comedy/x.mp4`, `action+comedy/y.mp4`).
+        path: CSV or Parquet (a file, or a directory that Spark wrote) with `url` (or
+            `trailer_link`), optionally `title` (or `movie_title`), `movie_id` and `genres`; or a
+            directory of videos in folders named by genre (`comedy/x.mp4`, `action+comedy/y.mp4`).
 
     Raises:
         ConfigError: it cannot be read, lacks the column, or is empty.
     """
-    found = _read_directory(path) if path.is_dir() else _read_table(path)
+    path = path.absolute()
+    found = _read_directory(path) if is_video_directory(path) else _read_table(path)
     if not found.rows:
         raise ConfigError(f"The list {path} is empty: there is nothing to do.")
     return found
 
 
-def _read_directory(path: Path) -> InputList:
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+def is_video_directory(path: Path) -> bool:
+    """Whether a path is a directory, and not one of Parquet files."""
+    return path.is_dir() and not any(path.glob("*.parquet"))
+
+
+def _read_directory(root: Path) -> InputList:
+    files = sorted(file for file in root.rglob("*") if file.is_file())
+    videos = [file for file in files if _is_video(file)]
     rows = [
-        InputRow(number, str(file), file.stem, "", _folder_genres(file.parent, path))
+        InputRow(number, file.as_uri(), _title_of(file), "", _folder_genres(file.relative_to(root)))
         for number, file in enumerate(videos, start=1)
     ]
-    return InputList(path.name, path, True, rows, not_videos=len(files) - len(videos))
+    columns = ("url", "title", "genres")
+    return InputList(root.name, root, columns, rows, not_videos=len(files) - len(videos))
 
 
-def _folder_genres(folder: Path, root: Path) -> tuple[str, ...]:
-    return () if folder == root else split_genres(folder.name.replace("+", "|"))
+def _is_video(file: Path) -> bool:
+    # macOS puts a small ._x.mp4 beside x.mp4 on disks that are not its own.
+    return file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".")
+
+
+def _title_of(file: Path) -> str:
+    """The name without its end; bytes that are no UTF-8 are replaced, for tables hold text."""
+    return os.fsencode(file.stem).decode("utf-8", "replace")
+
+
+def _folder_genres(inside: Path) -> tuple[str, ...]:
+    """Genres by the first folder: `comedy/2016/x.mp4` is a comedy."""
+    return split_genres(inside.parts[0].replace("+", "|")) if len(inside.parts) > 1 else ()
 
 
 def _read_table(path: Path) -> InputList:
     columns, cells = read_cells(path)
-    renamed = [_ALIASES.get(column, column) for column in columns]
-    require_columns(path, renamed, ["url"])
+    names = {column: _our_name(column, columns) for column in columns}
+    require_columns(path, list(names.values()), ["url"])
     rows = []
     for number, cell in enumerate(cells, start=1):
-        row = {_ALIASES.get(name, name): value for name, value in cell.items()}
+        row = {names[column]: value for column, value in cell.items()}
         rows.append(
             InputRow(
                 number,
-                str(row["url"] or ""),
+                "" if row["url"] is None else str(row["url"]),
                 clean_text(row.get("title")),
                 clean_text(row.get("movie_id")),
                 split_genres(row.get("genres")),
             )
         )
-    return InputList(path.name, path.parent.absolute(), "genres" in renamed, rows)
+    return InputList(path.name, path.parent, tuple(columns), rows)
+
+
+def _our_name(column: str, columns: Sequence[str]) -> str:
+    ours = _ALIASES.get(column, column)
+    return column if ours in columns else ours
 
 
 def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
@@ -119,7 +148,7 @@ def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
         ConfigError: naming the file and what is wrong.
     """
     try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
+        if path.is_dir() or path.suffix.lower() in {".parquet", ".pq"}:
             table = pq.read_table(path)
             return table.column_names, table.to_pylist()
         return _read_csv(path)
@@ -132,10 +161,11 @@ def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, object]]]:
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     # utf-8-sig: Excel writes a byte-order mark in front of the first column's name.
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
+        # strict: else a quote that is never closed swallows the rest of the list in silence.
+        reader = csv.reader(stream, strict=True)
         columns = [name.strip() for name in next(reader, [])]
         repeated = sorted({name for name in columns if columns.count(name) > 1})
         if repeated:

@@ -10,11 +10,14 @@ import pyarrow as pa
 
 from trailergenre import schemas
 from trailergenre.config import LinksConfig, NetworkConfig
+from trailergenre.errors import one_line
 from trailergenre.inputs import InputList, InputRow
-from trailergenre.labels import Metadata, Movie
+from trailergenre.labels import Metadata
 from trailergenre.links import LinkError, parse_link
 from trailergenre.outcomes import RowOutcome
 from trailergenre.records import Link
+
+_SHOWN = 3
 
 
 @dataclass(slots=True)
@@ -40,12 +43,12 @@ class PreparedRow:
     def refuse(self, outcome: RowOutcome, detail: str) -> None:
         """Decide against the row; the first reason stays."""
         if self.outcome is RowOutcome.READY:
-            self.outcome, self.detail = outcome, detail
+            self.outcome, self.detail = outcome, one_line(detail)
 
     @property
     def movie(self) -> str:
-        """What tells one movie from another: the IMDb id, else the title."""
-        return self.movie_id or self.source.title
+        """The movie's IMDb id; where unknown, the link stands for it (titles are no ids)."""
+        return self.movie_id or (self.link.link_id if self.link else "")
 
 
 def prepare_rows(
@@ -63,7 +66,8 @@ def prepare_rows(
         metadata: where genres and IMDb ids come from; None: from the list itself.
         links: the allowed roots of local files.
         network: the addresses that are allowed although private.
-        needs_genres: whether a row without genres is of use.
+        needs_genres: whether the links are to be learned from; if not, genres are left out, and
+            a link that several movies claim is scored once like any other.
 
     Returns:
         As many rows as the list has, in its order.
@@ -74,23 +78,25 @@ def prepare_rows(
             row.link = parse_link(row.source.url, links=links, network=network, base=source.base)
         except LinkError as error:
             row.refuse(error.row_outcome, error.detail)
-        _find_movie(row, metadata)
-    _refuse_ambiguous(rows)
-    for row in rows:
-        if needs_genres and not row.genres:
-            row.refuse(RowOutcome.NO_LABEL, "no genres are known for this row")
+    if needs_genres:
+        for row in rows:
+            _find_genres(row, metadata)
+        _refuse_ambiguous(rows)
+        for row in rows:
+            if not row.genres:
+                row.refuse(RowOutcome.NO_LABEL, _why_no_label(row, metadata))
     _refuse_duplicates(rows)
     return rows
 
 
-def _find_movie(row: PreparedRow, metadata: Metadata | None) -> None:
+def _find_genres(row: PreparedRow, metadata: Metadata | None) -> None:
     source = row.source
-    row.movie_id, row.genres = source.movie_id or None, source.genres
+    row.movie_id = source.movie_id or None
     if metadata is None:
+        row.genres = source.genres
         return
-    movies: tuple[Movie, ...] = metadata.by_title.get(source.title, ())
-    if source.movie_id in metadata.by_id:
-        movies = (metadata.by_id[source.movie_id],)
+    # Never the list's own genres then: half of a table would escape the metadata's check.
+    movies = metadata.find(source.movie_id, source.title)
     if len(movies) == 1:
         row.movie_id, row.genres = movies[0].movie_id, movies[0].genres
     elif movies:
@@ -98,16 +104,36 @@ def _find_movie(row: PreparedRow, metadata: Metadata | None) -> None:
         row.refuse(RowOutcome.AMBIGUOUS, f"the title {source.title!r} is several movies: {ids}")
 
 
+def _why_no_label(row: PreparedRow, metadata: Metadata | None) -> str:
+    if metadata is None:
+        return "the row names no genres"
+    name = row.source.movie_id or row.source.title
+    return f"the labels have no genres for {name!r}" if name else "the row names no movie"
+
+
 def _refuse_ambiguous(rows: list[PreparedRow]) -> None:
     """A link that several movies claim is right for one of them at most; nobody can say which."""
-    movies_of: dict[str, dict[str, None]] = defaultdict(dict)
+    claims: dict[str, list[PreparedRow]] = defaultdict(list)
     for row in rows:
         if row.link is not None:
-            movies_of[row.link.link_id].setdefault(row.movie)
-    for row in rows:
-        claimed = movies_of[row.link.link_id] if row.link is not None else {}
-        if len(claimed) > 1:
-            row.refuse(RowOutcome.AMBIGUOUS, f"the link serves {len(claimed)} movies")
+            claims[row.link.link_id].append(row)
+    for claimants in claims.values():
+        movies = _movies_of(claimants)
+        genres = {row.genres for row in claimants if row.genres}
+        for row in claimants:
+            if len(movies) > 1:
+                shown = ", ".join(movies[:_SHOWN])
+                row.refuse(RowOutcome.AMBIGUOUS, f"the link serves {len(movies)} movies: {shown}")
+            elif len(genres) > 1:
+                row.refuse(RowOutcome.AMBIGUOUS, "the link stands with several sets of genres")
+
+
+def _movies_of(rows: list[PreparedRow]) -> list[str]:
+    """What tells the movies of some rows apart: the IMDb id, where unknown the title."""
+    ids = {row.movie_id for row in rows if row.movie_id}
+    titles_with_id = {row.source.title for row in rows if row.movie_id}
+    titles = {row.source.title for row in rows if not row.movie_id} - titles_with_id - {""}
+    return sorted(ids) + sorted(titles)
 
 
 def _refuse_duplicates(rows: list[PreparedRow]) -> None:
@@ -145,7 +171,7 @@ def labels_table(rows: list[PreparedRow]) -> pa.Table:
         [
             {
                 "link_id": row.link.link_id,
-                "movie_id": row.movie_id or row.link.link_id,
+                "movie_id": row.movie,
                 "title": row.source.title,
                 "genres": list(row.genres),
             }
