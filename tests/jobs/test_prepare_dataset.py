@@ -1,0 +1,177 @@
+"""The job as a person runs it: counts that add up, tables, and messages for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from trailergenre import tables
+from trailergenre.storage import Store
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The last line of stdout."""
+        return dict(json.loads(self.stdout.splitlines()[-1]))
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job's script; calls of it share nothing but the run's directory."""
+
+    script: Path
+    run: Path
+
+    def __call__(
+        self, *options: str | Path, launcher: tuple[str, ...] = (sys.executable,)
+    ) -> Ended:
+        command = [*launcher, str(self.script), str(self.run), *map(str, options)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def job(repository: Path, tmp_path: Path) -> Job:
+    return Job(repository / "jobs" / "prepare_dataset.py", tmp_path / "run")
+
+
+def check_real_counts(ended: Ended, job: Job) -> None:
+    """The clean set of the original project's links, by row and by genre."""
+    assert ended.code == 0, ended.stderr
+    counts = ended.summary["by_row_outcome"]
+    assert isinstance(counts, dict)
+    assert {outcome: n for outcome, n in counts.items() if n} == {
+        "ready": 3742,
+        "link_empty": 11,
+        "not_a_single_video": 75,
+        "duplicate": 61,
+        "ambiguous": 181,
+    }
+    assert sum(counts.values()) == ended.summary["rows"] == 4070
+    assert (ended.summary["links"], ended.summary["movies"]) == (3742, 3736)
+    genres = ended.summary["movies_by_genre"]
+    assert isinstance(genres, dict)
+    assert list(genres.items())[:4] == [
+        ("Drama", 1858),
+        ("Comedy", 1484),
+        ("Thriller", 1109),
+        ("Action", 922),
+    ]
+    assert (genres["Western"], len([n for n in genres.values() if n >= 50])) == (71, 20)
+    links, labels = (tables.read_table(Store(str(job.run)), name) for name in ("links", "labels"))
+    assert len(links) == 4070
+    with_video = [row for row in links.to_pylist() if row["link_id"]]
+    assert len(with_video) == 3984
+    assert len({row["link_id"] for row in with_video}) == 3811
+    assert len(labels) == len(set(labels["link_id"].to_pylist())) == 3742
+
+
+def real(data_dir: Path) -> list[str | Path]:
+    data = data_dir / "imdb5000"
+    return ["--links", data / "trailer_source.csv", "--metadata", data / "movie_metadata.csv"]
+
+
+def test_the_real_list_gives_the_clean_set(job: Job, data_dir: Path) -> None:
+    check_real_counts(job(*real(data_dir)), job)
+
+
+@pytest.mark.slow
+def test_the_same_under_spark_submit(job: Job, data_dir: Path) -> None:
+    spark_submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent))
+    assert spark_submit is not None
+    check_real_counts(job(*real(data_dir), launcher=(spark_submit,)), job)
+
+
+def test_the_original_matrix_is_refused_and_nothing_is_written(job: Job, data_dir: Path) -> None:
+    ended = job(*real(data_dir), "--labels", data_dir / "imdb5000" / "movie_genre_matrix.csv")
+    assert ended.code == 2
+    assert "3862 of 3930 movies (98.3%)" in ended.stderr
+    assert "'Tangled' has Action|Adventure|Sci-Fi, the metadata say Adventure|" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not job.run.exists()
+
+
+def test_labels_that_agree_are_taken(job: Job, data_dir: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("title,genres\nAvatar,Sci-Fi|Fantasy|Adventure|Action\n")
+    ended = job(*real(data_dir), "--labels", labels)
+    assert ended.code == 0, ended.stderr
+    assert "labels agree with the metadata (1 movies compared)" in ended.stderr
+    assert ended.summary["movies"] == 1
+
+
+def write_videos(root: Path) -> None:
+    for name in ("Comedy/a.mp4", "Action+Comedy/b.mp4", "loose.mp4", "Comedy/notes.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_a_directory_of_videos_is_a_list_where_it_is_allowed(job: Job, tmp_path: Path) -> None:
+    root = tmp_path / "videos"
+    write_videos(root)
+    allowed = f"links.allowed_roots={json.dumps([str(root)])}"
+    ended = job("--links", root, "--set", allowed)
+    assert ended.code == 0, ended.stderr
+    assert ended.summary["movies_by_genre"] == {"Comedy": 2, "Action": 1}
+    assert "note: 1 files are not videos" in ended.stderr
+    labels = tables.read_table(Store(str(job.run)), "labels").to_pylist()
+    assert {row["title"]: row["genres"] for row in labels} == {
+        "a": ["Comedy"],
+        "b": ["Action", "Comedy"],
+    }
+    links = tables.read_table(Store(str(job.run)), "links").to_pylist()
+    assert [row["row_outcome"] for row in links] == ["ready", "ready", "no_label"]
+
+
+def test_a_directory_elsewhere_is_refused(job: Job, tmp_path: Path) -> None:
+    write_videos(tmp_path / "videos")
+    for options in ([], ["--set", f'links.allowed_roots=["{tmp_path}/other"]']):
+        ended = job("--links", tmp_path / "videos", *options)
+        assert ended.code == 2
+        assert "Add --set 'links.allowed_roots=" in ended.stderr
+
+
+def test_unlabelled_links_are_ready_without_labels(job: Job, tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text("url\nhttps://example.org/1\nhttps://example.org/1\nnot a url\n")
+    ended = job("--links", path, "--unlabelled")
+    assert ended.code == 0, ended.stderr
+    assert ended.summary["links"] == 1
+    assert len(tables.read_table(Store(str(job.run)), "labels")) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("url\nhttps://a.org\n", [], "no column 'genres'. Received: 'url'.*--unlabelled"),
+        ("title,genres\nA,Drama\n", [], "no column 'url'. Received: 'title', 'genres'"),
+        ("url,genres\n", [], "is empty"),
+        ("url\nhttps://a.org\n", ["--labels", "x.csv"], "--labels needs --metadata"),
+        ("url\nhttps://a.org\n", ["--metadata", "x.csv"], "names no movies"),
+        ("url\nhttps://a.org\n", ["--metadata", "x.csv", "--unlabelled"], "not both"),
+        ("url,title\nhttps://a.org,A\n", ["--metadata", "none.csv"], "There is no file none.csv"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_2_and_one_message(
+    job: Job, tmp_path: Path, content: str, options: list[str], message: str
+) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text(content)
+    ended = job("--links", path, *options)
+    assert ended.code == 2
+    assert ended.stderr.startswith("error: ")
+    assert len(ended.stderr.splitlines()) == 1
+    for part in message.split(".*"):
+        assert part in ended.stderr
