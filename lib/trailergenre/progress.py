@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow.compute as pc
 from rich.console import Console
@@ -21,6 +21,8 @@ _POLL_S = 2.0
 _PLAIN_EVERY_S = 15.0
 _RATE_WINDOW_S = 600.0
 """The rate is that of the last ten minutes: sites and videos change over a long run."""
+_RATE_MIN_SPAN_S = 10.0
+"""Commits of a shorter time say nothing about the rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class RunStatus:
         ready: distinct ready links.
         by_outcome: finished links by class.
         frames: frames embedded.
-        links_per_s: over the last ten minutes of the run; None before the second commit.
+        links_per_s: over the last ten minutes of the run; None while too little is known.
         last_commit_at: UTC; None before the first.
     """
 
@@ -61,8 +63,17 @@ class RunStatus:
         return f"{self.finished}/{self.ready} links ({counts}), {self.frames} frames{rate}{eta}"
 
 
-def read_status(store: Store, fingerprint: str, ready: int) -> RunStatus:
-    """Read the committed outcomes of one fingerprint."""
+def read_status(
+    store: Store, fingerprint: str, ready: int, *, since: datetime | None = None
+) -> RunStatus:
+    """Read the committed outcomes of one fingerprint.
+
+    Args:
+        store: the run.
+        fingerprint: of the features.
+        ready: distinct ready links.
+        since: when the present session of the run began; None: not known.
+    """
     outcomes = tables.read_outcomes(store, fingerprint)
     counts = Counter(outcomes["outcome"].to_pylist())
     finished_at = sorted(outcomes["finished_at"].to_pylist())
@@ -70,22 +81,21 @@ def read_status(store: Store, fingerprint: str, ready: int) -> RunStatus:
         ready=ready,
         by_outcome=dict(sorted(counts.items(), key=lambda item: (item[0] != Outcome.OK, item[0]))),
         frames=int(pc.sum(outcomes["frames"]).as_py() or 0),
-        links_per_s=_rate(finished_at),
+        links_per_s=_rate(finished_at, since),
         last_commit_at=finished_at[-1] if finished_at else None,
     )
 
 
-def _rate(finished_at: list[datetime]) -> float | None:
+def _rate(finished_at: list[datetime], since: datetime | None) -> float | None:
+    """Links a second over the last ten minutes before the last commit."""
     if not finished_at:
         return None
-    recent = [
-        moment
-        for moment in finished_at
-        if (finished_at[-1] - moment).total_seconds() <= _RATE_WINDOW_S
-    ]
-    span_s = (recent[-1] - recent[0]).total_seconds()
-    # The first commit only starts the clock.
-    return sum(moment > recent[0] for moment in recent) / span_s if span_s > 0 else None
+    # Without a known start the first commit starts the clock, and its own links do not count.
+    start = max(since or finished_at[0], finished_at[-1] - timedelta(seconds=_RATE_WINDOW_S))
+    span_s = (finished_at[-1] - start).total_seconds()
+    if span_s < _RATE_MIN_SPAN_S:
+        return None
+    return sum(moment > start for moment in finished_at) / span_s
 
 
 def format_s(seconds: float | None) -> str:
@@ -110,12 +120,14 @@ class Watch:
         fingerprint: of the features being made.
         ready: distinct ready links.
         console: where to show it; stderr, so that stdout keeps the summary alone.
+        since: when the work began.
     """
 
     store: Store
     fingerprint: str
     ready: int
     console: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True))
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def run(self, work: Callable[[], int], stop: Callable[[], None]) -> int:
         """Call `work` in a thread and show progress until it ends.
@@ -140,7 +152,7 @@ class Watch:
             return future.result()
 
     def _status(self) -> RunStatus:
-        return read_status(self.store, self.fingerprint, self.ready)
+        return read_status(self.store, self.fingerprint, self.ready, since=self.since)
 
     def _show_bar(self, future: Future[int]) -> None:
         columns = (

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from trailergenre.download.formats import choose_format
+import pytest
+
+from trailergenre.download.formats import choose_format, select_format
+from trailergenre.errors import ItemError
+from trailergenre.outcomes import Outcome
 
 
 def offer(
@@ -68,3 +72,18 @@ def test_protocols_that_would_start_ffmpeg_are_not_taken() -> None:
         chosen([offer("live", 640, 360, protocol="m3u8"), offer("rtmp", 640, 360, protocol="rtmp")])
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("formats", "outcome"),
+    [
+        ([offer("audio", None, None, sound=True, vcodec="none")], Outcome.NO_VIDEO),
+        ([offer("live", 640, 360, protocol="m3u8")], Outcome.FORMAT_NOT_ALLOWED),
+    ],
+)
+def test_nothing_to_choose_is_a_named_outcome(
+    formats: list[dict[str, object]], outcome: Outcome
+) -> None:
+    with pytest.raises(ItemError) as raised:
+        list(select_format({"formats": formats}))
+    assert raised.value.outcome is outcome

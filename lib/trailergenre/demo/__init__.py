@@ -66,6 +66,8 @@ class _Demo:
         started = time.monotonic()
         # find-spark-home starts this interpreter to look for pyspark.
         environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, **(env or {})}
+        # Spark warns about host names that it cannot resolve; nothing here leaves the machine.
+        environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         code = subprocess.run(command, env=environment, check=False).returncode
         if code != 0:
             raise RunError(f"The demo stopped: {Path(command[-1]).name} ended with {code}.")

@@ -36,19 +36,19 @@ def make_clips(directory: Path, base_url: str) -> Path:
     """
     directory.mkdir(parents=True, exist_ok=True)
     generator = random.Random(SEED)
-    looks = [(genre,) for genre in _LOOKS for _ in range(CLIPS_PER_GENRE)]
-    looks += [pair for pair in PAIRS for _ in range(CLIPS_PER_PAIR)]
-    names = [f"{'-'.join(genres).lower()}-{place:02}.mp4" for place, genres in enumerate(looks)]
-    commands = [
-        _command(directory / name, genres, generator)
-        for name, genres in zip(names, looks, strict=True)
-    ]
+    counts: dict[tuple[str, ...], int] = {(genre,): CLIPS_PER_GENRE for genre in _LOOKS}
+    counts |= dict.fromkeys(PAIRS, CLIPS_PER_PAIR)
+    clips = {
+        f"{'-'.join(genres).lower()}-{number:02}.mp4": genres
+        for genres, count in counts.items()
+        for number in range(count)
+    }
+    commands = [_command(directory / name, looks, generator) for name, looks in clips.items()]
     with ThreadPoolExecutor(max_workers=2) as executor:
         list(executor.map(_run, commands))
-    _make_bad_files(directory, directory / names[0])
+    _make_bad_files(directory, directory / next(iter(clips)))
     rows = [
-        (f"{base_url}/{name}", f"Clip {place}", "|".join(genres))
-        for place, (name, genres) in enumerate(zip(names, looks, strict=True))
+        (f"{base_url}/{name}", Path(name).stem, "|".join(genres)) for name, genres in clips.items()
     ]
     rows += _bad_rows(base_url, rows[0])
     table = directory / "links.csv"
@@ -112,7 +112,7 @@ def _run(command: list[str]) -> None:
 
 def _make_bad_files(directory: Path, good: Path) -> None:
     content = good.read_bytes()
-    (directory / "cut.mp4").write_bytes(content[: len(content) // 3])
+    (directory / "cut.mp4").write_bytes(content[: len(content) // 5])
     (directory / "noise.mp4").write_bytes(random.Random(SEED).randbytes(4000))
     (directory / "empty.mp4").write_bytes(b"")
     (directory / "page.html").write_text("<html><title>No video here</title></html>")

@@ -1,4 +1,4 @@
-"""Which of the formats a site offers is downloaded. Imports nothing but records.
+"""Which of the formats a site offers is downloaded. Knows nothing of yt-dlp.
 
 The rule: the smallest video-only format whose both sides are at least a frame's side; else the
 smallest with sound; else, where all are smaller or of unknown size, the largest.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from trailergenre.errors import ItemError
+from trailergenre.outcomes import Outcome
 from trailergenre.records import FRAME_SIDE_PX
 
 FORMAT_RULE = "smallest-video-only-299-v1"
@@ -20,10 +22,19 @@ Format = Mapping[str, object]
 
 
 def select_format(context: Mapping[str, Sequence[Format]]) -> Iterator[Format]:
-    """The rule as yt-dlp calls it: `context["formats"]` in, at most one format out."""
-    chosen = choose_format(context["formats"])
-    if chosen is not None:
-        yield chosen
+    """The rule as yt-dlp calls it: `context["formats"]` in, one format out.
+
+    Raises:
+        ItemError: no format has video, or none comes over an allowed protocol.
+    """
+    formats = context["formats"]
+    chosen = choose_format(formats)
+    if chosen is None:
+        has_video = any(f.get("vcodec") != "none" for f in formats)
+        outcome = Outcome.FORMAT_NOT_ALLOWED if has_video else Outcome.NO_VIDEO
+        protocols = ", ".join(sorted({str(f.get("protocol")) for f in formats}))
+        raise ItemError(outcome, f"no format with video over http(s); offered: {protocols}")
+    yield chosen
 
 
 def choose_format(formats: Sequence[Format]) -> Format | None:
