@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+from pyspark.ml.classification import RandomForestClassificationModel
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from runs import make_movies, make_run
+from trailergenre import tables
+from trailergenre.config import ForestConfig
+from trailergenre.errors import SchemaError, StorageError
+from trailergenre.forest import Forest, check_forest
+from trailergenre.pooling import N_POOLED
+from trailergenre.spark.forest import fit_forests, fit_genre
+from trailergenre.spark.pooling import collect_pooled, pool_links
+from trailergenre.spark.saved_forest import read_saved_forest
+from trailergenre.storage import Store
+
+N_COLUMNS = 3
+CONFIG = ForestConfig(trees=10, max_depth=6, min_rows_per_leaf=60, parallelism=2)
+
+
+def likely_rows(n: int = 600) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Rows of which 97 % are true left of zero in column 0, 70 % right of it: both likely true."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(n, N_COLUMNS)).astype(np.float32)
+    y = rng.random(n) < np.where(X[:, 0] <= 0, 0.97, 0.7)
+    return X, y.astype(np.int8)
+
+
+def to_rows(spark: SparkSession, X: NDArray[np.float32], y: NDArray[np.int8]) -> DataFrame:
+    table = pa.table({"pooled": list(X), "truth": [[float(value)] for value in y]})
+    return spark.createDataFrame(table).select(
+        array_to_vector(F.col("pooled")).alias("pooled"), "truth"
+    )
+
+
+def export(model: RandomForestClassificationModel, directory: Path) -> Forest:
+    store = Store(str(directory))
+    model.write().overwrite().save(store.spark_path("saved"))
+    return read_saved_forest(store, "saved", genre=0, n_features=N_COLUMNS)
+
+
+def leaf_shares(
+    forest: Forest, X: NDArray[np.float32], y: NDArray[np.int8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The forest's probability left and right of zero, each next to the share of true rows."""
+    sides = [X[:, 0] <= 0, X[:, 0] > 0]
+    ours = np.array([forest.predict_proba(X[side]).mean() for side in sides])
+    return ours, np.array([y[side].mean() for side in sides])
+
+
+def test_leaf_probabilities_survive_training(spark: SparkSession, tmp_path: Path) -> None:
+    X, y = likely_rows()
+    model = fit_genre(to_rows(spark, X, y), 0, CONFIG)
+    ours, shares = leaf_shares(export(model, tmp_path), X, y)
+    np.testing.assert_allclose(ours, shares, atol=0.08)
+
+
+def test_default_pruning_loses_leaf_probabilities(spark: SparkSession, tmp_path: Path) -> None:
+    """The test above must be able to fail: both sides get what is right for neither."""
+    X, y = likely_rows()
+    model = fit_genre(to_rows(spark, X, y), 0, CONFIG, prune=True)
+    ours, shares = leaf_shares(export(model, tmp_path), X, y)
+    assert shares[0] - shares[1] > 0.2
+    assert abs(ours[0] - ours[1]) < 0.05
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(ours, shares, atol=0.08)
+
+
+def test_exported_leaves_are_the_training_rows_that_reach_them(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Each node counts its rows; a leaf of ours holds the share of true ones to 1e-6."""
+    X, y = likely_rows()
+    forest = export(fit_genre(to_rows(spark, X, y), 0, CONFIG), tmp_path)
+    nodes = (
+        pq.read_table(tmp_path / "saved" / "data").sort_by([("treeID", "ascending")]).to_pylist()
+    )
+    nodes.sort(key=lambda node: (node["treeID"], node["nodeData"]["id"]))
+    counts = np.array([node["nodeData"]["impurityStats"] for node in nodes])
+    is_leaf = forest.left < 0
+    assert is_leaf.sum() > 30
+    assert (counts[is_leaf].sum(axis=1) >= CONFIG.min_rows_per_leaf).all()
+    # Nothing was merged: in every inner node the children's rows are its own.
+    inner = ~is_leaf
+    np.testing.assert_array_equal(
+        counts[inner], counts[forest.left[inner]] + counts[forest.right[inner]]
+    )
+    shares = counts[is_leaf, 1] / counts[is_leaf].sum(axis=1)
+    np.testing.assert_allclose(forest.value[is_leaf, 0], shares, atol=1e-6)
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_exported_probabilities_are_sparks_on_every_row(
+    spark: SparkSession, tmp_path: Path, prune: bool
+) -> None:
+    X, y = likely_rows()
+    rows = to_rows(spark, X, y)
+    model = fit_genre(rows, 0, CONFIG, prune=prune)
+    forest = export(model, tmp_path)
+    check_forest(forest)
+    theirs = model.transform(rows).select(
+        vector_to_array("pooled", "float32").alias("pooled"),
+        vector_to_array("probability").alias("probability"),
+    )
+    collected = theirs.toArrow()
+    seen = np.array(collected["pooled"].to_pylist(), dtype=np.float32)
+    expected = np.array(collected["probability"].to_pylist())[:, 1]
+    assert len(seen) == len(X)
+    np.testing.assert_allclose(forest.predict_proba(seen)[:, 0], expected, rtol=0, atol=1e-6)
+
+
+def change_metadata(change: dict[str, object]) -> Callable[[Path], None]:
+    def edit(saved: Path) -> None:
+        (file,) = (saved / "metadata").glob("part-*")
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+        (saved / "metadata" / f".{file.name}.crc").unlink()
+
+    return edit
+
+
+def change_nodes(edit_table: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    def edit(saved: Path) -> None:
+        (file,) = (saved / "data").glob("*.parquet")
+        pq.write_table(edit_table(pq.read_table(file)), file)
+
+    return edit
+
+
+def rename(table: pa.Table) -> pa.Table:
+    return table.rename_columns(["tree", "nodeData"])
+
+
+def drop_first(table: pa.Table) -> pa.Table:
+    return table.slice(1)
+
+
+def make_categorical(table: pa.Table) -> pa.Table:
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        row["nodeData"]["split"]["numCategories"] = 3
+    return pa.Table.from_pylist(rows, table.schema)
+
+
+def test_another_saved_form_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    X, y = likely_rows(200)
+    model = fit_genre(to_rows(spark, X, y), 0, CONFIG.model_copy(update={"trees": 2}))
+    cases: list[tuple[Callable[[Path], None], str]] = [
+        (change_metadata({"numClasses": 3}), "numClasses"),
+        (change_metadata({"numFeatures": 9}), "numFeatures"),
+        (change_metadata({"class": "GBTClassificationModel"}), "GBTClassificationModel"),
+        (change_nodes(rename), "treeID"),
+        (change_nodes(drop_first), "not numbered from 0"),
+        (change_nodes(make_categorical), "categories"),
+    ]
+    for edit, reason in cases:
+        export(model, tmp_path)
+        edit(tmp_path / "saved")
+        with pytest.raises(SchemaError, match=reason):
+            read_saved_forest(Store(str(tmp_path)), "saved", genre=0, n_features=N_COLUMNS)
+
+
+def test_one_forest_a_genre_from_pooled_links(spark: SparkSession, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    movies = make_movies(40, frames=2, strength=2.0)
+    fingerprint = make_run(store, movies)
+    link_ids = sorted(movie.link.link_id for movie in movies)
+    genres_of = {movie.link.link_id: movie.link.genres for movie in movies}
+    pooled = pool_links(spark, store, tables.read_outcomes(store, fingerprint), link_ids).cache()
+    found, rows = collect_pooled(pooled)
+    assert found == link_ids
+    # The third genre has every movie, the fourth none.
+    truth = np.array(
+        [["Action" in genres_of[i], "Drama" in genres_of[i], True, False] for i in link_ids],
+        dtype=np.int8,
+    )
+    config = ForestConfig(trees=4, max_depth=4, parallelism=2)
+    reported: list[int] = []
+    arguments: dict[str, Any] = {"config": config, "store": store}
+    forest = fit_forests(
+        pooled, link_ids, truth, **arguments, report=lambda genre, _: reported.append(genre)
+    )
+    check_forest(forest)
+    assert sorted(reported) == [0, 1, 2, 3]
+    assert (forest.n_trees, forest.n_features) == (4 + 4 + 1 + 1, N_POOLED)
+    probabilities = forest.predict_proba(rows)
+    for genre in (0, 1):
+        true = truth[:, genre] == 1
+        assert probabilities[true, genre].mean() > probabilities[~true, genre].mean() + 0.3
+    assert set(probabilities[:, 2]) == {1.0}
+    assert set(probabilities[:, 3]) == {0.0}
+    assert store.list_files("training") == []
+    with pytest.raises(StorageError, match="of 41 links were to be read; 40 were found"):
+        fit_forests(
+            pooled,
+            [*link_ids, "gone"],
+            np.vstack([truth, truth[:1]]),
+            **arguments,
+            report=lambda *_: None,
+        )
+    pooled.unpersist()
