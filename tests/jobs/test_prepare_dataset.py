@@ -47,7 +47,7 @@ def job(repository: Path, tmp_path: Path) -> Job:
     return Job(repository / "jobs" / "prepare_dataset.py", tmp_path / "run")
 
 
-def check_real_counts(ended: Ended, job: Job) -> None:
+def assert_real_counts(ended: Ended, job: Job) -> None:
     """The clean set of the original project's links, by row and by genre."""
     assert ended.code == 0, ended.stderr
     counts = ended.summary["by_row_outcome"]
@@ -84,14 +84,14 @@ def real(data_dir: Path) -> list[str | Path]:
 
 
 def test_the_real_list_gives_the_clean_set(job: Job, data_dir: Path) -> None:
-    check_real_counts(job(*real(data_dir)), job)
+    assert_real_counts(job(*real(data_dir)), job)
 
 
 @pytest.mark.slow
 def test_the_same_under_spark_submit(job: Job, data_dir: Path) -> None:
     spark_submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent))
     assert spark_submit is not None
-    check_real_counts(job(*real(data_dir), launcher=(spark_submit,)), job)
+    assert_real_counts(job(*real(data_dir), launcher=(spark_submit,)), job)
 
 
 def test_the_original_matrix_is_refused_and_nothing_is_written(job: Job, data_dir: Path) -> None:
