@@ -53,8 +53,8 @@ def publish_features(
     with open_collection(address, settings):
         pass
     started = time.monotonic()
+    total = count_frames(store, fingerprint)
     with spark_session("publish_features") as spark:
-        total = count_frames(spark, store, fingerprint)
         report = _progress_lines(total)
         counts = write_frames(
             read_publishable(spark, store, fingerprint),

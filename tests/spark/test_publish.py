@@ -114,7 +114,7 @@ def test_publishing_twice_gives_the_same_documents(
         hashes.append(content_hash(stored_documents(mongo_uri, "spark_twice")))
     assert counts == [PublishCounts(5, 0, 5), PublishCounts(5, 5, 0)]
     assert hashes[0] == hashes[1]
-    assert count_frames(spark, store, FP) == 5
+    assert count_frames(store, FP) == 5
 
 
 def test_documents_carry_the_links_title_and_genres_and_the_tables_features(

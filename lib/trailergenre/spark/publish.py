@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark import Accumulator
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from trailergenre import documents
+from trailergenre import documents, tables
 from trailergenre.config import MongoConfig
 from trailergenre.documents import MongoAddress, PublishCounts
 from trailergenre.errors import StorageError
 from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.spark.tables import read_features, read_outcomes, read_table
+from trailergenre.spark.tables import read_features, read_table
 from trailergenre.storage import Store
 
 _COUNTS_SCHEMA = "documents long, matched long, upserted long"
@@ -52,11 +53,11 @@ def read_publishable(spark: SparkSession, store: Store, fingerprint: str) -> Dat
     )
 
 
-def count_frames(spark: SparkSession, store: Store, fingerprint: str) -> int:
-    """Rows of features that the run's outcomes promise."""
-    ok = read_outcomes(spark, store, fingerprint).where(F.col("outcome") == Outcome.OK.value)
-    total = ok.agg(F.sum("frames").alias("frames")).first()
-    return int((total and total["frames"]) or 0)
+def count_frames(store: Store, fingerprint: str) -> int:
+    """Rows of features that the run's outcomes promise; read without Spark, to check its work."""
+    outcomes = tables.read_outcomes(store, fingerprint)
+    ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
+    return int(pc.sum(ok["frames"]).as_py() or 0)
 
 
 def write_frames(
