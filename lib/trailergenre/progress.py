@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow.compute as pc
 from rich.console import Console
@@ -111,6 +114,23 @@ def format_s(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def open_console() -> Console:
+    """The terminal that the user looks at, else stderr.
+
+    spark-submit gives a Python job pipes, whatever it has itself; where the process that started
+    this one has a terminal as its stderr, that is the one to draw on.
+    """
+    if sys.stderr.isatty():
+        return Console(stderr=True, soft_wrap=True)
+    try:
+        stderr = Path(f"/proc/{os.getppid()}/fd/2").readlink()
+        if stderr.is_relative_to("/dev/pts"):
+            return Console(file=stderr.open("w"), soft_wrap=True)
+    except OSError:
+        pass  # no /proc, or not ours to look at
+    return Console(stderr=True, soft_wrap=True)
+
+
 @dataclass
 class Watch:
     """Shows a run's progress while a function works: a bar on a terminal, plain lines in a pipe.
@@ -126,7 +146,7 @@ class Watch:
     store: Store
     fingerprint: str
     ready: int
-    console: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True))
+    console: Console = field(default_factory=open_console)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def run(self, work: Callable[[], int], stop: Callable[[], None]) -> int:

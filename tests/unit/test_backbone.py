@@ -15,18 +15,13 @@ from trailergenre.errors import ConfigError, WeightsError
 ENGINES = ["onnxruntime", "tensorflow"]
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_tiny(tmp_path_factory.mktemp("backbone") / "tiny")
-
-
 def frames(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 299, 299, 3), np.uint8)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_row_i_belongs_to_frame_i(tiny: Path, engine: str) -> None:
-    embedder = load_embedder(BackboneConfig(path=str(tiny), engine=engine, batch_size=3))
+def test_row_i_belongs_to_frame_i(tiny_backbone: Path, engine: str) -> None:
+    embedder = load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine, batch_size=3))
     several = frames(7)
     features = embedder.embed(several)
     assert features.shape == (7, 2048)
@@ -35,8 +30,8 @@ def test_row_i_belongs_to_frame_i(tiny: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_no_frames_give_no_features(tiny: Path, engine: str) -> None:
-    embedder = load_embedder(BackboneConfig(path=str(tiny), engine=engine))
+def test_no_frames_give_no_features(tiny_backbone: Path, engine: str) -> None:
+    embedder = load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine))
     assert embedder.embed(frames(0)).shape == (0, 2048)
 
 
@@ -46,14 +41,18 @@ def test_no_frames_give_no_features(tiny: Path, engine: str) -> None:
     [np.zeros((1, 299, 299, 3), np.float32), np.zeros((1, 3, 299, 299), np.uint8)],
     ids=["float", "channels first"],
 )
-def test_other_arrays_are_refused_by_name(tiny: Path, engine: str, wrong: np.ndarray) -> None:
-    embedder = load_embedder(BackboneConfig(path=str(tiny), engine=engine))
+def test_other_arrays_are_refused_by_name(
+    tiny_backbone: Path, engine: str, wrong: np.ndarray
+) -> None:
+    embedder = load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine))
     with pytest.raises(ValueError, match="Received"):
         embedder.embed(wrong)
 
 
-def test_same_seed_is_same_identity_and_another_seed_another(tiny: Path, tmp_path: Path) -> None:
-    own = read_manifest(tiny).backbone_id
+def test_same_seed_is_same_identity_and_another_seed_another(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    own = read_manifest(tiny_backbone).backbone_id
     assert read_manifest(export_tiny(tmp_path / "same")).backbone_id == own
     assert read_manifest(export_tiny(tmp_path / "other", seed=8)).backbone_id != own
 
@@ -81,14 +80,14 @@ def test_changed_file_is_refused_with_its_hash(tmp_path: Path, engine: str, name
         load_embedder(BackboneConfig(path=str(directory), engine=engine))
 
 
-def test_onnxruntime_on_a_gpu_is_refused(tiny: Path) -> None:
+def test_onnxruntime_on_a_gpu_is_refused(tiny_backbone: Path) -> None:
     with pytest.raises(ConfigError, match="tensorflow"):
-        load_embedder(BackboneConfig(path=str(tiny), device="gpu"))
+        load_embedder(BackboneConfig(path=str(tiny_backbone), device="gpu"))
 
 
-def test_gpu_that_is_not_there_is_no_silent_cpu(tiny: Path) -> None:
+def test_gpu_that_is_not_there_is_no_silent_cpu(tiny_backbone: Path) -> None:
     with pytest.raises(ConfigError, match="device = gpu"):
-        load_embedder(BackboneConfig(path=str(tiny), engine="tensorflow", device="gpu"))
+        load_embedder(BackboneConfig(path=str(tiny_backbone), engine="tensorflow", device="gpu"))
 
 
 def test_imagenet_without_a_network_is_a_clear_error(

@@ -7,11 +7,12 @@ never by a title or by the site's own id, which the link's author can choose.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import tenacity
 
@@ -99,7 +100,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _open_local(url: str, links: LinksConfig) -> Video:
-    path = Path(unquote(urlsplit(url).path)).resolve()
+    path = Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path))).resolve()
     roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
     if not any(path.is_relative_to(root) for root in roots):
         raise ItemError(Outcome.SCHEME, f"{path} is not under one of links.allowed_roots")

@@ -57,9 +57,9 @@ def main() -> None:
     request = json.load(sys.stdin)
     # yt-dlp prints to stdout in places; the answer needs it clean.
     answer_stream, sys.stdout = sys.stdout, sys.stderr
-    _guard_connections(frozenset(request["allow"]))
+    refusals = _guard_connections(frozenset(request["allow"]))
     try:
-        _download(request)
+        _download(request, refusals)
         answer: dict[str, object] = {"outcome": Outcome.OK.value, "detail": ""}
     except ItemError as error:
         answer = {
@@ -71,23 +71,33 @@ def main() -> None:
     answer_stream.flush()
 
 
-def _guard_connections(allow: frozenset[str]) -> None:
-    """Refuse denied addresses in `connect` itself: redirects, embeds and rebinding end there."""
+def _guard_connections(allow: frozenset[str]) -> list[ItemError]:
+    """Refuse denied addresses in `connect` itself: redirects, embeds and rebinding end there.
+
+    Returns:
+        The refusals, filled as they happen: yt-dlp reports them as failed connections only.
+    """
+    refusals: list[ItemError] = []
 
     def check(event: str, arguments: tuple[object, ...]) -> None:
         if event != "socket.connect":
             return
         address = arguments[1]
-        if not isinstance(address, tuple):
-            raise ItemError(Outcome.HOST_DENIED, "connects to a socket that is not on a network")
-        host, port = str(address[0]), address[1]
-        if is_denied_address(host) and f"{host}:{port}" not in allow:
-            raise ItemError(Outcome.HOST_DENIED, f"leads to {host}:{port}, which is denied")
+        if isinstance(address, tuple):
+            host = str(address[0])
+            place = f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
+            if place in allow or not is_denied_address(host):
+                return
+            refusals.append(ItemError(Outcome.HOST_DENIED, f"leads to {place}, which is denied"))
+        else:
+            refusals.append(ItemError(Outcome.HOST_DENIED, "leads to a socket on this machine"))
+        raise PermissionError(refusals[-1].detail)
 
     sys.addaudithook(check)
+    return refusals
 
 
-def _download(request: Mapping[str, object]) -> None:
+def _download(request: Mapping[str, object], refusals: list[ItemError]) -> None:
     import yt_dlp
     import yt_dlp.globals
 
@@ -107,7 +117,7 @@ def _download(request: Mapping[str, object]) -> None:
         with yt_dlp.YoutubeDL(options) as ydl:
             info = ydl.extract_info(str(request["url"]), download=True)
     except BaseException as error:
-        raise watch.reason or classify(error) from error
+        raise watch.reason or next(iter(refusals), None) or classify(error) from error
     if watch.reason is not None:
         raise watch.reason
     if (info or {}).get("_type", "video") != "video":

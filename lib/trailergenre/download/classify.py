@@ -48,6 +48,7 @@ _BY_CLASS = {
 _BY_TEXT: tuple[tuple[str, Outcome], ...] = (
     (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
     (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
+    (r"bytes read, \d+ more expected", Outcome.TRUNCATED_DOWNLOAD),
     (r"timed? ?out", Outcome.STALLED),
     (r"did not get any data blocks|file is empty", Outcome.NO_FILE),
     (r"requested format is not available|ffmpeg", Outcome.FORMAT_NOT_ALLOWED),

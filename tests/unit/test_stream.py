@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import make_clip
+from lists import as_links
+from trailergenre.backbone import Embedder, load_embedder
+from trailergenre.children import Deadline
+from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.decode import Decoder
+from trailergenre.demo.server import serve
+from trailergenre.download import Downloader
+from trailergenre.outcomes import Outcome
+from trailergenre.storage import Store
+from trailergenre.stream import StreamSettings, embed_links
+from trailergenre.videos import VideoShelf
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of 3 and 5 seconds, noise, and a clip that ends early."""
+    directory = tmp_path_factory.mktemp("clips")
+    make_clip(directory / "a.mp4", "testsrc2=s=320x320:r=8:d=3")
+    make_clip(directory / "b.mp4", "mandelbrot=s=320x320:r=8", "-t", "5")
+    long = make_clip(
+        directory / "cut.mp4", "testsrc2=s=320x320:r=8:d=20", "-movflags", "+faststart"
+    )
+    long.write_bytes(long.read_bytes()[: long.stat().st_size // 2])
+    (directory / "noise.mp4").write_bytes(b"noise" * 100)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def embedder(tiny_backbone: Path) -> Embedder:
+    return load_embedder(BackboneConfig(path=str(tiny_backbone), batch_size=2))
+
+
+def settings_for(
+    root: Path, *, allow: tuple[str, ...] = (), shelf: VideoShelf | None = None
+) -> StreamSettings:
+    limits = LimitsConfig()
+    downloader = Downloader(
+        LinksConfig(allowed_roots=(str(root),)), NetworkConfig(allow=allow), limits
+    )
+    return StreamSettings(downloader, Decoder(1, limits), batch_size=2, shelf=shelf)
+
+
+def file_links(root: Path, *names: str) -> list[str]:
+    return [(root / name).as_uri() for name in names]
+
+
+def test_every_link_comes_out_in_order_with_its_class(clips: Path, embedder: Embedder) -> None:
+    links = as_links(file_links(clips, "noise.mp4", "a.mp4", "cut.mp4", "gone.mp4", "b.mp4"))
+    records = list(embed_links(links, settings_for(clips), embedder))
+    assert [record.link for record in records] == links
+    assert [(record.outcome, len(record.features)) for record in records] == [
+        (Outcome.NOT_MEDIA, 0),
+        (Outcome.OK, 3),
+        (Outcome.PARTIAL, 0),
+        (Outcome.PATH, 0),
+        (Outcome.OK, 5),
+    ]
+
+
+def test_features_are_those_of_the_links_own_frames(clips: Path, embedder: Embedder) -> None:
+    links = as_links(file_links(clips, "a.mp4", "cut.mp4", "b.mp4"))
+    records = list(embed_links(links, settings_for(clips), embedder))
+    for record, name in zip(records[::2], ["a.mp4", "b.mp4"], strict=True):
+        video = Decoder(1, LimitsConfig()).decode(clips / name, deadline=Deadline(30))
+        expected = embedder.embed(np.concatenate(list(video.batches(16))))
+        np.testing.assert_array_equal(record.features, expected)
+
+
+def test_kept_video_is_not_requested_again(clips: Path, embedder: Embedder, tmp_path: Path) -> None:
+    with serve(clips) as server:
+        links = as_links([f"http://{server.address}/a.mp4"])
+        shelf = VideoShelf(Store(str(tmp_path)), "key", is_filled=True)
+        settings = settings_for(clips, allow=(server.address,), shelf=shelf)
+        first = list(embed_links(links, settings, embedder))
+        asked = len(server.requested)
+        second = list(embed_links(links, settings, embedder))
+        assert asked > 0
+        assert len(server.requested) == asked
+    np.testing.assert_array_equal(first[0].features, second[0].features)
+    assert (first[0].attempts, second[0].attempts) == (1, 0)
+    assert shelf.list_link_ids() == {links[0].link_id}
+
+
+def test_fault_of_ours_costs_one_link_and_names_itself(
+    clips: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = as_links(file_links(clips, "a.mp4", "b.mp4"))
+    original = Downloader.fetch
+
+    def broken(self: Downloader, link: object, *more: object) -> object:
+        if link == links[0]:
+            raise KeyError("surprise")
+        return original(self, link, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Downloader, "fetch", broken)
+    records = list(embed_links(links, settings_for(clips), embedder))
+    assert [record.outcome for record in records] == [Outcome.INTERNAL, Outcome.OK]
+    assert "KeyError" in records[0].detail
+
+
+def test_full_disk_fails_the_task_and_not_the_link(
+    clips: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Downloader, "fetch", full)
+    links = as_links(file_links(clips, "a.mp4"))
+    with pytest.raises(OSError, match="No space left"):
+        list(embed_links(links, settings_for(clips), embedder))
+
+
+def test_nothing_is_left_in_scratch(
+    clips: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    links = as_links(file_links(clips, "a.mp4", "noise.mp4", "b.mp4"))
+    stream = embed_links(links, settings_for(clips), embedder)
+    next(stream)
+    assert list(tmp_path.iterdir())
+    stream.close()  # type: ignore[attr-defined]
+    assert list(tmp_path.iterdir()) == []
