@@ -87,5 +87,10 @@ def test_threshold_is_the_best_on_the_validation_part() -> None:
     assert choose_thresholds(truth, probabilities).tolist() == [0.3]
 
 
+def test_of_two_equal_thresholds_the_higher_is_taken() -> None:
+    truth = np.array([[1], [0], [0], [1]], np.int8)
+    assert choose_thresholds(truth, np.array([[0.9], [0.8], [0.7], [0.6]])).tolist() == [0.9]
+
+
 def test_threshold_without_a_positive_is_a_half() -> None:
     assert choose_thresholds(np.zeros((3, 2), np.int8), np.full((3, 2), 0.1)).tolist() == [0.5, 0.5]

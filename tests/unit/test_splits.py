@@ -32,7 +32,9 @@ def parts_by_movie(links: list[LabelledLink], parts: list[Part]) -> dict[str, se
 
 def test_labels_come_sorted_by_link() -> None:
     links = [labelled("b", ["War"]), labelled("a", ["War", "Drama"])]
-    assert labelled_links(labels_table(links)) == sorted(links, key=lambda link: link.link_id)
+    expected = sorted(links, key=lambda link: link.link_id)
+    assert labelled_links(labels_table(links)) == expected
+    assert labelled_links(labels_table(links[::-1])) == expected
 
 
 def test_a_movie_with_two_trailers_counts_once() -> None:
