@@ -1,0 +1,198 @@
+"""The job as a user runs it: over HTTP, locally and on a standalone cluster, killed and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from backbones import export_tiny
+from clips import make_clip
+from lists import write_links
+from submits import command, environment, finish, standalone_cluster, submit
+from trailergenre import tables
+from trailergenre.backbone import load_embedder
+from trailergenre.backbone.export import export_backbone
+from trailergenre.config import BackboneConfig, load_config
+from trailergenre.demo.server import FileServer, serve
+from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.storage import Store
+from trailergenre.stream import embed_links, stream_settings
+
+pytestmark = pytest.mark.slow
+
+
+def options(run: Path, backbone: Path, server: FileServer, *more: str) -> list[str]:
+    """Arguments of the job for links that the server serves."""
+    settings = [f"backbone.path={backbone}", f'network.allow=["{server.address}"]', *more]
+    return [str(run), *(part for setting in settings for part in ("--set", setting))]
+
+
+def content_hash(store: Store, fingerprint: str | None = None) -> str:
+    """SHA-256 over all feature rows in the order of link and frame, whatever files hold them."""
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, fingerprint))
+    rows = [row for part in tables.iter_features(store, outcomes) for row in part.to_pylist()]
+    digest = hashlib.sha256()
+    for row in sorted(rows, key=lambda row: (row["link_id"], row["frame_index"])):
+        digest.update(repr([row[name] for name in list(row) if name != "commit"]).encode())
+    return digest.hexdigest()
+
+
+def frames_by_link(store: Store) -> list[int]:
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    return sorted(outcomes["frames"].to_pylist())
+
+
+def test_real_clips_over_http_give_equal_bytes_locally_on_a_cluster_and_without_spark(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    backbone = tmp_path / "backbone"
+    export_backbone("random", backbone)
+    with serve(data_dir / "video") as server:
+        names = sorted(clip.name for clip in (data_dir / "video").glob("*.mp4"))
+        urls = [f"http://{server.address}/{name}" for name in names]
+        hashes = {}
+        local = Store(str(tmp_path / "local"))
+        links = write_links(local, urls)
+        finish("featurize", *options(tmp_path / "local", backbone, server))
+        hashes["local"] = content_hash(local)
+        assert frames_by_link(local) == [10, 10, 10, 30]
+
+        cluster = Store(str(tmp_path / "cluster"))
+        write_links(cluster, urls)
+        with standalone_cluster(tmp_path / "spark") as master:
+            arguments = options(tmp_path / "cluster", backbone, server)
+            finish("featurize", *arguments, master=master)
+        hashes["cluster"] = content_hash(cluster)
+
+        config = load_config((), (f'network.allow=["{server.address}"]',))
+        embedder = load_embedder(BackboneConfig(path=str(backbone)))
+        alone = {
+            record.link.link_id: record.features
+            for record in embed_links(links, stream_settings(config), embedder)
+        }
+    outcomes = tables.read_outcomes(local, choose_fingerprint(local, None))
+    for part in tables.iter_features(local, outcomes):
+        for row in part.to_pylist():
+            own = alone[row["link_id"]][row["frame_index"]]
+            assert own.tolist() == row["features"]
+    assert hashes["local"] == hashes["cluster"]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve short clips, each another picture."""
+    directory = tmp_path_factory.mktemp("clips")
+    for number in range(12):
+        source = f"gradients=s=320x320:r=8:seed={number}:d=3"
+        make_clip(directory / f"{number:02}.mp4", source, "-preset", "ultrafast")
+    return directory
+
+
+def test_killed_driver_is_resumed_without_asking_again(
+    clips: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    with serve(clips) as server:
+        urls = [f"http://{server.address}/{clip.name}" for clip in sorted(clips.iterdir())]
+        whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
+        for store in (whole, broken):
+            links = write_links(store, urls)
+        arguments = options(tmp_path / "whole", tiny_backbone, server)
+        finish("featurize", *arguments)
+
+        # Chunks of two links, so that some are committed and some are open at the kill.
+        arguments = options(tmp_path / "broken", tiny_backbone, server)
+        process = subprocess.Popen(
+            command("featurize", *arguments),
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        _wait_for_commit(broken, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(2)
+        fingerprint = choose_fingerprint(broken, None)
+        committed = set(tables.read_outcomes(broken, fingerprint)["link_id"].to_pylist())
+        assert 0 < len(committed) < len(links)
+        server.requested.clear()
+        summary = finish("featurize", *arguments)
+    asked = {request.split()[1] for request in server.requested}
+    urls_of = {link.link_id: link.url for link in links}
+    kept = {"/" + urls_of[link_id].rpartition("/")[2] for link_id in committed}
+    assert asked & kept == set()
+    assert len(asked) == len(links) - len(committed) == summary["requested"]
+    assert content_hash(broken) == content_hash(whole)
+
+
+def _wait_for_commit(store: Store, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not store.list_files("outcomes") and time.monotonic() < deadline:
+        assert process.poll() is None, "the job ended before it could be killed"
+        time.sleep(0.05)
+
+
+def test_kept_videos_are_downloaded_once_for_all_settings(
+    clips: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
+    other = export_tiny(tmp_path / "other", seed=8)
+    with serve(clips) as server:
+        write_links(store, [f"http://{server.address}/{n}" for n in ("00.mp4", "01.mp4", "no.mp4")])
+        keep = ["--keep", "videos"]
+        finish("featurize", *options(run, tiny_backbone, server), *keep)
+        assert server.requested
+        server.requested.clear()
+        same = finish("featurize", *options(run, tiny_backbone, server), *keep)
+        assert same["requested"] == 0
+        faster = options(run, tiny_backbone, server, "frames.per_second=2")
+        finish("featurize", *faster, *keep)
+        finish("featurize", *options(run, other, server), *keep)
+        assert server.requested == []
+    by_rate = Counter(settings.frames_per_s for settings in list_settings(store).values())
+    assert by_rate == {1.0: 2, 2.0: 1}
+    for fingerprint, settings in list_settings(store).items():
+        outcomes = tables.read_outcomes(store, fingerprint)
+        counts = Counter(
+            zip(*(outcomes[c].to_pylist() for c in ("outcome", "frames")), strict=True)
+        )
+        assert counts == {("ok", 3 * settings.frames_per_s): 2, ("unavailable", 0): 1}
+
+
+def test_changed_settings_without_kept_videos_stop_the_run(
+    clips: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with serve(clips) as server:
+        write_links(Store(str(run)), [f"http://{server.address}/{n}.mp4" for n in ("00", "01")])
+        finish("featurize", *options(run, tiny_backbone, server))
+        server.requested.clear()
+        faster = options(run, tiny_backbone, server, "frames.per_second=2")
+        refused = submit("featurize", *faster)
+        assert refused.code == 2
+        assert "frames_per_s: 1.0 -> 2.0" in refused.output
+        assert "2 downloads" in refused.output
+        assert server.requested == []
+        assert finish("featurize", *faster, "--recompute")["requested"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("backbone.path=/nowhere", "trailergenre backbone export"),
+        ("limits.deadline=3", "the closest valid one is limits.deadline_s"),
+    ],
+)
+def test_bad_runs_end_with_2_and_one_line(setting: str, message: str, tmp_path: Path) -> None:
+    write_links(Store(str(tmp_path)), ["https://example.org/x.mp4"])
+    ended = submit("featurize", str(tmp_path), "--set", setting)
+    assert ended.code == 2
+    assert message in ended.output
+    assert "Traceback" not in ended.output

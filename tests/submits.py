@@ -1,0 +1,122 @@
+"""spark-submit as a user types it, and a standalone cluster on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyspark
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SPARK_HOME = Path(pyspark.__file__).parent
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended; spark-submit passes the job's stderr on as stdout."""
+
+    code: int
+    output: str
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The job's one summary line."""
+        assert self.code == 0, self.output
+        return dict(json.loads(self.output.strip().splitlines()[-1]))
+
+
+def command(job: str, *arguments: str, master: str | None = None) -> list[str]:
+    """The command line of a job."""
+    submit = Path(sys.executable).with_name("spark-submit")
+    name = "local" if master is None else "standalone"
+    properties = REPOSITORY / "conf" / f"spark-{name}.conf"
+    options = [] if master is None else ["--master", master]
+    script = REPOSITORY / "jobs" / f"{job}.py"
+    return [str(submit), "--properties-file", str(properties), *options, str(script), *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a job; find-spark-home starts this interpreter."""
+    return {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+def submit(job: str, *arguments: str, master: str | None = None) -> Ended:
+    """Run a job to its end."""
+    done = subprocess.run(
+        command(job, *arguments, master=master),
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout)
+
+
+def finish(job: str, *arguments: str, master: str | None = None) -> dict[str, object]:
+    """Run a job that must end well; gives its summary."""
+    return submit(job, *arguments, master=master).summary
+
+
+@contextmanager
+def standalone_cluster(directory: Path, *, workers: int = 2) -> Iterator[str]:
+    """Run a standalone master and workers of one core each; yields the master's address."""
+    port, page = _free_port(), _free_port()
+    with ExitStack() as stack:
+        master = ["master.Master", "--host", "127.0.0.1", "--port", str(port)]
+        stack.enter_context(_daemon([*master, "--webui-port", str(page)], directory / "master"))
+        for number in range(workers):
+            work = directory / f"worker-{number}"
+            worker = ["worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "4g"]
+            worker += ["--work-dir", str(work), "--webui-port", str(_free_port())]
+            stack.enter_context(_daemon([*worker, f"spark://127.0.0.1:{port}"], work))
+        _wait_for_workers(page, workers)
+        yield f"spark://127.0.0.1:{port}"
+
+
+@contextmanager
+def _daemon(arguments: list[str], directory: Path) -> Iterator[None]:
+    directory.mkdir(parents=True, exist_ok=True)
+    spark_class = SPARK_HOME / "bin" / "spark-class"
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(spark_class), f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]],
+            env={**environment(), "SPARK_HOME": str(SPARK_HOME)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait_for_workers(page: int, workers: int) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{page}/json/", timeout=5) as answer:
+                if json.load(answer)["aliveworkers"] == workers:
+                    return
+        except OSError:
+            pass  # not up yet
+        time.sleep(0.5)
+    raise TimeoutError(f"{workers} workers did not register")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
