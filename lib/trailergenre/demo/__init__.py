@@ -25,12 +25,13 @@ from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.backbone.export import export_backbone
 from trailergenre.demo.clips import make_clips
-from trailergenre.demo.server import serve
+from trailergenre.demo.server import FileServer, serve
 from trailergenre.errors import ConfigError, RunError, WeightsError
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.storage import Store
 
+_PORT = 8299
 _MARKER = ".trailergenre-demo"
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -151,11 +152,19 @@ def _links(demo: _Demo, data: Path | None, stack: ExitStack) -> tuple[Path, str 
         return data, None
     clips = demo.out / "clips"
     clips.mkdir()
-    server = stack.enter_context(serve(clips))
+    server = _serve(clips, stack)
     base_url = f"http://{server.address}"
     demo.console.print(f"Making clips and serving them at {base_url} ...")
     _write_config(demo, allow=server.address)
     return make_clips(clips, base_url), f"{base_url}/horror-sci-fi-00.mp4"
+
+
+def _serve(clips: Path, stack: ExitStack) -> FileServer:
+    """The port is part of every link, so one port makes one demo's figures the next one's."""
+    try:
+        return stack.enter_context(serve(clips, _PORT))
+    except OSError:  # taken
+        return stack.enter_context(serve(clips))
 
 
 def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = None) -> None:

@@ -16,10 +16,16 @@ class FileServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, directory: Path) -> None:
-        """Listen on a free port of 127.0.0.1."""
+    def __init__(self, directory: Path, port: int = 0) -> None:
+        """Listen on 127.0.0.1.
+
+        Args:
+            directory: what is served.
+            port: 0 takes a free one.
+        """
         self.requested: list[str] = []
-        super().__init__(("127.0.0.1", 0), functools.partial(_Handler, directory=str(directory)))
+        handler = functools.partial(_Handler, directory=str(directory))
+        super().__init__(("127.0.0.1", port), handler)
 
     @property
     def address(self) -> str:
@@ -47,9 +53,9 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(directory: Path) -> Iterator[FileServer]:
+def serve(directory: Path, port: int = 0) -> Iterator[FileServer]:
     """Serve a directory while the block runs."""
-    with FileServer(directory) as server:
+    with FileServer(directory, port) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

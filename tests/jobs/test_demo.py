@@ -1,0 +1,90 @@
+"""The whole way, as `make demo` runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clips import make_clip
+
+pytestmark = pytest.mark.slow
+
+
+def run_demo(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "trailergenre", "demo", *arguments],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def summaries(output: str) -> dict[str, dict[str, object]]:
+    """The jobs' summary lines by stage; of a stage that ran twice, the last."""
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"stage"')]
+    return {line["stage"]: line for line in lines}
+
+
+@pytest.mark.timeout(600)
+def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
+    done = run_demo(repository, "--out", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    stages = summaries(done.stdout)
+    rows = stages["prepare_dataset"]
+    assert sum(rows["by_row_outcome"].values()) == rows["rows"] == 84  # type: ignore[attr-defined]
+    links = stages["featurize"]
+    assert links["by_outcome"] == {
+        "ok": 72,
+        "no_file": 1,
+        "no_video": 1,
+        "not_media": 1,
+        "partial": 1,
+        "unavailable": 1,
+        "unsupported_site": 1,
+    }
+    assert stages["publish_features"]["documents"] == links["frames"] == 72 * 4
+    assert stages["evaluate_model"]["beats_prior"] == {"model": True, "control": False}
+    # The clip is half dark grain, half cold cells.
+    top = [line for line in done.stdout.splitlines() if line[:2] in {"1.", "2.", "3."}]
+    assert {line.split()[1] for line in top[:2]} == {"Horror", "Sci-Fi"}
+    assert len(top) == 3
+    report = tmp_path / "demo" / "run" / "reports" / "evaluation.html"
+    assert str(report) in done.stdout
+    assert report.stat().st_size > 0
+
+
+@pytest.mark.timeout(600)
+def test_own_videos_in_folders_named_by_genre(repository: Path, tmp_path: Path) -> None:
+    videos = tmp_path / "my videos"
+    looks = {
+        "comedy": "gradients=c0=0xffd060:c1=0xff9040:n=2:seed={}",
+        "horror": "color=0x{:02}0000",
+    }
+    for genre, look in looks.items():
+        (videos / genre).mkdir(parents=True)
+        for number in range(8):
+            source = look.format(number + 10) + ":s=320x320:r=4:d=2"
+            make_clip(videos / genre / f"{number}.mp4", source, "-preset", "ultrafast")
+    (videos / "comedy" / "notes.txt").write_text("not a video")
+    done = run_demo(repository, "--data", str(videos), "--out", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    stages = summaries(done.stdout)
+    assert stages["featurize"]["by_outcome"] == {"ok": 16}
+    assert stages["prepare_dataset"]["movies_by_genre"] == {"comedy": 8, "horror": 8}
+    assert "1 files are not videos" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.startswith("1. ")]
+
+
+def test_directory_with_something_else_in_it_is_left_alone(
+    repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    done = run_demo(repository, "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "not a demo's" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
