@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 
 from runs import GENRES, SETTINGS, link_id
+from trailergenre.backbone import read_manifest
 from trailergenre.bundle import Bundle, write_bundle
 from trailergenre.config import DatasetConfig, ForestConfig
 from trailergenre.forest import Forest, constant_tree, join_trees
@@ -80,3 +82,12 @@ def make_bundle(
         forest=forest or make_forest(),
         split=make_split(parts or {"a": "train", "b": "train", "c": "validation", "d": "test"}),
     )
+
+
+def manifest_for(backbone: Path) -> Manifest:
+    """The manifest of a bundle for an exported backbone."""
+    found = read_manifest(backbone)
+    facts = BackboneFacts(
+        backbone_id=found.backbone_id, precision=found.precision, weights=found.weights
+    )
+    return make_manifest().model_copy(update={"backbone": facts})

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bundles import make_bundle, make_manifest, manifest_for
+from clips import make_clip
+from runs import SETTINGS, Movie, make_movies, make_run
+from servers import AnswerServer, answer, content
+from trailergenre.cli import app
+from trailergenre.storage import Store
+
+HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
+    """A clip of three seconds, noise under a video's name, and nothing else."""
+    clip = make_clip(tmp_path_factory.mktemp("clip") / "a.mp4", "testsrc2=s=320x320:r=8:d=3")
+    answers = {"/a.mp4": content(clip.read_bytes()), "/noise.mp4": content(b"noise" * 100)}
+    with answer(answers) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the tiny backbone."""
+    directory = tmp_path_factory.mktemp("bundle")
+    make_bundle(Store(str(directory)), manifest=manifest_for(tiny_backbone))
+    return directory
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def score_arguments(server: AnswerServer, backbone: Path, link: str = "/a.mp4") -> list[str]:
+    """`score` of a path of the server, or of a link."""
+    link = f"http://{server.address}{link}" if link.startswith("/") else link
+    allow = f'network.allow=["{server.address}"]'
+    return ["score", link, "--set", f"backbone.path={backbone}", "--set", allow]
+
+
+def refusal(result: Result) -> str:
+    """The one line of a command that was refused."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_score_prints_three_genres_best_first_and_says_that_weights_are_random(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    result = invoke(*score_arguments(server, tiny_backbone), "--bundle", str(bundle))
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines == [["1.", "Horror", "0.400"], ["2.", "Drama", "0.300"], ["3.", "Comedy", "0.200"]]
+    assert "weights are random" in result.stderr
+
+
+def test_score_as_json_is_one_object_and_nothing_else(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    result = invoke(*score_arguments(server, tiny_backbone), "--bundle", str(bundle), "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    (line,) = result.stdout.splitlines()
+    record = json.loads(line)
+    assert [genre["genre"] for genre in record["genres"]] == ["Horror", "Drama", "Comedy"]
+    assert (record["url"], record["frames"]) == (f"http://{server.address}/a.mp4", 3)
+    assert "weights are random" in record["notes"][0]
+
+
+def test_bundle_may_stand_in_the_configuration(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text(f'[score]\nbundle = "{bundle}"\ntop = 1\n')
+    result = invoke(*score_arguments(server, tiny_backbone), "--config", str(config))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("link", "reason"),
+    [
+        ("/gone.mp4", "unavailable"),
+        ("/noise.mp4", "not_media"),
+        ("https://www.youtube.com/channel/UCabcdefghijklmnopqrstuv", "not_a_single_video"),
+        ("", "link_empty"),
+        ("http://10.0.0.1/a.mp4", "host_denied"),
+        ("file:///etc/passwd", "scheme_refused"),
+    ],
+)
+@pytest.mark.parametrize("json_option", [(), ("--json",)], ids=["text", "json"])
+def test_bad_link_has_no_score(
+    link: str,
+    reason: str,
+    json_option: tuple[str, ...],
+    server: AnswerServer,
+    tiny_backbone: Path,
+    bundle: Path,
+) -> None:
+    arguments = score_arguments(server, tiny_backbone, link)
+    line = refusal(invoke(*arguments, "--bundle", str(bundle), *json_option))
+    assert reason in line
+
+
+def test_score_without_a_bundle_says_how_to_make_one(
+    server: AnswerServer, tiny_backbone: Path
+) -> None:
+    line = refusal(invoke(*score_arguments(server, tiny_backbone)))
+    assert "make demo" in line
+    assert "train_model" in line
+
+
+def test_bundle_for_another_backbone_is_refused_before_any_download(
+    server: AnswerServer, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    make_bundle(Store(str(tmp_path)), manifest=make_manifest())
+    asked = dict(server.requested)
+    line = refusal(invoke(*score_arguments(server, tiny_backbone), "--bundle", str(tmp_path)))
+    assert SETTINGS.backbone_id in line
+    assert server.requested == asked
+
+
+def test_tampered_bundle_is_refused(
+    server: AnswerServer, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    make_bundle(Store(str(tmp_path)), manifest=manifest_for(tiny_backbone))
+    forest = tmp_path / "forest.npz"
+    forest.write_bytes(forest.read_bytes()[:-1] + b"x")
+    line = refusal(invoke(*score_arguments(server, tiny_backbone), "--bundle", str(tmp_path)))
+    assert "forest.npz" in line
+    assert "checksum" in line
+
+
+def test_missing_bundle_and_missing_backbone_are_told_apart(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    nothing = str(tmp_path / "nothing")
+    assert "no model bundle" in refusal(
+        invoke(*score_arguments(server, tiny_backbone), "--bundle", nothing)
+    )
+    line = refusal(invoke(*score_arguments(server, Path(nothing)), "--bundle", str(bundle)))
+    assert "trailergenre backbone export" in line
+
+
+def test_score_imports_neither_spark_nor_tensorflow_nor_what_trains(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    arguments = [*score_arguments(server, tiny_backbone), "--bundle", str(bundle)]
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "trailergenre", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+    assert len(ended.stdout.splitlines()) == 3
+    assert "onnxruntime" in imported
+    assert imported & HEAVY == set()
+
+
+def test_status_of_a_made_run(tmp_path: Path) -> None:
+    movies = make_movies(5, frames=4)
+    fingerprint = make_run(Store(str(tmp_path)), [*movies[:4], Movie(movies[4].link, None)])
+    result = invoke("status", str(tmp_path))
+    assert result.exit_code == 0
+    first, last = result.stdout.splitlines()
+    assert first == f"features {fingerprint}: 5/5 links (4 ok, 1 not_media), 16 frames"
+    assert last.startswith("last commit ")
+
+
+def test_status_as_json(tmp_path: Path) -> None:
+    fingerprint = make_run(Store(str(tmp_path)), make_movies(3, frames=2))
+    result = invoke("status", str(tmp_path), "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "features": fingerprint,
+        "ready": 3,
+        "finished": 3,
+        "by_outcome": {"ok": 3},
+        "frames": 6,
+        "eta_s": None,
+    }
+
+
+def test_status_of_several_feature_sets_names_them_and_takes_the_chosen_one(
+    tmp_path: Path,
+) -> None:
+    store = Store(str(tmp_path))
+    first = make_run(store, make_movies(2))
+    second = make_run(store, make_movies(1), settings=replace(SETTINGS, frames_per_s=2.0))
+    line = refusal(invoke("status", str(tmp_path)))
+    assert first in line
+    assert second in line
+    result = invoke("status", str(tmp_path), "--features", second)
+    assert (result.exit_code, second in result.stdout) == (0, True)
+
+
+def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
+    assert "featurize" in refusal(invoke("status", str(tmp_path)))
