@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark import TaskContext
+from pyspark.errors import PythonException
+from pyspark.sql import SparkSession
+
+from clips import make_clip
+from lists import as_links
+from trailergenre import tables
+from trailergenre.backbone import load_embedder
+from trailergenre.chunks import ChunkSettings
+from trailergenre.config import BackboneConfig, ChunksConfig, Config, LinksConfig
+from trailergenre.decode import ffmpeg_major
+from trailergenre.errors import ToolMissingError
+from trailergenre.records import Link
+from trailergenre.spark import featurize
+from trailergenre.spark.featurize import TaskSettings, featurize_links
+from trailergenre.spark.session import check_storage_is_shared
+from trailergenre.storage import Store
+from trailergenre.stream import embed_links, stream_settings
+
+
+@pytest.fixture(scope="module")
+def links(tmp_path_factory: pytest.TempPathFactory) -> list[Link]:
+    """Clips of 3, 2 and 1 seconds, and noise."""
+    directory = tmp_path_factory.mktemp("clips")
+    clips = [
+        make_clip(directory / "a.mp4", "testsrc2=s=320x320:r=8:d=3"),
+        make_clip(directory / "b.mp4", "mandelbrot=s=320x320:r=8", "-t", "2"),
+        make_clip(directory / "c.mp4", "color=red:s=320x320:r=8:d=1"),
+    ]
+    noise = directory / "noise.mp4"
+    noise.write_bytes(b"noise")
+    return as_links([path.as_uri() for path in (*clips, noise)])
+
+
+@pytest.fixture
+def settings(links: list[Link], tiny_backbone: Path, tmp_path: Path) -> TaskSettings:
+    """Settings of an empty run."""
+    root = str(Path(links[0].url.removeprefix("file://")).parent)
+    stream = stream_settings(Config(links=LinksConfig(allowed_roots=(root,))))
+    return TaskSettings(
+        chunk=ChunkSettings(Store(str(tmp_path)), "fp", stream, ChunksConfig()),
+        backbone=BackboneConfig(path=str(tiny_backbone)),
+        ffmpeg_major=ffmpeg_major(),
+    )
+
+
+def read_features(settings: TaskSettings) -> dict[str, np.ndarray]:
+    """Committed features, shape (n, 2048), by link."""
+    store = settings.chunk.store
+    rows = [
+        row
+        for part in tables.iter_features(store, tables.read_outcomes(store, "fp"))
+        for row in part.sort_by("frame_index").to_pylist()
+    ]
+    by_link: dict[str, list[list[float]]] = {}
+    for row in rows:
+        by_link.setdefault(row["link_id"], []).append(row["features"])
+    return {link: np.array(frames, np.float32) for link, frames in by_link.items()}
+
+
+def test_every_link_is_committed_with_the_features_it_has_without_spark(
+    spark: SparkSession, links: list[Link], settings: TaskSettings
+) -> None:
+    assert featurize_links(spark, links, settings) == 4
+    outcomes = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
+    found = {row["link_id"]: (row["outcome"], row["frames"]) for row in outcomes}
+    expected = [("ok", 3), ("ok", 2), ("ok", 1), ("not_media", 0)]
+    assert [found[link.link_id] for link in links] == expected
+
+    embedder = load_embedder(settings.backbone)
+    alone = list(embed_links(links[:3], settings.chunk.stream, embedder))
+    committed = read_features(settings)
+    assert set(committed) == {link.link_id for link in links[:3]}
+    for record in alone:
+        np.testing.assert_array_equal(committed[record.link.link_id], record.features)
+
+
+def test_worker_with_another_ffmpeg_fails_the_run_by_name(
+    spark: SparkSession, links: list[Link], settings: TaskSettings
+) -> None:
+    other = replace(settings, ffmpeg_major=ffmpeg_major() + 1)
+    with pytest.raises(PythonException, match=f"the driver {ffmpeg_major() + 1}"):
+        featurize_links(spark, links[:1], other)
+    assert settings.chunk.store.list_files("") == []
+
+
+def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
+    links: list[Link], settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Attempt:
+        def __init__(self, number: int) -> None:
+            self.attemptNumber = lambda: number
+
+    def attempt(number: int, of: list[Link]) -> list[str]:
+        monkeypatch.setattr(TaskContext, "get", lambda: Attempt(number))
+        written = featurize._featurize_on_worker(of, settings)
+        return [link_id for table in written for link_id in table["link_id"].to_pylist()]
+
+    assert attempt(0, links[:2]) == [link.link_id for link in links[:2]]
+    assert featurize._without_committed(links, settings.chunk) == links[2:]
+    assert attempt(1, links) == [link.link_id for link in links[2:]]
+    assert attempt(2, links) == []
+
+
+def test_another_ffmpeg_is_found_before_anything_is_read(
+    links: list[Link], settings: TaskSettings
+) -> None:
+    other = replace(settings, ffmpeg_major=1)
+    with pytest.raises(ToolMissingError, match="the driver 1"):
+        list(featurize._featurize_on_worker(links, other))
+
+
+def test_storage_that_workers_see_is_accepted_and_left_clean(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    check_storage_is_shared(spark, Store(str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trailergenre.children import Child, Deadline, start_child
+
+# Writes to the FIFO at once, and again after a time that no killed process reaches.
+GRANDCHILD = """
+import sys, time
+with open(sys.argv[1], "wb", buffering=0) as out:
+    out.write(b"started")
+    time.sleep(20)
+    out.write(b" and still alive")
+"""
+CHILD = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {GRANDCHILD!r}, sys.argv[1]])
+"""
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    """A pipe with a name: reading it ends when every process that writes to it is gone."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+@contextmanager
+def run_python(code: str, *arguments: str, directory: Path, seconds: float = 30) -> Iterator[Child]:
+    """Run Python code as a child, its stderr in `directory/log`."""
+    command = [sys.executable, "-c", code, *arguments]
+    with (
+        (directory / "log").open("wb") as log,
+        start_child(command, deadline=Deadline(seconds), stderr=log, env=os.environ) as child,
+    ):
+        yield child
+
+
+def test_stdin_stdout_and_stderr_are_the_callers(tmp_path: Path) -> None:
+    code = "import sys; print(sys.stdin.read().upper()); print('noted', file=sys.stderr)"
+    with run_python(code, directory=tmp_path) as child:
+        child.stdin.write(b"word")
+        child.stdin.close()
+        assert child.stdout.read() == b"WORD\n"
+        assert child.process.wait() == 0
+    assert not child.is_timed_out
+    assert (tmp_path / "log").read_bytes() == b"noted\n"
+
+
+def test_environment_is_only_what_is_given(tmp_path: Path) -> None:
+    code = "import os; print('SECRET' in os.environ, os.environ['GIVEN'])"
+    with (
+        (tmp_path / "log").open("wb") as log,
+        start_child(
+            [sys.executable, "-c", code], deadline=Deadline(30), stderr=log, env={"GIVEN": "yes"}
+        ) as child,
+    ):
+        assert child.stdout.read() == b"False yes\n"
+
+
+def test_leaving_ends_the_child_and_what_it_started(fifo: Path, tmp_path: Path) -> None:
+    with run_python(CHILD, str(fifo), directory=tmp_path) as child:
+        reader = fifo.open("rb", buffering=0)
+        assert reader.read(7) == b"started"
+    with reader:
+        assert reader.read() == b""
+    assert child.process.returncode == -signal.SIGKILL
+    assert not child.is_timed_out
+
+
+def test_an_error_in_the_block_ends_the_group_too(fifo: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="ours"),
+        run_python(CHILD, str(fifo), directory=tmp_path),
+    ):
+        reader = fifo.open("rb", buffering=0)
+        assert reader.read(7) == b"started"
+        raise ValueError("ours")
+    with reader:
+        assert reader.read() == b""
+
+
+def test_the_deadline_ends_the_group_and_the_read(tmp_path: Path) -> None:
+    # The grandchild holds the child's stdout: the read ends only when both are gone.
+    with run_python(CHILD, "/dev/stdout", directory=tmp_path, seconds=1) as child:
+        assert b"alive" not in child.stdout.read()
+        assert child.is_timed_out
+
+
+def test_a_deadline_that_has_passed_leaves_nothing(tmp_path: Path) -> None:
+    assert Deadline(-1).left_s == 0
+    with run_python("import time; time.sleep(20)", directory=tmp_path, seconds=0) as child:
+        assert child.stdout.read() == b""
+        assert child.is_timed_out
+
+
+def test_a_child_that_reads_nothing_is_no_fault(tmp_path: Path) -> None:
+    with run_python("", directory=tmp_path) as child:
+        child.process.wait()
+        child.stdin.write(b"unread")
+    assert child.process.returncode == 0

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import typer
+
+from trailergenre import errors
+from trailergenre.entry import entry, finish
+from trailergenre.errors import ExitCode, RunError
+from trailergenre.storage import Store
+
+# A job that waits; a handler for Exception on the way must not swallow the signal.
+WAITING_JOB = """
+import sys, time
+import typer
+from trailergenre.entry import entry
+
+app = typer.Typer()
+
+@app.command()
+@entry
+def wait() -> None:
+    print("ready", flush=True)
+    try:
+        time.sleep(30)
+    except Exception:
+        pass
+
+app()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """`entry` takes SIGTERM over; pytest gets it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def exit_code(function: object) -> int:
+    assert callable(function)
+    with pytest.raises(typer.Exit) as ended:
+        entry(function)()
+    return ended.value.exit_code
+
+
+def raising(error: BaseException) -> object:
+    def run() -> None:
+        raise error
+
+    return run
+
+
+def test_nothing_returned_is_success() -> None:
+    assert exit_code(lambda: None) == 0
+
+
+@pytest.mark.parametrize("code", [ExitCode.FINISHED, ExitCode.INCOMPLETE, ExitCode.VERIFY_FOUND])
+def test_the_returned_code_is_the_exit_code(code: ExitCode) -> None:
+    assert exit_code(lambda: code) == code
+
+
+def test_exit_codes_are_those_that_are_promised() -> None:
+    assert {code.name: code.value for code in ExitCode} == {
+        "FINISHED": 0,
+        "VERIFY_FOUND": 1,
+        "USAGE": 2,
+        "LOCKED": 3,
+        "INCOMPLETE": 4,
+        "INTERRUPTED": 130,
+        "TERMINATED": 143,
+    }
+
+
+@pytest.mark.parametrize("kind", [RunError, *RunError.__subclasses__()])
+def test_a_bad_run_is_one_line_and_exit_2(
+    kind: type[RunError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(raising(kind("Weights are missing. Do this."))) == 2
+    assert capsys.readouterr() == ("", "error: Weights are missing. Do this.\n")
+
+
+def test_the_error_decides_its_code() -> None:
+    class LockedError(RunError):
+        exit_code = ExitCode.LOCKED
+
+    assert exit_code(raising(LockedError("held"))) == 3
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        entry(lambda: 1 // 0)()
+    with pytest.raises(errors.TrailergenreError):
+        entry(raising(errors.TrailergenreError("no run error")))()  # type: ignore[arg-type]
+
+
+def test_ctrl_c_leaves_a_run_that_can_go_on_and_says_how(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["jobs/featurize.py", "runs/mine"])
+    assert exit_code(raising(KeyboardInterrupt())) == 130
+    assert "run again: jobs/featurize.py runs/mine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_process_with_its_code(number: signal.Signals, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING_JOB],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "ready\n"
+        job.send_signal(number)
+        out, err = job.communicate(timeout=30)
+    assert (job.returncode, out) == (code, "")
+    assert "what was finished is kept" in err
+    assert "Traceback" not in err
+
+
+def test_the_summary_is_one_line_and_kept_beside_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(Store(str(tmp_path)), "featurize", {"ready": 3, "by_outcome": {"ok": 3}})
+    (line,) = capsys.readouterr().out.splitlines()
+    record = json.loads(line)
+    assert list(record) == ["stage", "finished_at", "ready", "by_outcome"]
+    assert (record["stage"], record["ready"]) == ("featurize", 3)
+    assert datetime.fromisoformat(record["finished_at"]).utcoffset() is not None
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert kept.name.endswith("-featurize.json")
+    assert kept.read_text() == f"{line}\n"
+
+
+def test_a_second_summary_does_not_replace_the_first(tmp_path: Path) -> None:
+    for number in range(2):
+        finish(Store(str(tmp_path)), "featurize", {"ready": number})
+    assert len(list((tmp_path / "runs").iterdir())) == 2

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+
+from trailergenre.errors import ConfigError, FingerprintError
+from trailergenre.fingerprint import (
+    FeatureSettings,
+    choose_fingerprint,
+    list_settings,
+    write_settings,
+)
+from trailergenre.storage import Store
+
+SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
+CHANGES: dict[str, object] = {
+    "format_rule": "other",
+    "frames_per_s": 2.0,
+    "frame_side_px": 224,
+    "ffmpeg_major": 8,
+    "backbone_id": "c" * 64,
+    "precision": "int8",
+}
+
+
+def test_every_setting_has_a_case() -> None:
+    assert list(CHANGES) == [field.name for field in fields(FeatureSettings)]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES.items())
+def test_each_setting_changes_the_fingerprint_and_is_named(name: str, value: object) -> None:
+    changed = replace(SETTINGS, **{name: value})  # type: ignore[arg-type]
+    assert changed.fingerprint != SETTINGS.fingerprint
+    assert changed.changed_from(SETTINGS) == [f"{name}: {getattr(SETTINGS, name)} -> {value}"]
+    assert (changed.videos_key == SETTINGS.videos_key) == (name != "format_rule")
+
+
+def test_the_fingerprint_stays_the_same_over_versions_of_the_code() -> None:
+    assert SETTINGS.fingerprint == "37f672639df1fe1a"
+    assert SETTINGS.changed_from(SETTINGS) == []
+
+
+def test_written_settings_are_listed_by_fingerprint(tmp_path: Path) -> None:
+    store, other = Store(str(tmp_path)), replace(SETTINGS, precision="int8")
+    for settings in (SETTINGS, other):
+        write_settings(store, settings)
+    assert list_settings(store) == {SETTINGS.fingerprint: SETTINGS, other.fingerprint: other}
+
+
+def test_edited_settings_are_refused(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    content = json.dumps({**asdict(SETTINGS), "frames_per_s": 2.0})
+    store.write_bytes(f"features/{SETTINGS.fingerprint}/_settings.json", content.encode())
+    with pytest.raises(FingerprintError, match=SETTINGS.fingerprint):
+        list_settings(store)
+
+
+def test_the_only_features_are_chosen_and_of_several_one_must_be_named(tmp_path: Path) -> None:
+    store, other = Store(str(tmp_path)), replace(SETTINGS, frames_per_s=2.0)
+    with pytest.raises(ConfigError, match="no features"):
+        choose_fingerprint(store, None)
+    write_settings(store, SETTINGS)
+    assert choose_fingerprint(store, None) == SETTINGS.fingerprint
+    write_settings(store, other)
+    with pytest.raises(ConfigError) as raised:
+        choose_fingerprint(store, None)
+    assert all(name in str(raised.value) for name in (SETTINGS.fingerprint, other.fingerprint))
+    assert choose_fingerprint(store, other.fingerprint) == other.fingerprint
+
+
+def test_unknown_fingerprint_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    write_settings(store, SETTINGS)
+    with pytest.raises(ConfigError, match=f"'0000'.*{SETTINGS.fingerprint}"):
+        choose_fingerprint(store, "0000")

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from runs import Movie, make_movies, make_run
+from trailergenre import progress
+from trailergenre.progress import RunStatus, Watch, format_s, open_console, read_status
+from trailergenre.storage import Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def moments(*seconds: float) -> list[datetime]:
+    return [START + timedelta(seconds=s) for s in seconds]
+
+
+def status(ready: int, by_outcome: dict[str, int], links_per_s: float | None = None) -> RunStatus:
+    return RunStatus(ready, by_outcome, 0, links_per_s, None)
+
+
+@pytest.mark.parametrize(
+    ("finished_at", "since", "links_per_s"),
+    [
+        ([], None, None),
+        ([], 0, None),
+        ([0], None, None),
+        ([5, 5, 5], None, None),
+        ([0, 9.9], None, None),
+        ([0, 0, 20, 20], None, 2 / 20),
+        ([20, 20], 0, 2 / 20),
+        ([0, 0, 1000, 1300, 1300], None, 3 / 600),
+        ([0, 0, 1000, 1020], 990, 2 / 30),
+        ([0, 20], 100, None),
+    ],
+    ids=[
+        "no commit",
+        "no commit of a session",
+        "one commit",
+        "one moment",
+        "too short a time",
+        "the first commit starts the clock",
+        "a known start counts the first commit",
+        "only the last ten minutes",
+        "only the present session",
+        "nothing in the present session",
+    ],
+)
+def test_rate(finished_at: list[float], since: float | None, links_per_s: float | None) -> None:
+    start = None if since is None else START + timedelta(seconds=since)
+    assert progress._rate(moments(*finished_at), start) == pytest.approx(links_per_s)
+
+
+def test_deferred_links_are_not_finished_and_count_for_the_end() -> None:
+    state = status(10, {"ok": 4, "unavailable": 1, "deferred": 2}, links_per_s=0.5)
+    assert (state.finished, state.eta_s) == (5, 10.0)
+
+
+def test_without_a_rate_no_end_is_told() -> None:
+    state = status(10, {"ok": 4})
+    assert state.eta_s is None
+    assert state.line() == "4/10 links (4 ok), 0 frames"
+
+
+def test_line_says_rate_and_end() -> None:
+    line = status(70, {"ok": 9, "partial": 1}, links_per_s=0.5).line()
+    assert line == "10/70 links (9 ok, 1 partial), 0 frames, 30.0 links/min, ETA 2:00"
+
+
+def test_nothing_finished_is_said() -> None:
+    assert status(3, {}).line() == "0/3 links (none), 0 frames"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "unknown"), (0, "0:00"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")],
+)
+def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
+    assert format_s(seconds) == text
+
+
+def test_status_is_read_from_the_committed_outcomes(tmp_path: Path) -> None:
+    store, movies = Store(str(tmp_path)), make_movies(4, frames=3)
+    fingerprint = make_run(store, [*movies[:3], Movie(movies[3].link, None)])
+    state = read_status(store, fingerprint, ready=6)
+    assert (state.finished, state.frames, state.last_commit_at) == (4, 9, START)
+    assert list(state.by_outcome.items()) == [("ok", 3), ("not_media", 1)]
+    assert state.links_per_s is None
+
+
+def test_status_before_the_first_commit(tmp_path: Path) -> None:
+    state = read_status(Store(str(tmp_path)), "fp", ready=6)
+    assert (state.finished, state.frames, state.last_commit_at, state.eta_s) == (0, 0, None, None)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Store, str]:
+    """Two finished links."""
+    store = Store(str(tmp_path / "run"))
+    return store, make_run(store, make_movies(2, frames=3))
+
+
+def test_a_pipe_gets_plain_lines_each_once(
+    run: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
+    written, polled = io.StringIO(), threading.Event()
+    polls = iter(range(1000))
+
+    class Counting(Watch):
+        def _status(self) -> RunStatus:
+            if next(polls) == 5:
+                polled.set()
+            return super()._status()
+
+    watch = Counting(*run, ready=2, console=Console(file=written, width=40, soft_wrap=True))
+    assert watch.run(lambda: 7 if polled.wait(30) else 0, stop=lambda: None) == 7
+    lines = [line.split("] ", 1)[1] for line in written.getvalue().splitlines()]
+    # However often it looked: one line while nothing changed, and one at the end.
+    assert lines == ["2/2 links (2 ok), 6 frames"] * 2
+    assert "\x1b" not in written.getvalue()
+
+
+def test_a_terminal_gets_a_bar(run: tuple[Store, str]) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=120)
+    assert Watch(*run, ready=2, console=console).run(lambda: 7, stop=lambda: None) == 7
+    assert "2/2 links (2 ok), 6 frames" in written.getvalue()
+    assert "\x1b" in written.getvalue()
+
+
+def test_error_of_the_work_comes_out_and_is_not_stopped(run: tuple[Store, str]) -> None:
+    stopped = []
+
+    def fail() -> int:
+        raise ValueError("task failed")
+
+    watch = Watch(*run, ready=2, console=Console(file=io.StringIO()))
+    with pytest.raises(ValueError, match="task failed"):
+        watch.run(fail, stop=lambda: stopped.append(1))
+    assert stopped == []
+
+
+def test_interruption_stops_the_work(
+    run: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = threading.Event()
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress, "_is_done", interrupt)
+    watch = Watch(*run, ready=2, console=Console(file=io.StringIO()))
+    with pytest.raises(KeyboardInterrupt):
+        watch.run(lambda: int(stopped.wait(30)), stop=stopped.set)
+    assert stopped.is_set()
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    """The file descriptor of a terminal."""
+    ours, theirs = pty.openpty()
+    yield theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def parent_with(stderr: int, monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen[bytes]:
+    """Let a process with this stderr look like the one that started us."""
+    code = "import sys; sys.stdin.read()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=stderr)
+    monkeypatch.setattr(os, "getppid", lambda: parent.pid)
+    return parent
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells another process's stderr")
+def test_the_bar_goes_to_the_terminal_of_the_parent(
+    terminal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with parent_with(terminal, monkeypatch) as parent:
+        console = open_console()
+        assert console.file.name == os.ttyname(terminal)
+        console.file.close()
+        parent.kill()
+
+
+def test_a_parent_without_a_terminal_leaves_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    with parent_with(subprocess.DEVNULL, monkeypatch) as parent:
+        assert open_console().file is sys.stderr
+        parent.kill()
+
+
+def test_where_no_parent_can_be_seen_stderr_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getppid", lambda: -1)
+    assert open_console().file is sys.stderr
