@@ -32,7 +32,7 @@ def run_suite(directory: Path, repository: Path, **variables: str) -> subprocess
     environment = {k: v for k, v in os.environ.items() if k != "CI"} | variables
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull,
-         "--rootdir", str(directory), str(directory)],
+         "-o", f"pythonpath={repository / 'tests'}", "--rootdir", str(directory), str(directory)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
