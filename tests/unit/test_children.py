@@ -55,7 +55,8 @@ def test_stdin_stdout_and_stderr_are_the_callers(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"noted\n"
 
 
-def test_environment_is_only_what_is_given(tmp_path: Path) -> None:
+def test_environment_is_only_what_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "ours")
     code = "import os; print('SECRET' in os.environ, os.environ['GIVEN'])"
     with (
         (tmp_path / "log").open("wb") as log,
