@@ -155,6 +155,15 @@ def test_missing_bundle_and_missing_backbone_are_told_apart(
     assert "trailergenre backbone export" in line
 
 
+@pytest.mark.parametrize("manifest", ['{"network": 1}', "[]", "no JSON", ""])
+def test_broken_backbone_is_one_line(
+    manifest: str, server: AnswerServer, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    line = refusal(invoke(*score_arguments(server, tmp_path), "--bundle", str(bundle)))
+    assert "Export it again" in line
+
+
 def test_score_imports_neither_spark_nor_tensorflow_nor_what_trains(
     server: AnswerServer, tiny_backbone: Path, bundle: Path
 ) -> None:

@@ -99,8 +99,15 @@ def read_manifest(directory: Path) -> BackboneManifest:
         )
     try:
         return BackboneManifest.model_validate(json.loads(path.read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise WeightsError(f"The manifest {path} cannot be read: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise WeightsError(
+            f"The manifest {path} cannot be used: {problems}. Export it again."
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"The manifest {path} is not JSON: {error}. Export it again.") from error
 
 
 def check_file(directory: Path, manifest: BackboneManifest, name: str) -> Path:
