@@ -92,6 +92,6 @@ def hangs(release: threading.Event) -> Answer:
     """Say nothing until released."""
 
     def run(request: BaseHTTPRequestHandler, seen: int) -> None:
-        release.wait(30)
+        release.wait(250)
 
     return run

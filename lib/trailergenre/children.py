@@ -15,23 +15,47 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, cast
 
+_POLL_S = 0.1
+"""How late a deadline may be noticed."""
+
 
 class Deadline:
-    """A moment on the monotonic clock that all steps of one link share."""
+    """Seconds on the monotonic clock that all steps of one link share.
 
-    def __init__(self, seconds: float) -> None:
+    Attributes:
+        seconds: at the start.
+        stopped: set by the owner of the work to end it at once.
+    """
+
+    def __init__(self, seconds: float, stopped: threading.Event | None = None) -> None:
         """Start the clock.
 
         Args:
             seconds: from now.
+            stopped: once set, no time is left.
         """
         self.seconds = seconds
-        self._at = time.monotonic() + seconds
+        self.stopped = stopped or threading.Event()
+        self._left_s = seconds
+        self._since: float | None = time.monotonic()
 
     @property
     def left_s(self) -> float:
         """Seconds left, never below 0."""
-        return max(0.0, self._at - time.monotonic())
+        if self.stopped.is_set():
+            return 0.0
+        since = self._since
+        running_s = 0.0 if since is None else time.monotonic() - since
+        return max(0.0, self._left_s - running_s)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still while somebody else is waited for."""
+        self._left_s, self._since = self.left_s, None
+        try:
+            yield
+        finally:
+            self._since = time.monotonic()
 
 
 @dataclass
@@ -58,12 +82,17 @@ class Child:
 
     def kill(self) -> None:
         """End the whole process group."""
-        with contextlib.suppress(ProcessLookupError):
+        # macOS answers EPERM for a group of which only a zombie is left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
-    def _expire(self) -> None:
-        self.is_timed_out = True
-        self.kill()
+    def watch(self, deadline: Deadline, is_over: threading.Event) -> None:
+        """Kill the group when no time is left, unless it is over before."""
+        while not is_over.wait(min(deadline.left_s, _POLL_S)):
+            if deadline.left_s <= 0:
+                self.is_timed_out = True
+                self.kill()
+                return
 
 
 @contextlib.contextmanager
@@ -88,13 +117,14 @@ def start_child(
     )
     child = Child(process)
     # A thread and not a signal: Spark's Python workers and tests call this from any thread.
-    alarm = threading.Timer(deadline.left_s, child._expire)
-    alarm.daemon = True
-    alarm.start()
+    is_over = threading.Event()
+    watch = threading.Thread(target=child.watch, args=(deadline, is_over), daemon=True)
+    watch.start()
     try:
         yield child
     finally:
-        alarm.cancel()
+        is_over.set()
+        watch.join()
         child.kill()
         child.stdout.close()
         with contextlib.suppress(BrokenPipeError):

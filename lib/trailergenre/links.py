@@ -89,6 +89,9 @@ def parse_link(
 def _split_scheme(text: str, links: LinksConfig, base: Path | None) -> tuple[str, str]:
     """Find what kind of link a text is; a host without its scheme gets https."""
     if match := _SCHEME.match(text):
+        # "Alien: Covenant.mp4" is a file's name; `x://` never is.
+        if "://" not in text and links.allowed_roots and _is_file(text, base):
+            return "file", text
         return match[1].lower(), text
     if text.startswith("//"):
         raise LinkError(RowOutcome.SCHEME_REFUSED, "it begins with //; write https://")

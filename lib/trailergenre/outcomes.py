@@ -36,15 +36,6 @@ ROW_OUTCOME_HELP: dict[RowOutcome, str] = {
 }
 
 
-class Stage(StrEnum):
-    """Where on the way of a link an outcome is decided."""
-
-    DONE = "done"
-    DOWNLOAD = "download"
-    DECODE = "decode"
-    EMBED = "embed"
-
-
 class Outcome(StrEnum):
     """What became of one distinct ready link."""
 
@@ -89,17 +80,6 @@ class Outcome(StrEnum):
         """Whether another attempt in the same run may end differently."""
         return self in _RETRYABLE
 
-    @property
-    def stage(self) -> Stage:
-        """Where on the way of a link this outcome is decided."""
-        if self is Outcome.OK:
-            return Stage.DONE
-        if self in _DECODE:
-            return Stage.DECODE
-        if self is Outcome.INTERNAL:
-            return Stage.EMBED
-        return Stage.DOWNLOAD
-
 
 _RETRYABLE = frozenset(
     {
@@ -109,19 +89,6 @@ _RETRYABLE = frozenset(
         Outcome.HTTP_5XX,
         Outcome.TRUNCATED_DOWNLOAD,
         Outcome.STALLED,
-    }
-)
-
-_DECODE = frozenset(
-    {
-        Outcome.NOT_MEDIA,
-        Outcome.FORMAT_NOT_ALLOWED,
-        Outcome.NO_VIDEO,
-        Outcome.DIMENSIONS,
-        Outcome.DECODE,
-        Outcome.PARTIAL,
-        Outcome.DECODER_CRASH,
-        Outcome.RESOURCE,
     }
 )
 

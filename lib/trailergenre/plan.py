@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from trailergenre import schemas, tables
 from trailergenre.errors import ConfigError, FingerprintError
 from trailergenre.fingerprint import FeatureSettings, list_settings
-from trailergenre.outcomes import Outcome, RowOutcome, Stage
+from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.records import Link, LinkId
 from trailergenre.storage import Store
 from trailergenre.videos import VideoShelf
@@ -96,13 +96,16 @@ def _carry(
     todo: set[str],
 ) -> pa.Table:
     parts = [schemas.OUTCOMES.empty_table()]
-    failed = [o.value for o in Outcome if o.stage is Stage.DOWNLOAD and o is not Outcome.DEFERRED]
+    not_the_sites = pa.array([Outcome.DEFERRED.value, Outcome.INTERNAL.value])
     for name, other in others.items():
         if other.videos_key != settings.videos_key:
             continue
         rows = tables.read_outcomes(store, name)
         wanted = pc.and_(
-            pc.is_in(rows["outcome"], pa.array(failed)),
+            # No byte arrived, whatever the class: the site said no.
+            pc.and_(
+                pc.is_null(rows["size_bytes"]), pc.invert(pc.is_in(rows["outcome"], not_the_sites))
+            ),
             pc.is_in(rows["link_id"], pa.array(sorted(todo), pa.string())),
         )
         found = rows.filter(wanted)

@@ -25,16 +25,19 @@ class Prefetch(Generic[T]):
     Leaving the `with` block ends the thread and closes the generator, however far it was.
     """
 
-    def __init__(self, source: Generator[T], *, depth: int) -> None:
+    def __init__(
+        self, source: Generator[T], *, depth: int, stopped: threading.Event | None = None
+    ) -> None:
         """Keep the source; the thread starts with the `with` block.
 
         Args:
             source: runs in the thread only.
             depth: values that may wait; what bounds the memory.
+            stopped: of a chain of these; once set, none waits for another any more.
         """
         self._source = source
         self._waiting: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
-        self._is_closed = threading.Event()
+        self._is_closed = stopped or threading.Event()
         self._executor = ThreadPoolExecutor(max_workers=1)
 
     def __enter__(self) -> Self:
@@ -54,8 +57,11 @@ class Prefetch(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Yield the source's values in order."""
-        while True:
-            value = self._waiting.get()
+        while not self._is_closed.is_set():
+            try:
+                value = self._waiting.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
             if isinstance(value, _End):
                 self._future.result()
                 return

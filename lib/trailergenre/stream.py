@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -130,10 +131,16 @@ def embed_links(
     Yields:
         One record a link; bad links are records with their class.
     """
+    # Leaving early ends both threads and their children at once: the event is set before any wait.
+    stopped = threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="trailergenre-") as scratch,
-        Prefetch(_download_all(links, settings, Path(scratch)), depth=1) as fetched,
-        Prefetch(_decode_all(fetched, settings), depth=_BATCHES_AHEAD) as steps,
+        Prefetch(
+            _download_all(links, settings, Path(scratch), stopped), depth=1, stopped=stopped
+        ) as fetched,
+        Prefetch(
+            _decode_all(fetched, settings, stopped), depth=_BATCHES_AHEAD, stopped=stopped
+        ) as steps,
     ):
         parts: list[FeatureArray] = []
         for record, frames in steps:
@@ -158,13 +165,13 @@ class _Fetched:
 
 
 def _download_all(
-    links: Sequence[Link], settings: StreamSettings, scratch: Path
+    links: Sequence[Link], settings: StreamSettings, scratch: Path, stopped: threading.Event
 ) -> Generator[_Fetched]:
     for link in links:
         record = EmbeddedLink(link)
         directory = scratch / link.link_id
         directory.mkdir()
-        deadline = Deadline(settings.downloader.limits.deadline_s)
+        deadline = Deadline(settings.downloader.limits.deadline_s, stopped)
         started = time.monotonic()
         video = _guarded(record, partial(_fetch, record, settings, directory, deadline))
         record.download_s = time.monotonic() - started
@@ -187,13 +194,14 @@ def _fetch(
 
 
 def _decode_all(
-    fetched: Iterable[_Fetched], settings: StreamSettings
+    fetched: Iterable[_Fetched], settings: StreamSettings, stopped: threading.Event
 ) -> Generator[tuple[EmbeddedLink, FrameArray | None]]:
     """Yield each link's batches, then the link with None."""
     for item in fetched:
         if item.video is not None:
             # Waiting in the queue is not the link's fault: only what it used itself counts.
-            decoded = settings.decoder.decode(item.video.path, deadline=Deadline(item.left_s))
+            deadline = Deadline(item.left_s, stopped)
+            decoded = settings.decoder.decode(item.video.path, deadline=deadline)
             batches = decoded.batches(settings.batch_size)
             while True:
                 started = time.monotonic()

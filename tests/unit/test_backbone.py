@@ -102,3 +102,15 @@ def test_imagenet_without_a_network_is_a_clear_error(
     with pytest.raises(WeightsError, match="--weights PATH"):
         export_backbone("imagenet", tmp_path / "x", network="tiny")
     assert not (tmp_path / "x").exists()
+
+
+def test_somebody_elses_directory_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not a backbone"):
+        export_tiny(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_artefact_is_replaced(tmp_path: Path) -> None:
+    first = read_manifest(export_tiny(tmp_path / "tiny"))
+    assert read_manifest(export_tiny(tmp_path / "tiny", seed=8)).backbone_id != first.backbone_id

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,3 +110,20 @@ def test_a_child_that_reads_nothing_is_no_fault(tmp_path: Path) -> None:
         child.process.wait()
         child.stdin.write(b"unread")
     assert child.process.returncode == 0
+
+
+def test_paused_deadline_stands_still() -> None:
+    deadline = Deadline(0.3)
+    with deadline.paused():
+        time.sleep(0.4)
+        assert deadline.left_s > 0
+    time.sleep(0.4)
+    assert deadline.left_s == 0
+
+
+def test_stopped_deadline_has_no_time_left() -> None:
+    stopped = threading.Event()
+    deadline = Deadline(60, stopped)
+    assert deadline.left_s > 50
+    stopped.set()
+    assert deadline.left_s == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -130,6 +131,25 @@ def test_cut_file_is_partial(tmp_path: Path, options: list[str]) -> None:
     content = clip.read_bytes()
     clip.write_bytes(content[: len(content) * 6 // 10])
     assert outcome_of(clip) is Outcome.PARTIAL
+
+
+def test_longer_sound_is_no_missing_picture(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    run_ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=320x320:r=8:d=3", "-f", "lavfi", "-i", "sine=d=9"),
+        str(clip),
+    )
+    assert len(decode(clip)) == 3
+
+
+def test_engine_that_takes_its_time_costs_the_link_nothing(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=320x320:r=8:d=6")
+    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(1.5))
+    n_frames = 0
+    for batch in video.batches(2):
+        time.sleep(1)
+        n_frames += len(batch)
+    assert n_frames == 6
 
 
 def test_large_pictures_are_refused(tmp_path: Path) -> None:

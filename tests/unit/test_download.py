@@ -11,7 +11,7 @@ from servers import Answer, answer, content, fails_first, hangs, status
 from trailergenre.children import Deadline
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download import Downloader
-from trailergenre.errors import ItemError
+from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 
 
@@ -107,6 +107,21 @@ def test_throttling_is_told_apart(tmp_path: Path) -> None:
     reply = status(429, Retry_After="0")
     error = failure({"/clip.mp4": reply}, tmp_path, limits=LimitsConfig(attempts=2))
     assert (error.outcome, error.retry_after_s, error.attempts) == (Outcome.THROTTLED, 0.0, 2)
+
+
+def test_wait_that_the_deadline_would_not_outlast_is_not_begun(tmp_path: Path) -> None:
+    error = failure({"/clip.mp4": status(429, Retry_After="100")}, tmp_path, seconds=20)
+    assert (error.outcome, error.attempts) == (Outcome.THROTTLED, 1)
+
+
+def test_machine_without_the_downloader_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trailergenre.download._BOOTSTRAP", "import no_such_module")
+    (link,) = as_links(["https://example.org/x.mp4"])
+    downloader = Downloader(LinksConfig(), NetworkConfig(), LimitsConfig())
+    with pytest.raises(ToolMissingError, match="no_such_module"):
+        downloader.fetch(link, tmp_path, Deadline(30))
 
 
 def test_short_body_is_truncated(clip: bytes, tmp_path: Path) -> None:

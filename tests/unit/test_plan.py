@@ -26,6 +26,10 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path))
 
 
+# Nothing arrived of these; of the others a video did.
+NOT_DOWNLOADED = {"unavailable", "no_video", "internal"}
+
+
 def finish(store: Store, settings: FeatureSettings, outcomes: dict[Link, str]) -> None:
     """Commit outcomes under a fingerprint."""
     write_settings(store, settings)
@@ -38,6 +42,7 @@ def finish(store: Store, settings: FeatureSettings, outcomes: dict[Link, str]) -
             "download_s": 0.0,
             "decode_s": 0.0,
             "embed_s": 0.0,
+            "size_bytes": None if outcome in NOT_DOWNLOADED else 1000,
             "frames": 0,
             "engine": "",
             "device": "",
@@ -92,11 +97,18 @@ def test_kept_videos_are_no_downloads(store: Store) -> None:
 
 def test_failed_downloads_hold_for_other_settings_too(store: Store) -> None:
     a, b, c = write_links(store, URLS)
-    finish(store, ONE, {a: "unavailable", b: "partial", c: "unavailable"})
+    finish(store, ONE, {a: "unavailable", b: "too_long", c: "no_video"})
     store.write_bytes(f"videos/{ONE.videos_key}/{b.link_id}", b"video")
     planned = plan(store, TWO)
     assert planned.todo == [b]
     assert sorted(planned.carried["link_id"].to_pylist()) == sorted([a.link_id, c.link_id])
+
+
+def test_a_fault_of_ours_holds_for_no_other_settings(store: Store) -> None:
+    a, *_ = write_links(store, URLS)
+    finish(store, ONE, {a: "internal"})
+    with pytest.raises(FingerprintError, match="1 downloads"):
+        plan(store, TWO)
 
 
 def test_failed_downloads_do_not_hold_for_another_format_rule(store: Store) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from clips import make_clip
 from lists import as_links
+from servers import answer, content, hangs
 from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.children import Deadline
 from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
@@ -128,3 +131,24 @@ def test_nothing_is_left_in_scratch(
     assert list(tmp_path.iterdir())
     stream.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_leaving_early_does_not_wait_for_a_download(
+    clips: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    release = threading.Event()
+    answers = {"/hangs.mp4": hangs(release), "/a.mp4": content((clips / "a.mp4").read_bytes())}
+    with answer(answers) as server:
+        links = as_links([f"http://{server.address}/{name}.mp4" for name in ("a", "hangs")])
+        stream = embed_links(links, settings_for(clips, allow=(server.address,)), embedder)
+        assert next(stream).outcome is Outcome.OK
+        while not server.requested.get("/hangs.mp4"):
+            time.sleep(0.05)
+        # The server would say nothing for minutes, and the link's deadline is ten of them.
+        closing = threading.Thread(target=stream.close)  # type: ignore[attr-defined]
+        closing.start()
+        closing.join(60)
+        is_closed = not closing.is_alive()
+        release.set()
+        closing.join()
+        assert is_closed

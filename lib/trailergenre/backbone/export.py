@@ -19,10 +19,11 @@ from trailergenre.backbone.artefact import (
     BackboneManifest,
     compute_backbone_id,
     hash_file,
+    read_manifest,
     write_manifest,
     write_weights,
 )
-from trailergenre.errors import WeightsError
+from trailergenre.errors import ConfigError, WeightsError
 from trailergenre.records import FRAME_SIDE_PX
 
 RANDOM_SEED = 7
@@ -42,6 +43,7 @@ def export_backbone(
 
     Raises:
         WeightsError: the weights cannot be had or do not fit, or Keras is not installed.
+        ConfigError: `out` holds something that is not an artefact.
     """
     # Keras reads this on import; a choice of the caller's is kept.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -54,6 +56,7 @@ def export_backbone(
         ) from error
     model = networks.build_network(network)
     source = _set_weights(model, weights, seed)
+    _check_replaceable(out)
     arrays = model.get_weights()
     # Keras exports only a model that was called once.
     model(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
@@ -76,6 +79,17 @@ def export_backbone(
             shutil.rmtree(out)
         unfinished.rename(out)
     return manifest
+
+
+def _check_replaceable(out: Path) -> None:
+    """Only an artefact is replaced; anything else at the address is somebody's."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        try:
+            read_manifest(out)
+        except WeightsError as error:
+            raise ConfigError(
+                f"{out} exists and is not a backbone's directory. Give another --out."
+            ) from error
 
 
 def _set_weights(model: object, weights: str, seed: int) -> str:

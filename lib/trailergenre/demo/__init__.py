@@ -58,9 +58,9 @@ class _Demo:
         script = _REPOSITORY / "jobs" / f"{name}.py"
         command = [str(submit), "--properties-file", str(properties), str(script)]
         command += [str(self.out / "run"), *arguments, "--config", str(self.config)]
-        self.run(command, env=env)
+        self.run(name, command, env=env)
 
-    def run(self, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
+    def run(self, name: str, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
         """Run one command, its output below it."""
         self.console.rule(style="dim")
         self.console.print(f"$ {' '.join(map(_shown, command))}", style="bold", soft_wrap=True)
@@ -71,7 +71,7 @@ class _Demo:
         environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         code = subprocess.run(command, env=environment, check=False).returncode
         if code != 0:
-            raise RunError(f"The demo stopped: {Path(command[-1]).name} ended with {code}.")
+            raise RunError(f"The demo stopped: {name} ended with {code}; its message is above.")
         self.console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
 
 
@@ -106,7 +106,7 @@ def run_demo(data: Path | None, out: Path) -> None:
         demo.job("evaluate_model", "--bundle", str(demo.out / "bundle"), "--control", control)
         link = link_to_score or _first_finished(demo.store)
         score = [sys.executable, "-m", "trailergenre", "score", link, "--config", str(demo.config)]
-        demo.run(score)
+        demo.run("score", score)
     _print_end(demo)
     console.print(f"The demo took {time.monotonic() - started:.0f} s.")
 
@@ -181,7 +181,9 @@ def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = 
         f"[backbone]\npath = {quoted['backbone']}\n\n"
         "[dataset]\nmin_movies_per_genre = 4\ntest_share = 0.4\n\n"
         "[forest]\ntrees = 50\nmin_rows_per_leaf = 1\n\n"
-        f"[score]\nbundle = {quoted['bundle']}\n",
+        f"[score]\nbundle = {quoted['bundle']}\n\n"
+        # Never into a collection that somebody works with.
+        '[mongo]\ndatabase = "trailergenre_demo"\n',
         encoding="utf-8",
     )
 

@@ -6,6 +6,7 @@ never by a title or by the site's own id, which the link's author can choose.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ import tenacity
 import trailergenre
 from trailergenre.children import Deadline, start_child
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
-from trailergenre.errors import ItemError
+from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
 
@@ -68,9 +69,11 @@ class Downloader:
             return _open_local(link.url, self.links), 1
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
+            # A wait that the deadline would not outlast is not begun: the class stays the site's.
             stop=tenacity.stop_after_attempt(self.limits.attempts)
-            | tenacity.stop_after_delay(deadline.left_s),
-            wait=_Backoff(self.backoff_s, deadline),
+            | tenacity.stop_before_delay(deadline.left_s),
+            wait=_Backoff(self.backoff_s),
+            sleep=tenacity.sleep_using_event(deadline.stopped),
             reraise=True,
         )
         try:
@@ -82,17 +85,15 @@ class Downloader:
 
 
 class _Backoff(tenacity.wait.wait_base):
-    """Exponential with full jitter; the server's own Retry-After wins; never past the deadline."""
+    """Exponential with full jitter; the server's own Retry-After wins."""
 
-    def __init__(self, first_s: float, deadline: Deadline) -> None:
+    def __init__(self, first_s: float) -> None:
         self._jitter = tenacity.wait_random_exponential(multiplier=first_s, max=BACKOFF_MAX_S)
-        self._deadline = deadline
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked_s = error.retry_after_s if isinstance(error, ItemError) else None
-        wait_s = asked_s if asked_s is not None else self._jitter(retry_state)
-        return min(wait_s, self._deadline.left_s)
+        return asked_s if asked_s is not None else self._jitter(retry_state)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -100,13 +101,16 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _open_local(url: str, links: LinksConfig) -> Video:
-    path = Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path))).resolve()
-    roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
-    if not any(path.is_relative_to(root) for root in roots):
-        raise ItemError(Outcome.SCHEME, f"{path} is not under one of links.allowed_roots")
-    if not path.is_file():
-        raise ItemError(Outcome.PATH, f"{path} is not a file on this worker")
-    return Video(path=path, size_bytes=path.stat().st_size, is_owned=False)
+    try:
+        path = Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path))).resolve()
+        roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
+        if not any(path.is_relative_to(root) for root in roots):
+            raise ItemError(Outcome.SCHEME, f"{path} is not under one of links.allowed_roots")
+        if not path.is_file():
+            raise ItemError(Outcome.PATH, f"{path} is not a file on this worker")
+        return Video(path=path, size_bytes=path.stat().st_size, is_owned=False)
+    except OSError as error:
+        raise ItemError(Outcome.PATH, f"the file cannot be opened: {error}") from error
 
 
 def _download_once(link: Link, scratch: Path, settings: Downloader, deadline: Deadline) -> Video:
@@ -147,19 +151,26 @@ def _run_child(
         tempfile.TemporaryFile(dir=attempt) as stderr,
         start_child(arguments, deadline=deadline, stderr=stderr, env=env) as child,
     ):
-        child.stdin.write(json.dumps(request).encode())
-        child.stdin.close()
+        # A child that is gone already is judged by its exit code.
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(request).encode())
+            child.stdin.close()
         answer = child.stdout.read()
         code = child.process.wait()
         if child.is_timed_out:
             raise ItemError(
                 Outcome.TIMEOUT, f"the download passed the deadline of {deadline.seconds:g} s"
             )
-        if code != 0:
+        if code < 0:
+            raise ItemError(Outcome.RESOURCE, f"the download child was ended by signal {-code}")
+        if code > 0:
+            # Whatever a link does to yt-dlp is an answer; no answer is a fault of this machine.
             stderr.seek(0)
             last = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-            outcome = Outcome.RESOURCE if code < 0 else Outcome.INTERNAL
-            raise ItemError(outcome, f"the download child ended with {code}: {last}")
+            raise ToolMissingError(
+                f"The download child ended with {code} before it could begin: {last}. "
+                "Install the package with all its dependencies (yt-dlp, deno) on this machine."
+            )
     return dict(json.loads(answer))
 
 
