@@ -1,18 +1,23 @@
 """One door to files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
 
 Writes are whole files that appear at once or not at all: one PUT on an object store, a temporary
-file, fsync and rename on a local disk.
+file, fsync and rename on a local disk. (HDFS has neither here: a killed writer can leave a cut file
+there.)
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -38,7 +43,8 @@ class StoredFile:
 class Store:
     """All files below one address.
 
-    Cheap to make and safe to send to a Spark worker: only the address travels.
+    Cheap to make and safe to send to a Spark worker: only the address travels. Whatever the storage
+    refuses is a `StorageError` that names the path and the address.
     """
 
     def __init__(self, address: str) -> None:
@@ -102,61 +108,52 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """Whether a file or a directory stands at `path`."""
-        return bool(self._fs.get_file_info(self._full(path)).type != pafs.FileType.NotFound)
+        with self._naming(path, "looked up"):
+            return bool(self._fs.get_file_info(self._full(path)).type != pafs.FileType.NotFound)
 
     def list_files(self, path: str) -> list[StoredFile]:
         """All files below a directory, sorted; an absent directory gives none.
 
-        Names that begin with a dot or an underscore are left out, as Spark leaves them out.
+        Files and directories whose names begin with a dot or an underscore are left out, as Spark
+        leaves them out: they are settings, or what a killed writer left.
         """
         selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
-        prefix = self._root.rstrip("/") + "/"
+        with self._naming(path, "listed"):
+            found = self._fs.get_file_info(selector)
+        root, below = (f"{self._full(part).rstrip('/')}/" for part in ("", path))
         files = [
-            StoredFile(path=info.path.removeprefix(prefix), size_bytes=info.size)
-            for info in self._fs.get_file_info(selector)
-            if info.type == pafs.FileType.File and info.base_name[0] not in "._"
+            StoredFile(path=info.path.removeprefix(root), size_bytes=info.size)
+            for info in found
+            if info.type == pafs.FileType.File
+            and not any(part[0] in "._" for part in info.path.removeprefix(below).split("/"))
         ]
         return sorted(files, key=lambda file: file.path)
 
     def list_directories(self, path: str) -> list[str]:
         """Names of the directories directly below `path`, sorted."""
         selector = pafs.FileSelector(self._full(path), allow_not_found=True)
-        return sorted(
-            info.base_name
-            for info in self._fs.get_file_info(selector)
-            if info.type == pafs.FileType.Directory
-        )
+        with self._naming(path, "listed"):
+            found = self._fs.get_file_info(selector)
+        return sorted(info.base_name for info in found if info.type == pafs.FileType.Directory)
 
     def read_bytes(self, path: str) -> bytes:
-        """Read a whole file.
+        """Read a whole file."""
+        with self.open_input(path) as stream:
+            return bytes(stream.readall())
 
-        Raises:
-            StorageError: it is not there or cannot be read.
-        """
-        try:
-            with self._fs.open_input_file(self._full(path)) as stream:
-                return bytes(stream.readall())
-        except OSError as error:
-            raise StorageError(f"{path} below {self} cannot be read: {error}") from error
-
-    def open_input(self, path: str) -> pa.NativeFile:
-        """Open a file for random reads (Parquet readers)."""
-        return self._fs.open_input_file(self._full(path))
+    @contextmanager
+    def open_input(self, path: str) -> Iterator[pa.NativeFile]:
+        """Open a file for random reads (Parquet readers); what goes wrong in them is named too."""
+        with self._naming(path, "read"), self._fs.open_input_file(self._full(path)) as stream:
+            yield stream
 
     def write_bytes(self, path: str, content: bytes) -> None:
-        """Write a whole file that appears at once.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        try:
+        """Write a whole file that appears at once."""
+        with self._naming(path, "written"):
             if self.is_local:
-                _write_local(Path(self._full(path)), content)
+                _write_local(Path(self._full(path)), io.BytesIO(content))
             else:
-                with self._fs.open_output_stream(self._full(path)) as stream:
-                    stream.write(content)
-        except OSError as error:
-            raise StorageError(f"{path} below {self} cannot be written: {error}") from error
+                self._put(path, content)
 
     def write_content_addressed(self, directory: str, content: bytes, suffix: str) -> str:
         """Write a file named by the SHA-256 of its content; the same content is one file.
@@ -170,38 +167,49 @@ class Store:
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a local file to `path`; it appears at once."""
-        if self.is_local:
-            target = Path(self._full(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=target.parent, prefix=".", delete=False
-            ) as temporary:
+        with self._naming(path, "written"):
+            if self.is_local:
                 with source.open("rb") as stream:
-                    shutil.copyfileobj(stream, temporary, 1 << 20)
-                temporary.flush()
-                os.fsync(temporary.fileno())
-            Path(temporary.name).replace(target)
-        else:
-            with (
-                source.open("rb") as stream,
-                self._fs.open_output_stream(self._full(path)) as out,
-            ):
-                shutil.copyfileobj(stream, out, 1 << 20)
+                    _write_local(Path(self._full(path)), stream)
+            else:
+                with pa.memory_map(str(source)) as mapped:
+                    self._put(path, mapped.read_buffer())
 
     def download(self, path: str, target: Path) -> None:
         """Copy a file of the store to a local path."""
-        with self._fs.open_input_stream(self._full(path)) as stream, target.open("wb") as out:
+        with (
+            self._naming(path, "copied"),
+            self._fs.open_input_stream(self._full(path)) as stream,
+            target.open("wb") as out,
+        ):
             shutil.copyfileobj(stream, out, 1 << 20)
 
     def delete(self, path: str) -> None:
         """Delete one file; an absent one is no error."""
         if self.exists(path):
-            self._fs.delete_file(self._full(path))
+            with self._naming(path, "deleted"):
+                self._fs.delete_file(self._full(path))
 
     def delete_directory(self, path: str) -> None:
         """Delete a directory with all it holds; an absent one is no error."""
         if self.exists(path):
-            self._fs.delete_dir(self._full(path))
+            with self._naming(path, "deleted"):
+                self._fs.delete_dir(self._full(path))
+
+    def _put(self, path: str, content: bytes | pa.Buffer) -> None:
+        # A stream of pyarrow cannot be abandoned: it publishes what it has however it is closed.
+        # Hence the content is whole before the stream is opened, and goes out in one call.
+        with self._fs.open_output_stream(self._full(path)) as stream:
+            stream.write(content)
+
+    @contextmanager
+    def _naming(self, path: str, done: str) -> Iterator[None]:
+        """Turn what the storage or a file's content refuses into an error that says where."""
+        try:
+            yield
+        except (OSError, pa.ArrowInvalid) as error:
+            where = f"{path} below {self}" if path else str(self)
+            raise StorageError(f"{where} cannot be {done}: {error}") from error
 
     def _full(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root
@@ -220,14 +228,18 @@ def _normal_address(address: str) -> str:
     return f"{scheme}://{rest.rstrip('/') if scheme != 'file' or rest != '/' else rest}"
 
 
-def _write_local(target: Path, content: bytes) -> None:
+def _write_local(target: Path, source: IO[bytes]) -> None:
     """Temporary file in the same directory, fsync, rename: a reader sees all of it or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as temporary:
-        temporary.write(content)
-        temporary.flush()
-        os.fsync(temporary.fileno())
-    temporary_path = Path(temporary.name)
-    # NamedTemporaryFile makes 0600; workers of other users read the shared tree.
-    temporary_path.chmod(0o644)
-    temporary_path.replace(target)
+        temporary_path = Path(temporary.name)
+        try:
+            shutil.copyfileobj(source, temporary, 1 << 20)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            # NamedTemporaryFile makes 0600; workers of other users read the shared tree.
+            temporary_path.chmod(0o644)
+            temporary_path.replace(target)
+        except BaseException:
+            temporary_path.unlink(missing_ok=True)
+            raise
