@@ -60,21 +60,42 @@ def _short_hash(settings: dict[str, object]) -> str:
 def write_settings(store: Store, settings: FeatureSettings) -> None:
     """Record what a fingerprint stands for, beside its features."""
     content = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
-    store.write_bytes(f"features/{settings.fingerprint}/_settings.json", content.encode())
+    store.write_bytes(_settings_path(settings.fingerprint), content.encode())
 
 
 def list_settings(store: Store) -> dict[str, FeatureSettings]:
-    """Every fingerprint that a run holds features or outcomes of."""
-    return {name: _read(store, name) for name in store.list_directories("features")}
+    """Every fingerprint that a run holds features or outcomes of.
+
+    A directory without settings is one that a job was killed in, or is just making: settings come
+    before any features.
+
+    Raises:
+        FingerprintError: settings are not those that the fingerprint stands for.
+    """
+    return {
+        name: _read(store, name)
+        for name in store.list_directories("features")
+        if store.exists(_settings_path(name))
+    }
+
+
+def _settings_path(fingerprint: str) -> str:
+    return f"features/{fingerprint}/_settings.json"
 
 
 def _read(store: Store, fingerprint: str) -> FeatureSettings:
-    content = json.loads(store.read_bytes(f"features/{fingerprint}/_settings.json"))
-    settings = FeatureSettings(**content)
+    path = _settings_path(fingerprint)
+    try:
+        settings = FeatureSettings(**json.loads(store.read_bytes(path)))
+    except (ValueError, TypeError) as error:
+        raise FingerprintError(
+            f"{path} below {store} does not hold the settings that this version knows: {error}. "
+            "Restore it, or delete these features with their outcomes."
+        ) from error
     if settings.fingerprint != fingerprint:
         raise FingerprintError(
-            f"features/{fingerprint}/_settings.json below {store} was changed: "
-            f"it hashes to {settings.fingerprint}."
+            f"{path} below {store} was changed: it hashes to {settings.fingerprint}. "
+            "Restore it, or delete these features with their outcomes."
         )
     return settings
 

@@ -58,6 +58,28 @@ def test_edited_settings_are_refused(tmp_path: Path) -> None:
         list_settings(store)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [json.dumps({**asdict(SETTINGS), "colour": "grey"}), "{}", "[1]", "{"],
+    ids=["unknown key", "missing keys", "no object", "cut"],
+)
+def test_settings_that_cannot_be_understood_are_refused_by_path(
+    content: str, tmp_path: Path
+) -> None:
+    store, path = Store(str(tmp_path)), f"features/{SETTINGS.fingerprint}/_settings.json"
+    store.write_bytes(path, content.encode())
+    with pytest.raises(FingerprintError, match=path):
+        list_settings(store)
+
+
+def test_directory_of_a_job_that_is_starting_or_was_killed_is_skipped(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    (tmp_path / "features" / "0123").mkdir(parents=True)
+    assert list_settings(store) == {}
+    write_settings(store, SETTINGS)
+    assert choose_fingerprint(store, None) == SETTINGS.fingerprint
+
+
 def test_the_only_features_are_chosen_and_of_several_one_must_be_named(tmp_path: Path) -> None:
     store, other = Store(str(tmp_path)), replace(SETTINGS, frames_per_s=2.0)
     with pytest.raises(ConfigError, match="no features"):
