@@ -1,10 +1,10 @@
 """Reading and writing the tables of a run as Parquet, checked against `schemas`, without Spark.
 
-    RUN/links/          one row an input row
-    RUN/labels/         one row a labelled link
+    RUN/links/          one row an input row; one file, replaced at once
+    RUN/labels/         one row a labelled link; one file, replaced at once
     RUN/outcomes/FP/    one row a finished link, in many small content-addressed files
     RUN/features/FP/    one row a frame; reached only through the outcomes rows that name the files
-    RUN/scores/         one row a link and genre
+    RUN/scores/         one row a link and genre, in the files that Spark wrote
 
 FP is the features fingerprint (`trailergenre.fingerprint`).
 """
@@ -34,33 +34,41 @@ def to_parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+_WHOLE_FILE = "table.parquet"
+"""A table written by `write_table`: under one name, the new file takes the old one's place."""
+
+
 def write_table(store: Store, name: str, table: pa.Table) -> None:
-    """Replace a small table by one file.
+    """Replace a small table by one file, at once.
 
     Raises:
         SchemaError: the columns are not those of `schemas.TABLES[name]`.
     """
     schemas.check_table(name, table.schema)
-    path = store.write_content_addressed(name, to_parquet(table), ".parquet")
+    path = f"{name}/{_WHOLE_FILE}"
+    store.write_bytes(path, to_parquet(table))
     for stale in store.list_files(name):
         if stale.path != path:
             store.delete(stale.path)
 
 
 def read_table(store: Store, name: str) -> pa.Table:
-    """Read a small table whole.
+    """Read a small table whole: the file of `write_table`, or all that Spark wrote.
 
     Raises:
         ConfigError: the table is not there; says which job writes it.
         SchemaError: its columns are not those declared.
     """
-    files = store.list_files(name)
+    files = [file.path for file in store.list_files(name)]
     if not files:
         raise ConfigError(
             f"There is no table {name!r} below {store}. "
             f"Run jobs/{_WRITERS[name]}.py first, or check the run's address."
         )
-    return pa.concat_tables([_read_file(store, name, file.path) for file in files])
+    whole = f"{name}/{_WHOLE_FILE}"
+    if whole in files:
+        files = [whole]  # another is what a killed writer did not come to delete
+    return pa.concat_tables([_read_file(store, name, path) for path in files])
 
 
 _WRITERS = {
@@ -79,16 +87,27 @@ def _read_file(store: Store, name: str, path: str) -> pa.Table:
     return table.select(schemas.TABLES[name].names).cast(schemas.TABLES[name])
 
 
-def read_outcomes(store: Store, fingerprint: str) -> pa.Table:
+def read_outcomes(
+    store: Store, fingerprint: str, known: dict[str, pa.Table] | None = None
+) -> pa.Table:
     """Read the current outcome of every finished link: one row a link.
 
     Where a link stands several times (a twin, an old driver's late task, a deferral taken up
     again): `ok` beats failure beats `deferred`, then the earliest `finished_at`, then the file's
     name. A run without any outcome gives an empty table.
+
+    Args:
+        store: the run.
+        fingerprint: of the features.
+        known: for one who reads again and again: files read before, which never change; new ones
+            are added.
     """
+    known = {} if known is None else known
     parts = []
     for file in store.list_files(f"outcomes/{fingerprint}"):
-        part = _read_file(store, "outcomes", file.path)
+        if file.path not in known:
+            known[file.path] = _read_file(store, "outcomes", file.path)
+        part = known[file.path]
         parts.append(part.append_column("_file", pa.array([file.path] * len(part), pa.string())))
     if not parts:
         return schemas.OUTCOMES.empty_table()
@@ -118,6 +137,12 @@ def _current(rows: pa.Table) -> pa.Table:
     return ordered.filter(is_first).select(schemas.OUTCOMES.names)
 
 
+def of_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
+    """The rows of these links alone."""
+    wanted = pa.array(sorted(set(link_ids)), pa.string())
+    return rows.filter(pc.is_in(rows["link_id"], wanted))
+
+
 def feature_files(outcomes: pa.Table) -> list[str]:
     """The features files that current outcomes rows name, sorted."""
     named = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
@@ -136,7 +161,7 @@ def iter_features(
     """
     current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     if link_ids is not None:
-        current = current.filter(pc.is_in(current["link_id"], pa.array(sorted(set(link_ids)))))
+        current = of_links(current, link_ids)
     for path in feature_files(current):
         named = current.filter(pc.equal(current["features_file"], path))
         table = _read_file(store, "features", path)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from runs import make_movies, make_run
 from trailergenre import schemas, tables
-from trailergenre.errors import ConfigError, SchemaError
+from trailergenre.errors import ConfigError, SchemaError, StorageError
 from trailergenre.storage import Store
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -58,13 +59,68 @@ def test_of_two_equal_classes_the_earlier_is_current(tmp_path: Path) -> None:
     assert current(store) == {"a": ("dns", "early")}
 
 
+def test_files_read_before_are_not_read_again(tmp_path: Path) -> None:
+    store, known = Store(str(tmp_path)), dict[str, pa.Table]()
+    commit(store, outcome("a", "deferred"))
+    first = tables.read_outcomes(store, "fp", known)
+    (read,) = known
+    # Were it read again, it would be found cut.
+    store.write_bytes(read, b"")
+    commit(store, outcome("a", "ok"), outcome("b", "dns"))
+    again = tables.read_outcomes(store, "fp", known)
+    assert [first["outcome"].to_pylist(), again["outcome"].to_pylist()] == [
+        ["deferred"],
+        ["ok", "dns"],
+    ]
+    with pytest.raises(StorageError, match=read):
+        tables.read_outcomes(store, "fp")
+
+
+def labels(title: str) -> pa.Table:
+    row = {"link_id": "a", "movie_id": "tt1", "title": title, "genres": ["Drama"]}
+    return pa.Table.from_pylist([row], schema=schemas.LABELS)
+
+
 def test_written_table_replaces_the_old_one(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    row = {"link_id": "a", "movie_id": "tt1", "title": "A", "genres": ["Drama"]}
     for title in ("A", "B"):
-        table = pa.Table.from_pylist([{**row, "title": title}], schema=schemas.LABELS)
-        tables.write_table(store, "labels", table)
+        tables.write_table(store, "labels", labels(title))
     assert tables.read_table(store, "labels")["title"].to_pylist() == ["B"]
+
+
+def test_writer_killed_at_any_write_or_deletion_leaves_one_of_both_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store = Store(str(tmp_path))
+    tables.write_table(store, "labels", labels("A"))
+    # Another file of the same table, as other versions of this package wrote it.
+    store.write_bytes("labels/0123.parquet", tables.to_parquet(labels("A")))
+    for step, left in (("write_bytes", "A"), ("delete", "B")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Store, step, kill)
+            tables.write_table(store, "labels", labels("B"))
+        assert tables.read_table(store, "labels")["title"].to_pylist() == [left]
+    tables.write_table(store, "labels", labels("B"))
+    assert len(store.list_files("labels")) == 1
+
+
+def test_table_of_several_files_is_read_whole(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for number, title in enumerate("AB"):
+        store.write_bytes(f"labels/part-{number}.parquet", tables.to_parquet(labels(title)))
+    assert tables.read_table(store, "labels")["title"].to_pylist() == ["A", "B"]
+
+
+def test_features_of_chosen_links_and_of_none(tmp_path: Path) -> None:
+    store, movies = Store(str(tmp_path)), make_movies(3, frames=2)
+    outcomes = tables.read_outcomes(store, make_run(store, movies))
+    wanted = movies[1].link.link_id
+    (rows,) = tables.iter_features(store, outcomes, [wanted])
+    assert rows["link_id"].to_pylist() == [wanted] * 2
+    assert list(tables.iter_features(store, outcomes, [])) == []
 
 
 def test_missing_table_names_the_job_that_writes_it(tmp_path: Path) -> None:
