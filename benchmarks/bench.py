@@ -29,6 +29,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
+from trailergenre.backbone import read_manifest
 from trailergenre.chunks import ChunkSettings
 from trailergenre.config import BackboneConfig, Config, LinksConfig
 from trailergenre.decode import ffmpeg_major
@@ -117,6 +118,7 @@ def _featurize(spark: SparkSession, run: Path, clips: Sequence[Path], backbone: 
     settings = TaskSettings(
         chunk=ChunkSettings(store, "bench", stream_settings(config), config.chunks),
         backbone=BackboneConfig(path=str(backbone)),
+        backbone_id=read_manifest(backbone).backbone_id,
         ffmpeg_major=ffmpeg_major(),
     )
     started = time.monotonic()

@@ -18,11 +18,10 @@ from trailergenre.config import Config, load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
 from trailergenre.errors import ExitCode
 from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.outcomes import Outcome
 from trailergenre.plan import Plan, plan_links
 from trailergenre.progress import Watch, read_status
 from trailergenre.spark.featurize import TaskSettings, featurize_links
-from trailergenre.spark.session import check_storage_is_shared, spark_session
+from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 from trailergenre.stream import feature_settings, stream_settings
 from trailergenre.videos import VideoShelf
@@ -75,43 +74,52 @@ def task_settings(
     config: Config, store: Store, features: FeatureSettings, shelf: VideoShelf
 ) -> TaskSettings:
     """What every task needs."""
-    stream = replace(stream_settings(config), shelf=shelf)
-    chunk = ChunkSettings(
-        store=store, fingerprint=features.fingerprint, stream=stream, chunks=config.chunks
-    )
-    # Workers have another working directory than the driver.
+    # Workers have another working directory than the driver, and perhaps another home.
     path = str(Path(config.backbone.path).expanduser().absolute())
     backbone = config.backbone.model_copy(update={"path": path})
-    return TaskSettings(chunk=chunk, backbone=backbone, ffmpeg_major=features.ffmpeg_major)
+    roots = tuple(str(Path(root).expanduser().resolve()) for root in config.links.allowed_roots)
+    links = config.links.model_copy(update={"allowed_roots": roots})
+    stream = stream_settings(config.model_copy(update={"links": links}))
+    chunk = ChunkSettings(
+        store=store,
+        fingerprint=features.fingerprint,
+        stream=replace(stream, shelf=shelf),
+        chunks=config.chunks,
+    )
+    return TaskSettings(
+        chunk=chunk,
+        backbone=backbone,
+        backbone_id=features.backbone_id,
+        ffmpeg_major=features.ffmpeg_major,
+    )
 
 
 def _featurize(plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings) -> None:
-    with spark_session("trailergenre featurize") as spark:
-        if not (spark.sparkContext.master or "").startswith("local"):
-            check_storage_is_shared(spark, store)
-        Watch(store, features.fingerprint, plan.ready).run(
-            lambda: featurize_links(spark, plan.todo, settings),
-            stop=spark.sparkContext.cancelAllJobs,
-        )
+    with spark_session("featurize", store) as spark:
+
+        def work() -> int:
+            featurize_links(spark, plan.todo, settings)
+            return len(plan.todo)
+
+        watch = Watch(store, features.fingerprint, plan.ready)
+        watch.run(work, stop=spark.sparkContext.cancelAllJobs)
 
 
 def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
     status = read_status(store, features.fingerprint, plan.ready)
-    deferred = status.by_outcome.get(Outcome.DEFERRED, 0)
-    lost = plan.ready - status.finished - deferred
     finish(
         store,
         "featurize",
         {
             "features": features.fingerprint,
-            "ready": plan.ready,
+            "ready": status.ready,
             "requested": len(plan.todo),
             "by_outcome": status.by_outcome,
-            "without_outcome": lost,
+            "without_outcome": status.without_outcome,
             "frames": status.frames,
         },
     )
-    return ExitCode.INCOMPLETE if deferred or lost else ExitCode.FINISHED
+    return ExitCode.FINISHED if status.finished == status.ready else ExitCode.INCOMPLETE
 
 
 if __name__ == "__main__":

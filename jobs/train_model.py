@@ -121,14 +121,11 @@ def _fit_mllib(
     store: Store, outcomes: pa.Table, training: TrainingSet, config: ForestConfig
 ) -> FittedForest:
     # The other trainer starts no Spark and needs none installed.
-    from trailergenre.spark.session import check_storage_is_shared, spark_session
+    from trailergenre.spark.session import spark_session
     from trailergenre.spark.training import fit_mllib
 
-    with spark_session("trailergenre train_model") as spark:
-        if not (spark.sparkContext.master or "").startswith("local"):
-            check_storage_is_shared(spark, store)
-        with _progress(training.genres) as report:
-            return fit_mllib(spark, store, outcomes, training, config=config, report=report)
+    with spark_session("train_model", store) as spark, _progress(training.genres) as report:
+        return fit_mllib(spark, store, outcomes, training, config=config, report=report)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pyspark
 
@@ -28,7 +31,7 @@ class Ended:
     output: str
 
     @property
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """The job's one summary line."""
         assert self.code == 0, self.output
         return dict(json.loads(self.output.strip().splitlines()[-1]))
@@ -49,12 +52,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
-def submit(job: str, *arguments: str, master: str | None = None) -> Ended:
-    """Run a job to its end."""
+def load_job(job: str) -> ModuleType:
+    """Import a job's script; for what needs no process of its own."""
+    spec = importlib.util.spec_from_file_location(job, REPOSITORY / "jobs" / f"{job}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def submit(
+    job: str, *arguments: str, master: str | None = None, env: Mapping[str, str] | None = None
+) -> Ended:
+    """Run a job to its end; `env` is added to its environment."""
     done = subprocess.run(
         command(job, *arguments, master=master),
         cwd=REPOSITORY,
-        env=environment(),
+        env=environment() | dict(env or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -64,7 +78,7 @@ def submit(job: str, *arguments: str, master: str | None = None) -> Ended:
     return Ended(done.returncode, done.stdout)
 
 
-def finish(job: str, *arguments: str, master: str | None = None) -> dict[str, object]:
+def finish(job: str, *arguments: str, master: str | None = None) -> dict[str, Any]:
     """Run a job that must end well; gives its summary."""
     return submit(job, *arguments, master=master).summary
 

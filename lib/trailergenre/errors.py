@@ -11,7 +11,8 @@ TrailergenreError
     ├── LeakError        a movie or link is in training and in test
     ├── BundleError      a model bundle is broken or made for something else
     ├── FingerprintError going on would request finished links again
-    └── StorageError     an address cannot be read, written or seen by every worker
+    ├── StorageError     an address cannot be read, written or seen by every worker
+    └── ClusterError     a worker could not do its part
 """
 
 from __future__ import annotations
@@ -113,6 +114,10 @@ class FingerprintError(RunError):
 
 class StorageError(RunError):
     """An address cannot be read or written, or not every worker sees it."""
+
+
+class ClusterError(RunError):
+    """A worker could not do its part; carries the worker's own message."""
 
 
 def one_line(text: str, limit: int = DETAIL_MAX_CHARS) -> str:

@@ -1,28 +1,31 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark import TaskContext
-from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from clips import make_clip
 from lists import as_links
+from submits import load_job
 from trailergenre import tables
-from trailergenre.backbone import load_embedder
-from trailergenre.chunks import ChunkSettings
+from trailergenre.backbone import load_embedder, read_manifest
+from trailergenre.chunks import ChunkSettings, featurize_chunk
 from trailergenre.config import BackboneConfig, ChunksConfig, Config, LinksConfig
 from trailergenre.decode import ffmpeg_major
-from trailergenre.errors import ToolMissingError
+from trailergenre.errors import ClusterError, ToolMissingError, WeightsError
 from trailergenre.records import Link
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import TaskSettings, featurize_links
-from trailergenre.spark.session import check_storage_is_shared
+from trailergenre.spark.session import worker_failures
 from trailergenre.storage import Store
-from trailergenre.stream import embed_links, stream_settings
+from trailergenre.stream import embed_links, feature_settings, stream_settings
+from trailergenre.videos import VideoShelf
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,7 @@ def settings(links: list[Link], tiny_backbone: Path, tmp_path: Path) -> TaskSett
     return TaskSettings(
         chunk=ChunkSettings(Store(str(tmp_path)), "fp", stream, ChunksConfig()),
         backbone=BackboneConfig(path=str(tiny_backbone)),
+        backbone_id=read_manifest(tiny_backbone).backbone_id,
         ffmpeg_major=ffmpeg_major(),
     )
 
@@ -68,7 +72,7 @@ def read_features(settings: TaskSettings) -> dict[str, np.ndarray]:
 def test_every_link_is_committed_with_the_features_it_has_without_spark(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:
-    assert featurize_links(spark, links, settings) == 4
+    featurize_links(spark, links, settings)
     outcomes = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
     found = {row["link_id"]: (row["outcome"], row["frames"]) for row in outcomes}
     expected = [("ok", 3), ("ok", 2), ("ok", 1), ("not_media", 0)]
@@ -86,7 +90,7 @@ def test_worker_with_another_ffmpeg_fails_the_run_by_name(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:
     other = replace(settings, ffmpeg_major=ffmpeg_major() + 1)
-    with pytest.raises(PythonException, match=f"the driver {ffmpeg_major() + 1}"):
+    with pytest.raises(ClusterError, match=f"the driver {ffmpeg_major() + 1}"), worker_failures():
         featurize_links(spark, links[:1], other)
     assert settings.chunk.store.list_files("") == []
 
@@ -100,8 +104,15 @@ def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
 
     def attempt(number: int, of: list[Link]) -> list[str]:
         monkeypatch.setattr(TaskContext, "get", lambda: Attempt(number))
-        written = featurize._featurize_on_worker(of, settings)
-        return [link_id for table in written for link_id in table["link_id"].to_pylist()]
+        taken: list[str] = []
+
+        def commit(chunk: list[Link], *rest: object) -> Iterator[pa.Table]:
+            taken.extend(link.link_id for link in chunk)
+            return featurize_chunk(chunk, *rest)
+
+        monkeypatch.setattr(featurize, "featurize_chunk", commit)
+        featurize._featurize_on_worker(of, settings)
+        return taken
 
     assert attempt(0, links[:2]) == [link.link_id for link in links[:2]]
     assert featurize._without_committed(links, settings.chunk) == links[2:]
@@ -114,11 +125,41 @@ def test_another_ffmpeg_is_found_before_anything_is_read(
 ) -> None:
     other = replace(settings, ffmpeg_major=1)
     with pytest.raises(ToolMissingError, match="the driver 1"):
-        list(featurize._featurize_on_worker(links, other))
+        featurize._featurize_on_worker(links, other)
 
 
-def test_storage_that_workers_see_is_accepted_and_left_clean(
-    spark: SparkSession, tmp_path: Path
+def test_worker_with_another_backbone_fails_before_anything_is_committed(
+    links: list[Link], settings: TaskSettings
 ) -> None:
-    check_storage_is_shared(spark, Store(str(tmp_path)))
-    assert list(tmp_path.iterdir()) == []
+    other = replace(settings, backbone_id="driver's")
+    with pytest.raises(WeightsError, match=rf"is {settings.backbone_id}, the driver's is driver's"):
+        featurize._featurize_on_worker(links, other)
+    assert settings.chunk.store.list_files("") == []
+
+
+def test_a_chunk_is_a_task_of_the_only_stage(
+    spark: SparkSession, links: list[Link], settings: TaskSettings
+) -> None:
+    """A stage behind a shuffle may be run again, with attempts that count from 0 again."""
+    spark.sparkContext.setJobGroup("one stage", "")
+    featurize_links(spark, links, settings)
+    tracker = spark.sparkContext.statusTracker()
+    jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup("one stage")]
+    stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+    assert [stage.numTasks for stage in stages if stage] == [4]
+
+
+def test_tasks_find_paths_that_the_driver_was_given(
+    tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    links = LinksConfig(allowed_roots=("clips", "~/clips"))
+    config = Config(links=links, backbone=BackboneConfig(path="backbone"))
+    store, features = Store("run"), feature_settings(config, read_manifest(tiny_backbone))
+    shelf = VideoShelf(store, features.videos_key, is_filled=False)
+    settings = load_job("featurize").task_settings(config, store, features, shelf)
+    assert settings.backbone.path == str(tmp_path / "backbone")
+    roots = settings.chunk.stream.downloader.links.allowed_roots
+    assert roots == (str(tmp_path / "clips"), str(tmp_path / "home" / "clips"))
+    assert settings.backbone_id == features.backbone_id

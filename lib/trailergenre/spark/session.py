@@ -1,29 +1,50 @@
-"""The one place that makes a Spark session."""
+"""The one place that makes a Spark session, and that says what a worker's failure was."""
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
-from trailergenre.errors import StorageError
+from trailergenre.errors import ClusterError, StorageError
+from trailergenre.java import check_java
 from trailergenre.storage import Store
+
+log = logging.getLogger(__name__)
+
+_OUR_ERROR = re.compile(r"trailergenre\.errors\.\w+: ")
+_JOB_ABORTED = re.compile(r"Job aborted due to stage failure: .*")
 
 
 @contextmanager
-def spark_session(app_name: str) -> Iterator[SparkSession]:
+def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     """Give the session that spark-submit configured, and stop it at the end.
 
     Everything that depends on the cluster stands in Spark's own properties file
     (`conf/spark-*.conf`); only what correctness needs is set here.
+
+    Args:
+        app_name: the job.
+        store: the run, which every worker must see.
+
+    Raises:
+        ToolMissingError: no Java that Spark can start.
+        StorageError: some worker does not see the run.
+        ClusterError: a worker failed at what was done with the session.
     """
+    check_java()
     # Executors must run the driver's interpreter, or they start the system's Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = (
-        SparkSession.builder.appName(app_name)
+        SparkSession.builder.appName(f"trailergenre {app_name}")
         .config("spark.sql.session.timeZone", "UTC")
         # Silence about lost files would be loss.
         .config("spark.sql.files.ignoreCorruptFiles", "false")
@@ -32,9 +53,44 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
     )
     spark.sparkContext.setLogLevel("ERROR")
     try:
-        yield spark
+        with worker_failures():
+            if not (spark.sparkContext.master or "").startswith("local"):
+                check_storage_is_shared(spark, store)
+            yield spark
     finally:
         spark.stop()
+
+
+@contextmanager
+def worker_failures() -> Iterator[None]:
+    """Raise what a worker failed of as a `ClusterError`, without Java's stack.
+
+    The driver's own exceptions pass as they are.
+    """
+    try:
+        yield
+    except PythonException as error:
+        message = _last_message(str(error))
+        if _OUR_ERROR.match(message) is None:
+            # Not foreseen: whoever mends it needs the place.
+            log.error("%s", error)
+            raise ClusterError(f"A worker failed: {message}") from error
+        raise ClusterError(_OUR_ERROR.sub("", message, count=1)) from error
+    except Py4JJavaError as error:
+        aborted = _JOB_ABORTED.search(str(error))
+        if aborted is None:
+            raise
+        raise ClusterError(f"The cluster gave up. {aborted[0]}") from error
+
+
+def _last_message(traceback: str) -> str:
+    """What stands below the last frame of a Python traceback."""
+    lines = traceback.splitlines()
+    frames = [place for place, line in enumerate(lines) if line.startswith("  File ")]
+    below = lines[frames[-1] + 1 :] if frames else lines
+    # The frame's own source line and its markers are indented.
+    first = next((place for place, line in enumerate(below) if not line.startswith(" ")), 0)
+    return "\n".join(below[first:]).strip()
 
 
 def slots(spark: SparkSession) -> int:
@@ -48,15 +104,18 @@ def check_storage_is_shared(spark: SparkSession, store: Store) -> None:
     Raises:
         StorageError: some worker does not see it.
     """
-    probe = "_probe"
+    # Two jobs on one run must not delete each other's.
+    probe = f"_probe-{uuid4().hex}"
     store.write_bytes(probe, b"seen")
     n_tasks = slots(spark)
-    seen = (
-        spark.sparkContext.parallelize(range(n_tasks), n_tasks)
-        .map(lambda _: store.exists(probe))
-        .collect()
-    )
-    store.delete(probe)
+    try:
+        seen = (
+            spark.sparkContext.parallelize(range(n_tasks), n_tasks)
+            .map(lambda _: store.exists(probe))
+            .collect()
+        )
+    finally:
+        store.delete(probe)
     if not all(seen):
         raise StorageError(
             f"Not every worker sees {store}. Use a path that is mounted on all of them, "

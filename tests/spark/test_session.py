@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
+
+from backbones import export_tiny
+from lists import write_links
+from submits import submit
+from trailergenre.errors import ClusterError, ExitCode, StorageError, WeightsError
+from trailergenre.spark.session import check_storage_is_shared, worker_failures
+from trailergenre.storage import Store
+
+
+def test_a_workers_own_error_becomes_its_message(spark: SparkSession) -> None:
+    def fail(number: int) -> None:
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raise WeightsError("The backbone is cut.\nReceived: half of it.") from error
+
+    with pytest.raises(ClusterError) as caught, worker_failures():
+        spark.sparkContext.parallelize([1], 1).foreach(fail)
+    assert str(caught.value) == "The backbone is cut.\nReceived: half of it."
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_what_no_worker_foresaw_keeps_its_place_in_the_log(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lookup(number: int) -> int:
+        return {0: 0}[number]
+
+    with (
+        caplog.at_level(logging.ERROR),
+        pytest.raises(ClusterError, match=r"^A worker failed: KeyError: 7$"),
+        worker_failures(),
+    ):
+        spark.sparkContext.parallelize([7], 1).map(lookup).collect()
+    assert "in lookup" in caplog.text
+    assert "org.apache.spark" not in caplog.text
+
+
+def test_a_lost_worker_is_told_in_one_line(spark: SparkSession) -> None:
+    with pytest.raises(ClusterError, match="Python worker exited unexpectedly") as caught:  # noqa: SIM117
+        with worker_failures():
+            spark.sparkContext.parallelize([1], 1).foreach(lambda _: os._exit(3))
+    assert "\n" not in str(caught.value)
+
+
+def test_mistakes_of_the_driver_pass_as_they_are(spark: SparkSession) -> None:
+    with pytest.raises(AnalysisException), worker_failures():
+        spark.range(1).select("no_such_column")
+    with pytest.raises(ZeroDivisionError), worker_failures():
+        _ = 1 / 0
+
+
+def test_storage_that_workers_see_is_accepted_and_left_clean(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    check_storage_is_shared(spark, Store(str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_storage_that_a_worker_does_not_see_is_refused_and_left_clean(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    class Blind(Store):
+        def exists(self, path: str) -> bool:
+            return False
+
+    class Travelling(Store):
+        def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+            return (Blind, (self.address,))
+
+    with pytest.raises(StorageError, match="Not every worker sees"):
+        check_storage_is_shared(spark, Travelling(str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_does_not_touch_the_probe_of_another(spark: SparkSession, tmp_path: Path) -> None:
+    class Watched(Store):
+        def write_bytes(self, path: str, content: bytes) -> None:
+            written.append(path)
+            super().write_bytes(path, content)
+
+        def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+            return (Store, (self.address,))
+
+    written: list[str] = []
+    for _ in range(2):
+        check_storage_is_shared(spark, Watched(str(tmp_path)))
+    assert len(set(written)) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_without_its_network_ends_the_job_with_2_and_one_line(tmp_path: Path) -> None:
+    backbone = export_tiny(tmp_path / "backbone")
+    (backbone / "network.onnx").write_bytes(b"cut")
+    write_links(Store(str(tmp_path / "run")), ["https://example.org/x.mp4"])
+    ended = submit("featurize", str(tmp_path / "run"), "--set", f"backbone.path={backbone}")
+    assert ended.code == ExitCode.USAGE
+    assert "error: The backbone's file" in ended.output
+    assert "was changed or cut" in ended.output
+    assert "Traceback" not in ended.output
+    assert "org.apache.spark" not in ended.output
