@@ -88,7 +88,8 @@ def status(
 
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
-    state = read_status(store, fingerprint, len(read_ready_links(store)))
+    ready = [link.link_id for link in read_ready_links(store)]
+    state = read_status(store, fingerprint, ready)
     if as_json:
         figures = {
             "features": fingerprint,

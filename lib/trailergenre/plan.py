@@ -21,13 +21,13 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        ready: distinct ready links of the list.
+        ready: distinct ready links of the list, by id.
         todo: links without a final outcome under this fingerprint.
         carried: outcomes rows of downloads that failed under another fingerprint with the same
             format rule; they hold here too, and asking the site again would tell nothing new.
     """
 
-    ready: int
+    ready: list[LinkId]
     todo: list[Link]
     carried: pa.Table
 
@@ -63,7 +63,7 @@ def plan_links(
     todo = [link for link in todo if link.link_id not in carried_ids]
     if not recompute:
         _refuse_repeats(store, settings, others, _to_download(todo, shelf))
-    return Plan(ready=len(ready), todo=todo, carried=carried)
+    return Plan(ready=[link.link_id for link in ready], todo=todo, carried=carried)
 
 
 def read_ready_links(store: Store) -> list[Link]:

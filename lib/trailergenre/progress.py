@@ -6,19 +6,25 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trailergenre import tables
+from trailergenre.errors import StorageError
 from trailergenre.outcomes import Outcome
+from trailergenre.records import LinkId
 from trailergenre.storage import Store
+
+T = TypeVar("T")
 
 _POLL_S = 2.0
 _PLAIN_EVERY_S = 15.0
@@ -30,11 +36,11 @@ _RATE_MIN_SPAN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How far one features fingerprint is.
+    """How far one features fingerprint is with the ready links of the list.
 
     Attributes:
         ready: distinct ready links.
-        by_outcome: finished links by class.
+        by_outcome: those of them that have an outcome, by class.
         frames: frames embedded.
         links_per_s: over the last ten minutes of the run; None while too little is known.
         last_commit_at: UTC; None before the first.
@@ -52,6 +58,11 @@ class RunStatus:
         return sum(self.by_outcome.values()) - self.by_outcome.get(Outcome.DEFERRED, 0)
 
     @property
+    def without_outcome(self) -> int:
+        """Links of which nothing is committed yet."""
+        return self.ready - sum(self.by_outcome.values())
+
+    @property
     def eta_s(self) -> float | None:
         """Seconds to the end at the present rate; None where no rate is known."""
         if not self.links_per_s:
@@ -67,21 +78,27 @@ class RunStatus:
 
 
 def read_status(
-    store: Store, fingerprint: str, ready: int, *, since: datetime | None = None
+    store: Store,
+    fingerprint: str,
+    ready: Collection[LinkId],
+    *,
+    since: datetime | None = None,
+    known: dict[str, pa.Table] | None = None,
 ) -> RunStatus:
     """Read the committed outcomes of one fingerprint.
 
     Args:
         store: the run.
         fingerprint: of the features.
-        ready: distinct ready links.
+        ready: the distinct ready links; a run may hold outcomes of other links, of a list before.
         since: when the present session of the run began; None: not known.
+        known: see `tables.read_outcomes`.
     """
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = tables.of_links(tables.read_outcomes(store, fingerprint, known), ready)
     counts = Counter(outcomes["outcome"].to_pylist())
     finished_at = sorted(outcomes["finished_at"].to_pylist())
     return RunStatus(
-        ready=ready,
+        ready=len(ready),
         by_outcome=dict(sorted(counts.items(), key=lambda item: (item[0] != Outcome.OK, item[0]))),
         frames=int(pc.sum(outcomes["frames"]).as_py() or 0),
         links_per_s=_rate(finished_at, since),
@@ -138,18 +155,19 @@ class Watch:
     Attributes:
         store: the run.
         fingerprint: of the features being made.
-        ready: distinct ready links.
+        ready: the distinct ready links.
         console: where to show it; stderr, so that stdout keeps the summary alone.
         since: when the work began.
     """
 
     store: Store
     fingerprint: str
-    ready: int
+    ready: Collection[LinkId]
     console: Console = field(default_factory=open_console)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _known: dict[str, pa.Table] = field(default_factory=dict, init=False)
 
-    def run(self, work: Callable[[], int], stop: Callable[[], None]) -> int:
+    def run(self, work: Callable[[], T], stop: Callable[[], None]) -> T:
         """Call `work` in a thread and show progress until it ends.
 
         Args:
@@ -171,10 +189,16 @@ class Watch:
                 raise
             return future.result()
 
-    def _status(self) -> RunStatus:
-        return read_status(self.store, self.fingerprint, self.ready, since=self.since)
+    def _status(self) -> RunStatus | None:
+        """None where the storage does not answer: the work itself has to bear that, or to fail."""
+        try:
+            return read_status(
+                self.store, self.fingerprint, self.ready, since=self.since, known=self._known
+            )
+        except StorageError:
+            return None
 
-    def _show_bar(self, future: Future[int]) -> None:
+    def _show_bar(self, future: Future[T]) -> None:
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -182,26 +206,24 @@ class Watch:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task("starting", total=self.ready)
-            while not _is_done(future, _POLL_S):
-                status = self._status()
-                bar.update(task, completed=status.finished, description=status.line())
+            task = bar.add_task("starting", total=len(self.ready))
+            done = False
+            while not done:
+                done = _is_done(future, _POLL_S)
+                if status := self._status():
+                    bar.update(task, completed=status.finished, description=status.line())
+
+    def _print_lines(self, future: Future[T]) -> None:
+        started, last, done = time.monotonic(), "", False
+        while not done:
+            done = _is_done(future, _PLAIN_EVERY_S)
             status = self._status()
-            bar.update(task, completed=status.finished, description=status.line())
-
-    def _print_lines(self, future: Future[int]) -> None:
-        started, last = time.monotonic(), ""
-        while not _is_done(future, _PLAIN_EVERY_S):
-            line = self._status().line()
-            if line != last:
-                self.console.print(f"[{format_s(time.monotonic() - started)}] {line}", markup=False)
-            last = line
-        self.console.print(
-            f"[{format_s(time.monotonic() - started)}] {self._status().line()}", markup=False
-        )
+            if status and (done or status.line() != last):
+                last = status.line()
+                self.console.print(f"[{format_s(time.monotonic() - started)}] {last}", markup=False)
 
 
-def _is_done(future: Future[int], timeout_s: float) -> bool:
+def _is_done(future: Future[T], timeout_s: float) -> bool:
     return bool(wait([future], timeout=timeout_s).done)
 
 

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from bundles import make_bundle, make_manifest, manifest_for
 from clips import make_clip
-from runs import SETTINGS, Movie, make_movies, make_run
+from runs import SETTINGS, Movie, links_table, make_movies, make_run
 from servers import AnswerServer, answer, content
 from trailergenre.cli import app
 from trailergenre.storage import Store
+from trailergenre.tables import write_table
 
 HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn"}
 
@@ -220,3 +221,12 @@ def test_status_of_several_feature_sets_names_them_and_takes_the_chosen_one(
 
 def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
     assert "featurize" in refusal(invoke("status", str(tmp_path)))
+
+
+def test_status_counts_the_links_of_the_present_list(tmp_path: Path) -> None:
+    store, movies = Store(str(tmp_path)), make_movies(3, frames=2)
+    make_run(store, movies)
+    write_table(store, "links", links_table([movies[0].link]))
+    result = invoke("status", str(tmp_path), "--json")
+    figures = json.loads(result.stdout)
+    assert (figures["ready"], figures["finished"], figures["by_outcome"]) == (1, 1, {"ok": 1})

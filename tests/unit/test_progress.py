@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from runs import Movie, make_movies, make_run
-from trailergenre import progress
+from trailergenre import progress, tables
+from trailergenre.errors import StorageError
 from trailergenre.progress import RunStatus, Watch, format_s, open_console, read_status
-from trailergenre.storage import Store
+from trailergenre.records import LinkId
+from trailergenre.storage import Store, StoredFile
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -89,41 +92,57 @@ def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None
     assert format_s(seconds) == text
 
 
+def ids(movies: list[Movie]) -> list[LinkId]:
+    return [movie.link.link_id for movie in movies]
+
+
 def test_status_is_read_from_the_committed_outcomes(tmp_path: Path) -> None:
     store, movies = Store(str(tmp_path)), make_movies(4, frames=3)
     fingerprint = make_run(store, [*movies[:3], Movie(movies[3].link, None)])
-    state = read_status(store, fingerprint, ready=6)
-    assert (state.finished, state.frames, state.last_commit_at) == (4, 9, START)
+    state = read_status(store, fingerprint, [*ids(movies), LinkId("e"), LinkId("f")])
+    assert (state.ready, state.finished, state.without_outcome) == (6, 4, 2)
+    assert (state.frames, state.last_commit_at) == (9, START)
     assert list(state.by_outcome.items()) == [("ok", 3), ("not_media", 1)]
     assert state.links_per_s is None
 
 
+def test_outcomes_of_links_that_left_the_list_do_not_count(tmp_path: Path) -> None:
+    store, movies = Store(str(tmp_path)), make_movies(3, frames=3)
+    fingerprint = make_run(store, movies)
+    state = read_status(store, fingerprint, ids(movies[:1]))
+    assert state.line() == "1/1 links (1 ok), 3 frames"
+    # Two new links: the old outcomes do not stand for theirs.
+    state = read_status(store, fingerprint, [LinkId("new"), LinkId("newer")])
+    assert (state.line(), state.without_outcome) == ("0/2 links (none), 0 frames", 2)
+
+
 def test_status_before_the_first_commit(tmp_path: Path) -> None:
-    state = read_status(Store(str(tmp_path)), "fp", ready=6)
+    state = read_status(Store(str(tmp_path)), "fp", [LinkId("a")])
     assert (state.finished, state.frames, state.last_commit_at, state.eta_s) == (0, 0, None, None)
 
 
+Run = tuple[Store, str, list[LinkId]]
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> tuple[Store, str]:
+def run(tmp_path: Path) -> Run:
     """Two finished links."""
-    store = Store(str(tmp_path / "run"))
-    return store, make_run(store, make_movies(2, frames=3))
+    store, movies = Store(str(tmp_path / "run")), make_movies(2, frames=3)
+    return store, make_run(store, movies), ids(movies)
 
 
-def test_a_pipe_gets_plain_lines_each_once(
-    run: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_gets_plain_lines_each_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
     written, polled = io.StringIO(), threading.Event()
     polls = iter(range(1000))
 
     class Counting(Watch):
-        def _status(self) -> RunStatus:
+        def _status(self) -> RunStatus | None:
             if next(polls) == 5:
                 polled.set()
             return super()._status()
 
-    watch = Counting(*run, ready=2, console=Console(file=written, width=40, soft_wrap=True))
+    watch = Counting(*run, console=Console(file=written, width=40, soft_wrap=True))
     assert watch.run(lambda: 7 if polled.wait(30) else 0, stop=lambda: None) == 7
     lines = [line.split("] ", 1)[1] for line in written.getvalue().splitlines()]
     # However often it looked: one line while nothing changed, and one at the end.
@@ -131,36 +150,82 @@ def test_a_pipe_gets_plain_lines_each_once(
     assert "\x1b" not in written.getvalue()
 
 
-def test_a_terminal_gets_a_bar(run: tuple[Store, str]) -> None:
+def test_a_terminal_gets_a_bar(run: Run) -> None:
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=120)
-    assert Watch(*run, ready=2, console=console).run(lambda: 7, stop=lambda: None) == 7
+    assert Watch(*run, console=console).run(lambda: 7, stop=lambda: None) == 7
     assert "2/2 links (2 ok), 6 frames" in written.getvalue()
     assert "\x1b" in written.getvalue()
 
 
-def test_error_of_the_work_comes_out_and_is_not_stopped(run: tuple[Store, str]) -> None:
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
+def test_storage_that_does_not_answer_a_look_stops_no_work(
+    is_terminal: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
+    monkeypatch.setattr(progress, "_POLL_S", 0.01)
+    answered = threading.Event()
+    answers = iter([StorageError("no route"), StorageError("no route"), None])
+    list_files = Store.list_files
+
+    def list_or_fail(store: Store, path: str) -> list[StoredFile]:
+        error = next(answers, None)
+        if error is not None:
+            raise error
+        answered.set()
+        return list_files(store, path)
+
+    monkeypatch.setattr(Store, "list_files", list_or_fail)
+    written, stopped = io.StringIO(), []
+    console = Console(file=written, force_terminal=is_terminal, width=120)
+    work = Watch(*run, console=console).run
+    assert work(lambda: answered.wait(30), stop=lambda: stopped.append(1)) is True
+    assert "2/2 links (2 ok), 6 frames" in written.getvalue()
+    assert stopped == []
+
+
+def test_a_file_is_read_by_one_look_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.01)
+    looks, looked_often = [], threading.Event()
+    read_outcomes = tables.read_outcomes
+
+    def look(*arguments: object) -> pa.Table:
+        looks.append(1)
+        if len(looks) == 3:
+            looked_often.set()
+        return read_outcomes(*arguments)
+
+    opened = []
+    open_input = Store.open_input
+    monkeypatch.setattr(tables, "read_outcomes", look)
+    monkeypatch.setattr(
+        Store, "open_input", lambda store, path: opened.append(path) or open_input(store, path)
+    )
+    watch = Watch(*run, console=Console(file=io.StringIO()))
+    assert watch.run(lambda: looked_often.wait(30), stop=lambda: None)
+    assert len(opened) == len(set(opened)) == 1
+
+
+def test_error_of_the_work_comes_out_and_is_not_stopped(run: Run) -> None:
     stopped = []
 
     def fail() -> int:
         raise ValueError("task failed")
 
-    watch = Watch(*run, ready=2, console=Console(file=io.StringIO()))
+    watch = Watch(*run, console=Console(file=io.StringIO()))
     with pytest.raises(ValueError, match="task failed"):
         watch.run(fail, stop=lambda: stopped.append(1))
     assert stopped == []
 
 
-def test_interruption_stops_the_work(
-    run: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interruption_stops_the_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
 
     def interrupt(*_: object) -> bool:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(progress, "_is_done", interrupt)
-    watch = Watch(*run, ready=2, console=Console(file=io.StringIO()))
+    watch = Watch(*run, console=Console(file=io.StringIO()))
     with pytest.raises(KeyboardInterrupt):
         watch.run(lambda: int(stopped.wait(30)), stop=stopped.set)
     assert stopped.is_set()
