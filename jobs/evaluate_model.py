@@ -40,7 +40,7 @@ from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.pooling import PooledArray
 from trailergenre.report import COLUMNS, MEASURES, format_figure, render_evaluation
 from trailergenre.spark.pooling import collect_pooled, pool_links
-from trailergenre.spark.session import check_storage_is_shared, spark_session
+from trailergenre.spark.session import spark_session
 from trailergenre.splits import LabelledLink
 from trailergenre.storage import Store
 
@@ -113,9 +113,7 @@ def _pool(
 ) -> tuple[list[LabelledLink], PooledArray]:
     """Pool the test links on the cluster; those without features are left out."""
     outcomes = tables.read_outcomes(store, fingerprint)
-    with spark_session("trailergenre evaluate_model") as spark:
-        if not (spark.sparkContext.master or "").startswith("local"):
-            check_storage_is_shared(spark, store)
+    with spark_session("evaluate_model", store) as spark:
         wanted = [link.link_id for link in links]
         found, rows = collect_pooled(pool_links(spark, store, outcomes, wanted))
     if not found:

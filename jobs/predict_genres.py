@@ -14,14 +14,11 @@ import typer
 
 from trailergenre import tables
 from trailergenre.bundle import check_fits, read_bundle
-from trailergenre.config import load_config
 from trailergenre.dataset import check_none_lost
 from trailergenre.entry import (
     BundleOption,
-    ConfigOption,
     FeaturesOption,
     RunArgument,
-    SetOption,
     entry,
     finish,
 )
@@ -29,7 +26,7 @@ from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.spark.pooling import pool_links
 from trailergenre.spark.predict import score_links, write_scores
-from trailergenre.spark.session import check_storage_is_shared, spark_session
+from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -41,8 +38,6 @@ def predict_genres(
     run: RunArgument,
     bundle: BundleOption,
     features: FeaturesOption = None,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
 ) -> None:
     """Score every link of RUN that has features, for every genre of the bundle.
 
@@ -52,7 +47,6 @@ def predict_genres(
         jobs/predict_genres.py runs/mine --bundle bundles/mine
     """
     started = time.monotonic()
-    load_config(config or (), overrides or ())
     store = Store(run)
     model = read_bundle(Store(bundle))
     fingerprint = choose_fingerprint(store, features)
@@ -62,9 +56,7 @@ def predict_genres(
     outcomes = tables.read_outcomes(store, fingerprint)
     by_outcome = _count_links(tables.read_table(store, "links"), outcomes)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    with spark_session("trailergenre predict_genres") as spark:
-        if not (spark.sparkContext.master or "").startswith("local"):
-            check_storage_is_shared(spark, store)
+    with spark_session("predict_genres", store) as spark:
         pooled = pool_links(spark, store, outcomes, ok["link_id"].to_pylist())
         write_scores(score_links(pooled, model), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()

@@ -20,7 +20,7 @@ from trailergenre.entry import (
 )
 from trailergenre.errors import ConfigError, StorageError
 from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.spark.publish import count_frames, read_publishable, write_frames
+from trailergenre.spark.publish import read_publishable, write_frames
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 
@@ -48,25 +48,19 @@ def publish_features(
     settings = load_config(config or [], overrides or []).mongo
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
+    source = read_publishable(store, fingerprint)
     address = parse_address(_read_uri(settings.uri_variable))
     # Before Spark starts: a missing server should cost a user seconds.
     with open_collection(address, settings):
         pass
     started = time.monotonic()
-    total = count_frames(store, fingerprint)
-    with spark_session("publish_features") as spark:
-        report = _progress_lines(total)
-        counts = write_frames(
-            read_publishable(spark, store, fingerprint),
-            address,
-            settings,
-            fingerprint=fingerprint,
-            report=report,
-        )
+    report = _progress_lines(source.n_frames)
+    with spark_session("publish_features", store) as spark:
+        counts = write_frames(spark, source, address, settings, report=report)
         report(counts.documents)
-    if counts.documents != total:
+    if counts.documents != source.n_frames:
         raise StorageError(
-            f"The outcomes of {store} promise {total} rows of features. "
+            f"The outcomes of {store} promise {source.n_frames} rows of features. "
             f"Published: {counts.documents}. Check the run: trailergenre verify {store}"
         )
     finish(
@@ -74,7 +68,7 @@ def publish_features(
         "publish_features",
         {
             "fingerprint": fingerprint,
-            "rows": total,
+            "rows": source.n_frames,
             "documents": counts.documents,
             "matched": counts.matched,
             "upserted": counts.upserted,

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +37,15 @@ class Ended:
         return dict(json.loads(self.output.strip().splitlines()[-1]))
 
 
-def command(job: str, *arguments: str, master: str | None = None) -> list[str]:
-    """The command line of a job."""
+def command(
+    job: str, *arguments: str, master: str | None = None, conf: Sequence[str] = ()
+) -> list[str]:
+    """The command line of a job; `conf` holds Spark properties, key=value."""
     submit = Path(sys.executable).with_name("spark-submit")
     name = "local" if master is None else "standalone"
     properties = REPOSITORY / "conf" / f"spark-{name}.conf"
     options = [] if master is None else ["--master", master]
+    options += [word for pair in conf for word in ("--conf", pair)]
     script = REPOSITORY / "jobs" / f"{job}.py"
     return [str(submit), "--properties-file", str(properties), *options, str(script), *arguments]
 
@@ -62,11 +65,15 @@ def load_job(job: str) -> ModuleType:
 
 
 def submit(
-    job: str, *arguments: str, master: str | None = None, env: Mapping[str, str] | None = None
+    job: str,
+    *arguments: str,
+    master: str | None = None,
+    conf: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run a job to its end; `env` is added to its environment."""
     done = subprocess.run(
-        command(job, *arguments, master=master),
+        command(job, *arguments, master=master, conf=conf),
         cwd=REPOSITORY,
         env=environment() | dict(env or {}),
         stdout=subprocess.PIPE,

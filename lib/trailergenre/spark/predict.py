@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from trailergenre import schemas
 from trailergenre.bundle import Bundle
 from trailergenre.records import ProbabilityArray
 from trailergenre.spark.pooling import from_batch
-from trailergenre.spark.tables import spark_schema
 from trailergenre.storage import Store
 
 
@@ -34,7 +34,7 @@ def score_links(pooled: DataFrame, bundle: Bundle) -> DataFrame:
             link_ids, rows = from_batch(batch)
             yield to_scores(link_ids, forest.value.predict_proba(rows), genres)
 
-    return pooled.select("link_id", "pooled").mapInArrow(score, spark_schema("scores"))
+    return pooled.select("link_id", "pooled").mapInArrow(score, from_arrow_schema(schemas.SCORES))
 
 
 def to_scores(

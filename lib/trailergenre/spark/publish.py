@@ -1,122 +1,149 @@
-"""The features of a run -> MongoDB, written from the partitions.
+"""The features of a run -> MongoDB: each task reads a whole features file and writes its documents.
 
 What a document is and how it is written stands in `trailergenre.documents`.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import Accumulator
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from trailergenre import documents, tables
 from trailergenre.config import MongoConfig
 from trailergenre.documents import MongoAddress, PublishCounts
-from trailergenre.errors import StorageError
+from trailergenre.errors import ConfigError
 from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.spark.tables import read_features, read_table
 from trailergenre.storage import Store
 
 _COUNTS_SCHEMA = "documents long, matched long, upserted long"
 _POLL_S = 5.0
-_OUR_ERROR = re.compile(r"^trailergenre\.errors\.\w+: (.+)$", re.MULTILINE)
 
 
-def read_publishable(spark: SparkSession, store: Store, fingerprint: str) -> DataFrame:
-    """Read features with the title and genres of their link; without a label, no genres."""
-    titles = (
-        read_table(spark, store, "links")
-        .where(F.col("row_outcome") == RowOutcome.READY.value)
-        .select("link_id", "title")
-    )
-    genres = read_table(spark, store, "labels").select("link_id", "genres")
-    return (
-        read_features(spark, store, fingerprint)
-        .join(titles, on="link_id", how="left")
-        .join(genres, on="link_id", how="left")
-        .select(
-            "link_id",
-            "frame_index",
-            "frame_time_s",
-            "features",
-            F.coalesce("title", F.lit("")).alias("title"),
-            F.coalesce("genres", F.array().cast("array<string>")).alias("genres"),
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class Publishable:
+    """What of a run is published; small, so that it travels to every task.
+
+    Attributes:
+        store: the run, on storage that every worker sees.
+        fingerprint: of the features.
+        links: one row a link with features: link_id, outcome, frames, commit, features_file,
+            title, genres.
+    """
+
+    store: Store
+    fingerprint: str
+    links: pa.Table
+
+    @property
+    def n_frames(self) -> int:
+        """Rows of features that the run's outcomes promise."""
+        return int(pc.sum(self.links["frames"]).as_py())
 
 
-def count_frames(store: Store, fingerprint: str) -> int:
-    """Rows of features that the run's outcomes promise; read without Spark, to check its work."""
+def read_publishable(store: Store, fingerprint: str) -> Publishable:
+    """Find the links that have features, with title and genres; without a label, no genres.
+
+    Raises:
+        ConfigError: there are none yet.
+    """
     outcomes = tables.read_outcomes(store, fingerprint)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    return int(pc.sum(ok["frames"]).as_py() or 0)
+    if not len(ok):
+        raise ConfigError(
+            f"No link of {store} has features {fingerprint} yet. Run jobs/featurize.py first."
+        )
+    rows = tables.read_table(store, "links")
+    ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
+    labels = tables.read_table(store, "labels")
+    titles = _by_link(ready, "title")
+    genres = _by_link(labels, "genres")
+    link_ids = ok["link_id"].to_pylist()
+    links = (
+        ok.select(["link_id", "outcome", "frames", "commit", "features_file"])
+        .append_column("title", pa.array([titles.get(i) or "" for i in link_ids], pa.string()))
+        .append_column(
+            "genres", pa.array([genres.get(i) or [] for i in link_ids], pa.list_(pa.string()))
+        )
+    )
+    return Publishable(store, fingerprint, links)
+
+
+def _by_link(table: pa.Table, column: str) -> dict[str, object]:
+    return dict(zip(table["link_id"].to_pylist(), table[column].to_pylist(), strict=True))
+
+
+def iter_rows(source: Publishable, features_file: str) -> Iterator[pa.RecordBatch]:
+    """Read one features file, each row with the title and genres of its link."""
+    named = source.links.filter(pc.equal(source.links["features_file"], features_file))
+    named = named.combine_chunks()
+    for rows in tables.iter_features(source.store, named):
+        place = pc.index_in(rows["link_id"], value_set=named["link_id"].combine_chunks())
+        for column in ("title", "genres"):
+            rows = rows.append_column(column, named[column].take(place))
+        yield from rows.to_batches()
 
 
 def write_frames(
-    rows: DataFrame,
+    spark: SparkSession,
+    source: Publishable,
     address: MongoAddress,
     config: MongoConfig,
     *,
-    fingerprint: str,
     report: Callable[[int], None],
 ) -> PublishCounts:
-    """Write every row as a document, one client a partition.
+    """Write every frame as a document, a task and a client for each features file.
 
     Args:
-        rows: from `read_publishable`.
+        spark: the session.
+        source: from `read_publishable`.
         address: travels inside the task's closure, so neither Spark's configuration nor an
             argument list ever holds it.
         config: database, collection, batch size.
-        fingerprint: of the features.
-        report: called every few seconds with the rows of the finished partitions.
+        report: called every few seconds with the rows of the finished tasks.
 
     Raises:
-        StorageError: an executor could not write; what was written stays, and publishing again
+        PythonException: an executor could not write; what was written stays, and publishing again
             replaces it.
     """
-    rows_done = rows.sparkSession.sparkContext.accumulator(0)
-    write = _partition_writer(address, config, fingerprint=fingerprint, rows_done=rows_done)
-    try:
-        with _reporting(rows_done, report):
-            partitions = rows.mapInArrow(write, _COUNTS_SCHEMA).collect()
-    except PySparkException as error:
-        ours = _OUR_ERROR.search(str(error))
-        if ours is None:
-            raise
-        raise StorageError(ours[1]) from None
-    return sum((PublishCounts(**counts.asDict()) for counts in partitions), PublishCounts())
+    files = tables.feature_files(source.links)
+    rows_done = spark.sparkContext.accumulator(0)
 
-
-def _partition_writer(
-    address: MongoAddress, config: MongoConfig, *, fingerprint: str, rows_done: Accumulator[int]
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        total = PublishCounts()
-        with documents.open_collection(address, config) as collection:
-            for batch in batches:
-                total += documents.write_documents(
-                    collection,
-                    documents.to_documents(batch, fingerprint=fingerprint),
-                    batch_size=config.batch_size,
-                )
-        rows_done.add(total.documents)
-        yield pa.RecordBatch.from_pydict(
-            {
-                "documents": [total.documents],
-                "matched": [total.matched],
-                "upserted": [total.upserted],
-            }
-        )
+        for batch in batches:
+            for number in batch.column("id").to_pylist():
+                counts = _write_file(source, files[number], address, config)
+                rows_done.add(counts.documents)
+                yield _to_batch(counts)
 
-    return write
+    with _reporting(rows_done, report):
+        tasks = spark.range(0, len(files), 1, len(files)).mapInArrow(write, _COUNTS_SCHEMA)
+        counts = [PublishCounts(**row.asDict()) for row in tasks.collect()]
+    return sum(counts, PublishCounts())
+
+
+def _write_file(
+    source: Publishable, features_file: str, address: MongoAddress, config: MongoConfig
+) -> PublishCounts:
+    total = PublishCounts()
+    with documents.open_collection(address, config) as collection:
+        for batch in iter_rows(source, features_file):
+            total += documents.write_documents(
+                collection,
+                documents.to_documents(batch, fingerprint=source.fingerprint),
+                batch_size=config.batch_size,
+            )
+    return total
+
+
+def _to_batch(counts: PublishCounts) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([asdict(counts)])
 
 
 @contextmanager
