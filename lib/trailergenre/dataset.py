@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from trailergenre.config import DatasetConfig
 from trailergenre.errors import ConfigError, StorageError
 from trailergenre.outcomes import Outcome
+from trailergenre.records import TruthArray
 from trailergenre.splits import (
     LabelledLink,
     Part,
@@ -29,9 +30,6 @@ from trailergenre.splits import (
     split_links,
 )
 from trailergenre.storage import Store
-
-TruthArray = NDArray[np.int8]
-"""Shape (n, n_genres), int8, 0 or 1."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from trailergenre.bundle import Bundle
 from trailergenre.errors import BundleError, ConfigError
-from trailergenre.metrics import TOP, Figures, TruthArray, mean_ap, measure
-from trailergenre.records import ProbabilityArray
+from trailergenre.metrics import TOP, Figures, mean_ap, measure
+from trailergenre.records import ProbabilityArray, TruthArray
 from trailergenre.splits import (
     LabelledLink,
     Part,

@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from trailergenre.records import ProbabilityArray
-
-TruthArray = NDArray[np.int8]
-"""Shape (n_movies, n_genres), int8, 0 or 1."""
+from trailergenre.records import ProbabilityArray, TruthArray
 
 N_ECE_BINS = 10
 """Equal-width bins of the expected calibration error (Guo et al. 2017 use 15; tests here are

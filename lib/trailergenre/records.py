@@ -26,6 +26,9 @@ FrameArray = NDArray[np.uint8]
 FeatureArray = NDArray[np.float32]
 """Shape (n, 2048), float32; row i belongs to frame i."""
 
+TruthArray = NDArray[np.int8]
+"""True genres, shape (n, n_genres), int8, 0 or 1."""
+
 ProbabilityArray = NDArray[np.float64]
 """Shape (n, n_genres), float64, 0..1; columns in the order of the bundle's genres."""
 

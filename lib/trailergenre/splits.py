@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 import pyarrow as pa
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
+from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 from numpy.typing import NDArray
 
 from trailergenre.config import DatasetConfig
@@ -150,29 +150,6 @@ def _choose(
         chosen = np.random.default_rng(seed).permutation(len(groups))[:n_chosen]
     taken: NDArray[np.int64] = groups[np.sort(chosen)]
     return taken
-
-
-def fold_movies(
-    links: Sequence[LabelledLink], genres: Sequence[str], *, n_folds: int, seed: int
-) -> NDArray[np.int64]:
-    """Give every link a fold, stratified as the split is; each fold is the test part once.
-
-    Returns:
-        shape (n_links,), int64, 0..n_folds-1; links of one movie share a fold.
-
-    Raises:
-        ConfigError: there are fewer movies than folds.
-    """
-    groups = group_links(links)
-    n_groups = int(groups.max(initial=-1)) + 1
-    if not 2 <= n_folds <= n_groups:
-        raise ConfigError(f"{n_folds} folds cannot be made of {n_groups} movies.")
-    folds = MultilabelStratifiedKFold(n_splits=n_folds, shuffle=True, random_state=seed)
-    fold_of_group = np.empty(n_groups, dtype=np.int64)
-    marks = _group_marks(groups, genre_matrix(links, genres))
-    for fold, (_, chosen) in enumerate(folds.split(np.zeros(n_groups), marks)):
-        fold_of_group[chosen] = fold
-    return fold_of_group[groups]
 
 
 def check_no_leak(train: Iterable[LabelledLink], test: Iterable[LabelledLink]) -> None:

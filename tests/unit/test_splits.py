@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from runs import GENRES, labelled, labels_table, link_id
@@ -11,7 +10,6 @@ from trailergenre.splits import (
     Part,
     check_no_leak,
     count_movies,
-    fold_movies,
     genre_matrix,
     group_links,
     labelled_links,
@@ -88,19 +86,6 @@ def test_the_seed_decides_the_split() -> None:
 def test_two_movies_are_too_few() -> None:
     with pytest.raises(ConfigError, match=r"three movies at least. Received: 2"):
         split_links(clips(2), GENRES, DatasetConfig())
-
-
-def test_every_movie_is_in_one_fold() -> None:
-    links = [*clips(50), labelled("again", ["Action"], "tt-clip-0")]
-    folds = fold_movies(links, GENRES, n_folds=5, seed=7)
-    assert folds[0] == folds[-1]
-    assert set(folds) == set(range(5))
-    assert np.bincount(folds).max() <= 13
-
-
-def test_more_folds_than_movies_are_refused() -> None:
-    with pytest.raises(ConfigError, match="5 folds cannot be made of 3 movies"):
-        fold_movies(clips(3), GENRES, n_folds=5, seed=7)
 
 
 def test_a_movie_on_both_sides_is_a_leak() -> None:
