@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from bundles import make_bundle, make_manifest
 from runs import GENRES, Movie, labelled, make_movies, make_run, write_labels
+from submits import load_job, submit
 from trailergenre import tables
 from trailergenre.bundle import read_bundle
 from trailergenre.fingerprint import FeatureSettings
@@ -33,42 +32,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def invoke(repository: Path, job: str, *arguments: object) -> Result:
+def invoke(job: str, *arguments: object) -> Result:
     """Run a job in this process; for what ends before Spark starts."""
-    spec = importlib.util.spec_from_file_location(job, repository / "jobs" / f"{job}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     # The terminal's width decides where usage errors are wrapped.
-    return CliRunner(env={"COLUMNS": "200"}).invoke(module.app, [str(a) for a in arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(load_job(job).app, [str(a) for a in arguments])
 
 
-def submit(repository: Path, job: str, *arguments: object) -> dict[str, Any]:
-    """Run a job by spark-submit and read its summary, the last line of stdout.
-
-    spark-submit writes both streams of the script to its own stdout.
-    """
-    command = [
-        str(Path(sys.executable).with_name("spark-submit")),
-        "--master",
-        "local[2]",
-        "--properties-file",
-        str(repository / "conf" / "spark-local.conf"),
-        str(repository / "jobs" / f"{job}.py"),
-        *(str(argument) for argument in arguments),
-    ]
-    environment = os.environ | {"PYSPARK_PYTHON": sys.executable}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    line = done.stdout.splitlines()[-1]
-    summary: dict[str, Any] = json.loads(line) | {"output": done.stdout}
-    return summary
-
-
-def summary_of(result: Result) -> dict[str, Any]:
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return found
+def submit_well(job: str, *arguments: object) -> tuple[dict[str, Any], str]:
+    """Run a job that must end well; its summary, and all that it printed."""
+    ended = submit(job, *map(str, arguments))
+    return ended.summary, ended.output
 
 
 def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_path: Path) -> None:
@@ -102,33 +75,30 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_whole_way_by_spark_submit(run: Store, repository: Path, tmp_path: Path) -> None:
+def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
     bundle, control = tmp_path / "bundle", tmp_path / "control"
-    trained = submit(repository, "train_model", run, "--bundle", bundle, *SMALL)
+    trained, printed = submit_well("train_model", run, "--bundle", bundle, *SMALL)
     assert (trained["trainer"], trained["trees"]) == ("mllib", 4 * 15)
-    assert "forest 4/4" in trained["output"]
+    assert "forest 4/4" in printed
     assert not run.list_files("training")
-    shuffled = submit(
-        repository, "train_model", run, "--bundle", control, "--shuffle-labels", *SMALL
-    )
+    shuffled, _ = submit_well("train_model", run, "--bundle", control, "--shuffle-labels", *SMALL)
     assert shuffled["shuffled_labels"]
     assert read_bundle(Store(str(control))).warnings
 
     page = tmp_path / "page.html"
-    judged = submit(
-        repository,
+    judged, printed = submit_well(
         "evaluate_model",
         *(run, "--bundle", bundle, "--control", control, "--report", page),
     )
     assert judged["beats_prior"] == {"model": True, "control": False}
     assert judged["movies"] == trained["movies"]["test"]
     for word in ("label prior", "shuffled labels", "top 3 always", "beats"):
-        assert word in judged["output"]
+        assert word in printed
     record = json.loads(run.read_bytes("reports/evaluation.json"))
     assert set(record["models"]) == {"model", "prior", "majority", "control"}
     assert "</html>" in page.read_text()
 
-    predicted = submit(repository, "predict_genres", run, "--bundle", bundle)
+    predicted, _ = submit_well("predict_genres", run, "--bundle", bundle)
     assert (predicted["links"], predicted["scored"]) == (102, 101)
     assert predicted["not_scored"] == {"not_media": 1}
     assert len(tables.read_table(run, "scores")) == 101 * len(GENRES)
@@ -138,46 +108,44 @@ def test_the_whole_way_by_spark_submit(run: Store, repository: Path, tmp_path: P
     "words", [("--model", "temporal"), ("--rows", "frames"), ("--model", "logistic")]
 )
 def test_what_cannot_be_trained_is_refused_with_what_can(
-    run: Store, repository: Path, tmp_path: Path, words: tuple[str, str]
+    run: Store, tmp_path: Path, words: tuple[str, str]
 ) -> None:
-    result = invoke(repository, "train_model", run, "--bundle", tmp_path, *words)
+    result = invoke("train_model", run, "--bundle", tmp_path, *words)
     assert result.exit_code == 2
     assert f"{words[0]} {words[1]}" in result.stderr
     assert "--model forest --rows pooled --trainer mllib" in result.stderr
     assert "--model forest --rows pooled --trainer sklearn" in result.stderr
 
 
-def test_too_few_movies_are_refused(run: Store, repository: Path, tmp_path: Path) -> None:
-    result = invoke(repository, "train_model", run, "--bundle", tmp_path / "bundle")
+def test_too_few_movies_are_refused(run: Store, tmp_path: Path) -> None:
+    result = invoke("train_model", run, "--bundle", tmp_path / "bundle")
     assert result.exit_code == 2
     assert "No genre has 50 movies" in result.stderr
     assert not (tmp_path / "bundle").exists()
 
 
 @pytest.mark.parametrize("job", ["train_model", "evaluate_model", "predict_genres"])
-def test_a_run_without_features_is_refused(repository: Path, tmp_path: Path, job: str) -> None:
+def test_a_run_without_features_is_refused(tmp_path: Path, job: str) -> None:
     make_bundle(Store(str(tmp_path / "bundle")))
-    result = invoke(repository, job, tmp_path / "run", "--bundle", tmp_path / "bundle")
+    result = invoke(job, tmp_path / "run", "--bundle", tmp_path / "bundle")
     assert result.exit_code == 2
     assert "Run jobs/featurize.py first" in result.stderr
 
 
 @pytest.mark.parametrize("job", ["evaluate_model", "predict_genres"])
-def test_a_missing_or_unfit_bundle_is_refused(
-    run: Store, repository: Path, tmp_path: Path, job: str
-) -> None:
-    absent = invoke(repository, job, run, "--bundle", tmp_path / "absent")
+def test_a_missing_or_unfit_bundle_is_refused(run: Store, tmp_path: Path, job: str) -> None:
+    absent = invoke(job, run, "--bundle", tmp_path / "absent")
     assert absent.exit_code == 2
     assert "There is no model bundle" in absent.stderr
     other = Store(str(tmp_path / "other"))
     make_run(other, make_movies(4), settings=FeatureSettings("r", 2.0, 299, 7, "c" * 64, "fp32"))
     make_bundle(Store(str(tmp_path / "bundle")))
-    unfit = invoke(repository, job, other, "--bundle", tmp_path / "bundle")
+    unfit = invoke(job, other, "--bundle", tmp_path / "bundle")
     assert unfit.exit_code == 2
     assert "frames per second: 1.0 -> 2.0" in unfit.stderr
 
 
-def test_an_evaluation_on_training_movies_is_refused(repository: Path, tmp_path: Path) -> None:
+def test_an_evaluation_on_training_movies_is_refused(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "run"))
     movies = make_movies(8)
     make_run(store, movies)
@@ -186,22 +154,22 @@ def test_an_evaluation_on_training_movies_is_refused(repository: Path, tmp_path:
     # A mended label: the first test link is a trailer of a training movie.
     moved = labelled("movie-0", ["Action"], "tt-movie-5")
     write_labels(store, [moved, *(movie.link for movie in movies[1:])])
-    result = invoke(repository, "evaluate_model", store, "--bundle", tmp_path / "bundle")
+    result = invoke("evaluate_model", store, "--bundle", tmp_path / "bundle")
     assert result.exit_code == 2
     assert "tt-movie-5" in result.stderr
 
 
-def test_a_control_on_true_labels_is_refused(run: Store, repository: Path, tmp_path: Path) -> None:
+def test_a_control_on_true_labels_is_refused(run: Store, tmp_path: Path) -> None:
     make_bundle(Store(str(tmp_path / "bundle")), manifest=make_manifest())
     bundle = ("--bundle", tmp_path / "bundle", "--control", tmp_path / "bundle")
-    result = invoke(repository, "evaluate_model", run, *bundle)
+    result = invoke("evaluate_model", run, *bundle)
     assert result.exit_code == 2
     assert "--shuffle-labels" in result.stderr
 
 
 @pytest.mark.parametrize("job", ["train_model", "evaluate_model", "predict_genres"])
-def test_help_shows_how_to_submit(repository: Path, job: str) -> None:
-    result = invoke(repository, job, "--help")
+def test_help_shows_how_to_submit(job: str) -> None:
+    result = invoke(job, "--help")
     assert result.exit_code == 0
     assert "spark-submit --properties-file conf/spark-local.conf" in result.stdout
     assert f"jobs/{job}.py runs/mine --bundle bundles/mine" in result.stdout
