@@ -16,7 +16,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trailergenre import tables
 from trailergenre.errors import StorageError
@@ -65,7 +65,7 @@ class RunStatus:
     @property
     def eta_s(self) -> float | None:
         """Seconds to the end at the present rate; None where no rate is known."""
-        if not self.links_per_s:
+        if not self.links_per_s or self.finished >= self.ready:
             return None
         return (self.ready - self.finished) / self.links_per_s
 
@@ -201,7 +201,6 @@ class Watch:
     def _show_bar(self, future: Future[T]) -> None:
         columns = (
             BarColumn(),
-            MofNCompleteColumn(),
             TextColumn("{task.description}"),
             TimeElapsedColumn(),
         )

@@ -82,7 +82,7 @@ _WRITERS = {
 
 def _read_file(store: Store, name: str, path: str) -> pa.Table:
     with store.open_input(path) as source:
-        table = pq.read_table(source)
+        table = pq.ParquetFile(source).read()
     schemas.check_table(name, table.schema)
     return table.select(schemas.TABLES[name].names).cast(schemas.TABLES[name])
 

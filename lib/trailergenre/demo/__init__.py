@@ -28,6 +28,7 @@ from trailergenre.demo.clips import make_clips
 from trailergenre.demo.server import FileServer, serve
 from trailergenre.errors import ConfigError, RunError, WeightsError
 from trailergenre.fingerprint import choose_fingerprint
+from trailergenre.java import check_java
 from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.storage import Store
 
@@ -85,6 +86,7 @@ def run_demo(data: Path | None, out: Path) -> None:
 
     Raises:
         ConfigError: `out` holds something else, or the jobs are not beside the package.
+        ToolMissingError: no Java that Spark can start.
     """
     console = Console(soft_wrap=True)
     if not (_REPOSITORY / "jobs").is_dir():
@@ -92,6 +94,7 @@ def run_demo(data: Path | None, out: Path) -> None:
             "The demo runs the scripts in jobs/, which are not part of the installed package. "
             "Run it from a checkout of the repository."
         )
+    check_java()
     demo = _Demo(_prepare_out(out), console)
     started = time.monotonic()
     _export(demo)
