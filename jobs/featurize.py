@@ -96,13 +96,10 @@ def task_settings(
 
 def _featurize(plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings) -> None:
     with spark_session("featurize", store) as spark:
-
-        def work() -> int:
-            featurize_links(spark, plan.todo, settings)
-            return len(plan.todo)
-
-        watch = Watch(store, features.fingerprint, plan.ready)
-        watch.run(work, stop=spark.sparkContext.cancelAllJobs)
+        Watch(store, features.fingerprint, plan.ready).run(
+            lambda: featurize_links(spark, plan.todo, settings),
+            stop=spark.sparkContext.cancelAllJobs,
+        )
 
 
 def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
