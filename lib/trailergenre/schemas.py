@@ -1,6 +1,6 @@
 """The schema of every table, in one place, as Arrow schemas.
 
-Spark's schemas are derived from these (`trailergenre.spark.tables`); nothing else declares columns.
+Spark's schemas are derived from these; nothing else declares columns.
 """
 
 from __future__ import annotations
