@@ -18,13 +18,10 @@ from rich.table import Table
 
 from trailergenre import tables
 from trailergenre.bundle import check_fits, read_bundle
-from trailergenre.config import load_config
 from trailergenre.entry import (
     BundleOption,
-    ConfigOption,
     FeaturesOption,
     RunArgument,
-    SetOption,
     entry,
     finish,
 )
@@ -49,7 +46,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 @entry
-def evaluate_model(  # noqa: PLR0913 - a command's options
+def evaluate_model(
     run: RunArgument,
     bundle: BundleOption,
     control: Annotated[
@@ -61,8 +58,6 @@ def evaluate_model(  # noqa: PLR0913 - a command's options
         typer.Option("--report", help="Where the page goes; else RUN/reports/evaluation.html."),
     ] = None,
     features: FeaturesOption = None,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
 ) -> None:
     """Measure a bundle on the movies of RUN that it was not trained on.
 
@@ -72,7 +67,6 @@ def evaluate_model(  # noqa: PLR0913 - a command's options
         jobs/evaluate_model.py runs/mine --bundle bundles/mine --control bundles/shuffled
     """
     started = time.monotonic()
-    load_config(config or (), overrides or ())
     store = Store(run)
     model = read_bundle(Store(bundle))
     other = read_bundle(Store(control)) if control else None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
+import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -55,6 +58,24 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
+def bare_interpreter(directory: Path) -> Path:
+    """An interpreter with the dependencies and without the package, as a cluster's workers have."""
+    venv.create(directory, with_pip=False, symlinks=True)
+    (packages,) = directory.glob("lib/python*/site-packages")
+    # A directory named in a .pth file is searched, but its own .pth files (the editable install)
+    # are not followed.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return directory / "bin" / "python"
+
+
+def package_zip(directory: Path) -> Path:
+    """The package as `make zip` ships it."""
+    base = directory / "trailergenre"
+    return Path(
+        shutil.make_archive(str(base), "zip", root_dir=REPOSITORY / "lib", base_dir="trailergenre")
+    )
+
+
 def load_job(job: str) -> ModuleType:
     """Import a job's script; for what needs no process of its own."""
     spec = importlib.util.spec_from_file_location(job, REPOSITORY / "jobs" / f"{job}.py")
@@ -85,9 +106,15 @@ def submit(
     return Ended(done.returncode, done.stdout)
 
 
-def finish(job: str, *arguments: str, master: str | None = None) -> dict[str, Any]:
+def finish(
+    job: str,
+    *arguments: str,
+    master: str | None = None,
+    conf: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Run a job that must end well; gives its summary."""
-    return submit(job, *arguments, master=master).summary
+    return submit(job, *arguments, master=master, conf=conf, env=env).summary
 
 
 @contextmanager

@@ -15,7 +15,15 @@ import pytest
 from backbones import export_tiny
 from clips import make_clip
 from lists import write_links
-from submits import command, environment, finish, standalone_cluster, submit
+from submits import (
+    bare_interpreter,
+    command,
+    environment,
+    finish,
+    package_zip,
+    standalone_cluster,
+    submit,
+)
 from trailergenre import tables
 from trailergenre.backbone import load_embedder
 from trailergenre.backbone.export import export_backbone
@@ -66,9 +74,17 @@ def test_real_clips_over_http_give_equal_bytes_locally_on_a_cluster_and_without_
 
         cluster = Store(str(tmp_path / "cluster"))
         write_links(cluster, urls)
+        # Nobody but the zip brings the package: neither the driver's nor the workers' Python.
+        python = bare_interpreter(tmp_path / "python")
+        assert subprocess.run([python, "-c", "import trailergenre"], check=False).returncode != 0
         with standalone_cluster(tmp_path / "spark") as master:
-            arguments = options(tmp_path / "cluster", backbone, server)
-            finish("featurize", *arguments, master=master)
+            finish(
+                "featurize",
+                *options(tmp_path / "cluster", backbone, server),
+                master=master,
+                conf=[f"spark.submit.pyFiles={package_zip(tmp_path)}"],
+                env={"PYSPARK_PYTHON": str(python)},
+            )
         hashes["cluster"] = content_hash(cluster)
 
         config = load_config((), (f'network.allow=["{server.address}"]',))
@@ -78,10 +94,10 @@ def test_real_clips_over_http_give_equal_bytes_locally_on_a_cluster_and_without_
             for record in embed_links(links, stream_settings(config), embedder)
         }
     outcomes = tables.read_outcomes(local, choose_fingerprint(local, None))
-    for part in tables.iter_features(local, outcomes):
-        for row in part.to_pylist():
-            own = alone[row["link_id"]][row["frame_index"]]
-            assert own.tolist() == row["features"]
+    rows = [row for part in tables.iter_features(local, outcomes) for row in part.to_pylist()]
+    assert len(rows) == 60
+    for row in rows:
+        assert alone[row["link_id"]][row["frame_index"]].tolist() == row["features"]
     assert hashes["local"] == hashes["cluster"]
 
 

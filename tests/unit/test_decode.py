@@ -11,8 +11,8 @@ import pytest
 from clips import make_clip, make_numbered_clip, read_numbers, run_ffmpeg
 from trailergenre.children import Deadline
 from trailergenre.config import LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.errors import ItemError
+from trailergenre.decode import Decoder, find_ffmpeg
+from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import VideoFacts
 
@@ -165,3 +165,13 @@ def test_more_frames_than_allowed_are_refused(tmp_path: Path) -> None:
 def test_deadline_ends_the_decoder(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=1280x720:r=30:d=20", "-preset", "ultrafast")
     assert outcome_of(clip, seconds=0.05) is Outcome.TIMEOUT
+
+
+def test_missing_ffmpeg_is_named_with_its_install_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", missing)
+    with pytest.raises(ToolMissingError, match="apt-get install ffmpeg"):
+        find_ffmpeg.__wrapped__()

@@ -1,15 +1,12 @@
-"""The protocol behind which engines stand, and the table of engines."""
+"""The protocol behind which engines stand, and what they all check."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from trailergenre.backbone.artefact import BackboneManifest, read_manifest
-from trailergenre.config import BackboneConfig
-from trailergenre.errors import ConfigError
+from trailergenre.backbone.artefact import BackboneManifest
 from trailergenre.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
 
 
@@ -41,29 +38,6 @@ class Embedder(Protocol):
             ValueError: frames have another shape or type.
         """
         ...
-
-
-def load_embedder(config: BackboneConfig) -> Embedder:
-    """Load the network that the configuration names; takes seconds, so do it once a process.
-
-    Raises:
-        WeightsError: there is no artefact or it was changed.
-        ConfigError: the engine is not installed, or cannot use the device.
-    """
-    directory = Path(config.path).expanduser()
-    manifest = read_manifest(directory)
-    if config.engine == "tensorflow":
-        from trailergenre.backbone.tensorflow_engine import TensorFlowEmbedder
-
-        return TensorFlowEmbedder(directory, manifest, config)
-    if config.device == "gpu":
-        raise ConfigError(
-            "backbone.engine = onnxruntime runs on the CPU in this version. "
-            "For a GPU set backbone.engine = tensorflow, or backbone.device = cpu."
-        )
-    from trailergenre.backbone.onnx_engine import OnnxEmbedder
-
-    return OnnxEmbedder(directory, manifest, config)
 
 
 def check_frames(frames: FrameArray) -> None:

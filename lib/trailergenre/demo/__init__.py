@@ -58,8 +58,7 @@ class _Demo:
         properties = _REPOSITORY / "conf" / "spark-local.conf"
         script = _REPOSITORY / "jobs" / f"{name}.py"
         command = [str(submit), "--properties-file", str(properties), str(script)]
-        command += [str(self.out / "run"), *arguments, "--config", str(self.config)]
-        self.run(name, command, env=env)
+        self.run(name, [*command, str(self.out / "run"), *arguments], env=env)
 
     def run(self, name: str, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
         """Run one command, its output below it."""
@@ -100,16 +99,16 @@ def run_demo(data: Path | None, out: Path) -> None:
     _export(demo)
     with ExitStack() as stack:
         links, link_to_score = _links(demo, data, stack)
-        demo.job("prepare_dataset", "--links", str(links))
-        demo.job("featurize")
+        settings = ("--config", str(demo.config))
+        demo.job("prepare_dataset", "--links", str(links), *settings)
+        demo.job("featurize", *settings)
         _publish(demo)
-        demo.job("train_model", "--bundle", str(demo.out / "bundle"))
+        demo.job("train_model", "--bundle", str(demo.out / "bundle"), *settings)
         control = str(demo.out / "control")
-        demo.job("train_model", "--bundle", control, "--shuffle-labels")
+        demo.job("train_model", "--bundle", control, "--shuffle-labels", *settings)
         demo.job("evaluate_model", "--bundle", str(demo.out / "bundle"), "--control", control)
         link = link_to_score or _first_finished(demo.store)
-        score = [sys.executable, "-m", "trailergenre", "score", link, "--config", str(demo.config)]
-        demo.run("score", score)
+        demo.run("score", [sys.executable, "-m", "trailergenre", "score", link, *settings])
     _print_end(demo)
     console.print(f"The demo took {time.monotonic() - started:.0f} s.")
 
@@ -199,7 +198,8 @@ def _publish(demo: _Demo) -> None:
                 "(pip install secantusdb, or set TRAILERGENRE_MONGO_URI).[/yellow]"
             )
             return
-        demo.job("publish_features", env={"TRAILERGENRE_MONGO_URI": uri})
+        settings = ("--config", str(demo.config))
+        demo.job("publish_features", *settings, env={"TRAILERGENRE_MONGO_URI": uri})
 
 
 @contextmanager

@@ -6,9 +6,10 @@ Links go in, and the task itself writes its chunk's files, so no frame or featur
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
@@ -18,7 +19,7 @@ from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
 from trailergenre.config import BackboneConfig
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ToolMissingError, WeightsError
-from trailergenre.records import Link
+from trailergenre.records import Link, LinkId
 from trailergenre.spark.session import slots
 
 
@@ -50,12 +51,27 @@ def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSe
         settings: for the tasks.
     """
     size = chunk_size(len(links), slots(spark), settings.chunk.chunks)
-    chunks = [list(links[start : start + size]) for start in range(0, len(links), size)]
+    chunks = [links[start : start + size] for start in range(0, len(links), size)]
+    rows = spark.sparkContext.parallelize(chunks, len(chunks)).flatMap(
+        lambda chunk: [(link.link_id, link.url) for link in chunk]
+    )
+    table = spark.createDataFrame(rows, "link_id string, url string")
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
-    spark.sparkContext.parallelize(chunks, len(chunks)).foreach(
-        lambda chunk: _featurize_on_worker(chunk, settings)
-    )
+    table.mapInArrow(_task(settings), "link_id string").collect()
+
+
+def _task(
+    settings: TaskSettings,
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """One task: the batches of its partition are its chunk's links; no row comes out."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows = [row for batch in batches for row in batch.to_pylist()]
+        _featurize_on_worker([Link(LinkId(row["link_id"]), row["url"]) for row in rows], settings)
+        return iter(())
+
+    return run
 
 
 def _featurize_on_worker(links: list[Link], settings: TaskSettings) -> None:

@@ -1,0 +1,33 @@
+"""Configuration to a loaded network: the choice of the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trailergenre.backbone.artefact import read_manifest
+from trailergenre.backbone.embedder import Embedder
+from trailergenre.config import BackboneConfig
+from trailergenre.errors import ConfigError
+
+
+def load_embedder(config: BackboneConfig) -> Embedder:
+    """Load the network that the configuration names; takes seconds, so do it once a process.
+
+    Raises:
+        WeightsError: there is no artefact or it was changed.
+        ConfigError: the engine is not installed, or cannot use the device.
+    """
+    directory = Path(config.path).expanduser()
+    manifest = read_manifest(directory)
+    if config.engine == "tensorflow":
+        from trailergenre.backbone.tensorflow_engine import TensorFlowEmbedder
+
+        return TensorFlowEmbedder(directory, manifest, config)
+    if config.device == "gpu":
+        raise ConfigError(
+            "backbone.engine = onnxruntime runs on the CPU in this version. "
+            "For a GPU set backbone.engine = tensorflow, or backbone.device = cpu."
+        )
+    from trailergenre.backbone.onnx_engine import OnnxEmbedder
+
+    return OnnxEmbedder(directory, manifest, config)
