@@ -160,7 +160,6 @@ def embed_links(
 class _Fetched:
     record: EmbeddedLink
     video: Video | None
-    scratch: Path
     left_s: float
 
 
@@ -175,7 +174,7 @@ def _download_all(
         started = time.monotonic()
         video = _guarded(record, partial(_fetch, record, settings, directory, deadline))
         record.download_s = time.monotonic() - started
-        yield _Fetched(record, video, directory, deadline.left_s)
+        yield _Fetched(record, video, deadline.left_s)
 
 
 def _fetch(
