@@ -30,7 +30,6 @@ def summaries(output: str) -> dict[str, dict[str, object]]:
     return {line["stage"]: line for line in lines}
 
 
-@pytest.mark.timeout(600)
 def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
     done = run_demo(repository, "--out", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,7 +57,6 @@ def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
     assert report.stat().st_size > 0
 
 
-@pytest.mark.timeout(600)
 def test_own_videos_in_folders_named_by_genre(repository: Path, tmp_path: Path) -> None:
     videos = tmp_path / "my videos"
     looks = {
