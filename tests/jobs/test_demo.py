@@ -35,10 +35,10 @@ def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     stages = summaries(done.stdout)
     rows = stages["prepare_dataset"]
-    assert sum(rows["by_row_outcome"].values()) == rows["rows"] == 84  # type: ignore[attr-defined]
+    assert sum(rows["by_row_outcome"].values()) == rows["rows"] == 68  # type: ignore[attr-defined]
     links = stages["featurize"]
     assert links["by_outcome"] == {
-        "ok": 72,
+        "ok": 56,
         "no_file": 1,
         "no_video": 1,
         "not_media": 1,
@@ -46,7 +46,7 @@ def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
         "unavailable": 1,
         "unsupported_site": 1,
     }
-    assert stages["publish_features"]["documents"] == links["frames"] == 72 * 4
+    assert stages["publish_features"]["documents"] == links["frames"] == 56 * 4
     assert stages["evaluate_model"]["beats_prior"] == {"model": True, "control": False}
     # The clip is half dark grain, half cold cells.
     top = [line for line in done.stdout.splitlines() if line[:2] in {"1.", "2.", "3."}]

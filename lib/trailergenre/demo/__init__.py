@@ -182,7 +182,7 @@ def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = 
         f"[network]\nallow = {quoted['allow']}\n\n"
         f"[backbone]\npath = {quoted['backbone']}\n\n"
         "[dataset]\nmin_movies_per_genre = 4\ntest_share = 0.4\n\n"
-        "[forest]\ntrees = 50\nmin_rows_per_leaf = 1\n\n"
+        "[forest]\ntrees = 20\nmin_rows_per_leaf = 1\n\n"
         f"[score]\nbundle = {quoted['bundle']}\n\n"
         # Never into a collection that somebody works with.
         '[mongo]\ndatabase = "trailergenre_demo"\n',

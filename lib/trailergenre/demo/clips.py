@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trailergenre.decode import find_ffmpeg
 
-CLIPS_PER_GENRE = 16
+CLIPS_PER_GENRE = 12
 PAIRS = (("Action", "Comedy"), ("Horror", "Sci-Fi"))
 CLIPS_PER_PAIR = 4
 CLIP_S = 4
