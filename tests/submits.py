@@ -65,6 +65,8 @@ def bare_interpreter(directory: Path) -> Path:
     # A directory named in a .pth file is searched, but its own .pth files (the editable install)
     # are not followed.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # The one dependency that is a program; it is looked for beside the interpreter.
+    (directory / "bin" / "deno").symlink_to(Path(sys.executable).with_name("deno"))
     return directory / "bin" / "python"
 
 
