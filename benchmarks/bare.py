@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from trailergenre.backbone import load_embedder
-from trailergenre.children import Deadline
 from trailergenre.config import BackboneConfig, LimitsConfig
 from trailergenre.decode import Decoder
+from trailergenre.sandbox import Deadline
 
 
 def main(clip: Path, backbone: Path) -> None:

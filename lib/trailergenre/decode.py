@@ -18,11 +18,11 @@ from typing import IO
 
 import numpy as np
 
-from trailergenre.children import Child, Deadline, start_child
 from trailergenre.config import LimitsConfig
 from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import FRAME_SIDE_PX, FrameArray, VideoFacts
+from trailergenre.sandbox import Child, Deadline, start_child
 
 FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3
 

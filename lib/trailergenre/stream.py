@@ -19,7 +19,6 @@ from typing import TypeVar
 import numpy as np
 
 from trailergenre.backbone import BackboneManifest, Embedder
-from trailergenre.children import Deadline
 from trailergenre.config import Config
 from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download import Downloader
@@ -37,6 +36,7 @@ from trailergenre.records import (
     Video,
     VideoFacts,
 )
+from trailergenre.sandbox import Deadline
 from trailergenre.videos import VideoShelf
 
 log = logging.getLogger(__name__)

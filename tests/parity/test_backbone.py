@@ -10,9 +10,9 @@ import pytest
 from trailergenre.backbone import load_embedder, read_manifest
 from trailergenre.backbone.artefact import read_weights
 from trailergenre.backbone.export import export_backbone
-from trailergenre.children import Deadline
 from trailergenre.config import BackboneConfig, LimitsConfig
 from trailergenre.decode import Decoder
+from trailergenre.sandbox import Deadline
 
 pytestmark = pytest.mark.slow
 

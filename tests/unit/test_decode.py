@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from clips import make_clip, make_numbered_clip, read_numbers, run_ffmpeg
-from trailergenre.children import Deadline
 from trailergenre.config import LimitsConfig
 from trailergenre.decode import Decoder, find_ffmpeg
 from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import VideoFacts
+from trailergenre.sandbox import Deadline
 
 
 def decode(

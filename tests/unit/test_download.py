@@ -8,11 +8,11 @@ import pytest
 from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, content, fails_first, hangs, status
-from trailergenre.children import Deadline
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download import Downloader
 from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
+from trailergenre.sandbox import Deadline
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from clips import make_clip
 from lists import as_links
 from servers import answer, content, hangs
 from trailergenre.backbone import Embedder, load_embedder
-from trailergenre.children import Deadline
 from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.decode import Decoder
 from trailergenre.demo.server import serve
 from trailergenre.download import Downloader
 from trailergenre.outcomes import Outcome
+from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store
 from trailergenre.stream import StreamSettings, embed_links
 from trailergenre.videos import VideoShelf

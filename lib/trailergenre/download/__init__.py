@@ -18,11 +18,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import tenacity
 
 import trailergenre
-from trailergenre.children import Deadline, start_child
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
+from trailergenre.sandbox import Deadline, start_child
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_MAX_S = 60.0

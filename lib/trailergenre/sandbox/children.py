@@ -58,6 +58,25 @@ class Deadline:
             self._since = time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """What one child, with all that it starts, may use.
+
+    Attributes:
+        cpu_s: seconds of processor time of each process.
+        file_bytes: largest file that it may write.
+        memory_bytes: resident memory of the whole group.
+        address_space_bytes: of each process; None where a program needs more than it uses.
+        has_network: whether it may reach any.
+    """
+
+    cpu_s: float
+    file_bytes: int
+    memory_bytes: int
+    address_space_bytes: int | None
+    has_network: bool
+
+
 @dataclass
 class Child:
     """A running child.
@@ -65,10 +84,12 @@ class Child:
     Attributes:
         process: the child; stdin and stdout are pipes, stderr goes where the caller said.
         is_timed_out: set once the deadline ended it.
+        is_over_memory: set once the memory of its group ended it.
     """
 
     process: subprocess.Popen[bytes]
     is_timed_out: bool = field(default=False)
+    is_over_memory: bool = field(default=False)
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -97,7 +118,12 @@ class Child:
 
 @contextlib.contextmanager
 def start_child(
-    arguments: Sequence[str], *, deadline: Deadline, stderr: IO[bytes], env: Mapping[str, str]
+    arguments: Sequence[str],
+    *,
+    deadline: Deadline,
+    stderr: IO[bytes],
+    env: Mapping[str, str],
+    limits: ChildLimits | None = None,
 ) -> Iterator[Child]:
     """Run a child; whatever happens in the block, its group is gone afterwards.
 
@@ -106,6 +132,7 @@ def start_child(
         deadline: past it the group is killed, so that reads from the pipe end.
         stderr: an open file; a pipe that nobody reads would block the child.
         env: its whole environment.
+        limits: what it may use.
     """
     process = subprocess.Popen(
         list(arguments),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trailergenre.children import Child, Deadline, start_child
+from trailergenre.sandbox import Child, Deadline, start_child
 
 # Writes to the FIFO at once, and again after a time that no killed process reaches.
 GRANDCHILD = """
