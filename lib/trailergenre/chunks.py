@@ -22,6 +22,7 @@ from trailergenre import __version__, schemas
 from trailergenre.backbone import Embedder
 from trailergenre.config import ChunksConfig
 from trailergenre.decode import ffmpeg_version
+from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
 from trailergenre.records import N_FEATURES, Link
 from trailergenre.storage import Store
@@ -106,11 +107,13 @@ def _commit(
             "features_bytes": len(content),
             "features_sha256": hashlib.sha256(content).hexdigest(),
         }
+        reach(Point.FEATURES_WRITTEN)
     rows = [_outcome_row(record, named, embedder) for record in records]
     outcomes = pa.Table.from_pylist(rows, schema=schemas.OUTCOMES)
     settings.store.write_content_addressed(
         f"outcomes/{settings.fingerprint}", to_parquet(outcomes), ".parquet"
     )
+    reach(Point.OUTCOMES_WRITTEN)
     return outcomes
 
 
@@ -150,6 +153,7 @@ def _outcome_row(
         "outcome": record.outcome.value,
         "detail": record.detail,
         "attempts": record.attempts,
+        "round": 0,
         "download_s": record.download_s,
         "decode_s": record.decode_s,
         "embed_s": record.embed_s,
@@ -158,6 +162,8 @@ def _outcome_row(
         "width_px": facts.width_px if facts else None,
         "height_px": facts.height_px if facts else None,
         "frames": len(record.features),
+        "decode_errors": facts.decode_errors if facts else 0,
+        "connections": list(record.connections),
         "engine": embedder.engine,
         "device": embedder.device,
         "versions": json.dumps(versions, sort_keys=True),

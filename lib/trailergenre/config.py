@@ -34,6 +34,21 @@ class NetworkConfig(Section):
 
     allow: tuple[str, ...] = ()
     """Exact `address:port` pairs that are reachable although private, e.g. a test server's."""
+    proxy_variable: str | None = None
+    """Environment variable that holds the address of a proxy for all downloads."""
+    cookie_file: str | None = None
+    """Cookies in Netscape's format, for the sites of `cookie_sites` alone."""
+    cookie_sites: tuple[str, ...] = ("youtube",)
+    """yt-dlp's names of the sites that get the cookies; a page of any other site never does."""
+
+
+class HostConfig(Section):
+    """How gently one host is asked; hosts without this section are not paced."""
+
+    lanes: int = Field(default=1, ge=1)
+    """Downloads from the host at the same time, over the whole cluster."""
+    seconds_between: float = Field(default=12, ge=0)
+    """Between the starts of two downloads of a lane; 12 s are 300 videos an hour."""
 
 
 class LimitsConfig(Section):
@@ -46,6 +61,8 @@ class LimitsConfig(Section):
     max_frames: int = Field(default=1200, gt=0)
     max_pixels: int = Field(default=8_300_000, gt=0)
     """Pixels of a source frame."""
+    max_memory_bytes: int = Field(default=1_500_000_000, gt=0)
+    """Memory of one child process, with all that it starts."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Downloads tried where the reason may pass; the only retry layer."""
 
@@ -127,6 +144,8 @@ class Config(Section):
 
     links: LinksConfig = LinksConfig()
     network: NetworkConfig = NetworkConfig()
+    hosts: dict[str, HostConfig] = {}
+    """Paced hosts with their subdomains: [hosts."youtube.com"]."""
     limits: LimitsConfig = LimitsConfig()
     frames: FramesConfig = FramesConfig()
     backbone: BackboneConfig = BackboneConfig()

@@ -12,6 +12,7 @@ TrailergenreError
     ├── BundleError      a model bundle is broken or made for something else
     ├── FingerprintError going on would request finished links again
     ├── StorageError     an address cannot be read, written or seen by every worker
+├── LockedError      another run writes to the same output
     └── ClusterError     a worker could not do its part
 """
 
@@ -67,6 +68,7 @@ class ItemError(TrailergenreError):
         self.detail = one_line(detail)
         self.retry_after_s = retry_after_s
         self.attempts = 1
+        self.connections: tuple[str, ...] = ()
         super().__init__(f"{outcome}: {self.detail}")
 
     def __reduce__(self) -> tuple[type[ItemError], tuple[Outcome, str]]:
@@ -114,6 +116,12 @@ class FingerprintError(RunError):
 
 class StorageError(RunError):
     """An address cannot be read or written, or not every worker sees it."""
+
+
+class LockedError(RunError):
+    """Another run writes to the same output."""
+
+    exit_code = ExitCode.LOCKED
 
 
 class ClusterError(RunError):

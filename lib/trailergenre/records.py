@@ -57,11 +57,13 @@ class Video:
         path: the file.
         size_bytes: its size.
         is_owned: whether it lies in scratch and may be deleted after use.
+        connections: `address:port` of every server that the download spoke to.
     """
 
     path: Path
     size_bytes: int
     is_owned: bool
+    connections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,13 @@ class VideoFacts:
         duration_s: declared duration of the container in seconds; None where it has none.
         width_px: width of a source frame as stored, before rotation.
         height_px: height of a source frame as stored, before rotation.
+        decode_errors: complaints of the decoder; a video that is `ok` may have a few.
     """
 
     duration_s: float | None
     width_px: int
     height_px: int
+    decode_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ OUTCOMES = pa.schema(
         _column("outcome", pa.string()),
         _column("detail", pa.string()),
         _column("attempts", pa.int32()),
+        _column("round", pa.int32()),  # 0; one more each time that `--retry` took the link again
         _column("download_s", pa.float64()),
         _column("decode_s", pa.float64()),
         _column("embed_s", pa.float64()),
@@ -53,6 +54,8 @@ OUTCOMES = pa.schema(
         _column("width_px", pa.int32(), nullable=True),
         _column("height_px", pa.int32(), nullable=True),
         _column("frames", pa.int32()),
+        _column("decode_errors", pa.int32()),  # complaints of the decoder
+        _column("connections", pa.list_(pa.string())),  # address:port that the download spoke to
         _column("engine", pa.string()),
         _column("device", pa.string()),
         _column("versions", pa.string()),  # JSON object: program -> version

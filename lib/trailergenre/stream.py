@@ -7,7 +7,6 @@ thread of its own with a bounded queue. Knows nothing of Spark or tables.
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download import Downloader
 from trailergenre.download.formats import FORMAT_RULE
 from trailergenre.errors import ItemError, RunError
+from trailergenre.faults import Point, reach
 from trailergenre.fingerprint import FeatureSettings
 from trailergenre.outcomes import Outcome
 from trailergenre.prefetch import Prefetch
@@ -37,6 +37,7 @@ from trailergenre.records import (
     VideoFacts,
 )
 from trailergenre.sandbox import Deadline
+from trailergenre.scratch import scratch_directory
 from trailergenre.videos import VideoShelf
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class EmbeddedLink:
         decode_s: wall seconds that were spent waiting for the decoder.
         embed_s: wall seconds of the network.
         size_bytes: of the video file; None where none came.
+        connections: `address:port` of every server that the download spoke to.
         facts: what the decoder saw; None where it saw nothing.
         features: shape (n, 2048), float32; row i belongs to frame i; n = 0 unless `ok`.
     """
@@ -110,6 +112,7 @@ class EmbeddedLink:
     decode_s: float = 0.0
     embed_s: float = 0.0
     size_bytes: int | None = None
+    connections: tuple[str, ...] = ()
     facts: VideoFacts | None = None
     features: FeatureArray = field(default_factory=lambda: np.empty((0, N_FEATURES), np.float32))
 
@@ -134,9 +137,9 @@ def embed_links(
     # Leaving early ends both threads and their children at once: the event is set before any wait.
     stopped = threading.Event()
     with (
-        tempfile.TemporaryDirectory(prefix="trailergenre-") as scratch,
+        scratch_directory() as scratch,
         Prefetch(
-            _download_all(links, settings, Path(scratch), stopped), depth=1, stopped=stopped
+            _download_all(links, settings, scratch, stopped), depth=1, stopped=stopped
         ) as fetched,
         Prefetch(
             _decode_all(fetched, settings, stopped), depth=_BATCHES_AHEAD, stopped=stopped
@@ -145,6 +148,7 @@ def embed_links(
         parts: list[FeatureArray] = []
         for record, frames in steps:
             if frames is not None:
+                reach(Point.MID_INFERENCE)
                 started = time.monotonic()
                 parts.append(embedder.embed(frames))
                 record.embed_s += time.monotonic() - started
@@ -174,6 +178,7 @@ def _download_all(
         started = time.monotonic()
         video = _guarded(record, partial(_fetch, record, settings, directory, deadline))
         record.download_s = time.monotonic() - started
+        reach(Point.DOWNLOADED)
         yield _Fetched(record, video, deadline.left_s)
 
 
@@ -186,7 +191,7 @@ def _fetch(
         record.attempts, record.size_bytes = 0, kept.size_bytes
         return kept
     video, record.attempts = settings.downloader.fetch(record.link, directory, deadline)
-    record.size_bytes = video.size_bytes
+    record.size_bytes, record.connections = video.size_bytes, video.connections
     if shelf is not None and shelf.is_filled and video.is_owned:
         shelf.keep(record.link, video)
     return video
@@ -208,6 +213,7 @@ def _decode_all(
                 item.record.decode_s += time.monotonic() - started
                 if frames is None:
                     break
+                reach(Point.MID_DECODE)
                 yield item.record, frames
             item.record.facts = decoded.facts
             if item.video.is_owned:
@@ -225,6 +231,7 @@ def _guarded(record: EmbeddedLink, step: Callable[[], T]) -> T | None:
     except ItemError as error:
         record.fail(error)
         record.attempts = max(record.attempts, error.attempts)
+        record.connections = record.connections or error.connections
     except (RunError, OSError):
         raise
     except Exception as error:  # the one broad handler: a fault of ours costs one link, not all

@@ -1,0 +1,117 @@
+"""Kills on purpose, to prove that a killed run loses nothing: off by default, free when off.
+
+TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, read by the driver and sent to its tasks: the task of the
+first chunk, in this attempt (from 0), ends the victim with SIGKILL when it reaches the point.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import psutil
+
+from trailergenre.errors import ConfigError
+
+VARIABLE = "TRAILERGENRE_FAULT"
+_POLL_S = 0.005
+
+
+class Point(StrEnum):
+    """Where a task can be hit, in the order in which it comes by."""
+
+    PLANNED = "P1"
+    MID_DOWNLOAD = "P2"
+    DOWNLOADED = "P3"
+    MID_DECODE = "P4"
+    MID_INFERENCE = "P5"
+    FEATURES_WRITTEN = "P6"
+    OUTCOMES_WRITTEN = "P7"
+
+
+class Victim(StrEnum):
+    """Who is killed: the Python worker, the executor's JVM, or the driver with its JVM."""
+
+    WORKER = "worker"
+    EXECUTOR = "executor"
+    DRIVER = "driver"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kill.
+
+    Attributes:
+        point: where.
+        victim: whom.
+        attempt: in which attempt of the task; 0 is the first.
+        driver_pid: of the driver's Python process.
+    """
+
+    point: Point
+    victim: Victim
+    attempt: int
+    driver_pid: int = field(default_factory=os.getpid)
+
+
+def read_fault() -> Fault | None:
+    """The fault that the environment asks for, on the driver.
+
+    Raises:
+        ConfigError: the variable is set to something else.
+    """
+    text = os.environ.get(VARIABLE)
+    if not text:
+        return None
+    try:
+        point, victim, attempt = text.split(":")
+        return Fault(Point(point), Victim(victim), int(attempt))
+    except ValueError as error:
+        raise ConfigError(
+            f"{VARIABLE} takes POINT:VICTIM:ATTEMPT, e.g. P4:worker:0. Received: {text!r}."
+        ) from error
+
+
+_armed: Fault | None = None
+
+
+def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
+    """Say which task runs in this process from now on."""
+    global _armed
+    is_meant = fault is not None and task == 0 and attempt == fault.attempt
+    _armed = fault if is_meant else None
+
+
+def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
+    """Come by a point; where a fault is armed for it, nothing comes after.
+
+    Args:
+        point: the point.
+        when: waited for before the kill, to hit the middle of what another process does.
+    """
+    if _armed is None or _armed.point is not point:
+        return
+    while not when():
+        time.sleep(_POLL_S)
+    _kill(_armed)
+
+
+def _kill(fault: Fault) -> None:
+    if fault.victim is Victim.WORKER:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif fault.victim is Victim.EXECUTOR:
+        # This process was forked by Spark's daemon, which the executor's JVM started.
+        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGKILL)
+    else:
+        driver = psutil.Process(fault.driver_pid)
+        # spark-submit is the JVM around the driver's Python process.
+        submit = driver.parent()
+        driver.kill()
+        if submit is not None and submit.name() == "java":
+            submit.kill()
+    while True:  # Spark ends this process, now that its owner is gone
+        time.sleep(1)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from trailergenre.errors import ConfigError
+from trailergenre.faults import VARIABLE, Fault, Point, Victim, arm, reach, read_fault
+
+WORKER = """
+import sys
+from trailergenre.faults import Point, arm, reach, read_fault
+arm(read_fault(), task=int(sys.argv[1]), attempt=int(sys.argv[2]))
+reach(Point.PLANNED)
+reach(Point.MID_DECODE)
+print("alive")
+"""
+
+
+def run(fault: str, *, task: int = 0, attempt: int = 0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WORKER, str(task), str(attempt)],
+        env={VARIABLE: fault},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_nothing_happens_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert read_fault() is None
+    arm(None, task=0, attempt=0)
+    for point in Point:
+        reach(point)
+
+
+def test_the_victim_dies_at_the_point_in_the_first_chunks_task_and_in_no_other() -> None:
+    assert run("P4:worker:0").returncode == -signal.SIGKILL
+    for other in (run("P4:worker:0", task=1), run("P4:worker:1"), run("P5:worker:0")):
+        assert (other.returncode, other.stdout) == (0, "alive\n")
+
+
+def test_a_point_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[Fault] = []
+    monkeypatch.setattr("trailergenre.faults._kill", killed.append)
+    fault = Fault(Point.MID_DOWNLOAD, Victim.WORKER, attempt=0)
+    arm(fault, task=0, attempt=0)
+    answers = iter([False, False, True])
+    reach(Point.MID_DOWNLOAD, lambda: next(answers))
+    arm(None, task=0, attempt=0)
+    assert killed == [fault]
+    assert list(answers) == []
+
+
+@pytest.mark.parametrize("text", ["P4", "P44:worker:0", "P4:nobody:0", "P4:worker:soon"])
+def test_another_text_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    with pytest.raises(ConfigError, match="POINT:VICTIM:ATTEMPT"):
+        read_fault()
