@@ -1,7 +1,8 @@
 """Kills on purpose, to prove that a killed run loses nothing: off by default, free when off.
 
 TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, read by the driver and sent to its tasks: the task of the
-first chunk, in this attempt (from 0), ends the victim with SIGKILL when it reaches the point.
+first chunk, in this attempt (from 0; or several, as in 0,1,2), ends the victim with SIGKILL when it
+reaches the point.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ class Fault:
     Attributes:
         point: where.
         victim: whom.
-        attempt: in which attempt of the task; 0 is the first.
+        attempts: in which attempts of the task; 0 is the first.
         driver_pid: of the driver's Python process.
     """
 
     point: Point
     victim: Victim
-    attempt: int
+    attempts: frozenset[int]
     driver_pid: int = field(default_factory=os.getpid)
 
 
@@ -68,8 +69,8 @@ def read_fault() -> Fault | None:
     if not text:
         return None
     try:
-        point, victim, attempt = text.split(":")
-        return Fault(Point(point), Victim(victim), int(attempt))
+        point, victim, attempts = text.split(":")
+        return Fault(Point(point), Victim(victim), frozenset(map(int, attempts.split(","))))
     except ValueError as error:
         raise ConfigError(
             f"{VARIABLE} takes POINT:VICTIM:ATTEMPT, e.g. P4:worker:0. Received: {text!r}."
@@ -82,7 +83,7 @@ _armed: Fault | None = None
 def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
     """Say which task runs in this process from now on."""
     global _armed
-    is_meant = fault is not None and task == 0 and attempt == fault.attempt
+    is_meant = fault is not None and task == 0 and attempt in fault.attempts
     _armed = fault if is_meant else None
 
 

@@ -39,6 +39,7 @@ def test_nothing_happens_without_the_variable(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_victim_dies_at_the_point_in_the_first_chunks_task_and_in_no_other() -> None:
     assert run("P4:worker:0").returncode == -signal.SIGKILL
+    assert run("P4:worker:0,2", attempt=2).returncode == -signal.SIGKILL
     for other in (run("P4:worker:0", task=1), run("P4:worker:1"), run("P5:worker:0")):
         assert (other.returncode, other.stdout) == (0, "alive\n")
 
@@ -46,7 +47,7 @@ def test_the_victim_dies_at_the_point_in_the_first_chunks_task_and_in_no_other()
 def test_a_point_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[Fault] = []
     monkeypatch.setattr("trailergenre.faults._kill", killed.append)
-    fault = Fault(Point.MID_DOWNLOAD, Victim.WORKER, attempt=0)
+    fault = Fault(Point.MID_DOWNLOAD, Victim.WORKER, frozenset({0}))
     arm(fault, task=0, attempt=0)
     answers = iter([False, False, True])
     reach(Point.MID_DOWNLOAD, lambda: next(answers))

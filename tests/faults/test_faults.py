@@ -1,0 +1,245 @@
+"""Faults besides the kills of test_kill_and_resume: what the numbers are stands in SECURITY.md."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from killed import Case, Driver, assert_nothing_is_left, clip_server, content_hash, make_case
+from lists import write_links
+from servers import AnswerServer
+from submits import REPOSITORY, Ended, command, environment, submit
+from trailergenre.faults import VARIABLE
+
+pytestmark = pytest.mark.slow
+
+MASTER = "local[2,4]"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
+    """The clips, over HTTP."""
+    with clip_server(tmp_path_factory.mktemp("clips"), n_clips=5) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the drivers have their scratch."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def driver(temporary: Path) -> Iterator[Driver]:
+    """Runs the job again and again."""
+    started = Driver(MASTER, temporary)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def whole(
+    server: AnswerServer,
+    tiny_backbone: Path,
+    driver: Driver,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """The hash of an uninterrupted run."""
+    case = make_case(server, tiny_backbone, tmp_path_factory.mktemp("whole"))
+    assert driver.featurize(case.arguments) == 0
+    return content_hash(case)
+
+
+@pytest.fixture
+def case(server: AnswerServer, tiny_backbone: Path, tmp_path: Path) -> Case:
+    """A run that has not begun."""
+    server.requested.clear()
+    return make_case(server, tiny_backbone, tmp_path / "run")
+
+
+def start(case: Case, temporary: Path, *conf: str) -> subprocess.Popen[str]:
+    """Start the job by spark-submit in a process group of its own, as a shell does."""
+    return subprocess.Popen(
+        command("featurize", *case.arguments, conf=[f"spark.master={MASTER}", *conf]),
+        env=environment() | {"TMPDIR": str(temporary)},
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(is_true: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not is_true() and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    assert is_true()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_f4_stopped_by_the_user_it_says_so_and_goes_on_later(
+    number: signal.Signals, case: Case, driver: Driver, whole: str, temporary: Path
+) -> None:
+    process = start(case, temporary)
+    wait_until(case.committed, process)
+    os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    if number == signal.SIGINT:
+        assert "To go on, run again" in output
+    assert driver.featurize(case.arguments) == 0
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def test_f5_a_second_run_on_the_output_is_refused_and_a_dead_ones_lock_is_not(
+    case: Case, driver: Driver, whole: str, temporary: Path
+) -> None:
+    process = start(case, temporary)
+    wait_until(case.committed, process)
+    before = set(case.store.list_files(""))
+    assert driver.featurize(case.arguments) == 3
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert before <= set(case.store.list_files(""))
+    assert driver.featurize(case.arguments) == 0
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def test_f6_a_speculative_twin_leaves_one_result(case: Case, whole: str, temporary: Path) -> None:
+    process = start(
+        case,
+        temporary,
+        "spark.speculation=true",
+        "spark.speculation.multiplier=1.01",
+        "spark.speculation.quantile=0.1",
+        "spark.speculation.interval=50ms",
+        "spark.speculation.minTaskRuntime=100ms",
+    )
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def test_f7_a_task_that_fails_three_times_succeeds_and_one_that_always_fails_is_named(
+    case: Case, driver: Driver, whole: str, temporary: Path
+) -> None:
+    assert driver.featurize(case.arguments, "P3:worker:0,1,2,3") == 2
+    kept = case.committed()
+    hit = {link.link_id for link in case.links[:2]}
+    assert hit.isdisjoint(kept)
+    assert driver.featurize(case.arguments, "P3:worker:0,1,2") == 0
+    assert kept <= case.committed()
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def test_f7_the_cause_stands_first(case: Case, temporary: Path) -> None:
+    ended = submitted(case, {VARIABLE: "P3:worker:0,1,2,3", "TMPDIR": str(temporary)})
+    assert ended.code == 2
+    (line,) = [line for line in ended.output.splitlines() if line.startswith("error: ")]
+    assert "Python worker exited unexpectedly" in line
+    assert "Traceback" not in ended.output
+
+
+def test_f8_a_segmentation_fault_is_survived(
+    case: Case, whole: str, driver: Driver, temporary: Path
+) -> None:
+    process = start(case, temporary)
+    wait_until(lambda: case.server.requested, process)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "pyspark.daemon" in child.cmdline() and "pyspark.daemon" in child.parent().cmdline()
+    ]
+    assert workers
+    workers[0].send_signal(signal.SIGSEGV)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def test_f12_a_full_disk_leaves_no_cut_file(tmp_path: Path) -> None:
+    script = (
+        "import sys; from trailergenre.storage import Store\n"
+        "from trailergenre.errors import StorageError\n"
+        "store = Store(sys.argv[1])\n"
+        "store.write_bytes('small', b'x' * 1000)\n"
+        "try: store.write_bytes('large', b'x' * 4_000_000)\n"
+        "except StorageError as error: print(error)\n"
+        "print(sorted(p.name for p in store.local_path('').iterdir()))\n"
+    )
+    mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$1"'
+    words = ["sh", "-c", mount, "sh", str(tmp_path), sys.executable, script]
+    done = subprocess.run(["unshare", "-rm", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    message, names = done.stdout.splitlines()
+    assert "large" in message
+    assert "No space left on device" in message
+    assert names == "['small']"
+
+
+def test_f13_without_scratch_nothing_is_asked_for(case: Case) -> None:
+    # /proc is a directory in which nobody can make one.
+    ended = submitted(
+        case, {"TMPDIR": "/proc"}, "spark.local.dir=" + str(case.store.local_path(""))
+    )
+    assert ended.code == 2
+    assert "Set TMPDIR" in ended.output
+    assert case.server.requested == {}
+
+
+def test_f25_a_list_that_changed_is_resumed_by_link(
+    case: Case, driver: Driver, whole: str, temporary: Path
+) -> None:
+    urls = [link.url for link in case.links]
+    write_links(case.store, [urls[3], urls[0]])
+    assert driver.featurize(case.arguments) == 0
+    case.server.requested.clear()
+    # Rows removed, added and in another order.
+    write_links(case.store, [urls[4], urls[0], *urls[1:3], urls[5]])
+    assert driver.featurize(case.arguments) == 0
+    asked = {link for link, times in case.requests().items() if times}
+    assert asked == {case.links[place].link_id for place in (1, 2, 4, 5)}
+    write_links(case.store, urls)
+    case.server.requested.clear()
+    assert driver.featurize(case.arguments) == 0
+    assert case.server.requested == {}
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def test_f26_neither_time_zone_nor_locale_nor_directory_matters(
+    case: Case, whole: str, temporary: Path, tmp_path: Path
+) -> None:
+    env = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0", "TMPDIR": str(temporary)}
+    log4j = "spark.driver.extraJavaOptions=-Dnothing=1"  # the file's path is relative to here
+    done = subprocess.run(
+        command("featurize", *case.arguments, conf=[f"spark.master={MASTER}", log4j]),
+        env=environment() | env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert content_hash(case) == whole
+    assert_nothing_is_left(temporary)
+
+
+def submitted(case: Case, env: Mapping[str, str], *conf: str) -> Ended:
+    return submit("featurize", *case.arguments, conf=[f"spark.master={MASTER}", *conf], env=env)

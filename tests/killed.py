@@ -1,0 +1,202 @@
+"""Runs that are killed and resumed: the list, the server, the drivers, and what must hold after."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import psutil
+from trailergenre.verify import verify_run
+
+from clips import make_clip
+from lists import write_links
+from servers import Answer, AnswerServer, answer, status
+from submits import REPOSITORY, command, environment
+from trailergenre.faults import VARIABLE, Point, Victim
+from trailergenre.fingerprint import choose_fingerprint
+from trailergenre.records import Link
+from trailergenre.storage import Store
+from trailergenre.tables import read_outcomes
+
+MASTERS = {
+    Victim.WORKER: "local[2,4]",
+    Victim.EXECUTOR: "local-cluster[2,1,1024]",
+    Victim.DRIVER: "local[2,4]",
+}
+"""`local[2]` alone never tries a task again."""
+GONE_WITHIN_S = 2.0
+
+
+def in_halves(body: bytes) -> Answer:
+    """Answer with a body whose second half comes late, so that a kill can hit the middle."""
+
+    def run(request: BaseHTTPRequestHandler, seen: int) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", "video/mp4")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        middle = len(body) // 2
+        try:
+            request.wfile.write(body[:middle])
+            request.wfile.flush()
+            time.sleep(0.3)
+            request.wfile.write(body[middle:])
+        except ConnectionError:
+            pass  # a downloader that only looks at the head, or a killed one
+
+    return run
+
+
+@contextmanager
+def clip_server(directory: Path, *, n_clips: int) -> Iterator[AnswerServer]:
+    """Serve made clips of 2 s as /0.mp4, /1.mp4 ..., each another picture; none.mp4 is none."""
+    answers: dict[str, Answer] = {"/none.mp4": status(404)}
+    for number in range(n_clips):
+        path = directory / f"{number}.mp4"
+        source = f"gradients=s=128x128:r=4:seed={number}:d=2"
+        make_clip(path, source, "-preset", "ultrafast", "-g", "4")
+        answers[f"/{number}.mp4"] = in_halves(path.read_bytes())
+    with answer(answers) as server:
+        yield server
+
+
+class Driver:
+    """A process that runs `featurize` whenever it is asked, in one JVM."""
+
+    def __init__(self, master: str, temporary: Path) -> None:
+        """Start it; `temporary` is its directory for scratch."""
+        properties = REPOSITORY / "conf" / "spark-local.conf"
+        options = f"--properties-file {properties} --master {master} pyspark-shell"
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("driver.py"))],
+            env=environment()
+            | {
+                "PYSPARK_SUBMIT_ARGS": options,
+                "PYTHONPATH": str(REPOSITORY / "tests"),
+                "TMPDIR": str(temporary),
+            },
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(temporary / "driver.log").open("wb"),
+            text=True,
+        )
+
+    def featurize(self, arguments: Sequence[str], fault: str = "") -> int:
+        """Run the job to its end; gives its exit code."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"arguments": list(arguments), "fault": fault}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return int(json.loads(self._process.stdout.readline())["code"])
+
+    def n_open_files(self) -> int:
+        """Descriptors of the process, to see that none is left over."""
+        return psutil.Process(self._process.pid).num_fds()
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+@dataclass
+class Case:
+    """One run of a made list.
+
+    Attributes:
+        store: the run.
+        links: its links, in the order of the list.
+        arguments: of the job.
+        server: that the links lead to.
+    """
+
+    store: Store
+    links: list[Link]
+    arguments: list[str]
+    server: AnswerServer
+
+    def requests(self) -> dict[str, int]:
+        """Requests so far, by link."""
+        paths = {link.link_id: "/" + link.url.rpartition("/")[2] for link in self.links}
+        return {link_id: self.server.requested.get(path, 0) for link_id, path in paths.items()}
+
+    def committed(self) -> set[str]:
+        """Links whose outcome is committed."""
+        if not self.store.list_files("outcomes"):
+            return set()
+        outcomes = read_outcomes(self.store, choose_fingerprint(self.store, None))
+        return set(outcomes["link_id"].to_pylist())
+
+
+def make_case(server: AnswerServer, backbone: Path, run: Path, *, seed: int = 0) -> Case:
+    """Make a list of the server's links; the seed gives their number and order."""
+    chance = random.Random(seed)
+    paths = [path for path in server.answers if path != "/none.mp4"]
+    n_links = len(paths) if seed == 0 else chance.randint(4, len(paths))
+    chosen = [*chance.sample(paths, n_links), "/none.mp4"]
+    chance.shuffle(chosen)
+    store = Store(str(run))
+    links = write_links(store, [f"http://{server.address}{path}" for path in chosen])
+    settings = [f"backbone.path={backbone}", f'network.allow=["{server.address}"]']
+    # Chunks of two links: some are committed, some open and some not begun at the kill.
+    settings += ["chunks.max_links=2"]
+    arguments = [str(run), *(word for setting in settings for word in ("--set", setting))]
+    return Case(store, links, arguments, server)
+
+
+def submit_and_be_killed(case: Case, point: Point, temporary: Path) -> None:
+    """Run the job by spark-submit with a fault for the driver; it must not outlive it."""
+    with (temporary / "submit.log").open("wb") as log:
+        process = subprocess.Popen(
+            command("featurize", *case.arguments, conf=["spark.master=local[2,4]"]),
+            env=environment() | {VARIABLE: f"{point}:{Victim.DRIVER}:0", "TMPDIR": str(temporary)},
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        code = process.wait(240)
+    assert code == -signal.SIGKILL, (temporary / "submit.log").read_text()
+
+
+def assert_nothing_is_left(temporary: Path) -> None:
+    """No scratch, and within 2 s no child that worked in it."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while (alive := live_children(temporary)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive == []
+    assert list(temporary.glob("trailergenre-*")) == []
+
+
+def live_children(temporary: Path) -> list[str]:
+    """Programs that have something of this directory in hand; zombies are gone."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+                continue
+            words = [*process.cmdline(), process.environ().get("HOME", "")]
+        except psutil.Error:
+            continue
+        if any(f"{temporary}/trailergenre-" in word for word in words):
+            found.append(" ".join(words)[:300])
+    return found
+
+
+def content_hash(case: Case) -> str:
+    """Of the reached features, whatever files hold them; all invariants hold."""
+    report: Any = verify_run(case.store)
+    assert report.holds, report
+    return str(report.content_sha256)

@@ -1,0 +1,120 @@
+"""The long tests, in parts of less than ten minutes; keeps their last results in docs/soak.md.
+
+python tests/soak.py            all parts, one after the other
+python tests/soak.py fuzz-1     one part
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGE = REPOSITORY / "docs" / "soak.md"
+SEEDS = "1,2,3"
+
+
+def kills(victim: str) -> list[str]:
+    """Seven points x three seeds for one victim."""
+    return ["-m", "pytest", "-q", "tests/faults/test_kill_and_resume.py", "-k", victim]
+
+
+def fuzz(seed: int) -> list[str]:
+    """A quarter of the 10,000 mutations."""
+    return ["tests/fuzz.py", "--mutations", "2500", "--seed", str(seed)]
+
+
+PARTS: dict[str, list[str]] = {
+    "kill-worker": kills("worker"),
+    "kill-executor": kills("executor"),
+    "kill-driver": kills("killed_driver"),
+    "fuzz-1": fuzz(1),
+    "fuzz-2": fuzz(2),
+    "fuzz-3": fuzz(3),
+    "fuzz-4": fuzz(4),
+    "growth": ["tests/growth.py", "--links", "500"],
+}
+
+
+def main() -> None:
+    """Run the parts that are named, or all; exits 1 where one failed."""
+    names = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise SystemExit(f"error: no part {unknown[0]!r}. Received one of: {', '.join(PARTS)}.")
+    codes = [run(name) for name in names]
+    raise SystemExit(1 if any(codes) else 0)
+
+
+def run(name: str) -> int:
+    """Run one part, show what it says, and keep its last line."""
+    print(f"== {name}", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, *PARTS[name]],
+        cwd=REPOSITORY,
+        env={**os.environ, "TRAILERGENRE_SEEDS": SEEDS},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    last = ""
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        last = line.strip() or last
+    code = process.wait()
+    keep(name, last.strip("= "), "passed" if code == 0 else "FAILED", time.monotonic() - started)
+    return code
+
+
+def keep(name: str, result: str, verdict: str, seconds: float) -> None:
+    """Replace the part's row of the page."""
+    rows = {
+        line.split("|")[1].strip(): line
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("| ") and line.split("|")[1].strip() in PARTS
+    }
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    cells = [name, date, commit(), f"{seconds:.0f} s", verdict, f"`{result}`"]
+    rows[name] = f"| {' | '.join(cells)} |"
+    table = [rows[part] for part in PARTS if part in rows]
+    PAGE.write_text("\n".join([*HEAD, *table]) + "\n")
+
+
+def commit() -> str:
+    """Of the code that ran; a star where it was not committed."""
+    sha = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--", "lib", "jobs", "tests")
+    return f"{sha}*" if changed else sha
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(
+        ["git", *words], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+HEAD = [
+    "# Soak",
+    "",
+    "What `make soak` (or `make soak PART=fuzz-1`) last said. Written by `tests/soak.py`: the last",
+    "line of each part's own output, with the commit that ran (a star: with changes not committed).",
+    "",
+    "- `kill-*`: the points P1 to P7 x three lists for each victim; a case is right when all",
+    "  invariants of `trailergenre verify` hold, the content hash equals that of the uninterrupted",
+    "  run, no committed link was asked for again, and no scratch or child is left.",
+    "- `fuzz-*`: mutated videos of six containers through the decoder's child.",
+    "- `growth`: one worker over 500 links, every fifth bad.",
+    "",
+    "| part | date | commit | took | verdict | result |",
+    "|---|---|---|---|---|---|",
+]
+
+
+if __name__ == "__main__":
+    main()
