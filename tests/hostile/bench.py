@@ -1,0 +1,127 @@
+"""What the cases of bad inputs are measured with: one server, traps, and the public path."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lists import as_links
+from servers import Answer, AnswerServer, answer
+from servers.traps import Traps, traps
+from trailergenre.backbone import Embedder
+from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.decode import Decoder
+from trailergenre.download import Downloader
+from trailergenre.links import LinkError, parse_link
+from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
+
+DEADLINE_S = 60.0
+"""Of a link, unless its case is about deadlines."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How an input ended."""
+
+    outcome: Outcome | RowOutcome
+    detail: str
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A case's own directory of the server.
+
+    Attributes:
+        path: of the directory, without its last slash.
+        url: its address.
+        trap: `http://127.0.0.1:PORT`, where nobody may connect.
+        release: set when waiting answers may end.
+        clip: a small good video.
+    """
+
+    path: str
+    url: str
+    trap: str
+    release: threading.Event
+    clip: bytes
+
+
+Answers = Callable[[Place], Mapping[str, Answer]]
+"""Gives the answers of a case, by path below its directory."""
+
+
+@dataclass
+class Bench:
+    """Measures cases; safe for several threads."""
+
+    server: AnswerServer
+    traps: Traps
+    embedder: Embedder
+    clip: bytes
+    root: Path
+    release: threading.Event = field(default_factory=threading.Event)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def parse(self, cell: str) -> Measured:
+        """Take a cell of a list as `prepare_dataset` does."""
+        try:
+            parse_link(cell, links=LinksConfig(), network=self.network)
+        except LinkError as error:
+            return Measured(error.row_outcome, error.detail)
+        return Measured(RowOutcome.READY, "")
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The server alone may be reached."""
+        return NetworkConfig(allow=(self.server.address,))
+
+    def place(self, answers: Answers) -> Place:
+        """Give a case its directory of the server and fill it."""
+        path = f"/{next(self._numbers)}"
+        url = f"http://{self.server.address}{path}"
+        trap = f"http://127.0.0.1:{self.traps.port}"
+        made = Place(path, url, trap, self.release, self.clip)
+        for name, reply in answers(made).items():
+            self.server.answers[path + name] = reply
+        return made
+
+    def fetch(self, answers: Answers, path: str, **limits: float) -> Measured:
+        """Bring one link of the server to its end."""
+        place = self.place(answers)
+        record = self.embed(place.url + path, **limits)
+        requests = [r for r in self.server.requests if r.path.startswith(f"{place.path}/")]
+        detail = record.detail.replace(f"{place.path}/", "/")
+        return Measured(record.outcome, self.stable(detail), len(requests))
+
+    def embed(self, url: str, **limits: float) -> EmbeddedLink:
+        """Bring one canonical link to its end, past what would refuse it in a list."""
+        bounds = LimitsConfig.model_validate({"deadline_s": DEADLINE_S, **limits})
+        links = LinksConfig(allowed_roots=(str(self.root),))
+        downloader = Downloader(links, self.network, bounds, backoff_s=0.01)
+        settings = StreamSettings(downloader, Decoder(1, bounds), batch_size=4)
+        (record,) = embed_links(as_links([url]), settings, self.embedder)
+        return record
+
+    def stable(self, detail: str) -> str:
+        """A detail without what differs from run to run."""
+        detail = detail.replace(self.server.address, "server").replace(str(self.root), "/videos")
+        detail = detail.replace(f":{self.traps.port}", ":PORT")
+        return re.sub(r"\b[0-9a-f]{64}\b", "LINK_ID", detail)
+
+
+@contextmanager
+def open_bench(embedder: Embedder, clip: bytes, root: Path) -> Iterator[Bench]:
+    """Serve and set traps while the block runs."""
+    with answer() as server, traps() as set_traps:
+        bench = Bench(server, set_traps, embedder, clip, root)
+        try:
+            yield bench
+        finally:
+            bench.release.set()

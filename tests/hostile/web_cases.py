@@ -1,0 +1,287 @@
+"""The kinds that a server decides: what it answers, and where it leads."""
+
+from __future__ import annotations
+
+from itertools import repeat
+
+from hostile.bench import Place
+from hostile.cases import Case, web
+from servers import (
+    Answer,
+    chunks,
+    content,
+    drips,
+    hangs,
+    page,
+    redirect,
+    resets,
+    stalls,
+    status,
+)
+from servers.manifests import (
+    dash,
+    described,
+    entity_bomb,
+    gzip_bomb,
+    hls,
+    hls_master,
+    rss,
+    videos,
+)
+from trailergenre.outcomes import Outcome
+
+_BODY = b"\0" * 100_000
+_KEY = "METHOD=AES-128,URI="
+
+
+def one(reply: Answer) -> dict[str, Answer]:
+    """A server of one file."""
+    return {"/clip.mp4": reply}
+
+
+STATUSES = [
+    web(f"{code}", outcome, lambda _, code=code: one(status(code)), max_requests=requests)
+    for code, outcome, requests in [
+        (404, Outcome.UNAVAILABLE, 1),
+        (410, Outcome.UNAVAILABLE, 1),
+        (451, Outcome.UNAVAILABLE, 1),
+        (401, Outcome.FORBIDDEN, 1),
+        (403, Outcome.FORBIDDEN, 1),
+        (500, Outcome.HTTP_5XX, 3),
+        (503, Outcome.HTTP_5XX, 3),
+    ]
+] + [
+    web(
+        "429, `Retry-After: 0`",
+        Outcome.THROTTLED,
+        lambda _: one(status(429, Retry_After="0")),
+        max_requests=3,
+    ),
+]
+
+LEADS = [
+    web(
+        "a redirect to a denied address",
+        Outcome.HOST_DENIED,
+        lambda at: one(redirect(f"{at.trap}/x.mp4")),
+        max_requests=1,
+    ),
+    web(
+        "a page that embeds a denied address",
+        Outcome.HOST_DENIED,
+        lambda at: one(videos([f"{at.trap}/x.mp4"])),
+        max_requests=1,
+    ),
+    web(
+        "an HLS segment at a denied address",
+        Outcome.HOST_DENIED,
+        lambda at: one(hls([f"{at.trap}/x.ts"])),
+    ),
+    web(
+        "an HLS master playlist that leads to a denied address",
+        Outcome.HOST_DENIED,
+        lambda at: one(hls_master([f"{at.trap}/x.m3u8"])),
+    ),
+    web(
+        "an HLS key at a denied address",
+        Outcome.HOST_DENIED,
+        lambda at: one(hls(["x.ts"], key=f'{_KEY}"{at.trap}/key"')) | {"/x.ts": content(_BODY)},
+    ),
+    web(
+        "a DASH manifest whose segments are at a denied address",
+        Outcome.HOST_DENIED,
+        lambda at: one(dash(f"{at.trap}/")),
+    ),
+    web("a redirect to `file:`", Outcome.REDIRECT, lambda _: one(redirect("file:///etc/passwd"))),
+    web("a redirect to `ftp:`", Outcome.REDIRECT, lambda at: one(redirect("ftp://x.example/x"))),
+    web(
+        "a redirect loop",
+        Outcome.REDIRECT,
+        lambda at: one(redirect("clip.mp4")),
+        max_requests=6,
+    ),
+    web(
+        "an endless chain of redirects",
+        Outcome.REDIRECT,
+        lambda at: {"/clip.mp4": redirect("n/1"), "/n/*": _onward},
+        max_requests=6,
+    ),
+    web(
+        "a page that refreshes to itself",
+        Outcome.REDIRECT,
+        lambda at: one(page('<meta http-equiv="refresh" content="0; url=clip.mp4">')),
+        max_requests=6,
+    ),
+    web("a page without a video", Outcome.UNSUPPORTED_SITE, lambda _: one(page("<p>x</p>"))),
+    web(
+        "a login page",
+        Outcome.UNSUPPORTED_SITE,
+        lambda _: one(page("<form action=/login><input name=password type=password></form>")),
+    ),
+    web(
+        "a page that embeds six videos",
+        Outcome.NOT_A_SINGLE_VIDEO,
+        lambda at: {"/*": content(at.clip), **one(videos([f"{n}.mp4" for n in range(6)]))},
+        max_requests=3,
+    ),
+    web(
+        "a feed of five videos",
+        Outcome.NOT_A_SINGLE_VIDEO,
+        lambda at: {"/*": content(at.clip), **one(rss([f"{at.url}/{n}.mp4" for n in range(5)]))},
+        max_requests=3,
+    ),
+]
+
+
+def _onward(request, seen) -> None:  # type: ignore[no-untyped-def]
+    number = int(request.path.rpartition("/")[2])
+    redirect(str(number + 1))(request, seen)
+
+
+BODIES = [
+    web("no byte at all", Outcome.NO_FILE, lambda _: one(content(b""))),
+    web(
+        "larger than the limit, and says so",
+        Outcome.TOO_LARGE,
+        lambda _: one(content(_BODY)),
+        max_file_bytes=50_000,
+    ),
+    web(
+        "larger than the limit, without a length",
+        Outcome.TOO_LARGE,
+        lambda _: one(chunks([_BODY] * 20)),
+        max_file_bytes=500_000,
+    ),
+    web(
+        "endless",
+        Outcome.TOO_LARGE,
+        lambda _: one(chunks(repeat(_BODY))),
+        max_file_bytes=500_000,
+    ),
+    web(
+        "HLS segments that are larger than the limit together",
+        Outcome.TOO_LARGE,
+        lambda _: one(hls([f"{n}.ts" for n in range(20)])) | {"/*": content(_BODY)},
+        max_file_bytes=500_000,
+    ),
+    web(
+        "DASH segments that are larger than the limit together",
+        Outcome.TOO_LARGE,
+        lambda at: one(dash(f"{at.url}/", segments=20, seconds=20)) | {"/*": content(_BODY)},
+        max_file_bytes=500_000,
+    ),
+    web("a live HLS playlist", Outcome.LIVE, lambda _: _live(hls(["x.ts"], is_live=True))),
+    web("a live DASH manifest", Outcome.LIVE, lambda at: _live(dash(f"{at.url}/", kind="dynamic"))),
+    web(
+        "an HLS playlist with a SAMPLE-AES key",
+        Outcome.FORMAT_NOT_ALLOWED,
+        lambda _: _live(hls(["x.ts"], key='METHOD=SAMPLE-AES,URI="key"')),
+    ),
+    web(
+        "an HLS segment of `file:`",
+        Outcome.SCHEME,
+        lambda _: one(hls(["file:///etc/passwd"])),
+    ),
+    web(
+        "an HLS key of `file:`",
+        Outcome.SCHEME,
+        lambda _: one(hls(["x.ts"], key=f'{_KEY}"file:///etc/passwd"')) | {"/*": content(_BODY)},
+    ),
+    web(
+        "an HLS playlist whose segments are not there",
+        Outcome.UNAVAILABLE,
+        lambda _: one(hls(["gone.ts"])),
+    ),
+    web(
+        "an HLS playlist whose segments are web pages",
+        Outcome.NOT_MEDIA,
+        lambda _: one(hls(["x.ts"])) | {"/x.ts": page("<p>x</p>")},
+    ),
+    web(
+        "an HLS master playlist that leads to itself",
+        Outcome.NOT_MEDIA,
+        lambda _: one(hls_master(["clip.mp4"])),
+    ),
+    web(
+        "a page that says its video lasts 3 hours",
+        Outcome.TOO_LONG,
+        lambda at: {
+            "/clip.mp4": described(f"{at.url}/x.mp4", duration="PT3H"),
+            "/x.mp4": content(at.clip),
+        },
+    ),
+    web(
+        "fewer bytes than announced",
+        Outcome.TRUNCATED_DOWNLOAD,
+        lambda _: one(content(_BODY, length=200_000)),
+        max_requests=6,
+    ),
+    web(
+        "a connection that breaks off",
+        Outcome.TRUNCATED_DOWNLOAD,
+        lambda _: one(resets(_BODY, length=200_000)),
+        attempts=2,
+    ),
+    web(
+        "a server that stalls",
+        Outcome.STALLED,
+        lambda at: one(stalls(_BODY, at.release)),
+        attempts=1,
+    ),
+    web(
+        "a server that says nothing",
+        Outcome.STALLED,
+        lambda at: one(hangs(at.release)),
+        attempts=1,
+    ),
+    web(
+        "a byte every 0.2 seconds",
+        Outcome.TIMEOUT,
+        lambda at: one(drips(at.release)),
+        deadline_s=5,
+    ),
+    web(
+        "a page of 60 MB in 60 KB",
+        Outcome.RESOURCE,
+        lambda _: one(gzip_bomb(60)),
+    ),
+    web(
+        "a DASH manifest that unfolds to 1 GB",
+        Outcome.UNSUPPORTED_SITE,
+        lambda _: one(entity_bomb()),
+    ),
+    web(
+        "a program",
+        Outcome.NOT_MEDIA,
+        lambda _: {"/x.exe": content(b"MZ" + _BODY, "application/octet-stream")},
+        path="/x.exe",
+    ),
+    web(
+        "a web page that calls itself video/mp4",
+        Outcome.NOT_MEDIA,
+        lambda _: one(content(b"<html>" * 50)),
+    ),
+]
+
+
+def _live(reply: Answer) -> dict[str, Answer]:
+    return one(reply) | {"/x.ts": content(_BODY)}
+
+
+def _named(shown: str, path: str, **headers: str) -> Case:
+    return web(shown, Outcome.OK, lambda at: {"/*": content(at.clip, **headers)}, path=path)
+
+
+NAMES = [
+    _named("a name of 300 characters", f"/{'x' * 300}.mp4"),
+    _named("`$(touch x)` in the name", "/$(touch%20x).mp4"),
+    _named("a NUL in the name", "/a%00b.mp4"),
+    _named("`%2e%2e%2f` in the name", "/%2e%2e%2f%2e%2e%2fescape.mp4"),
+    _named(
+        '`Content-Disposition: filename="../../x.sh"`',
+        "/clip.mp4",
+        Content_Disposition='attachment; filename="../../x.sh"',
+    ),
+]
+
+WEB = [*STATUSES, *LEADS, *BODIES, *NAMES]
