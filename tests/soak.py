@@ -102,10 +102,10 @@ def _git(*words: str) -> str:
 HEAD = [
     "# Soak",
     "",
-    "What `make soak` (or `make soak PART=fuzz-1`) last said. Written by `tests/soak.py`: the last",
-    "line of each part's own output, with the commit that ran (a star: with changes not committed).",
+    "What `make soak` (or `make soak PART=fuzz-1`) last said, written by `tests/soak.py`: the last",
+    "line of each part, with the commit that ran (a star: with changes that were not committed).",
     "",
-    "- `kill-*`: the points P1 to P7 x three lists for each victim; a case is right when all",
+    "- `kill-*`: the points P1 to P7 x three lists for each victim. A case is right when all",
     "  invariants of `trailergenre verify` hold, the content hash equals that of the uninterrupted",
     "  run, no committed link was asked for again, and no scratch or child is left.",
     "- `fuzz-*`: mutated videos of six containers through the decoder's child.",
