@@ -22,7 +22,7 @@ from trailergenre.config import LimitsConfig
 from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import FRAME_SIDE_PX, FrameArray, VideoFacts
-from trailergenre.sandbox import Child, Deadline, start_child
+from trailergenre.sandbox import Child, ChildLimits, Deadline, start_child
 
 FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3
 
@@ -122,7 +122,11 @@ class DecodedVideo:
         with (
             tempfile.TemporaryFile() as stderr,
             start_child(
-                arguments, deadline=self._deadline, stderr=stderr, env={"LANG": "C.UTF-8"}
+                arguments,
+                deadline=self._deadline,
+                stderr=stderr,
+                env={"LANG": "C.UTF-8"},
+                limits=_child_limits(self._settings.limits),
             ) as child,
         ):
             child.stdin.close()
@@ -155,6 +159,16 @@ class DecodedVideo:
             raise ItemError(
                 Outcome.PARTIAL, f"the pictures end at {end_s:g} s of the declared {declared_s:g} s"
             )
+
+
+def _child_limits(limits: LimitsConfig) -> ChildLimits:
+    return ChildLimits(
+        cpu_s=2 * limits.deadline_s,
+        file_bytes=8_000_000,
+        memory_bytes=1_500_000_000,
+        address_space_bytes=1_500_000_000,
+        has_network=False,
+    )
 
 
 def _ffmpeg_arguments(path: Path, settings: Decoder) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trailergenre.sandbox import Child, Deadline, start_child
+from trailergenre.sandbox import Child, ChildLimits, Deadline, start_child
 
 # Writes to the FIFO at once, and again after a time that no killed process reaches.
 GRANDCHILD = """
@@ -27,6 +27,15 @@ subprocess.run([sys.executable, "-c", {GRANDCHILD!r}, sys.argv[1]])
 """
 
 
+LIMITS = ChildLimits(
+    cpu_s=60,
+    file_bytes=1_000_000,
+    memory_bytes=1_000_000_000,
+    address_space_bytes=None,
+    has_network=True,
+)
+
+
 @pytest.fixture
 def fifo(tmp_path: Path) -> Path:
     """A pipe with a name: reading it ends when every process that writes to it is gone."""
@@ -36,12 +45,16 @@ def fifo(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def run_python(code: str, *arguments: str, directory: Path, seconds: float = 30) -> Iterator[Child]:
+def run_python(
+    code: str, *arguments: str, directory: Path, seconds: float = 30, limits: ChildLimits = LIMITS
+) -> Iterator[Child]:
     """Run Python code as a child, its stderr in `directory/log`."""
     command = [sys.executable, "-c", code, *arguments]
     with (
         (directory / "log").open("wb") as log,
-        start_child(command, deadline=Deadline(seconds), stderr=log, env=os.environ) as child,
+        start_child(
+            command, deadline=Deadline(seconds), stderr=log, env=os.environ, limits=limits
+        ) as child,
     ):
         yield child
 
@@ -63,7 +76,11 @@ def test_environment_is_only_what_is_given(tmp_path: Path, monkeypatch: pytest.M
     with (
         (tmp_path / "log").open("wb") as log,
         start_child(
-            [sys.executable, "-c", code], deadline=Deadline(30), stderr=log, env={"GIVEN": "yes"}
+            [sys.executable, "-c", code],
+            deadline=Deadline(30),
+            stderr=log,
+            env={"GIVEN": "yes"},
+            limits=LIMITS,
         ) as child,
     ):
         assert child.stdout.read() == b"False yes\n"

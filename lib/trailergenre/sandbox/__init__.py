@@ -3,6 +3,22 @@
 Knows nothing of what the children do.
 """
 
-from trailergenre.sandbox.children import Child, ChildLimits, Deadline, start_child
+from trailergenre.sandbox.children import (
+    Child,
+    ChildLimits,
+    Deadline,
+    group_memory_bytes,
+    start_child,
+)
+from trailergenre.sandbox.launcher import LAUNCH_FAILED
+from trailergenre.sandbox.protections import protections
 
-__all__ = ["Child", "ChildLimits", "Deadline", "start_child"]
+__all__ = [
+    "LAUNCH_FAILED",
+    "Child",
+    "ChildLimits",
+    "Deadline",
+    "group_memory_bytes",
+    "protections",
+    "start_child",
+]

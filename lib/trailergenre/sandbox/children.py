@@ -1,22 +1,33 @@
-"""Child processes that cannot outlive their deadline: own process group, killed as a group.
+"""Child processes that outlive neither their deadline nor their parent, and stay in their limits.
 
-Knows nothing of what the children do. The full sandbox around them is built on this.
+Each is a process group of its own, killed as a group. Its limits are set by `launcher.py` on the
+way to its program; time and the memory of the group are watched from here. Knows nothing of what
+the children do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import IO, cast
+
+import psutil
 
 _POLL_S = 0.1
 """How late a deadline may be noticed."""
+
+_MEMORY_POLL_S = 0.25
+"""How late the group's memory may be noticed: a look at 500 processes takes 3 ms."""
 
 
 class Deadline:
@@ -66,7 +77,8 @@ class ChildLimits:
         cpu_s: seconds of processor time of each process.
         file_bytes: largest file that it may write.
         memory_bytes: resident memory of the whole group.
-        address_space_bytes: of each process; None where a program needs more than it uses.
+        address_space_bytes: of each process; None for programs that reserve far more than they
+            use, such as deno.
         has_network: whether it may reach any.
     """
 
@@ -79,15 +91,17 @@ class ChildLimits:
 
 @dataclass
 class Child:
-    """A running child.
+    """A running child, the leader of a process group.
 
     Attributes:
         process: the child; stdin and stdout are pipes, stderr goes where the caller said.
+        limits: what its group may use.
         is_timed_out: set once the deadline ended it.
         is_over_memory: set once the memory of its group ended it.
     """
 
     process: subprocess.Popen[bytes]
+    limits: ChildLimits
     is_timed_out: bool = field(default=False)
     is_over_memory: bool = field(default=False)
 
@@ -108,12 +122,31 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def watch(self, deadline: Deadline, is_over: threading.Event) -> None:
-        """Kill the group when no time is left, unless it is over before."""
+        """Kill the group when no time or memory is left, unless it is over before."""
+        measured_at = time.monotonic()
         while not is_over.wait(min(deadline.left_s, _POLL_S)):
             if deadline.left_s <= 0:
                 self.is_timed_out = True
                 self.kill()
                 return
+            if time.monotonic() - measured_at < _MEMORY_POLL_S:
+                continue
+            measured_at = time.monotonic()
+            if group_memory_bytes(self.process.pid) > self.limits.memory_bytes:
+                self.is_over_memory = True
+                self.kill()
+                return
+
+
+def group_memory_bytes(group_id: int) -> int:
+    """Resident memory of all processes of a group; shared pages count for each."""
+    total = 0
+    for pid in psutil.pids():
+        # A process may end while it is looked at.
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getpgid(pid) == group_id:
+                total += psutil.Process(pid).memory_info().rss
+    return total
 
 
 @contextlib.contextmanager
@@ -121,39 +154,63 @@ def start_child(
     arguments: Sequence[str],
     *,
     deadline: Deadline,
-    stderr: IO[bytes],
+    stderr: IO[bytes] | int,
     env: Mapping[str, str],
-    limits: ChildLimits | None = None,
+    limits: ChildLimits,
 ) -> Iterator[Child]:
     """Run a child; whatever happens in the block, its group is gone afterwards.
 
+    A kernel that knows the signal kills the child when the thread that calls this ends, however it
+    ends: a killed Spark worker leaves no ffmpeg. So the thread must outlive the block; the steps of
+    a stream do, each is one generator that one thread of `prefetch` runs from first to last.
+
     Args:
-        arguments: program and arguments; never a shell line.
+        arguments: absolute path of a program, and its arguments; never a shell line. A program that
+            cannot be started ends with 127, as in a shell.
         deadline: past it the group is killed, so that reads from the pipe end.
-        stderr: an open file; a pipe that nobody reads would block the child.
+        stderr: an open file, or `subprocess.STDOUT`; a pipe that nobody reads would block it.
         env: its whole environment.
         limits: what it may use.
     """
     process = subprocess.Popen(
-        list(arguments),
+        [*_launcher_arguments(limits), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
         env=dict(env),
         start_new_session=True,
     )
-    child = Child(process)
+    child = Child(process, limits)
     # A thread and not a signal: Spark's Python workers and tests call this from any thread.
     is_over = threading.Event()
     watch = threading.Thread(target=child.watch, args=(deadline, is_over), daemon=True)
-    watch.start()
     try:
+        watch.start()
         yield child
     finally:
         is_over.set()
-        watch.join()
+        if watch.ident is not None:
+            watch.join()
         child.kill()
         child.stdout.close()
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
         process.wait()
+
+
+@cache
+def _launcher_source() -> str:
+    """The launcher's text: the package may be a zip, which no interpreter's `-I` would find."""
+    return resources.files(__package__).joinpath("launcher.py").read_text(encoding="utf-8")
+
+
+def _launcher_arguments(limits: ChildLimits) -> list[str]:
+    numbers = (
+        os.getpid(),
+        math.ceil(limits.cpu_s),
+        limits.file_bytes,
+        limits.address_space_bytes or 0,
+        int(limits.has_network),
+    )
+    encoded = ",".join(str(number) for number in numbers)
+    return [sys.executable, "-I", "-S", "-c", _launcher_source(), encoded]
