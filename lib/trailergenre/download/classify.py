@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
@@ -27,6 +29,9 @@ _BY_CLASS = {
     "ContentTooShortError": Outcome.TRUNCATED_DOWNLOAD,
     "gaierror": Outcome.DNS,
     "NameResolutionError": Outcome.DNS,
+    # The link itself is http(s) with a host: only a redirect leads elsewhere.
+    "InvalidSchema": Outcome.REDIRECT,
+    "MissingSchema": Outcome.REDIRECT,
     "UnsupportedError": Outcome.UNSUPPORTED_SITE,
     "UserNotLive": Outcome.LIVE,
     "GeoRestrictedError": Outcome.UNAVAILABLE,
@@ -42,31 +47,51 @@ _BY_CLASS = {
     "ConnectionResetError": Outcome.TRUNCATED_DOWNLOAD,
     "RemoteDisconnected": Outcome.TRUNCATED_DOWNLOAD,
     "MemoryError": Outcome.RESOURCE,
-    "JSONDecodeError": Outcome.LINK_INVALID,
 }
 
+# For errors that are text alone: those of yt-dlp's own file requests, and the sites' own words.
+# Order matters here too.
 _BY_TEXT: tuple[tuple[str, Outcome], ...] = (
     (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
     (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
-    (r"bytes read, \d+ more expected", Outcome.TRUNCATED_DOWNLOAD),
+    (r"certificate verify failed|\bssl:", Outcome.TLS),
+    (r"bytes read, \d+ more expected|incompleteread", Outcome.TRUNCATED_DOWNLOAD),
+    (r"connection (broken|reset|aborted)|remotedisconnected", Outcome.TRUNCATED_DOWNLOAD),
+    (r"failed to resolve|name resolution|name or service not known", Outcome.DNS),
+    (r"connection refused|new connection|connection to .* timed out", Outcome.CONNECT),
     (r"timed? ?out", Outcome.STALLED),
     (r"did not get any data blocks|file is empty", Outcome.NO_FILE),
-    (r"requested format is not available|ffmpeg", Outcome.FORMAT_NOT_ALLOWED),
+    (r"file too large", Outcome.TOO_LARGE),
+    (r"no space left|unable to write data|unable to open for writing", Outcome.RESOURCE),
+    (r"requested format is not available|\bdrm\b|ffmpeg", Outcome.FORMAT_NOT_ALLOWED),
+    (r"recording is not available", Outcome.UNAVAILABLE),
     (r"live event|premieres? in|live stream", Outcome.LIVE),
-    (r"file:// scheme|url scheme|unsupported url scheme|unknown url type", Outcome.SCHEME),
-    (r"no video formats found|no video could be found|unable to extract", Outcome.UNSUPPORTED_SITE),
+    (r"file:// (scheme|urls)|url scheme|unknown url type", Outcome.SCHEME),
     (
-        r"unavailable|private|removed|deleted|terminated|age|not available|country|copyright",
+        r"unavailable|private|removed|deleted|terminated|\byour age\b|\bage.restricted"
+        r"|not available|country|copyright|members.only|join this channel|requires payment"
+        r"|fragment \d+ not found",
         Outcome.UNAVAILABLE,
     ),
+    (r"\bregistered users|\blog ?in\b|\blogged in\b|\bsign in\b", Outcome.FORBIDDEN),
+    (r"no video formats found|no video could be found|unable to extract", Outcome.UNSUPPORTED_SITE),
 )
-
 
 # Where neither a known class nor the text decides.
 _LAST = {
     "TransportError": Outcome.CONNECT,
     "ExtractorError": Outcome.UNSUPPORTED_SITE,
+    # What a page or playlist leads to is no link: a host that is none, half a bracket.
+    "RequestError": Outcome.LINK_INVALID,
+    "ValueError": Outcome.LINK_INVALID,
+    "DownloadError": Outcome.NO_FILE,
 }
+
+# yt-dlp's advice is for its own users; ours can follow none of it.
+_IN_OUR_WORDS = (
+    (r"ffmpeg", "the playlist is live, encrypted or otherwise nothing that is downloaded natively"),
+    (r"file:// urls", "leads to a file: link, which is never followed"),
+)
 
 
 def classify(error: BaseException) -> ItemError:
@@ -84,6 +109,11 @@ def classify(error: BaseException) -> ItemError:
     outcome = _from_names(names, _BY_CLASS) or _from_text(detail) or _from_names(names, _LAST)
     if outcome is None:
         return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
+    if outcome in {Outcome.FORMAT_NOT_ALLOWED, Outcome.SCHEME}:
+        detail = next(
+            (ours for theirs, ours in _IN_OUR_WORDS if re.search(theirs, detail, re.IGNORECASE)),
+            detail,
+        )
     return ItemError(outcome, detail)
 
 
@@ -92,6 +122,8 @@ def _from_names(names: set[str], table: dict[str, Outcome]) -> Outcome | None:
 
 
 def _from_text(detail: str) -> Outcome | None:
+    if status := re.search(r"HTTP Error (\d{3})", detail):
+        return _from_status(int(status[1]))
     return next(
         (outcome for pattern, outcome in _BY_TEXT if re.search(pattern, detail, re.IGNORECASE)),
         None,
@@ -101,15 +133,26 @@ def _from_text(detail: str) -> Outcome | None:
 def _from_http(cause: BaseException, status: int, detail: str) -> ItemError:
     if getattr(cause, "redirect_loop", False) or 300 <= status < 400:
         return ItemError(Outcome.REDIRECT, detail)
-    outcome = Outcome.HTTP_5XX if status >= 500 else _BY_STATUS.get(status, Outcome.UNAVAILABLE)
-    return ItemError(outcome, detail, retry_after_s=_retry_after_s(cause))
+    return ItemError(_from_status(status), detail, retry_after_s=_retry_after_s(cause))
+
+
+def _from_status(status: int) -> Outcome:
+    return Outcome.HTTP_5XX if status >= 500 else _BY_STATUS.get(status, Outcome.UNAVAILABLE)
 
 
 def _retry_after_s(cause: BaseException) -> float | None:
-    """Seconds of a Retry-After header; its date form is rare and falls back to our own wait."""
+    """Seconds of a Retry-After header, which may be a number or a date."""
     headers = getattr(getattr(cause, "response", None), "headers", None) or {}
-    value = str(headers.get("Retry-After", ""))
-    return float(value) if value.isdigit() else None
+    value = str(headers.get("Retry-After", "")).strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    # Without a zone ("-0000") it is UTC.
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -140,4 +183,7 @@ def _detail(error: BaseException) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     # yt-dlp asks its own users to report bugs to it; that is no reason of the link's.
     text = text.split("; please report this issue")[0]
+    # The text of these causes stands before them already.
+    text = re.sub(r" \(caused by (<HTTPError|\w*(Transport|SSL|Verify)Error\().*", "", text)
+    text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?", "", text)
     return text.removeprefix("ERROR: ") or type(error).__name__
