@@ -1,13 +1,17 @@
-"""What flows from stage to stage: small frozen records and the three array types."""
+"""What flows from stage to stage: small frozen records and the array types.
+
+Imports numpy for type checkers only: the download child comes by here in every process it starts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NewType
+from typing import TYPE_CHECKING, NewType, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FRAME_SIDE_PX = 299
 """Side of a frame in pixels: the input size of Inception-V3 (Szegedy et al. 2016)."""
@@ -20,16 +24,16 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Ends of the names of files that are taken for videos, in lower case."""
 
-FrameArray = NDArray[np.uint8]
+FrameArray: TypeAlias = "NDArray[np.uint8]"
 """Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
 
-FeatureArray = NDArray[np.float32]
+FeatureArray: TypeAlias = "NDArray[np.float32]"
 """Shape (n, 2048), float32; row i belongs to frame i."""
 
-TruthArray = NDArray[np.int8]
+TruthArray: TypeAlias = "NDArray[np.int8]"
 """True genres, shape (n, n_genres), int8, 0 or 1."""
 
-ProbabilityArray = NDArray[np.float64]
+ProbabilityArray: TypeAlias = "NDArray[np.float64]"
 """Shape (n, n_genres), float64, 0..1; columns in the order of the bundle's genres."""
 
 LinkId = NewType("LinkId", str)

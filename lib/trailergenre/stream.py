@@ -20,7 +20,7 @@ import numpy as np
 from trailergenre.backbone import BackboneManifest, Embedder
 from trailergenre.config import Config
 from trailergenre.decode import Decoder, ffmpeg_major
-from trailergenre.download import Downloader
+from trailergenre.download.downloader import Downloader
 from trailergenre.download.formats import FORMAT_RULE
 from trailergenre.errors import ItemError, RunError
 from trailergenre.faults import Point, reach
@@ -80,7 +80,7 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
 def stream_settings(config: Config) -> StreamSettings:
     """How a configuration downloads and decodes."""
     return StreamSettings(
-        downloader=Downloader(config.links, config.network, config.limits),
+        downloader=Downloader.from_config(config),
         decoder=Decoder(config.frames.per_second, config.limits),
         batch_size=config.backbone.batch_size,
     )

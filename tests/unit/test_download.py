@@ -9,7 +9,7 @@ from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, content, fails_first, hangs, status
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
-from trailergenre.download import Downloader
+from trailergenre.download.downloader import Downloader
 from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.sandbox import Deadline
@@ -117,7 +117,7 @@ def test_wait_that_the_deadline_would_not_outlast_is_not_begun(tmp_path: Path) -
 def test_machine_without_the_downloader_fails_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trailergenre.download._BOOTSTRAP", "import no_such_module")
+    monkeypatch.setattr("trailergenre.download.attempt._BOOTSTRAP", "import no_such_module")
     (link,) = as_links(["https://example.org/x.mp4"])
     downloader = Downloader(LinksConfig(), NetworkConfig(), LimitsConfig())
     with pytest.raises(ToolMissingError, match="no_such_module"):

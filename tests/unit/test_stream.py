@@ -14,7 +14,7 @@ from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.decode import Decoder
 from trailergenre.demo.server import serve
-from trailergenre.download import Downloader
+from trailergenre.download.downloader import Downloader
 from trailergenre.outcomes import Outcome
 from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store

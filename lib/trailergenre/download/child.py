@@ -1,55 +1,35 @@
 """The download child: one request as JSON on stdin, one answer as JSON on stdout.
 
-Started by `trailergenre.download` with `python -I`; the only module that imports yt_dlp.
+Started by `download.attempt` with `python -I`; the only module that imports yt_dlp. What yt-dlp
+leaves open is closed here: other ways out than one HTTP client, programs besides one JavaScript
+runtime, and options that a page hands to an extractor.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import signal
+import socket
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
 
-from trailergenre.addresses import is_denied_address
 from trailergenre.download.classify import classify
-from trailergenre.download.formats import select_format
+from trailergenre.download.guard import Guard, place_of
+from trailergenre.download.options import link_options
+from trailergenre.download.secrecy import scrub, secrets_of
+from trailergenre.download.watch import Watch
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import yt_dlp
 
-OPTIONS: dict[str, object] = {
-    # Errors are exceptions, and nothing is printed: stdout is ours.
-    "quiet": True,
-    "no_warnings": True,
-    "noprogress": True,
-    "ignoreerrors": False,
-    # One video, never a list of them.
-    "noplaylist": True,
-    "playlist_items": "1",
-    "extract_flat": "in_playlist",
-    "default_search": "error",
-    # One retry layer, ours; fragments of one file are not worth a new attempt.
-    "retries": 0,
-    "extractor_retries": 0,
-    "file_access_retries": 0,
-    "fragment_retries": 3,
-    "skip_unavailable_fragments": False,
-    "socket_timeout": 15,
-    # No state, no files besides the video, no programs.
-    "cachedir": False,
-    "nopart": True,
-    "updatetime": False,
-    "restrictfilenames": True,
-    "fixup": "never",
-    "postprocessors": [],
-    "writethumbnail": False,
-    "hls_prefer_native": True,
-    "remote_components": (),
-    "format": select_format,
-}
-"""Every yt-dlp option that does not depend on the link. Closed: nothing is passed through."""
+_PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 
 def main() -> None:
@@ -57,107 +37,149 @@ def main() -> None:
     request = json.load(sys.stdin)
     # yt-dlp prints to stdout in places; the answer needs it clean.
     answer_stream, sys.stdout = sys.stdout, sys.stderr
-    refusals = _guard_connections(frozenset(request["allow"]))
+    answer: dict[str, object] = {"outcome": Outcome.OK.value, "detail": ""}
+    connections: list[str] = []
     try:
-        _download(request, refusals)
-        answer: dict[str, object] = {"outcome": Outcome.OK.value, "detail": ""}
+        deno = _find_deno()
+        guard = Guard(
+            allow=frozenset(request["allow"]), proxy=_places_of(request["proxy"]), program=deno
+        )
+        connections = guard.connections
+        sys.addaudithook(guard.check)
+        _download({**request, "deno": deno}, guard)
     except ItemError as error:
+        hidden = secrets_of(proxy=request["proxy"], cookies=request["cookies"])
         answer = {
             "outcome": error.outcome.value,
-            "detail": error.detail,
+            "detail": scrub(error.detail, hidden),
             "retry_after_s": error.retry_after_s,
         }
-    json.dump(answer, answer_stream)
+    json.dump({**answer, "connections": connections}, answer_stream)
     answer_stream.flush()
 
 
-def _guard_connections(allow: frozenset[str]) -> list[ItemError]:
-    """Refuse denied addresses in `connect` itself: redirects, embeds and rebinding end there.
+def _find_deno() -> str:
+    """YouTube needs a JavaScript runtime; PATH is empty, so it is named by its path."""
+    from deno import find_deno_bin
 
-    Returns:
-        The refusals, filled as they happen: yt-dlp reports them as failed connections only.
-    """
-    refusals: list[ItemError] = []
-
-    def check(event: str, arguments: tuple[object, ...]) -> None:
-        if event != "socket.connect":
-            return
-        address = arguments[1]
-        if isinstance(address, tuple):
-            host = str(address[0])
-            place = f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
-            if place in allow or not is_denied_address(host):
-                return
-            refusals.append(ItemError(Outcome.HOST_DENIED, f"leads to {place}, which is denied"))
-        else:
-            refusals.append(ItemError(Outcome.HOST_DENIED, "leads to a socket on this machine"))
-        raise PermissionError(refusals[-1].detail)
-
-    sys.addaudithook(check)
-    return refusals
+    return str(find_deno_bin())
 
 
-def _download(request: Mapping[str, object], refusals: list[ItemError]) -> None:
-    import yt_dlp
-    import yt_dlp.globals
-
-    yt_dlp.globals.plugin_dirs.value = []
-    watch = _Watch(request)
-    options = {
-        **OPTIONS,
-        "paths": {"home": request["directory"]},
-        "outtmpl": {"default": f"{request['name']}.%(ext)s"},
-        "ffmpeg_location": request["empty"],
-        "js_runtimes": _js_runtimes(),
-        "max_filesize": request["max_file_bytes"],
-        "match_filter": watch.filter,
-        "progress_hooks": [watch.count],
-    }
+def _places_of(proxy: str | None) -> frozenset[str]:
+    """The addresses of a proxy; empty where there is none."""
+    if proxy is None:
+        return frozenset()
+    parts = urlsplit(proxy)
     try:
-        with yt_dlp.YoutubeDL(options) as ydl:
-            info = ydl.extract_info(str(request["url"]), download=True)
+        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ItemError(Outcome.DNS, f"the proxy {parts.hostname} is not found: {error}") from error
+    return frozenset(place_of(address) for *_, address in found)
+
+
+def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of our own parent
+    youtube_dl = _close_yt_dlp()
+    watch = Watch(
+        max_file_bytes=request["max_file_bytes"], max_duration_s=request["max_duration_s"]
+    )
+    try:
+        extractor = _cookie_extractor(request["url"], request["cookie_sites"])
+        options = link_options(
+            request, watch, cookie_extractor=extractor if request["cookies"] else None
+        )
+        with youtube_dl(options) as ydl:
+            info = ydl.extract_info(request["url"], download=True)
     except BaseException as error:
-        raise watch.reason or next(iter(refusals), None) or classify(error) from error
+        raise watch.reason or next(iter(guard.refusals), None) or classify(error) from error
     if watch.reason is not None:
         raise watch.reason
     if (info or {}).get("_type", "video") != "video":
         raise ItemError(Outcome.NOT_A_SINGLE_VIDEO, "the page lists several videos")
-    if not any(Path(str(request["directory"])).iterdir()):
-        # yt-dlp says nothing where a filter or a limit kept it from writing.
-        raise ItemError(Outcome.TOO_LARGE, f"larger than {request['max_file_bytes']} bytes")
 
 
-def _js_runtimes() -> dict[str, dict[str, str]]:
-    """YouTube needs a JavaScript runtime; PATH is empty, so deno is named by its path."""
-    from deno import find_deno_bin
+def _cookie_extractor(url: str, sites: list[str]) -> str | None:
+    """The name of the extractor that takes a link, where it is one of the sites."""
+    from yt_dlp.extractor import gen_extractor_classes
 
-    return {"deno": {"path": str(find_deno_bin())}}
+    taking = (kind.IE_NAME for kind in gen_extractor_classes() if kind.suitable(url))
+    name = str(next(taking))  # the generic one, the last, takes everything
+    is_meant = name.lower() in {site.lower() for site in sites}
+    return name if is_meant and name != "generic" else None
 
 
-class _Watch:
-    """What yt-dlp's callbacks saw; `reason` is why they stopped the download."""
+def _close_yt_dlp() -> type[yt_dlp.YoutubeDL]:
+    """Import yt-dlp without plugins and native HTTP clients; what is missing ends the child."""
+    # libcurl would connect past the audit hook.
+    sys.modules["curl_cffi"] = None  # type: ignore[assignment]
+    import yt_dlp
+    import yt_dlp.globals
+    from yt_dlp.networking._requests import RequestsRH
 
-    def __init__(self, request: Mapping[str, object]) -> None:
-        self._max_file_bytes = int(str(request["max_file_bytes"]))
-        self._max_duration_s = float(str(request["max_duration_s"]))
-        self.reason: ItemError | None = None
+    yt_dlp.globals.plugin_dirs.value = []
+    _close_smuggling()
+    _tie_programs()
 
-    def filter(self, info: Mapping[str, object], *, incomplete: bool) -> str | None:
-        """Called for every video before its download; a text means no."""
-        duration_s = info.get("duration")
-        if info.get("playlist_index") is not None:
-            self.reason = ItemError(Outcome.NOT_A_SINGLE_VIDEO, "the page lists several videos")
-        elif info.get("is_live") or info.get("live_status") in {"is_live", "is_upcoming"}:
-            self.reason = ItemError(Outcome.LIVE, "a live stream or a premiere to come")
-        elif isinstance(duration_s, int | float) and duration_s > self._max_duration_s:
-            self.reason = ItemError(
-                Outcome.TOO_LONG, f"{duration_s:g} s long, the limit is {self._max_duration_s:g} s"
-            )
-        return str(self.reason) if self.reason else None
+    class OneClient(yt_dlp.YoutubeDL):  # type: ignore[misc]
+        """Knows one HTTP client: no ftp, no data links, no websockets."""
 
-    def count(self, progress: Mapping[str, object]) -> None:
-        """Called after every block: `max_filesize` alone does not bound streams."""
-        done = progress.get("downloaded_bytes")
-        if isinstance(done, int) and done > self._max_file_bytes:
-            self.reason = ItemError(Outcome.TOO_LARGE, f"larger than {self._max_file_bytes} bytes")
-            raise self.reason
+        def build_request_director(self, handlers: object, preferences: object = None) -> object:
+            return super().build_request_director([RequestsRH], preferences)
+
+    return OneClient
+
+
+def _close_smuggling() -> None:
+    """Make the fragment by which extractors hand each other options unguessable.
+
+    A page or redirect that writes yt-dlp's own `#__youtubedl_smuggle=` would set headers, ids and
+    more of whatever extractor takes the link next.
+    """
+    key = f"#{secrets.token_hex(16)}="
+
+    def smuggle_url(url: str, data: dict[str, object]) -> str:
+        url, earlier = unsmuggle_url(url, {})
+        return url + key + quote(json.dumps({**data, **(earlier or {})}))
+
+    def unsmuggle_url(
+        smug_url: str, default: dict[str, object] | None = None
+    ) -> tuple[str, dict[str, object] | None]:
+        url, found, data = smug_url.partition(key)
+        return (url, json.loads(unquote(data))) if found else (smug_url, default)
+
+    ours = {"smuggle_url": smuggle_url, "unsmuggle_url": unsmuggle_url}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("yt_dlp"):
+            for function in ours.keys() & vars(module).keys():
+                setattr(module, function, ours[function])
+
+
+def _tie_programs() -> None:
+    """Let what yt-dlp starts die with this process, and see only this process's environment.
+
+    Its own would hold the proxy's address, password included.
+    """
+    import yt_dlp.utils
+
+    start = yt_dlp.utils.Popen.__init__
+    environment = {**os.environ, "DENO_NO_UPDATE_CHECK": "1"}
+
+    def start_tied(self: object, *arguments: object, **more: object) -> None:
+        start(self, *arguments, **{**more, "env": environment, "preexec_fn": _die_with_parent()})
+
+    yt_dlp.utils.Popen.__init__ = start_tied
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """What a program runs before it begins; None where the system has no such signal."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def arm() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the signal was armed
+            os._exit(1)
+
+    return arm
