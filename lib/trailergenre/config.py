@@ -5,13 +5,17 @@ Defaults live here only. Functions take the section they need, never the whole t
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import ipaddress
+import json
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from trailergenre.errors import ConfigError
 
@@ -49,6 +53,23 @@ class HostConfig(Section):
     """Downloads from the host at the same time, over the whole cluster."""
     seconds_between: float = Field(default=12, ge=0)
     """Between the starts of two downloads of a lane; 12 s are 300 videos an hour."""
+
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
+
+def _check_host(name: str) -> str:
+    """Refuse what no link's host is ever equal to: such a section would pace nothing."""
+    try:
+        is_host = name == str(ipaddress.ip_address(name))
+    except ValueError:
+        is_host = _NAME.fullmatch(name) is not None
+    if not is_host:
+        raise ValueError("write a host in lower case, without scheme, port or path")
+    return name
+
+
+Host = Annotated[str, AfterValidator(_check_host)]
 
 
 class LimitsConfig(Section):
@@ -144,8 +165,8 @@ class Config(Section):
 
     links: LinksConfig = LinksConfig()
     network: NetworkConfig = NetworkConfig()
-    hosts: dict[str, HostConfig] = {}
-    """Paced hosts with their subdomains: [hosts."youtube.com"]."""
+    hosts: dict[Host, HostConfig] = {}
+    """Paced hosts with their subdomains: [hosts."youtube.com"]; the closest section counts."""
     limits: LimitsConfig = LimitsConfig()
     frames: FramesConfig = FramesConfig()
     backbone: BackboneConfig = BackboneConfig()
@@ -161,17 +182,18 @@ def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Co
 
     Args:
         paths: TOML files; a later file overrides an earlier one key by key.
-        overrides: `section.key=value`, the value in TOML; a bare word is taken as a string.
+        overrides: `section.key=value`, key and value in TOML (`hosts."youtube.com".lanes=2`);
+            a bare word is taken as a string.
 
     Raises:
         ConfigError: a file is missing or broken, a key is unknown (names the closest valid one)
             or a value is out of range.
     """
-    tree: dict[str, dict[str, object]] = {}
+    tree: dict[str, object] = {}
     for path in paths:
-        _merge(tree, _read_toml(path), source=str(path))
+        tree = _merge(tree, _read_toml(path))
     for override in overrides:
-        _merge(tree, _parse_override(override), source=f"--set {override}")
+        tree = _merge(tree, _parse_override(override))
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -180,48 +202,64 @@ def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Co
 
 def _read_toml(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration {path} is not TOML: {error}.") from error
-
-
-def _merge(tree: dict[str, dict[str, object]], new: dict[str, object], *, source: str) -> None:
-    for section, values in new.items():
+    for section, values in tree.items():
         if not isinstance(values, dict):
-            raise ConfigError(
-                f"{source}: {section!r} is not a section. Write [section] key = value."
-            )
-        tree.setdefault(section, {}).update(values)
+            raise ConfigError(f"{path}: {section!r} is not a section. Write [section] key = value.")
+    return tree
+
+
+def _merge(tree: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
+    """Both, table by table; `new` wins."""
+    merged = dict(tree)
+    for key, value in new.items():
+        old = merged.get(key)
+        is_table = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value) if is_table else value
+    return merged
 
 
 def _parse_override(override: str) -> dict[str, object]:
     name, separator, value = override.partition("=")
-    section, dot, key = name.partition(".")
-    if not (separator and dot and section and key):
-        raise ConfigError(f"--set takes section.key=value. Received: {override!r}.")
-    try:
-        parsed: object = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    return {section: {key: parsed}}
+    for text in (override, f"{name} = {json.dumps(value, ensure_ascii=False)}"):
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            tree = tomllib.loads(text)
+            if separator and all(isinstance(values, dict) for values in tree.values()):
+                return tree
+    raise ConfigError(
+        "--set takes section.key=value; a key with dots stands in quotes: "
+        f"--set 'hosts.\"youtube.com\".lanes=2'. Received: {override!r}."
+    )
 
 
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        parts = [str(part) for part in problem["loc"] if part != "[key]"]
+        where = _dotted(parts)
         if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(where, _valid_keys(), n=1, cutoff=0)
+            # Without its quotes youtube.com is a table in a table.
+            is_table = isinstance(problem["input"], dict)
+            host = ".".join(parts[1:] if is_table else parts[1:-1])
+            close = difflib.get_close_matches(where, _valid_keys(host), n=1, cutoff=0)
             lines.append(f"unknown key {where}; the closest valid one is {close[0]}")
         else:
-            lines.append(f"{where}: {problem['msg']}. Received: {problem['input']!r}")
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {reason}. Received: {problem['input']!r}")
     return "The configuration cannot be used: " + "; ".join(lines) + "."
 
 
-def _valid_keys() -> list[str]:
-    keys = []
+def _dotted(parts: Sequence[str]) -> str:
+    """A key as TOML writes it."""
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else f'"{part}"' for part in parts)
+
+
+def _valid_keys(host: str) -> list[str]:
+    keys = [_dotted(["hosts", host, key]) for key in HostConfig.model_fields]
     for section, field in Config.model_fields.items():
         keys.append(section)
         model = field.annotation

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from trailergenre.config import Config, load_config
+from trailergenre.config import Config, HostConfig, load_config
 from trailergenre.errors import ConfigError
 
 
@@ -50,8 +50,13 @@ def test_set_takes_toml_values_and_bare_words(
         ("frames.per_second=fast", r"frames\.per_second.*number.*Received: 'fast'"),
         ("forest.max_depth=31", r"forest\.max_depth.*30.*Received: 31"),
         ("backbone.device=tpu", r"backbone\.device.*'cpu' or 'gpu'.*Received: 'tpu'"),
-        ("frames", "section.key=value. Received: 'frames'"),
-        ("frames=1", "section.key=value. Received: 'frames=1'"),
+        ("frames", "section.key=value.*Received: 'frames'"),
+        ("frames=1", "section.key=value.*Received: 'frames=1'"),
+        ("hosts.youtube.com.lanes=2", r'hosts\.youtube\.com;.* hosts\."youtube\.com"\.lanes'),
+        ('hosts."youtube.com".lane=2', r'"youtube\.com"\.lane;.* hosts\."youtube\.com"\.lanes'),
+        ('hosts."youtube.com".lanes=0', r'hosts\."youtube\.com"\.lanes: .*Received: 0'),
+        ('hosts."YouTube.com".lanes=1', "lower case, without scheme.*Received: 'YouTube.com'"),
+        ('hosts."127.0.0.1:80".lanes=1', "without scheme, port or path.*'127.0.0.1:80'"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
@@ -59,6 +64,17 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(overrides=[override])
+
+
+def test_settings_of_a_host_are_merged_key_by_key(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.toml", '[hosts."youtube.com"]\nlanes = 3\nseconds_between = 4')
+    hosts = load_config(
+        [file], ['hosts."youtube.com".seconds_between=0.5', 'hosts."::1".lanes=1']
+    ).hosts
+    assert hosts == {
+        "youtube.com": HostConfig(lanes=3, seconds_between=0.5),
+        "::1": HostConfig(lanes=1, seconds_between=12),
+    }
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:
