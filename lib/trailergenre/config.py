@@ -218,8 +218,9 @@ def _merge(tree: Mapping[str, object], new: Mapping[str, object]) -> dict[str, o
     merged = dict(tree)
     for key, value in new.items():
         old = merged.get(key)
-        is_table = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value) if is_table else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merge(old, value)
+        merged[key] = value
     return merged
 
 

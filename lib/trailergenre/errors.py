@@ -69,6 +69,7 @@ class ItemError(TrailergenreError):
         self.retry_after_s = retry_after_s
         self.attempts = 1
         self.connections: tuple[str, ...] = ()
+        self.asked_at_s: float | None = None
         super().__init__(f"{outcome}: {self.detail}")
 
     def __reduce__(self) -> tuple[type[ItemError], tuple[Outcome, str]]:

@@ -62,12 +62,14 @@ class Video:
         size_bytes: its size.
         is_owned: whether it lies in scratch and may be deleted after use.
         connections: `address:port` of every server that the download spoke to.
+        asked_at_s: when it first connected to one, by the monotonic clock; None: not known.
     """
 
     path: Path
     size_bytes: int
     is_owned: bool
     connections: tuple[str, ...] = ()
+    asked_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

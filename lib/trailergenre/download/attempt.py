@@ -70,11 +70,17 @@ class Attempt:
                 _check_answer(answer)
                 found = _only_file(directory / "video", self.limits)
             except ItemError as error:
-                error.connections = connections
+                error.connections, error.asked_at_s = connections, answer["asked_at_s"]
                 raise
             # Out of the attempt's directory, which goes with its leftovers.
             path = found.rename(scratch / f"{link.link_id}{found.suffix}")
-        return Video(path, path.stat().st_size, is_owned=True, connections=connections)
+        return Video(
+            path,
+            path.stat().st_size,
+            is_owned=True,
+            connections=connections,
+            asked_at_s=answer["asked_at_s"],
+        )
 
     # Any: JSON of our own child.
     def _ask(self, link: Link, directory: Path, deadline: Deadline) -> dict[str, Any]:

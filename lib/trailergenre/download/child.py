@@ -38,13 +38,12 @@ def main() -> None:
     # yt-dlp prints to stdout in places; the answer needs it clean.
     answer_stream, sys.stdout = sys.stdout, sys.stderr
     answer: dict[str, object] = {"outcome": Outcome.OK.value, "detail": ""}
-    connections: list[str] = []
+    guard = None
     try:
         deno = _find_deno()
         guard = Guard(
             allow=frozenset(request["allow"]), proxy=_places_of(request["proxy"]), program=deno
         )
-        connections = guard.connections
         sys.addaudithook(guard.check)
         _download({**request, "deno": deno}, guard)
     except ItemError as error:
@@ -54,7 +53,9 @@ def main() -> None:
             "detail": scrub(error.detail, hidden),
             "retry_after_s": error.retry_after_s,
         }
-    json.dump({**answer, "connections": connections}, answer_stream)
+    answer["connections"] = guard.connections if guard else []
+    answer["asked_at_s"] = guard.asked_at_s if guard else None
+    json.dump(answer, answer_stream)
     answer_stream.flush()
 
 

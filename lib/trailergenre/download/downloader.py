@@ -129,7 +129,7 @@ class _Tries:
             self.gate.report(link, error)
             raise
         self.connections |= dict.fromkeys(video.connections)
-        self.gate.report(link, None)
+        self.gate.report(link, video)
         return video
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from trailergenre.errors import ItemError
-from trailergenre.records import Link
+from trailergenre.records import Link, Video
 from trailergenre.sandbox import Deadline
 
 
@@ -20,8 +20,8 @@ class Gate(Protocol):
                 outcome is not one that is tried again.
         """
 
-    def report(self, link: Link, error: ItemError | None) -> None:
-        """Take note of how the attempt ended; None is a video."""
+    def report(self, link: Link, end: Video | ItemError) -> None:
+        """Take note of how the attempt ended."""
 
 
 class OpenGate:
@@ -30,5 +30,5 @@ class OpenGate:
     def wait(self, link: Link, deadline: Deadline) -> None:
         """Return at once."""
 
-    def report(self, link: Link, error: ItemError | None) -> None:
+    def report(self, link: Link, end: Video | ItemError) -> None:
         """Take no note."""

@@ -8,6 +8,7 @@ does not pass here. Standard library only.
 from __future__ import annotations
 
 import socket
+import time
 
 from trailergenre.addresses import is_denied_address
 from trailergenre.errors import ItemError
@@ -31,6 +32,7 @@ class Guard:
     Attributes:
         refusals: as they happen; yt-dlp reports them as failed connections only.
         connections: `address:port`, distinct, in order, the first 20.
+        asked_at_s: when the first connection was allowed, by the monotonic clock.
     """
 
     def __init__(self, *, allow: frozenset[str], proxy: frozenset[str], program: str) -> None:
@@ -43,6 +45,7 @@ class Guard:
         """
         self.refusals: list[ItemError] = []
         self.connections: list[str] = []
+        self.asked_at_s: float | None = None
         self._allow = allow
         self._proxy = proxy
         self._program = program
@@ -65,6 +68,8 @@ class Guard:
         if reason is not None:
             self.refusals.append(ItemError(Outcome.HOST_DENIED, f"leads to {reason}"))
             raise PermissionError(self.refusals[-1].detail)
+        if self.asked_at_s is None:
+            self.asked_at_s = time.monotonic()
         place = place_of(address)
         if place not in self.connections and len(self.connections) < MAX_CONNECTIONS:
             self.connections.append(place)
