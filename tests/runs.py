@@ -75,12 +75,10 @@ def make_run(
     ]
     for start in range(0, len(ready), links_per_file):
         chunk = ready[start : start + links_per_file]
-        commit = f"commit-{start}"
         features = {m.link.link_id: m.features for m in chunk if m.features is not None}
-        content = tables.to_parquet(features_table(features, commit))
-        path = store.write_content_addressed(f"features/{fingerprint}", content, ".parquet")
+        named = write_features(store, fingerprint, features)
         rows += [
-            outcome_row(link, Outcome.OK, frames=len(frames), commit=commit, features_file=path)
+            {**outcome_row(link, Outcome.OK, frames=len(frames)), **named}
             for link, frames in features.items()
         ]
     content = tables.to_parquet(pa.Table.from_pylist(rows, schemas.OUTCOMES))
@@ -124,11 +122,28 @@ def links_table(links: Sequence[LabelledLink]) -> pa.Table:
     return pa.Table.from_pylist(rows, schemas.LINKS)
 
 
-def features_table(features: Mapping[str, NDArray[np.float32]], commit: str) -> pa.Table:
+def write_features(
+    store: Store, fingerprint: str, features: Mapping[str, NDArray[np.float32]]
+) -> dict[str, object]:
+    """Write one features file; gives the columns by which outcomes rows name it."""
+    table = features_table(features)
+    content = tables.to_parquet(table)
+    path = store.write_content_addressed(f"features/{fingerprint}", content, ".parquet")
+    return {
+        "commit": table["commit"][0].as_py(),
+        "features_file": path,
+        "features_rows": len(table),
+        "features_bytes": len(content),
+        "features_sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def features_table(features: Mapping[str, NDArray[np.float32]]) -> pa.Table:
     """Rows of the features table, one a frame."""
     counts = [len(frames) for frames in features.values()]
     flat = pa.array(np.concatenate(list(features.values())).ravel())
     index = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
+    commit = tables.hash_commit(features.items(), index.astype(np.float64))
     columns = {
         "link_id": pa.array(np.repeat(np.array(list(features), dtype=object), counts), pa.string()),
         "frame_index": pa.array(index),

@@ -27,7 +27,7 @@ from trailergenre.outcomes import Outcome
 from trailergenre.records import N_FEATURES, Link
 from trailergenre.storage import Store
 from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
-from trailergenre.tables import to_parquet
+from trailergenre.tables import hash_commit, to_parquet
 
 CHUNKS_PER_SLOT = 4
 """Enough chunks that slots which drew long videos do not keep the others waiting at the end."""
@@ -124,17 +124,15 @@ def features_table(records: Sequence[EmbeddedLink], frames_per_s: float) -> pa.T
     frame_index = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
     frame_time_s = frame_index / frames_per_s
     values = np.concatenate([record.features for record in records])
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(record.link.link_id.encode())
-        digest.update(record.features.tobytes())
-    digest.update(frame_time_s.tobytes())
+    commit = hash_commit(
+        [(record.link.link_id, record.features) for record in records], frame_time_s
+    )
     columns = {
         "link_id": pa.array(link_ids, pa.string()),
         "frame_index": pa.array(frame_index, pa.int32()),
         "frame_time_s": pa.array(frame_time_s, pa.float64()),
         "features": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), N_FEATURES),
-        "commit": pa.array([digest.hexdigest()] * len(values), pa.string()),
+        "commit": pa.array([commit] * len(values), pa.string()),
     }
     return pa.table(columns).cast(schemas.FEATURES)
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trailergenre.errors import StorageError
+from trailergenre.locations import normal_address, secrets_of, without_secrets
 
 _SCHEMES = {"file", "s3", "gs", "hdfs"}
 
@@ -34,10 +36,12 @@ class StoredFile:
     Attributes:
         path: relative to the store's address, with forward slashes.
         size_bytes: its size.
+        modified_at: UTC; None where the storage does not say.
     """
 
     path: str
     size_bytes: int
+    modified_at: datetime | None
 
 
 class Store:
@@ -56,10 +60,10 @@ class Store:
         Raises:
             StorageError: the address is of no known kind.
         """
-        self.address = _normal_address(address)
+        self.address = normal_address(address)
         if self.address.split("://", 1)[0] not in _SCHEMES:
             raise StorageError(
-                f"The address {address!r} is of no known kind. "
+                f"The address {without_secrets(address)!r} is of no known kind. "
                 "Use a local path, s3://, gs:// or hdfs://."
             )
 
@@ -69,7 +73,7 @@ class Store:
         try:
             filesystem, root = pafs.FileSystem.from_uri(self.address)
         except (pa.ArrowInvalid, OSError) as error:
-            raise StorageError(f"{self.address} cannot be opened: {error}") from error
+            raise StorageError(f"{self} cannot be opened: {self._hide(error)}") from error
         return filesystem, root
 
     @property
@@ -85,8 +89,8 @@ class Store:
         return (type(self), (self.address,))
 
     def __str__(self) -> str:
-        """The address as a person would type it."""
-        return self._root if self.is_local else self.address
+        """The address as a person would type it, without user info and query."""
+        return self._root if self.is_local else without_secrets(self.address)
 
     @property
     def is_local(self) -> bool:
@@ -96,14 +100,18 @@ class Store:
     def local_path(self, path: str) -> Path:
         """Where a file lies on this machine; only for local stores."""
         if not self.is_local:
-            raise StorageError(f"{self.address} is not on a local disk.")
+            raise StorageError(f"{self} is not on a local disk.")
         return Path(self._root) / path
 
     def spark_path(self, path: str) -> str:
-        """The same file as Spark's file systems name it."""
+        """The same file as Spark's file systems name it.
+
+        Without user info and query, which would stand in plans and event logs; Spark's file systems
+        take credentials from Spark's properties alone.
+        """
         if self.is_local:
             return (Path(self._root) / path).as_uri()
-        scheme, rest = self.address.split("://", 1)
+        scheme, rest = str(self).split("://", 1)
         return f"{'s3a' if scheme == 's3' else scheme}://{rest}/{path}"
 
     def exists(self, path: str) -> bool:
@@ -117,15 +125,30 @@ class Store:
         Files and directories whose names begin with a dot or an underscore are left out, as Spark
         leaves them out: they are settings, or what a killed writer left.
         """
+        return [
+            file
+            for file in self.list_all_files(path)
+            if not any(part[0] in "._" for part in _parts_below(path, file))
+        ]
+
+    def list_unfinished(self, path: str) -> list[StoredFile]:
+        """Files that a writer has not finished, or will not any more since it was killed."""
+        return [
+            file
+            for file in self.list_all_files(path)
+            if any(_is_unfinished(part) for part in _parts_below(path, file))
+        ]
+
+    def list_all_files(self, path: str) -> list[StoredFile]:
+        """All files below a directory, sorted, hidden ones too."""
         selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
         with self._naming(path, "listed"):
             found = self._fs.get_file_info(selector)
-        root, below = (f"{self._full(part).rstrip('/')}/" for part in ("", path))
+        root = f"{self._root.rstrip('/')}/"
         files = [
-            StoredFile(path=info.path.removeprefix(root), size_bytes=info.size)
+            StoredFile(info.path.removeprefix(root), info.size, info.mtime)
             for info in found
             if info.type == pafs.FileType.File
-            and not any(part[0] in "._" for part in info.path.removeprefix(below).split("/"))
         ]
         return sorted(files, key=lambda file: file.path)
 
@@ -209,23 +232,31 @@ class Store:
             yield
         except (OSError, pa.ArrowInvalid) as error:
             where = f"{path} below {self}" if path else str(self)
-            raise StorageError(f"{where} cannot be {done}: {error}") from error
+            raise StorageError(f"{where} cannot be {done}: {self._hide(error)}") from error
+
+    def _hide(self, error: Exception) -> str:
+        """An error's message, which may quote the address, without what it keeps secret."""
+        message = str(error).replace(self.address, str(self))
+        for secret in secrets_of(self.address):
+            message = message.replace(secret, "***")
+        return message
 
     def _full(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root
 
 
-def _normal_address(address: str) -> str:
-    """Give every address one spelling.
+def _parts_below(path: str, file: StoredFile) -> list[str]:
+    return file.path.removeprefix(f"{path}/" if path else "").split("/")
 
-    >>> _normal_address("s3a://bucket/run/")
-    's3://bucket/run'
+
+def _is_unfinished(name: str) -> bool:
+    """Whether a name is a temporary one of ours, of Spark's or of yt-dlp's.
+
+    Spark keeps checksums on local disks: `.part-0.parquet.crc`.
     """
-    if "://" not in address:
-        return Path(address).expanduser().absolute().as_uri()
-    scheme, rest = address.split("://", 1)
-    scheme = "s3" if scheme.lower() in {"s3a", "s3n"} else scheme.lower()
-    return f"{scheme}://{rest.rstrip('/') if scheme != 'file' or rest != '/' else rest}"
+    if name.endswith(".crc"):
+        return False
+    return name.startswith((".", "_temporary", "_probe-")) or name.endswith((".part", ".ytdl"))
 
 
 def _write_local(target: Path, source: IO[bytes]) -> None:

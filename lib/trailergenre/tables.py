@@ -11,15 +11,19 @@ FP is the features fingerprint (`trailergenre.fingerprint`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trailergenre import schemas
-from trailergenre.errors import ConfigError
+from trailergenre.errors import ConfigError, StorageError
 from trailergenre.outcomes import Outcome
+from trailergenre.records import FeatureArray
 from trailergenre.storage import Store
 
 
@@ -71,6 +75,15 @@ def read_table(store: Store, name: str) -> pa.Table:
     return pa.concat_tables([_read_file(store, name, path) for path in files])
 
 
+FEATURES_NAMED_BY = (
+    "commit",
+    "features_file",
+    "features_rows",
+    "features_bytes",
+    "features_sha256",
+)
+"""Columns of an `ok` outcomes row that say where its features are and what they must be."""
+
 _WRITERS = {
     "links": "prepare_dataset",
     "labels": "prepare_dataset",
@@ -82,9 +95,46 @@ _WRITERS = {
 
 def _read_file(store: Store, name: str, path: str) -> pa.Table:
     with store.open_input(path) as source:
-        table = pq.ParquetFile(source).read()
+        return _checked(name, pq.ParquetFile(source).read())
+
+
+def _checked(name: str, table: pa.Table) -> pa.Table:
     schemas.check_table(name, table.schema)
     return table.select(schemas.TABLES[name].names).cast(schemas.TABLES[name])
+
+
+def read_addressed(store: Store, name: str, path: str) -> pa.Table:
+    """Read a file that is named by the SHA-256 of its content, and check that it is that content.
+
+    Args:
+        store: the run.
+        name: a key of `schemas.TABLES`.
+        path: of the file.
+
+    Raises:
+        StorageError: it is missing, cut or changed; says what was expected.
+        SchemaError: its columns are not those declared.
+    """
+    expected = PurePosixPath(path).stem
+    try:
+        content = store.read_bytes(path)
+    except StorageError as error:
+        raise StorageError(f"{error}. {_what_to_do(store)}") from error
+    received = hashlib.sha256(content).hexdigest()
+    if received != expected:
+        raise StorageError(
+            f"{path} below {store} was cut or changed: expected content with the SHA-256 of its "
+            f"name, received {len(content)} bytes with {received}. {_what_to_do(store)}"
+        )
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"{path} below {store} is not a table: {error}.") from error
+    return _checked(name, table)
+
+
+def _what_to_do(store: Store) -> str:
+    return f"See everything that is wrong, and what to do, with: trailergenre verify {store}"
 
 
 def read_outcomes(
@@ -102,19 +152,43 @@ def read_outcomes(
         known: for one who reads again and again: files read before, which never change; new ones
             are added.
     """
+    rows = read_all_outcomes(store, fingerprint, known)
+    return current_outcomes(rows) if len(rows) else schemas.OUTCOMES.empty_table()
+
+
+def read_all_outcomes(
+    store: Store, fingerprint: str, known: dict[str, pa.Table] | None = None
+) -> pa.Table:
+    """Read every outcomes row, superseded ones too, with the file that holds it as `_file`.
+
+    Args:
+        store: the run.
+        fingerprint: of the features.
+        known: see `read_outcomes`.
+
+    Raises:
+        StorageError: a file is missing, cut or changed.
+    """
     known = {} if known is None else known
-    parts = []
-    for file in store.list_files(f"outcomes/{fingerprint}"):
-        if file.path not in known:
-            known[file.path] = _read_file(store, "outcomes", file.path)
-        part = known[file.path]
-        parts.append(part.append_column("_file", pa.array([file.path] * len(part), pa.string())))
-    if not parts:
-        return schemas.OUTCOMES.empty_table()
-    return _current(pa.concat_tables(parts))
+    paths = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
+    for path in paths:
+        if path not in known:
+            known[path] = read_addressed(store, "outcomes", path)
+    return join_outcomes({path: known[path] for path in paths})
 
 
-def _current(rows: pa.Table) -> pa.Table:
+def join_outcomes(parts: dict[str, pa.Table]) -> pa.Table:
+    """Put the rows of outcomes files, by path, behind each other, with the path as `_file`."""
+    empty = schemas.OUTCOMES.empty_table().append_column("_file", pa.array([], pa.string()))
+    named = [
+        part.append_column("_file", pa.array([path] * len(part), pa.string()))
+        for path, part in parts.items()
+    ]
+    return pa.concat_tables([empty, *named])
+
+
+def current_outcomes(rows: pa.Table) -> pa.Table:
+    """Choose one row a link from `join_outcomes`; see `read_outcomes`."""
     outcome = rows["outcome"]
     rank = pc.if_else(
         pc.equal(outcome, Outcome.OK.value),
@@ -164,10 +238,47 @@ def iter_features(
         current = of_links(current, link_ids)
     for path in feature_files(current):
         named = current.filter(pc.equal(current["features_file"], path))
-        table = _read_file(store, "features", path)
-        commit = named["commit"][0]
-        reached = pc.and_(
-            pc.is_in(table["link_id"], named["link_id"].combine_chunks()),
-            pc.equal(table["commit"], commit),
+        yield reached_rows(_read_features(store, path, named), named)
+
+
+def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
+    """Read one features file; the rows that name it must mean the content that is there."""
+    table = read_addressed(store, "features", path)
+    received = (len(table), PurePosixPath(path).stem)
+    columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))
+    wrong = set(zip(*columns, strict=True)) - {received}
+    if wrong:
+        raise StorageError(
+            f"{path} below {store} is not what the outcomes name: expected (rows, SHA-256) "
+            f"{wrong}, received {received}. {_what_to_do(store)}"
         )
-        yield table.filter(reached)
+    return table
+
+
+def reached_rows(features: pa.Table, named: pa.Table) -> pa.Table:
+    """The rows of a features file that outcomes rows reach: their link in their commit.
+
+    Args:
+        features: the file's rows.
+        named: the current outcomes rows that name the file.
+    """
+    reached = pc.and_(
+        pc.is_in(features["link_id"], named["link_id"].combine_chunks()),
+        pc.equal(features["commit"], named["commit"][0]),
+    )
+    return features.filter(reached)
+
+
+def hash_commit(links: Iterable[tuple[str, FeatureArray]], frame_time_s: np.ndarray) -> str:
+    """SHA-256 of what a commit holds, whatever Parquet makes of it.
+
+    Args:
+        links: each link's id and features, shape (n, 2048), float32, in the file's order.
+        frame_time_s: of all rows, float64.
+    """
+    digest = hashlib.sha256()
+    for link_id, features in links:
+        digest.update(link_id.encode())
+        digest.update(np.ascontiguousarray(features))
+    digest.update(np.ascontiguousarray(frame_time_s))
+    return digest.hexdigest()

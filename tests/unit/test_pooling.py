@@ -49,7 +49,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
 def test_a_table_is_pooled_link_by_link_in_the_order_of_frames() -> None:
     features = {"b": frames(1, 5), "a": frames(2), "c": frames(1e30, -1e30, 1)}
     # Sums of c depend on their order even in float64.
-    table = features_table(features, "commit")
+    table = features_table(features)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     link_ids, rows = pool_table(shuffled)
     assert link_ids == ["a", "b", "c"]
@@ -58,7 +58,7 @@ def test_a_table_is_pooled_link_by_link_in_the_order_of_frames() -> None:
 
 
 def test_an_empty_table_gives_no_row() -> None:
-    link_ids, rows = pool_table(features_table({"a": frames(1)}, "commit").slice(0, 0))
+    link_ids, rows = pool_table(features_table({"a": frames(1)}).slice(0, 0))
     assert link_ids == []
     assert rows.shape == (0, N_POOLED)
 

@@ -37,7 +37,7 @@ def pool_links(
     """
     wanted = pa.array(sorted(set(link_ids)), pa.string())
     named = outcomes.filter(pc.is_in(outcomes["link_id"], wanted))
-    named = named.select(["link_id", "outcome", "commit", "features_file"])
+    named = named.select(["link_id", "outcome", *tables.FEATURES_NAMED_BY])
     files = tables.feature_files(named)
 
     def pool(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

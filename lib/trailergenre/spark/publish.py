@@ -33,7 +33,7 @@ class Publishable:
     Attributes:
         store: the run, on storage that every worker sees.
         fingerprint: of the features.
-        links: one row a link with features: link_id, outcome, frames, commit, features_file,
+        links: one row a link with features: link_id, outcome, frames, how it names its features,
             title, genres.
     """
 
@@ -66,7 +66,7 @@ def read_publishable(store: Store, fingerprint: str) -> Publishable:
     genres = _by_link(labels, "genres")
     link_ids = ok["link_id"].to_pylist()
     links = (
-        ok.select(["link_id", "outcome", "frames", "commit", "features_file"])
+        ok.select(["link_id", "outcome", "frames", *tables.FEATURES_NAMED_BY])
         .append_column("title", pa.array([titles.get(i) or "" for i in link_ids], pa.string()))
         .append_column(
             "genres", pa.array([genres.get(i) or [] for i in link_ids], pa.list_(pa.string()))

@@ -1,0 +1,56 @@
+"""The address of a store: its one spelling, and what of it may be shown.
+
+Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+
+def normal_address(address: str) -> str:
+    """Give every address one spelling.
+
+    >>> normal_address("s3a://bucket/run/")
+    's3://bucket/run'
+    """
+    if "://" not in address:
+        return Path(address).expanduser().absolute().as_uri()
+    scheme, rest = address.split("://", 1)
+    scheme = "s3" if scheme.lower() in {"s3a", "s3n"} else scheme.lower()
+    return f"{scheme}://{rest.rstrip('/') if scheme != 'file' or rest != '/' else rest}"
+
+
+def without_secrets(address: str) -> str:
+    """An address without user info and query; anything else as it is.
+
+    >>> without_secrets("s3a://key:secret@bucket/run?endpoint_override=127.0.0.1")
+    's3a://bucket/run'
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme.lower() == "file":
+        return address
+    return f"{scheme}://{rest[_user_info_end(rest) :].partition('?')[0]}"
+
+
+def _user_info_end(rest: str) -> int:
+    """Where user info ends, which stands before an @; keys are often pasted with their slashes."""
+    authority = rest.partition("?")[0].partition("/")[0]
+    _, colon, port = authority.partition(":")
+    if "@" in authority:
+        return authority.rindex("@") + 1
+    return rest.rfind("@") + 1 if colon and not port.isdecimal() else 0
+
+
+def secrets_of(address: str) -> list[str]:
+    """What `without_secrets` cuts, whole and in parts, the longest first."""
+    scheme, _, rest = address.partition("://")
+    if scheme == "file":
+        return []
+    end = _user_info_end(rest)
+    user_info, query = rest[: max(0, end - 1)], rest[end:].partition("?")[2]
+    values = [pair.partition("=")[2] for pair in query.split("&")]
+    found = {user_info, query, user_info.partition(":")[2], *values}
+    found |= {unquote(secret) for secret in found}
+    return sorted((secret for secret in found if len(secret) > 3), key=len, reverse=True)
