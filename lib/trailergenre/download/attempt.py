@@ -106,8 +106,8 @@ class Attempt:
                 [sys.executable, "-I", "-c", _BOOTSTRAP, package_home],
                 deadline=deadline,
                 stderr=stderr,
-                env={"PATH": str(empty), "HOME": str(directory), "LANG": "C.UTF-8"},
-                limits=self._child_limits(),
+                env=self.child_environment(directory),
+                limits=self.child_limits(),
             ) as child,
         ):
             # A child that is gone already is judged by its exit code.
@@ -119,7 +119,12 @@ class Attempt:
             self._check_end(child, stderr, deadline)
         return dict(json.loads(text))
 
-    def _child_limits(self) -> ChildLimits:
+    def child_environment(self, directory: Path) -> dict[str, str]:
+        """The whole environment of a child; PATH leads to nothing."""
+        return {"PATH": str(directory / "empty"), "HOME": str(directory), "LANG": "C.UTF-8"}
+
+    def child_limits(self) -> ChildLimits:
+        """What a child, with the JavaScript runtime that it starts, may use."""
         return ChildLimits(
             cpu_s=_CPU_S,
             file_bytes=self.limits.max_file_bytes,

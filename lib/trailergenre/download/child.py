@@ -40,7 +40,7 @@ def main() -> None:
     answer: dict[str, object] = {"outcome": Outcome.OK.value, "detail": ""}
     guard = None
     try:
-        deno = _find_deno()
+        deno = find_deno()
         guard = Guard(
             allow=frozenset(request["allow"]), proxy=_places_of(request["proxy"]), program=deno
         )
@@ -59,7 +59,7 @@ def main() -> None:
     answer_stream.flush()
 
 
-def _find_deno() -> str:
+def find_deno() -> str:
     """YouTube needs a JavaScript runtime; PATH is empty, so it is named by its path."""
     from deno import find_deno_bin
 
@@ -79,15 +79,12 @@ def _places_of(proxy: str | None) -> frozenset[str]:
 
 
 def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of our own parent
-    youtube_dl = _close_yt_dlp()
+    youtube_dl = load_yt_dlp()
     watch = Watch(
         max_file_bytes=request["max_file_bytes"], max_duration_s=request["max_duration_s"]
     )
     try:
-        extractor = _cookie_extractor(request["url"], request["cookie_sites"])
-        options = link_options(
-            request, watch, cookie_extractor=extractor if request["cookies"] else None
-        )
+        options = link_options(request, watch, cookie_extractor=_cookie_extractor(request))
         with youtube_dl(options) as ydl:
             info = ydl.extract_info(request["url"], download=True)
     except BaseException as error:
@@ -98,17 +95,20 @@ def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of
         raise ItemError(Outcome.NOT_A_SINGLE_VIDEO, "the page lists several videos")
 
 
-def _cookie_extractor(url: str, sites: list[str]) -> str | None:
-    """The name of the extractor that takes a link, where it is one of the sites."""
+def _cookie_extractor(request: Mapping[str, Any]) -> str | None:
+    """The name of the extractor that takes the link, where it may have the cookies."""
+    if not request["cookies"]:
+        return None
     from yt_dlp.extractor import gen_extractor_classes
 
-    taking = (kind.IE_NAME for kind in gen_extractor_classes() if kind.suitable(url))
-    name = str(next(taking))  # the generic one, the last, takes everything
-    is_meant = name.lower() in {site.lower() for site in sites}
+    kinds = gen_extractor_classes()
+    # The generic one is the last and takes everything.
+    name = str(next(kind.IE_NAME for kind in kinds if kind.suitable(request["url"])))
+    is_meant = name.lower() in {site.lower() for site in request["cookie_sites"]}
     return name if is_meant and name != "generic" else None
 
 
-def _close_yt_dlp() -> type[yt_dlp.YoutubeDL]:
+def load_yt_dlp() -> type[yt_dlp.YoutubeDL]:
     """Import yt-dlp without plugins and native HTTP clients; what is missing ends the child."""
     # libcurl would connect past the audit hook.
     sys.modules["curl_cffi"] = None  # type: ignore[assignment]
