@@ -18,6 +18,8 @@ LAUNCH_FAILED = 127
 N_FILES = 128
 """Open files of a process; ffmpeg and deno get along with it."""
 
+_CPU_GRACE_S = 5
+
 # <linux/prctl.h>, <linux/sched.h>, <signal.h>
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -64,8 +66,8 @@ def _limit(kind: int, value: int) -> None:
     """Lower a limit; one that cannot be had leaves the child as it is (`sandbox.protections`)."""
     try:
         hard = resource.getrlimit(kind)[1]
-        # One second between the signal that tells the reason and the one that cannot be caught.
-        ceiling = value + 1 if kind == resource.RLIMIT_CPU else value
+        # The signal that tells the reason comes before the one that cannot be caught.
+        ceiling = value + _CPU_GRACE_S if kind == resource.RLIMIT_CPU else value
         if hard != resource.RLIM_INFINITY:
             value, ceiling = min(value, hard), min(ceiling, hard)
         resource.setrlimit(kind, (value, ceiling))

@@ -1,0 +1,61 @@
+"""What the bytes of a file say of its container, where ffmpeg does not tell.
+
+ffmpeg takes what is there of a cut AVI or MPEG-TS file for the whole.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+_HEAD_BYTES = 2048
+_TS_SYNC = 0x47
+_TS_LAYOUTS = ((188, 0), (192, 4), (204, 0))
+"""Bytes of a packet and of what stands before its sync byte: broadcast, Blu-ray, with parity."""
+_N_TS_PACKETS = 5
+_LOST_SHARE = 0.02
+_MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_MAGIC = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
+
+
+def is_mp4(path: Path) -> bool:
+    """Whether the file begins as MP4 and QuickTime do."""
+    return _read_head(path)[4:8] in _MP4_BOXES
+
+
+def is_container(path: Path) -> bool:
+    """Whether the file begins as one of the allowed containers does."""
+    head = _read_head(path)
+    return (
+        head[4:8] in _MP4_BOXES
+        or head.startswith(_MAGIC)
+        or (head[:4] == b"RIFF" and head[8:11] == b"AVI")
+        or _ts_packet_bytes(head) is not None
+    )
+
+
+def has_lost_its_end(path: Path) -> bool:
+    """Whether the container's own frame shows that bytes are missing at the end.
+
+    AVI: more than 2 % of what its RIFF header announces. MPEG-TS: the last packet is not whole; a
+    cut between two packets cannot be known. Others are judged by their length in seconds.
+    """
+    head, size_bytes = _read_head(path), path.stat().st_size
+    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
+        announced = struct.unpack("<I", head[4:8])[0] + 8
+        return bool(announced - size_bytes > _LOST_SHARE * announced)
+    packet_bytes = _ts_packet_bytes(head)
+    return packet_bytes is not None and size_bytes % packet_bytes != 0
+
+
+def _ts_packet_bytes(head: bytes) -> int | None:
+    for packet_bytes, offset in _TS_LAYOUTS:
+        syncs = head[offset : offset + packet_bytes * _N_TS_PACKETS : packet_bytes]
+        if len(syncs) == _N_TS_PACKETS and set(syncs) == {_TS_SYNC}:
+            return packet_bytes
+    return None
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_HEAD_BYTES)
