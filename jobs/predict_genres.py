@@ -23,6 +23,7 @@ from trailergenre.entry import (
     finish,
 )
 from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.lock import run_lock
 from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.spark.pooling import pool_links
 from trailergenre.spark.predict import score_links, write_scores
@@ -56,7 +57,7 @@ def predict_genres(
     outcomes = tables.read_outcomes(store, fingerprint)
     by_outcome = _count_links(tables.read_table(store, "links"), outcomes)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    with spark_session("predict_genres", store) as spark:
+    with run_lock(store, "predict_genres"), spark_session("predict_genres", store) as spark:
         pooled = pool_links(spark, store, outcomes, ok["link_id"].to_pylist())
         write_scores(score_links(pooled, model), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()

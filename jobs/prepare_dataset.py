@@ -23,6 +23,7 @@ from trailergenre.labels import (
     read_metadata,
     replace_genres,
 )
+from trailergenre.lock import run_lock
 from trailergenre.outcomes import ROW_OUTCOME_HELP, RowOutcome
 from trailergenre.preparation import PreparedRow, labels_table, links_table, prepare_rows
 from trailergenre.storage import Store
@@ -78,8 +79,9 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         needs_genres=not unlabelled,
     )
     store = Store(run)
-    tables.write_table(store, "links", links_table(source, rows))
-    tables.write_table(store, "labels", labels_table(rows))
+    with run_lock(store, "prepare_dataset"):
+        tables.write_table(store, "links", links_table(source, rows))
+        tables.write_table(store, "labels", labels_table(rows))
     counts = Counter(row.outcome for row in rows)
     _print_counts(counts, source)
     finish(store, "prepare_dataset", _summary(rows, counts))

@@ -28,6 +28,7 @@ from trailergenre.entry import (
     finish,
 )
 from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.lock import run_lock
 from trailergenre.splits import Part
 from trailergenre.storage import Store
 from trailergenre.training import (
@@ -79,9 +80,12 @@ def train_model(  # noqa: PLR0913 - a command's options
     training = prepare_training(labels, outcomes, settings.dataset, shuffle_labels=shuffle_labels)
     _announce(training)
     fit = _fit_mllib if trainer == "mllib" else fit_sklearn
-    fitted = fit(store, outcomes, training, settings.forest)
     feature_settings = list_settings(store)[fingerprint]
-    written = write_trained(target, training, fitted, settings=feature_settings, config=settings)
+    with run_lock(target, "train_model"):
+        fitted = fit(store, outcomes, training, settings.forest)
+        written = write_trained(
+            target, training, fitted, settings=feature_settings, config=settings
+        )
     facts = written.manifest.training
     finish(
         store,

@@ -143,8 +143,8 @@ def read_outcomes(
     """Read the current outcome of every finished link: one row a link.
 
     Where a link stands several times (a twin, an old driver's late task, a deferral taken up
-    again): `ok` beats failure beats `deferred`, then the earliest `finished_at`, then the file's
-    name. A run without any outcome gives an empty table.
+    again): `ok` beats failure beats `deferred`, then the highest round, then the earliest
+    `finished_at`, then the file's name. A run without any outcome gives an empty table.
 
     Args:
         store: the run.
@@ -199,6 +199,7 @@ def current_outcomes(rows: pa.Table) -> pa.Table:
         [
             ("link_id", "ascending"),
             ("_rank", "ascending"),
+            ("round", "descending"),
             ("finished_at", "ascending"),
             ("_file", "ascending"),
         ]
@@ -279,6 +280,6 @@ def hash_commit(links: Iterable[tuple[str, FeatureArray]], frame_time_s: np.ndar
     digest = hashlib.sha256()
     for link_id, features in links:
         digest.update(link_id.encode())
-        digest.update(np.ascontiguousarray(features))
-    digest.update(np.ascontiguousarray(frame_time_s))
+        digest.update(np.ascontiguousarray(features).data)
+    digest.update(np.ascontiguousarray(frame_time_s).data)
     return digest.hexdigest()
