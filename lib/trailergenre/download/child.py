@@ -28,6 +28,9 @@ from trailergenre.outcomes import Outcome
 if TYPE_CHECKING:
     import yt_dlp
 
+_MAX_HOPS = 5
+"""Redirects of one request, and pages that lead to pages; players behind pages take three."""
+
 _PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 
@@ -120,13 +123,30 @@ def load_yt_dlp() -> type[yt_dlp.YoutubeDL]:
     _close_smuggling()
     _tie_programs()
 
-    class OneClient(yt_dlp.YoutubeDL):  # type: ignore[misc]
-        """Knows one HTTP client: no ftp, no data links, no websockets."""
+    class BoundedRH(RequestsRH):  # type: ignore[misc]
+        """The HTTP client, which follows fewer redirects than browsers do."""
+
+        def _create_instance(self, *arguments: object, **more: object) -> object:
+            session = super()._create_instance(*arguments, **more)
+            session.max_redirects = _MAX_HOPS
+            return session
+
+    class Closed(yt_dlp.YoutubeDL):  # type: ignore[misc]
+        """Knows one HTTP client: no ftp, no data links, no websockets. Does not go on for ever."""
+
+        hops = 0
 
         def build_request_director(self, handlers: object, preferences: object = None) -> object:
-            return super().build_request_director([RequestsRH], preferences)
+            return super().build_request_director([BoundedRH], preferences)
 
-    return OneClient
+        def extract_info(self, *arguments: object, **more: object) -> object:
+            # Called again for every page that a page leads to.
+            self.hops += 1
+            if self.hops > _MAX_HOPS:
+                raise ItemError(Outcome.REDIRECT, f"leads on for more than {_MAX_HOPS} pages")
+            return super().extract_info(*arguments, **more)
+
+    return Closed
 
 
 def _close_smuggling() -> None:
