@@ -7,7 +7,7 @@ through a pipe, never on a command line, in an environment or in a table.
 from __future__ import annotations
 
 import os
-from http.cookiejar import LoadError, MozillaCookieJar
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from trailergenre.config import NetworkConfig
 from trailergenre.errors import ConfigError
 
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+_COOKIE_HEADER = re.compile(r"#( Netscape)? HTTP Cookie File")
 
 
 def read_proxy(network: NetworkConfig) -> str | None:
@@ -58,11 +59,16 @@ def read_cookies(network: NetworkConfig) -> str | None:
         )
     path = Path(network.cookie_file).expanduser()
     try:
-        MozillaCookieJar(path).load(ignore_discard=True, ignore_expires=True)
-        return path.read_text(encoding="utf-8")
-    except (LoadError, UnicodeDecodeError):
-        # Without the parser's own words, which quote the file.
-        reason = "it is not in Netscape's cookie format, as browsers' export tools write it"
+        content = path.read_text(encoding="utf-8")
     except OSError as error:
-        reason = str(error.strerror)
-    raise ConfigError(f"The cookie file {path} cannot be used: {reason}.")
+        raise ConfigError(f"The cookie file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        content = ""
+    first, *lines = content.splitlines() or [""]
+    # Not by http.cookiejar, whose complaints quote the file.
+    if not _COOKIE_HEADER.match(first) or not any(line.count("\t") == 6 for line in lines):
+        raise ConfigError(
+            f"The cookie file {path} is not in Netscape's cookie format, which begins with "
+            "'# Netscape HTTP Cookie File'. Export it with a browser's add-on for that format."
+        )
+    return content

@@ -27,7 +27,7 @@ from trailergenre.records import Link, Video
 from trailergenre.sandbox import Child, ChildLimits, Deadline, start_child
 
 _CPU_S = 120.0
-"""Processor seconds of a child: 500 MB cost it under 10, so that only bombs come near."""
+"""Processor seconds of a child: 500 MB over HTTP cost it 2, so that only bombs come near."""
 
 _MAX_ANSWER_BYTES = 100_000
 

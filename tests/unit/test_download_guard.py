@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from trailergenre.download import guard as guarding
+from trailergenre.download.guard import MAX_CONNECTIONS, Guard, is_own_address
+from trailergenre.outcomes import Outcome
+
+PUBLIC = ("142.250.74.78", 443)
+
+
+def guard(*, allow: tuple[str, ...] = (), proxy: tuple[str, ...] = ()) -> Guard:
+    return Guard(allow=frozenset(allow), proxy=frozenset(proxy), program="/opt/deno")
+
+
+def connect(judge: Guard, address: object, event: str = "socket.connect") -> None:
+    judge.check(event, (None, address))
+
+
+@pytest.mark.parametrize("event", ["socket.connect", "socket.sendto", "socket.sendmsg"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        ("127.0.0.1", 80),
+        ("::1", 443, 0, 0),
+        ("fe80::1%eth0", 443, 0, 2),
+        ("::ffff:10.0.0.1", 443, 0, 0),
+        ("169.254.169.254", 80),
+        ("localhost", 80),
+        ("142.250.74.78", 22),
+        "/var/run/docker.sock",
+        b"\0abstract",
+    ],
+)
+def test_what_is_refused(event: str, address: object) -> None:
+    judge = guard()
+    with pytest.raises(PermissionError):
+        connect(judge, address, event)
+    assert [refusal.outcome for refusal in judge.refusals] == [Outcome.HOST_DENIED]
+    assert judge.connections == []
+    assert judge.asked_at_s is None
+
+
+def test_public_servers_are_reached_and_written_down_once_each() -> None:
+    judge = guard()
+    connect(judge, PUBLIC)
+    connect(judge, ("2606:2800:220:1::1", 80, 0, 0))
+    connect(judge, PUBLIC)
+    assert judge.connections == ["142.250.74.78:443", "[2606:2800:220:1::1]:80"]
+    assert judge.refusals == []
+    assert judge.asked_at_s is not None
+
+
+def test_list_of_servers_is_bounded() -> None:
+    judge = guard()
+    for number in range(2 * MAX_CONNECTIONS):
+        connect(judge, (f"142.250.74.{number}", 443))
+    assert len(judge.connections) == MAX_CONNECTIONS
+
+
+def test_an_exception_is_for_one_address_and_port() -> None:
+    judge = guard(allow=("127.0.0.1:8123",))
+    connect(judge, ("127.0.0.1", 8123))
+    for address in (("127.0.0.1", 8124), ("127.0.0.2", 8123)):
+        with pytest.raises(PermissionError):
+            connect(judge, address)
+
+
+def test_an_address_of_this_machine_is_refused_though_public(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guarding, "is_own_address", lambda ip: ip == PUBLIC[0])
+    judge = guard()
+    with pytest.raises(PermissionError, match="this machine"):
+        connect(judge, PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("ip", "is_own"),
+    [("127.0.0.1", True), ("8.8.8.8", False), ("2606:2800:220:1::1", False)],
+)
+def test_own_addresses_are_known(ip: str, is_own: bool) -> None:
+    assert is_own_address(ip) is is_own
+
+
+def test_nothing_is_told_where_every_address_can_be_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guarding, "_can_bind", lambda family, ip: True)
+    assert not is_own_address("8.8.8.8")
+
+
+def test_with_a_proxy_nothing_else_is_reached() -> None:
+    judge = guard(allow=("127.0.0.1:8123",), proxy=("10.0.0.7:3128",))
+    connect(judge, ("10.0.0.7", 3128))
+    for address in (PUBLIC, ("127.0.0.1", 8123)):
+        with pytest.raises(PermissionError, match="past the proxy"):
+            connect(judge, address)
+
+
+def test_a_message_over_a_connected_socket_was_judged_before() -> None:
+    judge = guard()
+    connect(judge, None, "socket.sendmsg")
+    assert judge.refusals == []
+
+
+def test_only_one_program_may_be_started() -> None:
+    judge = guard()
+    judge.check("subprocess.Popen", ("/opt/deno", ["/opt/deno", "--version"], None, {}))
+    for program in ("/usr/bin/ffmpeg", "deno", "/bin/sh"):
+        with pytest.raises(PermissionError, match="program"):
+            judge.check("subprocess.Popen", (program, [program], None, {}))
+
+
+@pytest.mark.parametrize(
+    "event", ["os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty"]
+)
+def test_no_other_way_to_start_one(event: str) -> None:
+    with pytest.raises(PermissionError):
+        guard().check(event, ("sh",))
+
+
+def test_names_are_resolved_without_being_judged() -> None:
+    judge = guard()
+    judge.check("socket.getaddrinfo", ("localhost", 80, 0, 0, 0))
+    judge.check("socket.bind", (None, ("::1", 0)))
+    assert judge.refusals == []
+
+
+def test_events_are_those_of_this_python() -> None:
+    # The names are the interpreter's: seen here, so that a renamed one is noticed.
+    seen: set[str] = set()
+    is_over = False
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if not is_over and event.startswith("socket."):
+            seen.add(event)
+
+    sys.addaudithook(note)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        other.bind(("127.0.0.1", 0))
+        one.sendto(b"x", other.getsockname())
+        one.sendmsg([b"x"], [], 0, other.getsockname())
+        one.connect(other.getsockname())
+    is_over = True
+    assert seen >= {"socket.connect", "socket.sendto", "socket.sendmsg"}
