@@ -17,8 +17,9 @@ from trailergenre.chunks import ChunkSettings
 from trailergenre.config import Config, load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
 from trailergenre.errors import ExitCode
+from trailergenre.faults import read_fault
 from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.plan import Plan, plan_links
+from trailergenre.plan import Plan, parse_retry, plan_links
 from trailergenre.progress import Watch, read_status
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import spark_session
@@ -39,6 +40,16 @@ def featurize(
             "--keep", help="Keep the downloaded videos, so that nothing is downloaded twice."
         ),
     ] = None,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retry",
+            metavar="OUTCOME",
+            help="Take links that failed with this outcome again; repeatable. A kept video is used "
+            "where a limit or the machine was the reason; where the file was (not_media, decode, "
+            "partial, ...) the site is asked anew.",
+        ),
+    ] = None,
     recompute: Annotated[
         bool,
         typer.Option(
@@ -54,13 +65,23 @@ def featurize(
     Example:
       spark-submit --properties-file conf/spark-local.conf \\
         jobs/featurize.py runs/mine --config conf/local.toml --keep videos
+
+    \b
+    A site that must be asked gently has a section in the configuration, or:
+      --set 'hosts."youtube.com".lanes=1' --set 'hosts."youtube.com".seconds_between=12'
+    Links that a site throttles are deferred, and the exit code is 4: run again later.
+
+    \b
+    Links that failed are final, unless named:
+      --retry connect --retry dns
     """
     settings = load_config(config or (), overrides or ())
+    again = parse_retry(retry or ())
     store = Store(run)
     manifest = read_manifest(Path(settings.backbone.path).expanduser())
     features = feature_settings(settings, manifest)
     shelf = VideoShelf(store, features.videos_key, is_filled=keep == "videos")
-    plan = plan_links(store, features, shelf, recompute=recompute)
+    plan = plan_links(store, features, shelf, recompute=recompute, retry=again)
     write_settings(store, features)
     if len(plan.carried):
         content = tables.to_parquet(plan.carried)
@@ -91,6 +112,8 @@ def task_settings(
         backbone=backbone,
         backbone_id=features.backbone_id,
         ffmpeg_major=features.ffmpeg_major,
+        hosts=config.hosts,
+        fault=read_fault(),
     )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +22,8 @@ from trailergenre import __version__, schemas
 from trailergenre.backbone import Embedder
 from trailergenre.config import ChunksConfig
 from trailergenre.decode import ffmpeg_version
+from trailergenre.download.gate import Gate
+from trailergenre.errors import ItemError
 from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
 from trailergenre.records import N_FEATURES, Link
@@ -60,33 +62,48 @@ def chunk_size(n_links: int, n_slots: int, config: ChunksConfig) -> int:
 
 
 def featurize_chunk(
-    links: Sequence[Link], settings: ChunkSettings, embedder: Embedder
+    links: Iterable[Link],
+    settings: ChunkSettings,
+    embedder: Embedder,
+    gate: Gate | None = None,
 ) -> Iterator[pa.Table]:
-    """Bring a chunk's links to their outcomes and commit them.
+    """Bring the links of a chunk, or of a lane, to their outcomes and commit them.
 
     Args:
-        links: of the chunk.
+        links: taken one by one.
         settings: of the run.
         embedder: the loaded network.
+        gate: passed by every attempt at a download; None: nothing is paced.
 
     Yields:
-        The committed outcomes rows, a table a commit; one, or more where the chunk was closed
-        early by age or size.
+        The committed outcomes rows, a table a commit: whenever the open links are old, large or
+        many enough, and at the end.
 
     Raises:
         StorageError: the run's storage cannot be written.
     """
     opened_at = time.monotonic()
     open_links: list[EmbeddedLink] = []
-    for record in embed_links(links, settings.stream, embedder):
+    for record in embed_links(links, settings.stream, embedder, gate):
+        _defer_throttled(record)
         open_links.append(record)
         n_bytes = sum(link.features.nbytes for link in open_links)
         age_s = time.monotonic() - opened_at
-        if n_bytes >= settings.chunks.max_bytes or age_s >= settings.chunks.max_seconds:
+        if (
+            len(open_links) >= settings.chunks.max_links
+            or n_bytes >= settings.chunks.max_bytes
+            or age_s >= settings.chunks.max_seconds
+        ):
             yield _commit(open_links, settings, embedder)
             open_links, opened_at = [], time.monotonic()
     if open_links:
         yield _commit(open_links, settings, embedder)
+
+
+def _defer_throttled(record: EmbeddedLink) -> None:
+    """Leave a link to a later run whose site only wants to be asked less."""
+    if record.outcome is Outcome.THROTTLED:
+        record.fail(ItemError(Outcome.DEFERRED, f"throttled: {record.detail}"))
 
 
 def _commit(
@@ -151,7 +168,7 @@ def _outcome_row(
         "outcome": record.outcome.value,
         "detail": record.detail,
         "attempts": record.attempts,
-        "round": 0,
+        "round": record.link.round,
         "download_s": record.download_s,
         "decode_s": record.decode_s,
         "embed_s": record.embed_s,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +23,7 @@ class Plan:
 
     Attributes:
         ready: distinct ready links of the list, by id.
-        todo: links without a final outcome under this fingerprint.
+        todo: links without a final outcome under this fingerprint, and those to be retried.
         carried: outcomes rows of downloads that failed under another fingerprint with the same
             format rule; they hold here too, and asking the site again would tell nothing new.
     """
@@ -32,8 +33,44 @@ class Plan:
     carried: pa.Table
 
 
+_NOT_RETRIED = frozenset({Outcome.OK, Outcome.DEFERRED})
+
+_FILE_AT_FAULT = frozenset(
+    {
+        Outcome.NOT_MEDIA,
+        Outcome.FORMAT_NOT_ALLOWED,
+        Outcome.NO_VIDEO,
+        Outcome.DECODE,
+        Outcome.PARTIAL,
+    }
+)
+"""A kept video would fail of these again; limits and faults of ours may have changed since."""
+
+
+def parse_retry(words: Iterable[str]) -> frozenset[Outcome]:
+    """Read the outcomes that `--retry` names.
+
+    Raises:
+        ConfigError: one is none that can be retried; names those that can.
+    """
+    choices = sorted(set(Outcome) - _NOT_RETRIED)
+    for word in words:
+        if word not in choices:
+            raise ConfigError(
+                f"--retry takes an outcome that a link can fail with. Received: {word!r}. "
+                "Deferred links are taken by every run, and what is ok stays. "
+                f"One of: {', '.join(choices)}."
+            )
+    return frozenset(Outcome(word) for word in words)
+
+
 def plan_links(
-    store: Store, settings: FeatureSettings, shelf: VideoShelf, *, recompute: bool
+    store: Store,
+    settings: FeatureSettings,
+    shelf: VideoShelf,
+    *,
+    recompute: bool,
+    retry: Collection[Outcome] = (),
 ) -> Plan:
     """Compare the list with what is committed.
 
@@ -42,6 +79,7 @@ def plan_links(
         settings: of the features to be made.
         shelf: the kept videos of their format rule.
         recompute: whether finished links may be requested again.
+        retry: failures that are not taken for final.
 
     Raises:
         ConfigError: the list has no ready link.
@@ -53,17 +91,22 @@ def plan_links(
         raise ConfigError(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
-    done = _final_ids(tables.read_outcomes(store, settings.fingerprint))
-    todo = [link for link in ready if link.link_id not in done]
+    todo, retried = _choose(ready, tables.read_outcomes(store, settings.fingerprint), retry)
     others = {
         name: other for name, other in list_settings(store).items() if name != settings.fingerprint
     }
     carried = _carry(store, settings, others, {link.link_id for link in todo})
-    carried_ids = set(carried["link_id"].to_pylist())
-    todo = [link for link in todo if link.link_id not in carried_ids]
+    failed = dict(zip(*(carried[name].to_pylist() for name in ("link_id", "outcome")), strict=True))
+    retried += [link for link in todo if failed.get(link.link_id) in retry]
+    todo = [link for link in todo if link.link_id not in failed]
     if not recompute:
         _refuse_repeats(store, settings, others, _to_download(todo, shelf))
-    return Plan(ready=[link.link_id for link in ready], todo=todo, carried=carried)
+    is_retried = pc.is_in(carried["outcome"], pa.array(sorted(retry), pa.string()))
+    return Plan(
+        ready=[link.link_id for link in ready],
+        todo=[*todo, *retried],
+        carried=carried.filter(pc.invert(is_retried)),
+    )
 
 
 def read_ready_links(store: Store) -> list[Link]:
@@ -72,6 +115,28 @@ def read_ready_links(store: Store) -> list[Link]:
     ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
     urls = dict(zip(ready["link_id"].to_pylist(), ready["url"].to_pylist(), strict=True))
     return [Link(link_id=LinkId(link_id), url=url) for link_id, url in urls.items()]
+
+
+def _choose(
+    ready: list[Link], outcomes: pa.Table, retry: Collection[Outcome]
+) -> tuple[list[Link], list[Link]]:
+    """The links that have no final outcome yet, and those that are to be retried."""
+    columns = outcomes.select(["link_id", "outcome", "round", "attempts"])
+    rows = {row["link_id"]: row for row in columns.to_pylist()}
+    todo, retried = [], []
+    for link in ready:
+        row = rows.get(link.link_id)
+        if row is None:
+            todo.append(link)
+            continue
+        again = replace(link, round=row["round"] + 1)
+        if row["outcome"] == Outcome.DEFERRED:
+            todo.append(again)
+        elif row["outcome"] in retry:
+            retried.append(replace(again, is_refetched=row["outcome"] in _FILE_AT_FAULT))
+    # A link that alone is throttled must not open the breaker before the others, run after run.
+    todo.sort(key=lambda link: rows[link.link_id]["attempts"] if link.round else 0)
+    return todo, retried
 
 
 def _final_ids(outcomes: pa.Table) -> set[str]:

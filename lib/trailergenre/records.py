@@ -47,10 +47,14 @@ class Link:
     Attributes:
         link_id: SHA-256 of `url`.
         url: the canonical link: http, https, or file for a path under an allowed root.
+        round: how many outcomes were not its last: deferred, or retried on demand.
+        is_refetched: whether it is downloaded although its video is kept.
     """
 
     link_id: LinkId
     url: str
+    round: int = 0
+    is_refetched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

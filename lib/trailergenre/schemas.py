@@ -45,7 +45,7 @@ OUTCOMES = pa.schema(
         _column("outcome", pa.string()),
         _column("detail", pa.string()),
         _column("attempts", pa.int32()),
-        _column("round", pa.int32()),  # 0; one more each time that `--retry` took the link again
+        _column("round", pa.int32()),  # 0; one more each time that a run took the link again
         _column("download_s", pa.float64()),
         _column("decode_s", pa.float64()),
         _column("embed_s", pa.float64()),

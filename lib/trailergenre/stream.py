@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from trailergenre.config import Config
 from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download.downloader import Downloader
 from trailergenre.download.formats import FORMAT_RULE
+from trailergenre.download.gate import Gate
 from trailergenre.errors import ItemError, RunError
 from trailergenre.faults import Point, reach
 from trailergenre.fingerprint import FeatureSettings
@@ -95,7 +96,7 @@ class EmbeddedLink:
         outcome: its class; features are kept only where it is `ok`.
         detail: the reason, one line; empty for `ok`.
         attempts: downloads tried.
-        download_s: wall seconds of the download.
+        download_s: wall seconds of the download, without those that its host's pace took.
         decode_s: wall seconds that were spent waiting for the decoder.
         embed_s: wall seconds of the network.
         size_bytes: of the video file; None where none came.
@@ -107,7 +108,7 @@ class EmbeddedLink:
     link: Link
     outcome: Outcome = Outcome.OK
     detail: str = ""
-    attempts: int = 1
+    attempts: int = 0
     download_s: float = 0.0
     decode_s: float = 0.0
     embed_s: float = 0.0
@@ -122,14 +123,15 @@ class EmbeddedLink:
 
 
 def embed_links(
-    links: Sequence[Link], settings: StreamSettings, embedder: Embedder
+    links: Iterable[Link], settings: StreamSettings, embedder: Embedder, gate: Gate | None = None
 ) -> Iterator[EmbeddedLink]:
     """Bring every link to its end, in order: rows in = rows out.
 
     Args:
-        links: any number.
+        links: any number; the next is taken when the download of the one before has ended.
         settings: of the stream.
         embedder: the loaded network.
+        gate: passed by every attempt at a download; None: nothing is paced.
 
     Yields:
         One record a link; bad links are records with their class.
@@ -139,7 +141,7 @@ def embed_links(
     with (
         scratch_directory() as scratch,
         Prefetch(
-            _download_all(links, settings, scratch, stopped), depth=1, stopped=stopped
+            _download_all(links, settings, gate, scratch, stopped), depth=1, stopped=stopped
         ) as fetched,
         Prefetch(
             _decode_all(fetched, settings, stopped), depth=_BATCHES_AHEAD, stopped=stopped
@@ -168,29 +170,36 @@ class _Fetched:
 
 
 def _download_all(
-    links: Sequence[Link], settings: StreamSettings, scratch: Path, stopped: threading.Event
+    links: Iterable[Link],
+    settings: StreamSettings,
+    gate: Gate | None,
+    scratch: Path,
+    stopped: threading.Event,
 ) -> Generator[_Fetched]:
     for link in links:
         record = EmbeddedLink(link)
         directory = scratch / link.link_id
         directory.mkdir()
         deadline = Deadline(settings.downloader.limits.deadline_s, stopped)
-        started = time.monotonic()
-        video = _guarded(record, partial(_fetch, record, settings, directory, deadline))
-        record.download_s = time.monotonic() - started
+        video = _guarded(record, partial(_fetch, record, settings, gate, directory, deadline))
+        record.download_s = deadline.seconds - deadline.left_s
         reach(Point.DOWNLOADED)
         yield _Fetched(record, video, deadline.left_s)
 
 
 def _fetch(
-    record: EmbeddedLink, settings: StreamSettings, directory: Path, deadline: Deadline
+    record: EmbeddedLink,
+    settings: StreamSettings,
+    gate: Gate | None,
+    directory: Path,
+    deadline: Deadline,
 ) -> Video:
     shelf = settings.shelf
-    kept = shelf.find(record.link, directory) if shelf else None
+    kept = shelf.find(record.link, directory) if shelf and not record.link.is_refetched else None
     if kept is not None:
-        record.attempts, record.size_bytes = 0, kept.size_bytes
+        record.size_bytes = kept.size_bytes
         return kept
-    video, record.attempts = settings.downloader.fetch(record.link, directory, deadline)
+    video, record.attempts = settings.downloader.fetch(record.link, directory, deadline, gate)
     record.size_bytes, record.connections = video.size_bytes, video.connections
     if shelf is not None and shelf.is_filled and video.is_owned:
         shelf.keep(record.link, video)

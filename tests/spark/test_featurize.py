@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +12,22 @@ from pyspark.sql import SparkSession
 
 from clips import make_clip
 from lists import as_links
+from servers import answer, status
 from submits import load_job
 from trailergenre import tables
 from trailergenre.backbone import load_embedder, read_manifest
 from trailergenre.chunks import ChunkSettings, featurize_chunk
-from trailergenre.config import BackboneConfig, ChunksConfig, Config, LinksConfig
+from trailergenre.config import (
+    BackboneConfig,
+    ChunksConfig,
+    Config,
+    HostConfig,
+    LinksConfig,
+    NetworkConfig,
+)
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ClusterError, ToolMissingError, WeightsError
+from trailergenre.pacing import HostGate
 from trailergenre.records import Link
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import TaskSettings, featurize_links
@@ -52,7 +61,12 @@ def settings(links: list[Link], tiny_backbone: Path, tmp_path: Path) -> TaskSett
         backbone=BackboneConfig(path=str(tiny_backbone)),
         backbone_id=read_manifest(tiny_backbone).backbone_id,
         ffmpeg_major=ffmpeg_major(),
+        hosts={},
+        fault=None,
     )
+
+
+OPEN = HostGate({}, {}, n_slots=1)
 
 
 def read_features(settings: TaskSettings) -> dict[str, np.ndarray]:
@@ -86,6 +100,30 @@ def test_every_link_is_committed_with_the_features_it_has_without_spark(
         np.testing.assert_array_equal(committed[record.link.link_id], record.features)
 
 
+def over_http(settings: TaskSettings, address: str, **more: object) -> TaskSettings:
+    """The same for links of a server, with retries at once."""
+    stream = stream_settings(Config(network=NetworkConfig(allow=(address,))))
+    downloader = replace(stream.downloader, backoff_s=0.01)
+    chunk = replace(settings.chunk, stream=replace(stream, downloader=downloader))
+    return replace(settings, chunk=chunk, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("lanes", "asking"), [(None, 2), (1, 1), (2, 2)])
+def test_a_host_that_throttles_everything_is_soon_left_alone(
+    spark: SparkSession, settings: TaskSettings, lanes: int | None, asking: int
+) -> None:
+    hosts = {"127.0.0.1": HostConfig(lanes=lanes, seconds_between=0.1)} if lanes else {}
+    with answer({"/*": status(429)}) as server:
+        links = as_links(f"http://{server.address}/{number}.mp4" for number in range(12))
+        featurize_links(spark, links, over_http(settings, server.address, hosts=hosts))
+        n_asked = len(server.requests)
+    rows = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
+    assert {row["outcome"] for row in rows} == {"deferred"}
+    assert all("429" in row["detail"] for row in rows)
+    assert len(rows) == 12
+    assert n_asked == sum(row["attempts"] for row in rows) <= 5 + asking
+
+
 def test_worker_with_another_ffmpeg_fails_the_run_by_name(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:
@@ -101,23 +139,29 @@ def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
     class Attempt:
         def __init__(self, number: int) -> None:
             self.attemptNumber = lambda: number
+            self.partitionId = lambda: 0
 
     def attempt(number: int, of: list[Link]) -> list[str]:
         monkeypatch.setattr(TaskContext, "get", lambda: Attempt(number))
         taken: list[str] = []
 
-        def commit(chunk: list[Link], *rest: object) -> Iterator[pa.Table]:
-            taken.extend(link.link_id for link in chunk)
-            return featurize_chunk(chunk, *rest)
+        def commit(chunk: Iterable[Link], *rest: object) -> Iterator[pa.Table]:
+            links = list(chunk)
+            taken.extend(link.link_id for link in links)
+            return featurize_chunk(links, *rest)
 
         monkeypatch.setattr(featurize, "featurize_chunk", commit)
-        featurize._featurize_on_worker(of, settings)
+        featurize._featurize_on_worker(of, settings, OPEN)
         return taken
 
     assert attempt(0, links[:2]) == [link.link_id for link in links[:2]]
     assert featurize._without_committed(links, settings.chunk) == links[2:]
     assert attempt(1, links) == [link.link_id for link in links[2:]]
     assert attempt(2, links) == []
+    # What an earlier run committed is no reason not to retry.
+    again = replace(links[3], round=1)
+    assert attempt(1, [links[0], again]) == [again.link_id]
+    assert attempt(2, [links[0], again]) == []
 
 
 def test_another_ffmpeg_is_found_before_anything_is_read(
@@ -125,7 +169,7 @@ def test_another_ffmpeg_is_found_before_anything_is_read(
 ) -> None:
     other = replace(settings, ffmpeg_major=1)
     with pytest.raises(ToolMissingError, match="the driver 1"):
-        featurize._featurize_on_worker(links, other)
+        featurize._featurize_on_worker(links, other, OPEN)
 
 
 def test_worker_with_another_backbone_fails_before_anything_is_committed(
@@ -133,7 +177,7 @@ def test_worker_with_another_backbone_fails_before_anything_is_committed(
 ) -> None:
     other = replace(settings, backbone_id="driver's")
     with pytest.raises(WeightsError, match=rf"is {settings.backbone_id}, the driver's is driver's"):
-        featurize._featurize_on_worker(links, other)
+        featurize._featurize_on_worker(links, other, OPEN)
     assert settings.chunk.store.list_files("") == []
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from clips import make_clip
 from lists import as_links
+from servers import answer, status
 from trailergenre import tables
 from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
@@ -16,6 +17,7 @@ from trailergenre.config import (
     ChunksConfig,
     Config,
     LinksConfig,
+    NetworkConfig,
 )
 from trailergenre.records import Link
 from trailergenre.storage import Store
@@ -38,9 +40,11 @@ def embedder(tiny_backbone: Path) -> Embedder:
     return load_embedder(BackboneConfig(path=str(tiny_backbone)))
 
 
-def settings_for(run: Path, links: list[Link], **chunks: object) -> ChunkSettings:
+def settings_for(
+    run: Path, links: list[Link], network: tuple[str, ...] = (), **chunks: object
+) -> ChunkSettings:
     root = str(Path(links[0].url.removeprefix("file://")).parent)
-    config = Config(links=LinksConfig(allowed_roots=(root,)))
+    config = Config(links=LinksConfig(allowed_roots=(root,)), network=NetworkConfig(allow=network))
     return ChunkSettings(
         store=Store(str(run)),
         fingerprint="fp",
@@ -102,7 +106,7 @@ def test_cut_of_the_chunks_does_not_change_the_features(
     links: list[Link], embedder: Embedder, tmp_path: Path
 ) -> None:
     contents = []
-    for name, more in (("whole", {}), ("closed early", {"max_bytes": 1})):
+    for name, more in (("whole", {}), ("large", {"max_bytes": 1}), ("many", {"max_links": 1})):
         settings = settings_for(tmp_path / name, links, **more)
         commits = list(featurize_chunk(links, settings, embedder))
         outcomes = tables.read_outcomes(settings.store, "fp")
@@ -111,8 +115,21 @@ def test_cut_of_the_chunks_does_not_change_the_features(
         ]
         kept = [(r["link_id"], r["frame_index"], r["frame_time_s"], r["features"]) for r in rows]
         contents.append((len(commits), sorted(kept)))
-    assert [n for n, _ in contents] == [1, 2]
-    assert contents[0][1] == contents[1][1]
+    assert [n for n, _ in contents] == [1, 2, 3]
+    assert contents[0][1] == contents[1][1] == contents[2][1]
+
+
+def test_a_throttled_link_is_left_to_a_later_run_with_the_sites_own_words(
+    links: list[Link], embedder: Embedder, tmp_path: Path
+) -> None:
+    with answer({"/busy.mp4": status(429, Retry_After="0")}) as server:
+        settings = settings_for(tmp_path, links, network=(server.address,))
+        (link,) = as_links([f"http://{server.address}/busy.mp4"])
+        (committed,) = featurize_chunk([replace(link, round=4)], settings, embedder)
+    (row,) = committed.to_pylist()
+    assert (row["outcome"], row["attempts"], row["round"]) == ("deferred", 3, 4)
+    assert row["detail"].startswith("throttled: ")
+    assert "429" in row["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from lists import write_links
 from trailergenre import schemas, tables
 from trailergenre.errors import ConfigError, FingerprintError
 from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.plan import Plan, plan_links
+from trailergenre.outcomes import Outcome
+from trailergenre.plan import Plan, parse_retry, plan_links
 from trailergenre.records import Link
 from trailergenre.storage import Store
 from trailergenre.videos import VideoShelf
@@ -27,10 +29,12 @@ def store(tmp_path: Path) -> Store:
 
 
 # Nothing arrived of these; of the others a video did.
-NOT_DOWNLOADED = {"unavailable", "no_video", "internal"}
+NOT_DOWNLOADED = {"unavailable", "connect", "no_video", "internal", "deferred"}
 
 
-def finish(store: Store, settings: FeatureSettings, outcomes: dict[Link, str]) -> None:
+def finish(
+    store: Store, settings: FeatureSettings, outcomes: dict[Link, str], *, attempts: int = 1
+) -> None:
     """Commit outcomes under a fingerprint."""
     write_settings(store, settings)
     rows = [
@@ -38,8 +42,8 @@ def finish(store: Store, settings: FeatureSettings, outcomes: dict[Link, str]) -
             "link_id": link.link_id,
             "outcome": outcome,
             "detail": "",
-            "attempts": 1,
-            "round": 0,
+            "attempts": attempts,
+            "round": link.round,
             "download_s": 0.0,
             "decode_s": 0.0,
             "embed_s": 0.0,
@@ -59,9 +63,15 @@ def finish(store: Store, settings: FeatureSettings, outcomes: dict[Link, str]) -
     store.write_content_addressed(path, tables.to_parquet(table), ".parquet")
 
 
-def plan(store: Store, settings: FeatureSettings, *, recompute: bool = False) -> Plan:
+def plan(
+    store: Store,
+    settings: FeatureSettings,
+    *,
+    recompute: bool = False,
+    retry: Collection[Outcome] = (),
+) -> Plan:
     shelf = VideoShelf(store, settings.videos_key, is_filled=False)
-    return plan_links(store, settings, shelf, recompute=recompute)
+    return plan_links(store, settings, shelf, recompute=recompute, retry=retry)
 
 
 def test_new_run_takes_every_link(store: Store) -> None:
@@ -72,7 +82,50 @@ def test_new_run_takes_every_link(store: Store) -> None:
 def test_committed_links_are_not_taken_again_but_deferred_ones_are(store: Store) -> None:
     a, b, c = write_links(store, URLS)
     finish(store, ONE, {a: "ok", b: "unavailable", c: "deferred"})
-    assert plan(store, ONE).todo == [c]
+    assert plan(store, ONE).todo == [replace(c, round=1)]
+
+
+def test_links_that_were_throttled_themselves_come_after_those_that_never_were_asked_for(
+    store: Store,
+) -> None:
+    a, b, c = write_links(store, URLS)
+    finish(store, ONE, {a: "deferred"}, attempts=3)
+    finish(store, ONE, {c: "deferred"}, attempts=0)
+    assert plan(store, ONE).todo == [b, replace(c, round=1), replace(a, round=1)]
+
+
+def test_retry_takes_the_named_failures_again_round_after_round(store: Store) -> None:
+    a, b, c = write_links(store, URLS)
+    finish(store, ONE, {a: "ok", b: "unavailable", c: "connect"})
+    for number in (1, 2):
+        again = replace(c, round=number)
+        assert plan(store, ONE, retry={Outcome.CONNECT}).todo == [again]
+        finish(store, ONE, {again: "connect"})
+    finish(store, ONE, {replace(c, round=3): "ok"})
+    assert plan(store, ONE, retry={Outcome.CONNECT}).todo == []
+
+
+def test_retry_fetches_anew_where_the_file_was_the_reason(store: Store) -> None:
+    a, b, _ = links = write_links(store, URLS)
+    finish(store, ONE, dict(zip(links, ("partial", "resource", "ok"), strict=True)))
+    todo = plan(store, ONE, retry={Outcome.PARTIAL, Outcome.RESOURCE}).todo
+    assert todo == [replace(a, round=1, is_refetched=True), replace(b, round=1)]
+
+
+def test_retry_asks_again_whatever_other_settings_have(store: Store) -> None:
+    a, b, c = write_links(store, URLS)
+    finish(store, ONE, {a: "connect", b: "connect", c: "unavailable"})
+    finish(store, TWO, {a: "connect"})
+    planned = plan(store, TWO, retry={Outcome.CONNECT})
+    assert planned.todo == [replace(a, round=1), b]
+    assert planned.carried["link_id"].to_pylist() == [c.link_id]
+
+
+@pytest.mark.parametrize("word", ["ok", "deferred", "conect"])
+def test_retry_of_anything_else_is_refused_with_the_list(word: str) -> None:
+    assert parse_retry(["dns", "connect"]) == {Outcome.DNS, Outcome.CONNECT}
+    with pytest.raises(ConfigError, match=f"Received: '{word}'.*connect, decode.* dns,"):
+        parse_retry(["dns", word])
 
 
 def test_changed_settings_name_themselves_and_the_downloads(store: Store) -> None:

@@ -62,6 +62,14 @@ def test_of_two_equal_classes_the_earlier_is_current(tmp_path: Path) -> None:
     assert current(store) == {"a": ("dns", "early")}
 
 
+def test_of_two_equal_classes_the_later_round_is_current_however_early(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    commit(store, {**outcome("a", "dns", detail="retried"), "round": 1})
+    commit(store, outcome("a", "dns", minutes=-5, detail="before"))
+    commit(store, {**outcome("a", "deferred"), "round": 2})
+    assert current(store) == {"a": ("dns", "retried")}
+
+
 def test_files_read_before_are_not_read_again(tmp_path: Path) -> None:
     store, known = Store(str(tmp_path)), dict[str, pa.Table]()
     commit(store, outcome("a", "deferred"))

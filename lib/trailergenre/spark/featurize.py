@@ -1,4 +1,4 @@
-"""Links to features over a cluster: one task a chunk, and nothing comes back.
+"""Links to features over a cluster: one task a chunk or lane, and nothing comes back.
 
 Links go in, and the task itself writes its chunk's files, so no frame or feature crosses the JVM.
 """
@@ -6,21 +6,25 @@ Links go in, and the task itself writes its chunk's files, so no frame or featur
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from uuid import uuid4
 
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
-from trailergenre import tables
+from trailergenre import faults, tables
 from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
-from trailergenre.config import BackboneConfig
+from trailergenre.config import BackboneConfig, HostConfig
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ToolMissingError, WeightsError
-from trailergenre.records import Link, LinkId
+from trailergenre.pacing import HostGate, Throttles, deal_links
+from trailergenre.records import Link
 from trailergenre.spark.session import slots
+
+_LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +36,16 @@ class TaskSettings:
         backbone: the network to load there.
         backbone_id: of the driver's; another on a worker would give other features.
         ffmpeg_major: of the driver; another on a worker would give other frames.
+        hosts: the paced ones.
+        fault: a kill on purpose.
     """
 
     chunk: ChunkSettings
     backbone: BackboneConfig
     backbone_id: str
     ffmpeg_major: int
+    hosts: Mapping[str, HostConfig]
+    fault: faults.Fault | None
 
 
 def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSettings) -> None:
@@ -50,31 +58,38 @@ def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSe
         links: without a final outcome.
         settings: for the tasks.
     """
-    size = chunk_size(len(links), slots(spark), settings.chunk.chunks)
-    chunks = [links[start : start + size] for start in range(0, len(links), size)]
-    rows = spark.sparkContext.parallelize(chunks, len(chunks)).flatMap(
-        lambda chunk: [(link.link_id, link.url) for link in chunk]
+    n_slots = slots(spark)
+    size = chunk_size(len(links), n_slots, settings.chunk.chunks)
+    shelf = settings.chunk.stream.shelf
+    kept = shelf.list_link_ids() if shelf and settings.hosts else ()
+    # Lanes come first: they take the longest, for most of their time is waiting.
+    parts, rest = deal_links(links, settings.hosts, n_slots=n_slots, kept=kept)
+    parts += [rest[start : start + size] for start in range(0, len(rest), size)]
+    rows = spark.sparkContext.parallelize(parts, len(parts)).flatMap(
+        lambda part: [astuple(link) for link in part]
     )
-    table = spark.createDataFrame(rows, "link_id string, url string")
+    table = spark.createDataFrame(rows, _LINK_COLUMNS)
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
-    table.mapInArrow(_task(settings), "link_id string").collect()
+    task = _task(settings, session=uuid4().hex, n_slots=n_slots)
+    table.mapInArrow(task, "link_id string").collect()
 
 
 def _task(
-    settings: TaskSettings,
+    settings: TaskSettings, *, session: str, n_slots: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """One task: the batches of its partition are its chunk's links; no row comes out."""
+    """One task: the batches of its partition are its links; no row comes out."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        rows = [row for batch in batches for row in batch.to_pylist()]
-        _featurize_on_worker([Link(LinkId(row["link_id"]), row["url"]) for row in rows], settings)
+        links = [Link(**row) for batch in batches for row in batch.to_pylist()]
+        gate = HostGate(settings.hosts, _throttles(session), n_slots=n_slots)
+        _featurize_on_worker(links, settings, gate)
         return iter(())
 
     return run
 
 
-def _featurize_on_worker(links: list[Link], settings: TaskSettings) -> None:
+def _featurize_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) -> None:
     if ffmpeg_major() != settings.ffmpeg_major:
         raise ToolMissingError(
             f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.ffmpeg_major}: "
@@ -88,17 +103,26 @@ def _featurize_on_worker(links: list[Link], settings: TaskSettings) -> None:
             "features differ. Copy the driver's to all nodes, or name a path that they share."
         )
     context = TaskContext.get()
-    if context is not None and context.attemptNumber() > 0:
-        links = _without_committed(links, settings.chunk)
-    for _ in featurize_chunk(links, settings.chunk, embedder):
+    if context is not None:
+        attempt = context.attemptNumber()
+        faults.arm(settings.fault, task=context.partitionId(), attempt=attempt)
+        links = _without_committed(links, settings.chunk) if attempt > 0 else links
+    faults.reach(faults.Point.PLANNED)
+    for _ in featurize_chunk(gate.order(links), settings.chunk, embedder, gate):
         pass  # committed
 
 
 def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
     """A task that is tried again asks for nothing that its predecessor committed."""
     outcomes = tables.read_outcomes(chunk.store, chunk.fingerprint)
-    committed = set(outcomes["link_id"].to_pylist())
-    return [link for link in links if link.link_id not in committed]
+    rounds = dict(zip(*(outcomes[name].to_pylist() for name in ("link_id", "round")), strict=True))
+    return [link for link in links if rounds.get(link.link_id, -1) < link.round]
+
+
+@functools.cache
+def _throttles(session: str) -> Throttles:
+    """What hosts said to the tasks of one call of `featurize_links` in this Python worker."""
+    return {}
 
 
 @functools.cache
