@@ -17,6 +17,7 @@ _BY_STATUS = {
     401: Outcome.FORBIDDEN,
     403: Outcome.FORBIDDEN,
     404: Outcome.UNAVAILABLE,
+    407: Outcome.CONNECT,  # a proxy's; the site was never asked
     410: Outcome.UNAVAILABLE,
     429: Outcome.THROTTLED,
 }
@@ -171,12 +172,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             getattr(current, "cause", None),
             getattr(current, "reason", None),
             exc_info[1] if isinstance(exc_info, tuple) else None,
+            *getattr(current, "unexpected_errors", ()),
         ]
         waiting += [link for link in linked if isinstance(link, BaseException)]
 
 
 def _class_names(error: BaseException) -> list[str]:
-    return [kind.__name__ for kind in type(error).__mro__]
+    # A client that broke down has not said that it does not know the scheme.
+    is_broken_client = bool(getattr(error, "unexpected_errors", None))
+    return [kind.__name__ for kind in type(error).__mro__[is_broken_client:]]
 
 
 def _detail(error: BaseException) -> str:
