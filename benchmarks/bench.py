@@ -120,6 +120,8 @@ def _featurize(spark: SparkSession, run: Path, clips: Sequence[Path], backbone: 
         backbone=BackboneConfig(path=str(backbone)),
         backbone_id=read_manifest(backbone).backbone_id,
         ffmpeg_major=ffmpeg_major(),
+        hosts={},
+        fault=None,
     )
     started = time.monotonic()
     featurize_links(spark, links, settings)
