@@ -16,7 +16,7 @@ from servers.traps import Traps, traps
 from trailergenre.backbone import Embedder
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.decode import Decoder
-from trailergenre.download import Downloader
+from trailergenre.download.downloader import Downloader
 from trailergenre.links import LinkError, parse_link
 from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler
 from itertools import repeat
 
-from hostile.bench import Place
 from hostile.cases import Case, web
 from servers import (
     Answer,
@@ -133,7 +133,7 @@ LEADS = [
 ]
 
 
-def _onward(request, seen) -> None:  # type: ignore[no-untyped-def]
+def _onward(request: BaseHTTPRequestHandler, seen: int) -> None:
     number = int(request.path.rpartition("/")[2])
     redirect(str(number + 1))(request, seen)
 

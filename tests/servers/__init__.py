@@ -95,7 +95,8 @@ def answer(
 ) -> Iterator[AnswerServer]:
     """Serve while the block runs."""
     with AnswerServer(answers, context) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        # The interval is how long `shutdown` may take.
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield server
@@ -208,5 +209,6 @@ def chunks(parts: Iterable[bytes], kind: str = "video/mp4", **headers: str) -> A
 def _begin(request: BaseHTTPRequestHandler, code: int, kind: str, **headers: str) -> None:
     request.send_response(code)
     for name, value in {"Content-Type": kind, **headers}.items():
-        request.send_header(name.replace("_", "-"), value)
+        # As bytes that hold UTF-8, which is what clients take a Location for.
+        request.send_header(name.replace("_", "-"), value.encode().decode("latin-1"))
     request.end_headers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 from collections.abc import Sequence
 
@@ -72,7 +73,7 @@ def rss(links: Sequence[str]) -> Answer:
 
 def videos(links: Sequence[str]) -> Answer:
     """A page with a player for each link."""
-    return page("".join(f'<video src="{link}"></video>' for link in links))
+    return page("".join(f'<video src="{html.escape(link)}"></video>' for link in links))
 
 
 def described(link: str, **facts: str) -> Answer:

@@ -7,20 +7,26 @@ import errno
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-_ADDRESSES = ("127.0.0.1", "127.0.0.2", "::1")
+LOOPBACK = ("127.0.0.1", "127.0.0.2", "::1")
 
 
 class Traps:
-    """One port on several addresses; every connection is counted, answered and closed."""
+    """One port on several addresses; every connection is counted, answered and closed.
 
-    def __init__(self) -> None:
-        """Listen."""
+    Attributes:
+        port: the same on all addresses.
+        accepted: the address of each connection, in order.
+    """
+
+    def __init__(self, addresses: Sequence[str], port: int) -> None:
+        """Listen; port 0 takes one that is free on all addresses."""
         self.accepted: list[str] = []
         self._stopped = threading.Event()
-        self._sockets, self.port = _bind_all()
+        self._sockets = _bind_all(addresses, port)
+        self.port = int(self._sockets[0].getsockname()[1])
 
     def serve(self) -> None:
         """Accept until stopped."""
@@ -28,7 +34,7 @@ class Traps:
             for listener in self._sockets:
                 selector.register(listener, selectors.EVENT_READ)
             while not self._stopped.is_set():
-                for key, _ in selector.select(0.1):
+                for key, _ in selector.select(0.02):
                     self._take(key.fileobj)  # type: ignore[arg-type]
         for listener in self._sockets:
             listener.close()
@@ -45,9 +51,9 @@ class Traps:
 
 
 @contextmanager
-def traps() -> Iterator[Traps]:
+def traps(addresses: Sequence[str] = LOOPBACK, port: int = 0) -> Iterator[Traps]:
     """Listen while the block runs."""
-    made = Traps()
+    made = Traps(addresses, port)
     thread = threading.Thread(target=made.serve, daemon=True)
     thread.start()
     try:
@@ -57,23 +63,23 @@ def traps() -> Iterator[Traps]:
         thread.join()
 
 
-def _bind_all() -> tuple[list[socket.socket], int]:
-    """The same free port on all addresses; one that the machine lacks is left out."""
+def _bind_all(addresses: Sequence[str], port: int) -> list[socket.socket]:
+    """The same port on all addresses; one that the machine lacks is left out."""
     for _ in range(50):
         with contextlib.ExitStack() as stack:
             sockets: list[socket.socket] = []
             try:
-                for address in _ADDRESSES:
-                    port = int(sockets[0].getsockname()[1]) if sockets else 0
-                    sockets += [stack.enter_context(_listen(address, port))]
+                for address in addresses:
+                    same = int(sockets[0].getsockname()[1]) if sockets else port
+                    sockets += [stack.enter_context(_listen(address, same))]
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     continue
                 if not sockets:
                     raise
             stack.pop_all()
-            return sockets, int(sockets[0].getsockname()[1])
-    raise OSError("no port is free on all loopback addresses")
+            return sockets
+    raise OSError(f"no port is free on {', '.join(addresses)}")
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ from yt_dlp.networking import Response
 from yt_dlp.networking.exceptions import (
     CertificateVerifyError,
     HTTPError,
+    NoSupportingHandlers,
     RequestError,
     TransportError,
 )
@@ -63,6 +64,8 @@ def wrapped(cause: Exception) -> DownloadError:
         (TransportError("something else"), Outcome.CONNECT),
         (RequestError(cause=InvalidSchema("no adapters for 'file:///x'")), Outcome.REDIRECT),
         (RequestError("Failed to parse: http://[x"), Outcome.LINK_INVALID),
+        (NoSupportingHandlers([], []), Outcome.SCHEME),
+        (NoSupportingHandlers([], [UnicodeError("label too long")]), Outcome.LINK_INVALID),
     ],
 )
 def test_class_of_the_cause_decides(cause: Exception, outcome: Outcome) -> None:
