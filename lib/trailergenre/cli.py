@@ -107,6 +107,34 @@ def status(
     return ExitCode.FINISHED
 
 
+@app.command()
+@entry
+def verify(
+    run: RunArgument,
+    features: FeaturesOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> ExitCode:
+    """Check that nothing of a run is lost, doubled, damaged or out of bounds; changes nothing.
+
+    Exit code 0: all holds; 1: something was found, and is named.
+
+    \b
+    Examples:
+      trailergenre verify runs/mine
+      trailergenre verify s3://bucket/runs/mine --json
+    """
+    from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.progress import frames_bar
+    from trailergenre.verify import verify_run
+
+    store = Store(run)
+    fingerprint = choose_fingerprint(store, features)
+    with frames_bar("verify") as progress:
+        found = verify_run(store, fingerprint, progress)
+    typer.echo(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
+    return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FOUND
+
+
 @backbone_app.command("export")
 @entry
 def backbone_export(

@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from trailergenre.errors import ExitCode, RunError
+from trailergenre.locations import without_secrets
 from trailergenre.storage import Store
 
 RunArgument = Annotated[
@@ -71,13 +72,38 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
 
 
 def _end_interrupted(code: ExitCode) -> NoReturn:
-    again = " ".join(sys.argv)
+    # A web link needs its query; it holds no key to a storage.
+    again = " ".join(w if w.startswith("http") else without_secrets(w) for w in sys.argv)
     typer.echo(f"\nstopped; what was finished is kept. To go on, run again: {again}", err=True)
     raise typer.Exit(code)
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:
     raise _TerminatedError
+
+
+def begin(store: Store, stage: str, settings: dict[str, object]) -> None:
+    """Keep beside the run what a stage may do, before it does anything; `verify` holds it to that.
+
+    Args:
+        store: the run.
+        stage: the job's name.
+        settings: what JSON can hold; nothing secret.
+    """
+    begun_at = datetime.now(UTC)
+    record = {"stage": stage, "begun_at": begun_at.isoformat(timespec="seconds"), **settings}
+    content = json.dumps(record, indent=2) + "\n"
+    store.write_bytes(f"runs/{begun_at:%Y%m%dT%H%M%S%f}-{stage}-begun.json", content.encode())
+
+
+def read_begun(store: Store, stage: str) -> list[bytes]:
+    """What `begin` kept of each time that a stage was begun, the oldest first."""
+    ending = f"-{stage}-begun.json"
+    return [
+        store.read_bytes(file.path)
+        for file in store.list_files("runs")
+        if file.path.endswith(ending)
+    ]
 
 
 def finish(store: Store, stage: str, summary: dict[str, object]) -> None:

@@ -23,7 +23,7 @@ def normal_address(address: str) -> str:
 
 
 def without_secrets(address: str) -> str:
-    """An address without user info and query; anything else as it is.
+    """An address without user info and query; a local path as it is.
 
     >>> without_secrets("s3a://key:secret@bucket/run?endpoint_override=127.0.0.1")
     's3a://bucket/run'

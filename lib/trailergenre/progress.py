@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,6 +225,28 @@ class Watch:
 
 def _is_done(future: Future[T], timeout_s: float) -> bool:
     return bool(wait([future], timeout=timeout_s).done)
+
+
+@contextmanager
+def frames_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of a run's frames are done: a bar on a terminal, nothing in a pipe.
+
+    Args:
+        title: what is done with them.
+
+    Yields:
+        A function of the frames that are done and those that there are.
+    """
+    console = open_console()
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, total: int) -> None:
+            shown = f"{title}: {done}/{total} frames"
+            bar.update(task, completed=done, total=total, description=shown)
+
+        yield report
 
 
 def age_s(moment: datetime) -> float:

@@ -27,6 +27,8 @@ from trailergenre.errors import StorageError
 from trailergenre.locations import normal_address, secrets_of, without_secrets
 
 _SCHEMES = {"file", "s3", "gs", "hdfs"}
+_UNFINISHED = ".unfinished-"
+"""Begins the name of a file that is being written on a local disk."""
 
 
 @dataclass(frozen=True)
@@ -250,19 +252,16 @@ def _parts_below(path: str, file: StoredFile) -> list[str]:
 
 
 def _is_unfinished(name: str) -> bool:
-    """Whether a name is a temporary one of ours, of Spark's or of yt-dlp's.
-
-    Spark keeps checksums on local disks: `.part-0.parquet.crc`.
-    """
-    if name.endswith(".crc"):
-        return False
-    return name.startswith((".", "_temporary", "_probe-")) or name.endswith((".part", ".ytdl"))
+    """Whether a name is a temporary one of ours, of Spark's or of yt-dlp's."""
+    return name.startswith((_UNFINISHED, "_temporary")) or name.endswith((".part", ".ytdl"))
 
 
 def _write_local(target: Path, source: IO[bytes]) -> None:
     """Temporary file in the same directory, fsync, rename: a reader sees all of it or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as temporary:
+    with tempfile.NamedTemporaryFile(
+        dir=target.parent, prefix=_UNFINISHED, delete=False
+    ) as temporary:
         temporary_path = Path(temporary.name)
         try:
             shutil.copyfileobj(source, temporary, 1 << 20)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -116,15 +117,12 @@ def read_addressed(store: Store, name: str, path: str) -> pa.Table:
         SchemaError: its columns are not those declared.
     """
     expected = PurePosixPath(path).stem
-    try:
-        content = store.read_bytes(path)
-    except StorageError as error:
-        raise StorageError(f"{error}. {_what_to_do(store)}") from error
+    content = store.read_bytes(path)
     received = hashlib.sha256(content).hexdigest()
     if received != expected:
         raise StorageError(
             f"{path} below {store} was cut or changed: expected content with the SHA-256 of its "
-            f"name, received {len(content)} bytes with {received}. {_what_to_do(store)}"
+            f"name, received {len(content)} bytes with {received}."
         )
     try:
         table = pq.ParquetFile(pa.BufferReader(content)).read()
@@ -133,8 +131,15 @@ def read_addressed(store: Store, name: str, path: str) -> pa.Table:
     return _checked(name, table)
 
 
-def _what_to_do(store: Store) -> str:
-    return f"See everything that is wrong, and what to do, with: trailergenre verify {store}"
+@contextmanager
+def _advising(store: Store) -> Iterator[None]:
+    """Tell the reader of a damaged file where to find out what else is damaged."""
+    try:
+        yield
+    except StorageError as error:
+        raise StorageError(
+            f"{error} See all that is wrong, and what to do, with: trailergenre verify {store}"
+        ) from error
 
 
 def read_outcomes(
@@ -153,7 +158,7 @@ def read_outcomes(
             are added.
     """
     rows = read_all_outcomes(store, fingerprint, known)
-    return current_outcomes(rows) if len(rows) else schemas.OUTCOMES.empty_table()
+    return current_outcomes(rows).select(schemas.OUTCOMES.names)
 
 
 def read_all_outcomes(
@@ -173,7 +178,8 @@ def read_all_outcomes(
     paths = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
     for path in paths:
         if path not in known:
-            known[path] = read_addressed(store, "outcomes", path)
+            with _advising(store):
+                known[path] = read_addressed(store, "outcomes", path)
     return join_outcomes({path: known[path] for path in paths})
 
 
@@ -188,7 +194,7 @@ def join_outcomes(parts: dict[str, pa.Table]) -> pa.Table:
 
 
 def current_outcomes(rows: pa.Table) -> pa.Table:
-    """Choose one row a link from `join_outcomes`; see `read_outcomes`."""
+    """Choose one row a link from the rows of `join_outcomes`; see `read_outcomes`."""
     outcome = rows["outcome"]
     rank = pc.if_else(
         pc.equal(outcome, Outcome.OK.value),
@@ -209,7 +215,7 @@ def current_outcomes(rows: pa.Table) -> pa.Table:
     if len(ordered) > 1:
         changes = pc.not_equal(link_ids[1:], link_ids[:-1])
         is_first = pa.concat_arrays([is_first, changes])
-    return ordered.filter(is_first).select(schemas.OUTCOMES.names)
+    return ordered.filter(is_first).drop_columns("_rank")
 
 
 def of_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
@@ -239,7 +245,9 @@ def iter_features(
         current = of_links(current, link_ids)
     for path in feature_files(current):
         named = current.filter(pc.equal(current["features_file"], path))
-        yield reached_rows(_read_features(store, path, named), named)
+        with _advising(store):
+            table = _read_features(store, path, named)
+        yield reached_rows(table, named)
 
 
 def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
@@ -251,7 +259,7 @@ def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
     if wrong:
         raise StorageError(
             f"{path} below {store} is not what the outcomes name: expected (rows, SHA-256) "
-            f"{wrong}, received {received}. {_what_to_do(store)}"
+            f"{wrong}, received {received}."
         )
     return table
 

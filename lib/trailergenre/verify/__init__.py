@@ -1,0 +1,97 @@
+"""Do all tables of a run add up? Invariants I1 to I6, over what is stored and nothing else.
+
+Reads file by file, so memory stays flat. Knows nothing of Spark, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trailergenre import schemas, tables
+from trailergenre.entry import read_begun
+from trailergenre.errors import SchemaError, StorageError
+from trailergenre.fingerprint import list_settings
+from trailergenre.lock import read_holder
+from trailergenre.outcomes import RowOutcome
+from trailergenre.storage import Store
+from trailergenre.verify import accounting, bounds, hygiene
+from trailergenre.verify.checks import Check, Report
+from trailergenre.verify.features import Features
+from trailergenre.verify.features import Report as Progress
+
+__all__ = ["Check", "Report", "verify_run"]
+
+
+def verify_run(store: Store, fingerprint: str, progress: Progress | None = None) -> Report:
+    """Check a run.
+
+    Args:
+        store: the run.
+        fingerprint: of the features.
+        progress: told the frames that are read and those that there are.
+
+    Raises:
+        ConfigError: the run has no list of links.
+    """
+    holder = read_holder(store)
+    links, rows_check = _read_list(store)
+    listed = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
+    ready = set(listed["link_id"].drop_null().to_pylist())
+    rows, outcomes_files = _read_outcomes(store, fingerprint)
+    current = tables.current_outcomes(rows)
+    features = Features(list_settings(store)[fingerprint].frames_per_s)
+    features.read(store, current, progress or (lambda done, total: None))
+    allowed, problems = bounds.parse_allowed(read_begun(store, "featurize"))
+    return Report(
+        run=str(store),
+        features=fingerprint,
+        content_hash=features.content_hash if outcomes_files.holds else None,
+        links=len(ready),
+        by_outcome=accounting.count_outcomes(ready, current),
+        frames=features.n_frames,
+        settings=[session.model_dump(mode="json") for session in allowed],
+        checks=[
+            rows_check,
+            accounting.check_links(ready, current),
+            accounting.check_names(current, fingerprint),
+            features.frames,
+            outcomes_files,
+            features.files,
+            features.commits,
+            hygiene.check_unfinished(store, is_held=holder is not None),
+            hygiene.check_scratch(),
+            hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
+            bounds.check_connections(rows, allowed),
+            bounds.check_limits(rows, allowed),
+        ],
+        notes=problems + ([f"a run is at work: {holder.describe()}"] if holder else []),
+    )
+
+
+def _read_list(store: Store) -> tuple[pa.Table, Check]:
+    try:
+        links = tables.read_table(store, "links")
+    except (StorageError, SchemaError) as error:
+        check = accounting.check_rows(schemas.LINKS.empty_table())
+        check.find(str(error))
+        return schemas.LINKS.empty_table(), check
+    return links, accounting.check_rows(links)
+
+
+def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
+    """All rows of the files that are what their names say; the others are found."""
+    check = Check(
+        "I3",
+        "outcomes files are what their names say",
+        "Restore them from a copy, or delete them and run jobs/featurize.py again, which takes "
+        "their links once more.",
+    )
+    parts = {}
+    for file in store.list_files(f"outcomes/{fingerprint}"):
+        check.checked += 1
+        try:
+            parts[file.path] = tables.read_addressed(store, "outcomes", file.path)
+        except (StorageError, SchemaError) as error:
+            check.find(str(error))
+    return tables.join_outcomes(parts), check
