@@ -14,6 +14,7 @@ _TS_LAYOUTS = ((188, 0), (192, 4), (204, 0))
 """Bytes of a packet and of what stands before its sync byte: broadcast, Blu-ray, with parity."""
 _N_TS_PACKETS = 5
 _LOST_SHARE = 0.02
+_MAX_BOXES = 100_000
 _MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
 
@@ -38,14 +39,36 @@ def has_lost_its_end(path: Path) -> bool:
     """Whether the container's own frame shows that bytes are missing at the end.
 
     AVI: more than 2 % of what its RIFF header announces. MPEG-TS: the last packet is not whole; a
-    cut between two packets cannot be known. Others are judged by their length in seconds.
+    cut between two packets cannot be known. MP4 in fragments, which need not say how many there
+    are: the last box is not whole. Others are judged by their length in seconds.
     """
     head, size_bytes = _read_head(path), path.stat().st_size
     if head[:4] == b"RIFF" and head[8:11] == b"AVI":
         announced = struct.unpack("<I", head[4:8])[0] + 8
         return bool(announced - size_bytes > _LOST_SHARE * announced)
+    if head[4:8] in _MP4_BOXES:
+        return _has_cut_fragment(path, size_bytes)
     packet_bytes = _ts_packet_bytes(head)
     return packet_bytes is not None and size_bytes % packet_bytes != 0
+
+
+def _has_cut_fragment(path: Path, size_bytes: int) -> bool:
+    offset, is_fragmented = 0, False
+    with path.open("rb") as stream:
+        for _ in range(_MAX_BOXES):
+            stream.seek(offset)
+            head = stream.read(16)
+            if len(head) < 8:
+                break
+            length, name = struct.unpack(">I4s", head[:8])
+            if length == 1:
+                length = int.from_bytes(head[8:])
+            # 0 goes to the end of the file, less than a header nowhere.
+            if length < 8:
+                return False
+            is_fragmented |= name == b"moof"
+            offset += length
+    return is_fragmented and offset > size_bytes
 
 
 def _ts_packet_bytes(head: bytes) -> int | None:

@@ -29,8 +29,8 @@ _REASONS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
     )
 )
 _NO_STREAM = re.compile(r"matches no streams|does not contain any stream")
+_OLD = re.compile(r"Unrecognized option|Unknown bitstream filter|Option not found")
 _NO_INDEX = re.compile(r"moov atom not found")
-_LIMITS = {int(signal.SIGXCPU): "processor time", int(signal.SIGXFSZ): "complaints written"}
 
 
 def check_end(child: Child, code: int, report: Report) -> None:
@@ -47,12 +47,18 @@ def check_end(child: Child, code: int, report: Report) -> None:
         raise ItemError(Outcome.RESOURCE, f"the decoder took over {memory_bytes} bytes of memory")
     # ffmpeg catches some signals, the one of the processor limit among them.
     number = -code if code < 0 else report.signal
-    if number in _LIMITS:
-        raise ItemError(Outcome.RESOURCE, f"the decoder passed its limit of {_LIMITS[number]}")
+    if number == signal.SIGXCPU:
+        raise ItemError(Outcome.RESOURCE, "the decoder used up its processor time")
+    # The only file it writes is its log: so much is wrong that the log was full.
+    if number == signal.SIGXFSZ:
+        raise ItemError(Outcome.DECODE, f"over {child.limits.file_bytes} bytes of complaints")
     if number:
         raise ItemError(Outcome.DECODER_CRASH, f"ffmpeg was ended by signal {number}")
     if code == LAUNCH_FAILED:
         raise ToolMissingError("ffmpeg was found, but it cannot be started. Install it anew.")
+    old = _find(report, _OLD)
+    if old:
+        raise ToolMissingError(f"This ffmpeg is too old: {old.text}. Install ffmpeg 6 or newer.")
 
 
 def explain(report: Report, path: Path) -> ItemError:

@@ -31,7 +31,8 @@ _MEMORY_BYTES = 1_500_000_000
 """Of the decoder; 4K pictures of any allowed codec take 750 MB of address space (measured)."""
 _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
-_LOG_BYTES = 16_000_000
+_LOG_BYTES = 4_000_000
+"""Some 30,000 complaints."""
 _N_STREAMS = 16
 _CPU_SHARE = 2.0
 """Seconds of processor time a second of the deadline; reading and scaling have own threads."""
@@ -113,8 +114,11 @@ def decode_arguments(path: Path, *, frames_per_s: float, limits: LimitsConfig) -
         pix_fmt="rgb24",
         threads=1,
         map_metadata=-1,
+        # A change of the picture's size restarts the filters' clock. Frames are counted instead,
+        # or all after the change would come too late and be dropped.
+        fps_mode="passthrough",
         t=limits.max_duration_s + 2 / frames_per_s,
-        **{"frames:v": limits.max_frames + 1},
+        **{"frames:v": limits.max_frames + 1, "bsf:v": "setts=ts=N"},
     )
     return _compile(output, loglevel="verbose")
 

@@ -22,6 +22,8 @@ _TOLERANCE_S = 2.0
 _TOLERANCE_SHARE = 0.02
 """Pictures are missing when they end earlier than declared by more than both of these."""
 
+_FORMATS_OF_STREAM_LENGTHS = ("mov", "avi")
+
 _STREAM = re.compile(rb"\[trace\] stream (\d+): start_time: (\S+) duration: (\S+)")
 _LAST_TIME = re.compile(rb" time=(\d+):(\d\d):(\d\d\.\d+) ")
 _CUT = re.compile(r"File ended prematurely|partial file")
@@ -44,14 +46,14 @@ class _Probe:
 
 
 def find_missing_end(
-    path: Path, report: Report, *, end_s: float, limits: LimitsConfig, deadline: Deadline
+    path: Path, report: Report, *, pictures_s: float, limits: LimitsConfig, deadline: Deadline
 ) -> str | None:
     """Say what is missing at the end of a video; None where it is whole.
 
     Args:
         path: the video.
         report: of its decoding.
-        end_s: time at which the last picture goes, from the first one on.
+        pictures_s: from the first picture to the end of the last.
         limits: for a second look at the file, taken only where it seems short.
         deadline: of the link.
     """
@@ -61,10 +63,11 @@ def find_missing_end(
     if declared_s is None:
         cut = next((c.text for c in report.complaints if _CUT.search(c.text)), None)
         return cut and f"{cut}; the container declares no length"
+    end_s = (report.first_s or 0.0) + pictures_s
     if not _is_short(end_s, declared_s):
         return None
     probe = _probe(path, limits, deadline)
-    own_s = _own_length_s(report, probe)
+    own_s = _own_end_s(report, probe)
     if own_s is None and probe.end_s is not None and not _is_short(probe.end_s, declared_s):
         return None
     expected_s = declared_s if own_s is None else own_s
@@ -77,12 +80,14 @@ def _is_short(end_s: float, expected_s: float) -> bool:
     return expected_s - end_s > max(_TOLERANCE_S, _TOLERANCE_SHARE * expected_s)
 
 
-def _own_length_s(report: Report, probe: _Probe) -> float | None:
+def _own_end_s(report: Report, probe: _Probe) -> float | None:
+    """When the video stream ends by its own account, from the container's first time stamp on."""
     index = -1 if report.index is None else report.index
-    if index in probe.lengths_s:
-        return probe.lengths_s[index]
-    # Matroska's tag is the time of the end, not the length.
-    return None if report.tag_s is None else report.tag_s - probe.starts_s.get(index, 0.0)
+    # To a stream of another format ffmpeg lends the container's length.
+    if report.format_names.startswith(_FORMATS_OF_STREAM_LENGTHS) and index in probe.lengths_s:
+        start_s = probe.starts_s.get(index, report.start_s) - report.start_s
+        return start_s + probe.lengths_s[index]
+    return None if report.tag_s is None else report.tag_s - report.start_s
 
 
 def _probe(path: Path, limits: LimitsConfig, deadline: Deadline) -> _Probe:

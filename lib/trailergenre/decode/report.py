@@ -24,6 +24,7 @@ _SIZE = re.compile(r"\b(\d{1,6})x(\d{1,6})\b")
 _DECODED = re.compile(r"  Input stream #0:\d+ \(video\): .*?(\d+) frames decoded")
 _FAILED = re.compile(r"  Input stream #0:\d+ \(video\): .*?(\d+) decode errors")
 _SAMPLED = re.compile(r"\d+ frames in, (\d+) frames out; \d+ frames dropped, (\d+) .*duplicated")
+_FIRST_PICTURE = re.compile(r"video frame properties congruent with link at pts_time: (\d+\.?\d*)")
 _SIGNAL = re.compile(r"Exiting normally, received signal (\d+)")
 
 _FORBIDDEN_CODEC = re.compile(r"Codec \((\S+)\) not on whitelist")
@@ -56,6 +57,8 @@ class Report:
         format_names: of the container, e.g. `mov,mp4,m4a`; empty where it could not be opened.
         duration_s: of the container as ffmpeg gives it.
         start_s: first time stamp of the container.
+        first_s: time of the first picture, from the container's first time stamp on; None where
+            this ffmpeg does not tell.
         is_estimated: whether the length is a guess from what is there.
         n_streams: of any kind.
         index: of the first video stream that is no cover picture; None where there is none.
@@ -74,6 +77,7 @@ class Report:
     format_names: str = ""
     duration_s: float | None = None
     start_s: float = 0.0
+    first_s: float | None = None
     is_estimated: bool = False
     n_streams: int = 0
     index: int | None = None
@@ -201,7 +205,9 @@ def _take_description(report: Report, text: str, stream: int) -> int:
 
 def _take_figures(report: Report, text: str) -> None:
     sampled, decoded, failed = _SAMPLED.match(text), _DECODED.match(text), _FAILED.match(text)
-    caught = _SIGNAL.match(text)
+    first, caught = _FIRST_PICTURE.match(text), _SIGNAL.match(text)
+    if first and report.first_s is None:
+        report.first_s = float(first.group(1))
     if caught:
         report.signal = int(caught.group(1))
     if sampled:

@@ -112,7 +112,7 @@ class DecodedVideo:
         missing = find_missing_end(
             self._path,
             report,
-            end_s=n_frames / frames_per_s,
+            pictures_s=n_frames / frames_per_s,
             limits=limits,
             deadline=self._deadline,
         )

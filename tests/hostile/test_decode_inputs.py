@@ -1,0 +1,58 @@
+"""Every kind of file ends in its class, good ones with all their frames, and leaves nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hostile.decode_cases import CASES, DecodeCase
+from trailergenre.config import LimitsConfig
+from trailergenre.decode import Decoder
+from trailergenre.errors import DETAIL_MAX_CHARS, ItemError
+from trailergenre.outcomes import Outcome
+from trailergenre.sandbox import Deadline
+
+HAS_ERRORS = ("damaged", "cut")
+"""Good kinds of which some frames are damaged."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.row}-{case.name}")
+def test_file_ends_in_its_class(
+    case: DecodeCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = case.make(tmp_path)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    video = Decoder(1, LimitsConfig(max_frames=60)).decode(path, deadline=Deadline(60))
+    n_frames, outcome, detail = 0, Outcome.OK, ""
+    try:
+        for batch in video.batches(16):
+            n_frames += len(batch)
+    except ItemError as error:
+        outcome, detail = error.outcome, error.detail
+    assert outcome is case.outcome, detail
+    assert len(detail) <= DETAIL_MAX_CHARS
+    assert str(tmp_path) not in detail
+    if case.outcome is Outcome.OK:
+        assert n_frames == case.frames
+        assert video.facts is not None
+        assert (video.facts.decode_errors > 0) == any(word in case.name for word in HAS_ERRORS)
+    # Nothing is left: no file, no process, no thread that watches one.
+    assert list(scratch.iterdir()) == []
+    assert psutil.Process().children() == []
+    assert not [thread for thread in threading.enumerate() if "watch" in thread.name]
+
+
+def test_at_least_ten_good_kinds_stay_ok() -> None:
+    good = [case for case in CASES if case.outcome is Outcome.OK]
+    assert len(good) >= 10
+    assert all(case.frames for case in good)
+
+
+def test_every_row_from_31_to_54_has_a_file() -> None:
+    assert {case.row for case in CASES} >= set(range(31, 55))
