@@ -7,7 +7,7 @@ import pytest
 
 from clips import make_clip
 from lists import as_links
-from servers import Answer, answer, chunks, content, fails_first, hangs, redirect, status
+from servers import Answer, answer, chunks, content, hangs, redirect, status
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download import attempt
 from trailergenre.download.downloader import Downloader
@@ -66,15 +66,6 @@ def test_what_a_failure_tells(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_page_may_not_lead_to_a_private_address(clip: bytes, tmp_path: Path) -> None:
-    with answer({"/secret.mp4": content(clip)}) as private:
-        page = f"<html><video src=http://{private.address}/secret.mp4></video></html>"
-        answers = {"/page": content(page.encode(), "text/html")}
-        error = failure(answers, tmp_path, path="/page")
-        assert (error.outcome, private.requested) == (Outcome.HOST_DENIED, {})
-        assert private.address not in error.connections
-
-
 def test_options_for_extractors_are_no_pages_to_give(clip: bytes, tmp_path: Path) -> None:
     # yt-dlp hands its extractors options in a fragment; this one would end it as broken JSON.
     answers = {
@@ -83,12 +74,6 @@ def test_options_for_extractors_are_no_pages_to_give(clip: bytes, tmp_path: Path
     }
     received, _, _ = fetch(answers, tmp_path)
     assert received == clip
-
-
-def test_server_error_is_tried_again_until_it_passes(clip: bytes, tmp_path: Path) -> None:
-    flaky = fails_first(1, status(503), content(clip))
-    received, attempts, _ = fetch({"/clip.mp4": flaky}, tmp_path)
-    assert (received == clip, attempts) == (True, 2)
 
 
 def test_machine_without_the_downloader_fails_the_run(

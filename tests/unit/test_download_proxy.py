@@ -159,15 +159,6 @@ def test_a_proxy_that_refuses_us_is_no_fault_of_the_site(tmp_path: Path) -> None
     assert "canary" not in raised.value.detail
 
 
-def test_a_proxy_that_is_not_there_is_no_fault_of_the_site(tmp_path: Path) -> None:
-    with proxy() as server:
-        pass
-    with pytest.raises(ItemError) as raised:
-        fetch("http://site.example/x.mp4", tmp_path, server)
-    assert raised.value.outcome is Outcome.CONNECT
-    assert [spelling for spelling in SPELLINGS if spelling in raised.value.detail] == []
-
-
 def test_cookies_are_for_links_of_their_site_alone(tmp_path: Path) -> None:
     site, page = "http://www.c-span.org/video/?1", "http://other.example/page"
     with proxy({page: site}) as server:
