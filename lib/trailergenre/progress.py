@@ -97,13 +97,14 @@ def read_status(
     """
     outcomes = tables.of_links(tables.read_outcomes(store, fingerprint, known), ready)
     counts = Counter(outcomes["outcome"].to_pylist())
-    finished_at = sorted(outcomes["finished_at"].to_pylist())
+    # Deferring takes no time, and a thousand at once are no rate.
+    finished = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
     return RunStatus(
         ready=len(ready),
         by_outcome=dict(sorted(counts.items(), key=lambda item: (item[0] != Outcome.OK, item[0]))),
         frames=int(pc.sum(outcomes["frames"]).as_py() or 0),
-        links_per_s=_rate(finished_at, since),
-        last_commit_at=finished_at[-1] if finished_at else None,
+        links_per_s=_rate(sorted(finished["finished_at"].to_pylist()), since),
+        last_commit_at=pc.max(outcomes["finished_at"]).as_py(),
     )
 
 

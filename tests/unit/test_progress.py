@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from runs import Movie, make_movies, make_run
-from trailergenre import progress, tables
+from runs import Movie, make_movies, make_run, outcome_row
+from trailergenre import progress, schemas, tables
 from trailergenre.errors import StorageError
+from trailergenre.outcomes import Outcome
 from trailergenre.progress import RunStatus, Watch, format_s, open_console, read_status
 from trailergenre.records import LinkId
 from trailergenre.storage import Store, StoredFile
@@ -104,6 +105,19 @@ def test_status_is_read_from_the_committed_outcomes(tmp_path: Path) -> None:
     assert (state.frames, state.last_commit_at) == (9, START)
     assert list(state.by_outcome.items()) == [("ok", 3), ("not_media", 1)]
     assert state.links_per_s is None
+
+
+def test_deferred_links_make_no_rate(tmp_path: Path) -> None:
+    store, movies = Store(str(tmp_path)), make_movies(1, frames=3)
+    fingerprint = make_run(store, movies)
+    ready, since = [*ids(movies), LinkId("later")], START - timedelta(seconds=20)
+    before = read_status(store, fingerprint, ready, since=since)
+    deferred = outcome_row("later", Outcome.DEFERRED)
+    content = tables.to_parquet(pa.Table.from_pylist([deferred], schemas.OUTCOMES))
+    store.write_content_addressed(f"outcomes/{fingerprint}", content, ".parquet")
+    after = read_status(store, fingerprint, ready, since=since)
+    assert (after.finished, after.by_outcome) == (1, {"ok": 1, "deferred": 1})
+    assert after.links_per_s == before.links_per_s == 1 / 20
 
 
 def test_outcomes_of_links_that_left_the_list_do_not_count(tmp_path: Path) -> None:

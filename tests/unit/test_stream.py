@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, Netwo
 from trailergenre.decode import Decoder
 from trailergenre.demo.server import serve
 from trailergenre.download.downloader import Downloader
+from trailergenre.download.gate import OpenGate
+from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
+from trailergenre.records import Link, Video
 from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store
 from trailergenre.stream import StreamSettings, embed_links
@@ -90,6 +94,47 @@ def test_kept_video_is_not_requested_again(clips: Path, embedder: Embedder, tmp_
     np.testing.assert_array_equal(first[0].features, second[0].features)
     assert (first[0].attempts, second[0].attempts) == (1, 0)
     assert shelf.list_link_ids() == {links[0].link_id}
+
+
+def test_kept_video_that_was_at_fault_is_requested_again_and_replaced(
+    clips: Path, embedder: Embedder, tmp_path: Path
+) -> None:
+    with serve(clips) as server:
+        (link,) = as_links([f"http://{server.address}/a.mp4"])
+        store = Store(str(tmp_path))
+        shelf = VideoShelf(store, "key", is_filled=True)
+        settings = settings_for(clips, allow=(server.address,), shelf=shelf)
+        store.write_bytes(f"videos/key/{link.link_id}", b"damaged")
+        outcomes = [
+            record.outcome
+            for again in (link, replace(link, is_refetched=True), link)
+            for record in embed_links([again], settings, embedder)
+        ]
+    assert outcomes == [Outcome.NOT_MEDIA, Outcome.OK, Outcome.OK]
+
+
+def test_the_gate_is_told_when_an_attempt_reached_its_server(
+    clips: Path, embedder: Embedder
+) -> None:
+    passed_at_s: list[float] = []
+    ends: list[Video | ItemError] = []
+
+    class Log(OpenGate):
+        def wait(self, link: Link, deadline: Deadline) -> None:
+            passed_at_s.append(time.monotonic())
+
+        def report(self, link: Link, end: Video | ItemError) -> None:
+            ends.append(end)
+
+    with answer({"/a.mp4": content((clips / "a.mp4").read_bytes())}) as server:
+        links = as_links([f"http://{server.address}/{name}.mp4" for name in ("a", "gone")])
+        list(embed_links(links, settings_for(clips, allow=(server.address,)), embedder, Log()))
+    reached = [
+        next(r.at_s for r in server.requests if r.path == f"/{n}.mp4") for n in ("a", "gone")
+    ]
+    for passed, end, at_s in zip(passed_at_s, ends, reached, strict=True):
+        assert end.asked_at_s is not None
+        assert passed < end.asked_at_s < at_s
 
 
 def test_fault_of_ours_costs_one_link_and_names_itself(
