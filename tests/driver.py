@@ -16,16 +16,13 @@ from trailergenre.faults import VARIABLE
 
 
 def main() -> None:
-    job = load_job("featurize")
+    command = typer.main.get_command(load_job("featurize").app)
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         request = json.loads(line)
         os.environ[VARIABLE] = request["fault"]
-        try:
-            typer.main.get_command(job.app)(request["arguments"], standalone_mode=False)
-            code = 0
-        except typer.Exit as ended:
-            code = ended.exit_code
+        # Not as a program of its own: the exit code comes back and does not end the process.
+        code = command.main(request["arguments"], standalone_mode=False)
         print(json.dumps({"code": code}), file=answers, flush=True)
 
 

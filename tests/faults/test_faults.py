@@ -61,7 +61,7 @@ def whole(
 @pytest.fixture
 def case(server: AnswerServer, tiny_backbone: Path, tmp_path: Path) -> Case:
     """A run that has not begun."""
-    server.requested.clear()
+    server.requests.clear()
     return make_case(server, tiny_backbone, tmp_path / "run")
 
 
@@ -208,14 +208,14 @@ def test_f25_a_list_that_changed_is_resumed_by_link(
     urls = [link.url for link in case.links]
     write_links(case.store, [urls[3], urls[0]])
     assert driver.featurize(case.arguments) == 0
-    case.server.requested.clear()
+    case.server.requests.clear()
     # Rows removed, added and in another order.
     write_links(case.store, [urls[4], urls[0], *urls[1:3], urls[5]])
     assert driver.featurize(case.arguments) == 0
     asked = {link for link, times in case.requests().items() if times}
     assert asked == {case.links[place].link_id for place in (1, 2, 4, 5)}
     write_links(case.store, urls)
-    case.server.requested.clear()
+    case.server.requests.clear()
     assert driver.featurize(case.arguments) == 0
     assert case.server.requested == {}
     assert content_hash(case) == whole

@@ -22,7 +22,7 @@ from trailergenre.faults import Point, Victim
 
 pytestmark = pytest.mark.slow
 
-N_CLIPS = 7
+N_CLIPS = 5
 SEEDS = [int(seed) for seed in os.environ.get("TRAILERGENRE_SEEDS", "0").split(",")]
 """Each gives another list; `make soak` takes several."""
 
@@ -65,7 +65,7 @@ def whole(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[str, dict[str, int]]:
     """The hash of an uninterrupted run, and what it asked for."""
-    server.requested.clear()
+    server.requests.clear()
     case = make_case(server, tiny_backbone, tmp_path_factory.mktemp("whole"), seed=seed)
     assert driver_of(drivers, MASTERS[Victim.WORKER], temporary).featurize(case.arguments) == 0
     return content_hash(case), case.requests()
@@ -92,7 +92,7 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
 ) -> None:
     driver = driver_of(drivers, MASTERS[victim], temporary)
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
-    server.requested.clear()
+    server.requests.clear()
     assert driver.featurize(case.arguments, f"{point}:{victim}:0") == 0
     assert content_hash(case) == whole[0]
     assert_nothing_is_left(temporary)
@@ -119,7 +119,7 @@ def test_a_killed_driver_is_resumed_without_asking_again(
     submit_and_be_killed(case, point, temporary)
     committed = case.committed()
     assert (point is Point.OUTCOMES_WRITTEN) <= bool(committed)
-    server.requested.clear()
+    server.requests.clear()
     driver = driver_of(drivers, MASTERS[Victim.DRIVER], temporary)
     assert driver.featurize(case.arguments) == 0
     assert content_hash(case) == whole[0]
