@@ -7,11 +7,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from trailergenre.sandbox import Child, ChildLimits, Deadline, start_child
+from trailergenre.sandbox import (
+    Child,
+    ChildLimits,
+    Deadline,
+    group_memory_bytes,
+    start_child,
+)
 
 # Writes to the FIFO at once, and again after a time that no killed process reaches.
 GRANDCHILD = """
@@ -145,3 +153,39 @@ def test_stopped_deadline_has_no_time_left() -> None:
     assert deadline.left_s > 50
     stopped.set()
     assert deadline.left_s == 0
+
+
+def test_more_memory_than_the_group_may_have_ends_it(tmp_path: Path) -> None:
+    # The grandchild holds it: the group is measured, not the child.
+    greedy = (
+        "import time; held = bytearray(120_000_000); print(len(held), flush=True); time.sleep(20)"
+    )
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {greedy!r}])"
+    limits = replace(LIMITS, memory_bytes=100_000_000)
+    with run_python(code, directory=tmp_path, limits=limits) as child:
+        child.stdout.read()
+        assert child.is_over_memory
+        assert not child.is_timed_out
+    assert group_memory_bytes(child.process.pid) == 0
+
+
+def test_memory_within_bounds_is_left_alone(tmp_path: Path) -> None:
+    code = "import time; held = bytearray(50_000_000); time.sleep(0.6)"
+    limits = replace(LIMITS, memory_bytes=400_000_000)
+    with run_python(code, directory=tmp_path, limits=limits) as child:
+        assert child.process.wait() == 0
+    assert not child.is_over_memory
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return psutil.Process().num_fds()
+
+    before = open_files()
+    for _ in range(3):
+        with run_python("", directory=tmp_path):
+            pass
+        with pytest.raises(ValueError), run_python("", directory=tmp_path):
+            raise ValueError
+    assert open_files() == before
+    assert psutil.Process().children() == []
