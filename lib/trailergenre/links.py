@@ -28,6 +28,9 @@ from trailergenre.youtube import VIDEO_ID, find_video_id, is_youtube
 _BLANKS = "\ufeff\u200b\u2060"
 """Invisible characters at the ends of a cell that `str.strip` leaves."""
 
+_MAX_CHARS = 8000
+"""Longest link; RFC 9110 asks servers to take that many, and few take more."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # No dot in it: www.example.org:443/x is a host and its port, not a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
@@ -72,6 +75,8 @@ def parse_link(
     text = cell.strip().strip(_BLANKS).strip()
     if not text:
         raise LinkError(RowOutcome.LINK_EMPTY, "the cell is empty")
+    if len(text) > _MAX_CHARS:
+        raise LinkError(RowOutcome.LINK_INVALID, f"it is longer than {_MAX_CHARS} characters")
     if any(unicodedata.category(c) == "Cc" for c in text):
         raise LinkError(RowOutcome.LINK_INVALID, "it holds a control character")
     scheme, text = _split_scheme(text, links, base)

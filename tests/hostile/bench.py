@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostile.warm import WarmChild, warm_child
 from lists import as_links
 from servers import Answer, AnswerServer, answer
 from servers.traps import Traps, traps
@@ -18,7 +19,7 @@ from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.decode import Decoder
 from trailergenre.download.downloader import Downloader
 from trailergenre.links import LinkError, parse_link
-from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.outcomes import RowOutcome
 from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
 
 DEADLINE_S = 60.0
@@ -29,7 +30,7 @@ DEADLINE_S = 60.0
 class Measured:
     """How an input ended."""
 
-    outcome: Outcome | RowOutcome
+    outcome: str
     detail: str
     requests: int = 0
 
@@ -66,6 +67,7 @@ class Bench:
     embedder: Embedder
     clip: bytes
     root: Path
+    warm: WarmChild
     release: threading.Event = field(default_factory=threading.Event)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -100,11 +102,17 @@ class Bench:
         detail = record.detail.replace(f"{place.path}/", "/")
         return Measured(record.outcome, self.stable(detail), len(requests))
 
-    def embed(self, url: str, **limits: float) -> EmbeddedLink:
+    def visit(self, url: str, *, allow: str | None = None, **limits: float) -> Measured:
+        """Bring one link to its end that does not lead to the server."""
+        record = self.embed(url, allow=allow, **limits)
+        return Measured(record.outcome, self.stable(record.detail))
+
+    def embed(self, url: str, *, allow: str | None = None, **limits: float) -> EmbeddedLink:
         """Bring one canonical link to its end, past what would refuse it in a list."""
         bounds = LimitsConfig.model_validate({"deadline_s": DEADLINE_S, **limits})
         links = LinksConfig(allowed_roots=(str(self.root),))
-        downloader = Downloader(links, self.network, bounds, backoff_s=0.01)
+        network = NetworkConfig(allow=(allow or self.server.address,))
+        downloader = Downloader(links, network, bounds, backoff_s=0.01)
         settings = StreamSettings(downloader, Decoder(1, bounds), batch_size=4)
         (record,) = embed_links(as_links([url]), settings, self.embedder)
         return record
@@ -112,15 +120,15 @@ class Bench:
     def stable(self, detail: str) -> str:
         """A detail without what differs from run to run."""
         detail = detail.replace(self.server.address, "server").replace(str(self.root), "/videos")
-        detail = detail.replace(f":{self.traps.port}", ":PORT")
-        return re.sub(r"\b[0-9a-f]{64}\b", "LINK_ID", detail)
+        detail = re.sub(r"\b[0-9a-f]{64}\b", "LINK_ID", detail)
+        return re.sub(r"(127\.0\.0\.\d:|port=)\d{4,}", r"\1PORT", detail)
 
 
 @contextmanager
 def open_bench(embedder: Embedder, clip: bytes, root: Path) -> Iterator[Bench]:
     """Serve and set traps while the block runs."""
-    with answer() as server, traps() as set_traps:
-        bench = Bench(server, set_traps, embedder, clip, root)
+    with answer() as server, traps() as set_traps, warm_child(root) as warm:
+        bench = Bench(server, set_traps, embedder, clip, root, warm)
         try:
             yield bench
         finally:

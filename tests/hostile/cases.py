@@ -17,15 +17,17 @@ class Case:
         shown: the input, as the table names it.
         expected: the class it must end in.
         measure: brings it to its end.
+        is_alone: must not run beside others.
         max_requests: most requests that the server may see; None: not counted.
         note: what the class does not say.
     """
 
     shown: str
-    expected: Outcome | RowOutcome
+    expected: str
     measure: Callable[[Bench], Measured]
     max_requests: int | None = None
     note: str = ""
+    is_alone: bool = False
 
 
 def cell(text: str, expected: RowOutcome, *, shown: str = "", note: str = "") -> Case:
@@ -54,6 +56,7 @@ def web(
 
 
 _LONG = "a." * 130
+_SMUGGLED = "http://example.org/#__youtubedl_smuggle="
 
 CELLS = [
     cell("", RowOutcome.LINK_EMPTY, shown="an empty cell"),
@@ -74,6 +77,9 @@ CELLS = [
     cell("http://example.org/\ud800", RowOutcome.LINK_INVALID, shown="a lone surrogate"),
     cell(f"http://{_LONG}org/", RowOutcome.LINK_INVALID, shown="a host of 263 characters"),
     cell("http://256.256.256.256/", RowOutcome.LINK_INVALID),
+    cell(f"http://example.org/{'x' * 10**7}", RowOutcome.LINK_INVALID, shown="a link of 10 MB"),
+    cell(f"{_SMUGGLED}notjson", RowOutcome.READY, note="the fragment is cut"),
+    cell(_SMUGGLED + '{"force_videoid":"../x"}', RowOutcome.READY, note="the fragment is cut"),
     cell("http://user:pass@example.org/", RowOutcome.LINK_INVALID),
     cell("http://good@127.0.0.1/", RowOutcome.LINK_INVALID),
     cell("http://127.0.0.1\\@good/", RowOutcome.LINK_INVALID),

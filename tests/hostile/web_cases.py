@@ -5,14 +5,18 @@ from __future__ import annotations
 from http.server import BaseHTTPRequestHandler
 from itertools import repeat
 
+from hostile.bench import Place
 from hostile.cases import Case, web
 from servers import (
     Answer,
+    broken_chunk,
     chunks,
     content,
     drips,
+    fails_first,
     hangs,
     page,
+    raw,
     redirect,
     resets,
     stalls,
@@ -22,11 +26,13 @@ from servers.manifests import (
     dash,
     described,
     entity_bomb,
+    f4m,
     gzip_bomb,
     hls,
     hls_master,
     rss,
     videos,
+    xspf,
 )
 from trailergenre.outcomes import Outcome
 
@@ -107,16 +113,55 @@ LEADS = [
         max_requests=6,
     ),
     web(
-        "a page that refreshes to itself",
+        "an endless chain of pages that refresh to the next",
         Outcome.REDIRECT,
-        lambda at: one(page('<meta http-equiv="refresh" content="0; url=clip.mp4">')),
+        lambda at: {"/clip.mp4": refresh("n/1"), "/n/*": _refresh_onward},
         max_requests=6,
+    ),
+    web("a redirect that names no place", Outcome.REDIRECT, lambda _: one(status(302))),
+    web(
+        "a redirect to `http://[bad/`",
+        Outcome.LINK_INVALID,
+        lambda _: one(redirect("http://[bad/")),
+    ),
+    web(
+        "a redirect to port 99999",
+        Outcome.LINK_INVALID,
+        lambda _: one(redirect("http://a.b:99999/")),
+    ),
+    web(
+        "a page that embeds `http://[bad/`",
+        Outcome.LINK_INVALID,
+        lambda _: one(videos(["http://[bad/x"])),
+    ),
+    web(
+        "an HLS segment at `http://[bad/`",
+        Outcome.LINK_INVALID,
+        lambda _: one(hls(["http://[bad/x"])),
+    ),
+    web(
+        "a page whose thumbnail and subtitles are at a denied address",
+        Outcome.OK,
+        lambda at: {
+            "/clip.mp4": page(
+                f'<meta property="og:image" content="{at.trap}/x.png">'
+                f'<video src="x.mp4" poster="{at.trap}/x.png"><track src="{at.trap}/x.vtt"></video>'
+            ),
+            "/x.mp4": content(at.clip),
+        },
+        note="nothing but the video is requested",
     ),
     web("a page without a video", Outcome.UNSUPPORTED_SITE, lambda _: one(page("<p>x</p>"))),
     web(
         "a login page",
         Outcome.UNSUPPORTED_SITE,
         lambda _: one(page("<form action=/login><input name=password type=password></form>")),
+    ),
+    web(
+        "a page that asks whether we are a robot",
+        Outcome.UNSUPPORTED_SITE,
+        lambda _: one(page("<h1>Sign in to confirm you're not a bot</h1>")),
+        note="the text of a page is not read; YouTube's own error of these words is `throttled`",
     ),
     web(
         "a page that embeds six videos",
@@ -131,6 +176,16 @@ LEADS = [
         max_requests=3,
     ),
 ]
+
+
+def refresh(target: str) -> Answer:
+    """A page that leads on by itself."""
+    return page(f'<meta http-equiv="refresh" content="0; url={target}">')
+
+
+def _refresh_onward(request: BaseHTTPRequestHandler, seen: int) -> None:
+    number = int(request.path.rpartition("/")[2])
+    refresh(str(number + 1))(request, seen)
 
 
 def _onward(request: BaseHTTPRequestHandler, seen: int) -> None:
@@ -199,8 +254,17 @@ BODIES = [
     ),
     web(
         "an HLS master playlist that leads to itself",
-        Outcome.NOT_MEDIA,
+        Outcome.LIVE,
         lambda _: one(hls_master(["clip.mp4"])),
+        max_requests=6,
+        note="it never says that it ends",
+    ),
+    web("a manifest of Adobe's (F4M)", Outcome.FORMAT_NOT_ALLOWED, lambda _: one(f4m("x"))),
+    web(
+        "an XSPF playlist of two videos",
+        Outcome.NOT_A_SINGLE_VIDEO,
+        lambda at: one(xspf([f"{at.url}/1.mp4", f"{at.url}/2.mp4"])),
+        max_requests=3,
     ),
     web(
         "a page that says its video lasts 3 hours",
@@ -241,9 +305,33 @@ BODIES = [
         deadline_s=5,
     ),
     web(
-        "a page of 60 MB in 60 KB",
+        "a page of 4 GB in 4 MB",
         Outcome.RESOURCE,
-        lambda _: one(gzip_bomb(60)),
+        lambda _: one(gzip_bomb(4000)),
+        max_memory_bytes=500_000_000,
+        note="the memory of a child is bounded, `limits.max_memory_bytes`",
+    ),
+    web(
+        "what is no HTTP",
+        Outcome.TRUNCATED_DOWNLOAD,
+        lambda _: one(raw(b"SSH-2.0-x\r\n" * 3)),
+        attempts=1,
+    ),
+    web(
+        "a chunk that ends early",
+        Outcome.TRUNCATED_DOWNLOAD,
+        lambda _: one(broken_chunk(_BODY)),
+        attempts=1,
+    ),
+    web(
+        "503 twice, then a video",
+        Outcome.OK,
+        lambda at: one(fails_first(2, status(503), content(at.clip))),
+    ),
+    web(
+        "429 with `Retry-After`, then a video",
+        Outcome.OK,
+        lambda at: _flaky(status(429, Retry_After="1"), at, times=1),
     ),
     web(
         "a DASH manifest that unfolds to 1 GB",
@@ -262,6 +350,10 @@ BODIES = [
         lambda _: one(content(b"<html>" * 50)),
     ),
 ]
+
+
+def _flaky(failure: Answer, at: Place, *, times: int) -> dict[str, Answer]:
+    return one(fails_first(times, failure, content(at.clip)))
 
 
 def _live(reply: Answer) -> dict[str, Answer]:

@@ -206,6 +206,26 @@ def chunks(parts: Iterable[bytes], kind: str = "video/mp4", **headers: str) -> A
     return run
 
 
+def broken_chunk(body: bytes, kind: str = "video/mp4") -> Answer:
+    """Announce a chunk and send half of it."""
+
+    def run(request: BaseHTTPRequestHandler, seen: int) -> None:
+        request.protocol_version = "HTTP/1.1"
+        _begin(request, 200, kind, Transfer_Encoding="chunked", Connection="close")
+        request.wfile.write(b"%x\r\n%b" % (2 * len(body), body))
+
+    return run
+
+
+def raw(answer: bytes) -> Answer:
+    """Answer with bytes that are no HTTP."""
+
+    def run(request: BaseHTTPRequestHandler, seen: int) -> None:
+        request.wfile.write(answer)
+
+    return run
+
+
 def _begin(request: BaseHTTPRequestHandler, code: int, kind: str, **headers: str) -> None:
     request.send_response(code)
     for name, value in {"Content-Type": kind, **headers}.items():

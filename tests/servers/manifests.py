@@ -83,7 +83,30 @@ def described(link: str, **facts: str) -> Answer:
     return page(f'<script type="application/ld+json">{document}</script>')
 
 
+def f4m(url: str) -> Answer:
+    """A manifest of Adobe's streaming."""
+    return content(
+        f"""<?xml version="1.0"?><manifest xmlns="http://ns.adobe.com/f4m/1.0"><id>x</id>
+<media url="{url}" bitrate="100" width="640" height="360"/></manifest>""".encode(),
+        "application/f4m+xml",
+    )
+
+
+def xspf(links: Sequence[str]) -> Answer:
+    """A playlist of several videos."""
+    tracks = "".join(
+        f"<track><title>x</title><location>{link}</location></track>" for link in links
+    )
+    return content(
+        '<?xml version="1.0"?><playlist version="1" xmlns="http://xspf.org/ns/0/">'
+        f"<trackList>{tracks}</trackList></playlist>".encode(),
+        "application/xspf+xml",
+    )
+
+
 def gzip_bomb(megabytes: int) -> Answer:
     """A page of blanks that is a thousandth of its size on its way."""
-    body = b"<!DOCTYPE html><html>" + b" " * (megabytes << 20)
-    return content(gzip.compress(body, 6), "text/html", Content_Encoding="gzip")
+    # A file of several parts unfolds to all of them, one behind the other.
+    blanks = gzip.compress(b" " * (1 << 20), 6)
+    body = gzip.compress(b"<!DOCTYPE html><html>") + blanks * megabytes
+    return content(body, "text/html", Content_Encoding="gzip")

@@ -98,8 +98,8 @@ def test_text_decides_where_there_is_nothing_else(text: str, outcome: Outcome) -
 @pytest.mark.parametrize(
     ("text", "ours"),
     [
-        ("m3u8 download detected but ffmpeg could not be found. Please install", "natively"),
-        ("file:// URLs are disabled by default. Use --enable-file-urls", "never followed"),
+        ("m3u8 download detected but ffmpeg could not be found. Please install", "unusual"),
+        ("file:// URLs are disabled by default. Use --enable-file-urls", "not http(s)"),
     ],
 )
 def test_advice_that_our_users_cannot_follow_is_left_out(text: str, ours: str) -> None:

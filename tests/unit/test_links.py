@@ -158,6 +158,7 @@ def test_blank_cell_is_an_empty_link(cell: str) -> None:
         "http://1.2.3.4.5/",
         "http://" + "a." * 130 + "org/",
         "http://example.org/\ud800",
+        f"http://example.org/{'x' * 8000}",
         "https://youtu.be/tooshort",
         "https://www.youtube.com/watch?v=eUTtt14G31c_too_long",
         "https://www.youtube.com/shorts/../../../etc",

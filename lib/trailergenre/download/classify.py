@@ -56,7 +56,7 @@ _BY_TEXT: tuple[tuple[str, Outcome], ...] = (
     (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
     (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
     (r"certificate verify failed|\bssl:", Outcome.TLS),
-    (r"bytes read, \d+ more expected|incompleteread", Outcome.TRUNCATED_DOWNLOAD),
+    (r"\d+ bytes read|incompleteread", Outcome.TRUNCATED_DOWNLOAD),
     (r"connection (broken|reset|aborted)|remotedisconnected", Outcome.TRUNCATED_DOWNLOAD),
     (r"failed to resolve|name resolution|name or service not known", Outcome.DNS),
     (r"connection refused|new connection|connection to .* timed out", Outcome.CONNECT),
@@ -88,10 +88,12 @@ _LAST = {
     "DownloadError": Outcome.NO_FILE,
 }
 
-# yt-dlp's advice is for its own users; ours can follow none of it.
+# yt-dlp's words are for its own users; ours can follow none of its advice.
 _IN_OUR_WORDS = (
-    (r"ffmpeg", "the playlist is live, encrypted or otherwise nothing that is downloaded natively"),
-    (r"file:// urls", "leads to a file: link, which is never followed"),
+    (Outcome.FORMAT_NOT_ALLOWED, r"ffmpeg", "the playlist is live, encrypted or otherwise unusual"),
+    (Outcome.SCHEME, r"file://|url scheme", "leads to a link that is not http(s)"),
+    (Outcome.REDIRECT, r"connection adapters", "redirects to a link that is not http(s)"),
+    (Outcome.TOO_LARGE, r"file too large", "larger than limits.max_file_bytes"),
 )
 
 
@@ -101,7 +103,8 @@ def classify(error: BaseException) -> ItemError:
     ours = next((cause for cause in chain if isinstance(cause, ItemError)), None)
     if ours is not None:
         return ours
-    detail = _detail(error)
+    broken = [inner for cause in chain for inner in getattr(cause, "unexpected_errors", ())]
+    detail = _detail(broken[0] if broken else error)
     for cause in chain:
         status = getattr(cause, "status", None)
         if type(cause).__name__ == "HTTPError" and isinstance(status, int):
@@ -110,11 +113,9 @@ def classify(error: BaseException) -> ItemError:
     outcome = _from_names(names, _BY_CLASS) or _from_text(detail) or _from_names(names, _LAST)
     if outcome is None:
         return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
-    if outcome in {Outcome.FORMAT_NOT_ALLOWED, Outcome.SCHEME}:
-        detail = next(
-            (ours for theirs, ours in _IN_OUR_WORDS if re.search(theirs, detail, re.IGNORECASE)),
-            detail,
-        )
+    for ours, theirs, text in _IN_OUR_WORDS:
+        if outcome is ours and re.search(theirs, detail, re.IGNORECASE):
+            detail = text
     return ItemError(outcome, detail)
 
 
@@ -189,5 +190,5 @@ def _detail(error: BaseException) -> str:
     text = text.split("; please report this issue")[0]
     # The text of these causes stands before them already.
     text = re.sub(r" \(caused by (<HTTPError|\w*(Transport|SSL|Verify)Error\().*", "", text)
-    text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?", "", text)
+    text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?| \(_ssl\.c:\d+\)", "", text)
     return text.removeprefix("ERROR: ") or type(error).__name__
