@@ -12,18 +12,21 @@ from typing import Annotated, Literal
 import typer
 
 from trailergenre import tables
-from trailergenre.backbone import read_manifest
+from trailergenre.backbone import check_backbone
 from trailergenre.chunks import ChunkSettings
 from trailergenre.config import Config, load_config
-from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
+from trailergenre.entry import ConfigOption, RunArgument, SetOption, begin, entry, finish
 from trailergenre.errors import ExitCode
 from trailergenre.faults import read_fault
 from trailergenre.fingerprint import FeatureSettings, write_settings
+from trailergenre.lock import run_lock
 from trailergenre.plan import Plan, parse_retry, plan_links
 from trailergenre.progress import Watch, read_status
+from trailergenre.sandbox import protections
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
+from trailergenre.strays import remove_strays
 from trailergenre.stream import feature_settings, stream_settings
 from trailergenre.videos import VideoShelf
 
@@ -78,17 +81,34 @@ def featurize(
     settings = load_config(config or (), overrides or ())
     again = parse_retry(retry or ())
     store = Store(run)
-    manifest = read_manifest(Path(settings.backbone.path).expanduser())
-    features = feature_settings(settings, manifest)
+    features = feature_settings(settings, check_backbone(settings.backbone))
     shelf = VideoShelf(store, features.videos_key, is_filled=keep == "videos")
-    plan = plan_links(store, features, shelf, recompute=recompute, retry=again)
-    write_settings(store, features)
-    if len(plan.carried):
-        content = tables.to_parquet(plan.carried)
-        store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
-    if plan.todo:
-        _featurize(plan, store, features, task_settings(settings, store, features, shelf))
-    return _finish(store, features, plan)
+    with run_lock(store, "featurize"):
+        plan = plan_links(store, features, shelf, recompute=recompute, retry=again)
+        write_settings(store, features)
+        remove_strays(store, features)
+        if len(plan.carried):
+            content = tables.to_parquet(plan.carried)
+            store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
+        if plan.todo:
+            _begin(store, features, settings)
+            _featurize(plan, store, features, task_settings(settings, store, features, shelf))
+        return _finish(store, features, plan)
+
+
+def _begin(store: Store, features: FeatureSettings, config: Config) -> None:
+    """Record what the run may do; `verify` holds it to that. Nothing here is secret."""
+    begin(
+        store,
+        "featurize",
+        {
+            "features": features.fingerprint,
+            "limits": config.limits.model_dump(),
+            "allow": list(config.network.allow),
+            "egress": "proxy's" if config.network.proxy_variable else "direct",
+            "sandbox": protections(),
+        },
+    )
 
 
 def task_settings(

@@ -13,26 +13,33 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from trailergenre import tables
+from trailergenre.arrays import read_arrays
 from trailergenre.errors import BundleError, StorageError
 from trailergenre.fingerprint import FeatureSettings
 from trailergenre.forest import Forest, check_forest
 from trailergenre.manifest import Manifest
+from trailergenre.parquet import parse_parquet
 from trailergenre.pooling import N_POOLED, STATISTICS
 from trailergenre.records import GenreScore, ProbabilityArray
 from trailergenre.storage import Store
 
 _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
 _PARTS = {"train", "validation", "test"}
+
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_FILE_BYTES = 1 << 30
+_MAX_FOREST_BYTES = 2 << 30
+"""Unpacked: 2,200 trees of 4,096 leaves are 0.5 GB."""
+_MAX_SPLIT_ROWS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,10 @@ def write_bundle(store: Store, *, manifest: Manifest, forest: Forest, split: pa.
     """
     check_forest(forest)
     arrays = io.BytesIO()
-    np.savez_compressed(arrays, **{f.name: getattr(forest, f.name) for f in fields(forest)})
+    named: dict[str, Any] = {
+        field.name: np.asarray(getattr(forest, field.name), order="C") for field in fields(forest)
+    }
+    np.savez_compressed(arrays, allow_pickle=False, **named)
     files = {
         "forest.npz": arrays.getvalue(),
         "split.parquet": tables.to_parquet(split.cast(_SPLIT)),
@@ -106,11 +116,11 @@ def read_bundle(store: Store) -> Bundle:
     Raises:
         BundleError: it is not there, was changed or is not one; says what is wrong.
     """
-    content = _read(store, "manifest.json")
+    content = _read(store, "manifest.json", _MAX_MANIFEST_BYTES)
     manifest, checksums = _parse_manifest(content, store)
     parts = {}
     for name in ("forest.npz", "split.parquet"):
-        parts[name] = _read(store, name)
+        parts[name] = _read(store, name, _MAX_FILE_BYTES)
         if _sha256(parts[name]) != checksums.get(name):
             raise BundleError(
                 f"{name} below {store} is damaged or was changed: its checksum is not the "
@@ -125,16 +135,23 @@ def read_bundle(store: Store) -> Bundle:
     return Bundle(manifest, forest, _parse_split(parts["split.parquet"], store), _sha256(content))
 
 
-def _read(store: Store, name: str) -> bytes:
+def _read(store: Store, name: str, max_bytes: int) -> bytes:
     if not store.exists(name):
         raise BundleError(
             f"There is no model bundle at {store} ({name} is missing). "
             "Train one with jobs/train_model.py, or make one with `trailergenre demo`."
         )
     try:
-        return store.read_bytes(name)
+        with store.open_input(name) as stream:
+            size_bytes = stream.size()
+            content = bytes(stream.read(max_bytes)) if size_bytes <= max_bytes else None
     except StorageError as error:
         raise BundleError(f"The model bundle cannot be read: {error}") from error
+    if content is None:
+        raise BundleError(
+            f"{name} below {store} has {size_bytes} bytes; at most {max_bytes} are read."
+        )
+    return content
 
 
 def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, str]]:
@@ -144,13 +161,13 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
             raise BundleError(f"manifest.json below {store} is not a bundle's: it names no files.")
         checksums = record.pop("files")
         manifest = Manifest.model_validate_json(json.dumps(record))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"manifest.json below {store} is not JSON: {error}.") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
         )
         raise BundleError(f"manifest.json below {store} cannot be used: {problems}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"manifest.json below {store} is not JSON: {error}.") from error
     n_genres = len(manifest.genres)
     if len(set(manifest.genres)) != n_genres or len(manifest.thresholds) != n_genres:
         raise BundleError(f"manifest.json below {store} has not one threshold for each genre.")
@@ -164,10 +181,9 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
 
 def _parse_forest(content: bytes, store: Store) -> Forest:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            loaded = {name: arrays[name] for name in arrays.files}
-        forest = Forest(**{**loaded, "n_features": int(loaded["n_features"])})
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        loaded = read_arrays(content, max_bytes=_MAX_FOREST_BYTES)
+        forest = Forest(**{**loaded, "n_features": loaded["n_features"].item()})
+    except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"forest.npz below {store} is not a forest: {error}.") from error
     check_forest(forest)
     return forest
@@ -175,9 +191,8 @@ def _parse_forest(content: bytes, store: Store) -> Forest:
 
 def _parse_split(content: bytes, store: Store) -> pa.Table:
     try:
-        # Not pq.read_table: it imports pandas where that is installed, 0.3 s and 40 MB a score.
-        split = pq.ParquetFile(pa.BufferReader(content)).read()
-    except pa.ArrowException as error:
+        split = parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
+    except (OSError, pa.ArrowException) as error:
         raise BundleError(f"split.parquet below {store} cannot be read: {error}.") from error
     if not split.schema.equals(_SPLIT) or not _PARTS.issuperset(split["part"].to_pylist()):
         raise BundleError(f"split.parquet below {store} has not the columns {_SPLIT.names}.")

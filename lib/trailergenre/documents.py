@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from trailergenre.config import MongoConfig
 from trailergenre.errors import ConfigError, StorageError, ToolMissingError, one_line
+from trailergenre.floors import check_floors
 from trailergenre.records import N_FEATURES
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def open_collection(address: MongoAddress, config: MongoConfig) -> Iterator[Coll
         StorageError: the server cannot be reached within `config.timeout_s`, refuses us, or fails
             while the collection is in use; names the hosts and never the credentials.
     """
+    check_floors("pymongo")
     from pymongo import MongoClient, WriteConcern
     from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 

@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from trailergenre.errors import ExitCode, RunError
+from trailergenre.floors import check_floors
 from trailergenre.locations import without_secrets
 from trailergenre.storage import Store
 
@@ -58,6 +59,7 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
         )
         signal.signal(signal.SIGTERM, _raise_terminated)
         try:
+            check_floors("pyarrow")
             code = function(*args, **kwargs)
         except RunError as error:
             typer.echo(f"error: {error}", err=True)

@@ -16,6 +16,9 @@ from trailergenre.config import ForestConfig
 from trailergenre.errors import BundleError
 from trailergenre.records import ProbabilityArray
 
+_MAX_DEPTH = 64
+"""`ForestConfig.max_depth` ends at 30."""
+
 _ROWS_AT_A_TIME = 512
 """Rows walked together; bounds the memory of the walk to a few megabytes."""
 
@@ -234,6 +237,18 @@ def _shape_problem(forest: Forest) -> str | None:
     return None
 
 
+def _is_shallow(forest: Forest) -> bool:
+    """Whether every node is reached once, within as many levels as any trainer grows."""
+    level, reached = forest.offsets[:-1], 0
+    for _ in range(_MAX_DEPTH + 1):
+        reached += len(level)
+        if reached > len(forest.feature) or not len(level):
+            break
+        inner = level[forest.left[level] >= 0]
+        level = np.concatenate([forest.left[inner], forest.right[inner]])
+    return not len(level) and reached == len(forest.feature)
+
+
 def _tree_problem(forest: Forest) -> str | None:
     width = forest.value.shape[1]
     starts = np.unique(forest.first_genre)
@@ -249,6 +264,8 @@ def _tree_problem(forest: Forest) -> str | None:
             return "a child does not stand after its parent in its tree"
     if ((forest.feature[inner] < 0) | (forest.feature[inner] >= forest.n_features)).any():
         return f"a node splits on a column outside 0..{forest.n_features - 1}"
+    if not _is_shallow(forest):
+        return f"a tree is deeper than {_MAX_DEPTH} levels, or its nodes are not reached once each"
     if not np.isfinite(forest.threshold).all():
         return "a threshold is not finite"
     if not ((forest.value >= 0) & (forest.value <= 1)).all():

@@ -26,6 +26,7 @@ from trailergenre.download.gate import Gate
 from trailergenre.errors import ItemError, RunError
 from trailergenre.faults import Point, reach
 from trailergenre.fingerprint import FeatureSettings
+from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.outcomes import Outcome
 from trailergenre.prefetch import Prefetch
 from trailergenre.records import (
@@ -79,7 +80,12 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
 
 
 def stream_settings(config: Config) -> StreamSettings:
-    """How a configuration downloads and decodes."""
+    """How a configuration downloads and decodes.
+
+    Raises:
+        ConfigError: a package that downloading uses is too old to be safe.
+    """
+    check_floors(*DOWNLOAD)
     return StreamSettings(
         downloader=Downloader.from_config(config),
         decoder=Decoder(config.frames.per_second, config.limits),

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from trailergenre import schemas
 from trailergenre.errors import ConfigError, StorageError
 from trailergenre.outcomes import Outcome
+from trailergenre.parquet import check_and_cast, read_addressed
 from trailergenre.records import FeatureArray
 from trailergenre.storage import Store
 
@@ -96,39 +97,7 @@ _WRITERS = {
 
 def _read_file(store: Store, name: str, path: str) -> pa.Table:
     with store.open_input(path) as source:
-        return _checked(name, pq.ParquetFile(source).read())
-
-
-def _checked(name: str, table: pa.Table) -> pa.Table:
-    schemas.check_table(name, table.schema)
-    return table.select(schemas.TABLES[name].names).cast(schemas.TABLES[name])
-
-
-def read_addressed(store: Store, name: str, path: str) -> pa.Table:
-    """Read a file that is named by the SHA-256 of its content, and check that it is that content.
-
-    Args:
-        store: the run.
-        name: a key of `schemas.TABLES`.
-        path: of the file.
-
-    Raises:
-        StorageError: it is missing, cut or changed; says what was expected.
-        SchemaError: its columns are not those declared.
-    """
-    expected = PurePosixPath(path).stem
-    content = store.read_bytes(path)
-    received = hashlib.sha256(content).hexdigest()
-    if received != expected:
-        raise StorageError(
-            f"{path} below {store} was cut or changed: expected content with the SHA-256 of its "
-            f"name, received {len(content)} bytes with {received}."
-        )
-    try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{path} below {store} is not a table: {error}.") from error
-    return _checked(name, table)
+        return check_and_cast(name, pq.ParquetFile(source).read())
 
 
 @contextmanager

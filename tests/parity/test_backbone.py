@@ -41,7 +41,7 @@ def run_plain(artefact: Path, frames: np.ndarray, *, scaled: bool = True) -> np.
     import keras
 
     network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
-    network.set_weights(read_weights(artefact / "weights.npz"))
+    network.set_weights(read_weights((artefact / "weights.npz").read_bytes()))
     pixels = frames.astype(np.float32)
     prepared = keras.applications.inception_v3.preprocess_input(pixels) if scaled else pixels
     return network.predict(prepared, batch_size=8, verbose=0)
@@ -105,7 +105,7 @@ def test_keras_weights_file_gives_its_own_features(
     import keras
 
     network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
-    network.set_weights(read_weights(artefact / "weights.npz"))
+    network.set_weights(read_weights((artefact / "weights.npz").read_bytes()))
     path = tmp_path / "notop.weights.h5"
     network.save_weights(path)
     export_backbone(str(path), tmp_path / "from-file")

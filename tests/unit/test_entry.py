@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from trailergenre import errors
-from trailergenre.entry import entry, finish
-from trailergenre.errors import ExitCode, RunError
+from trailergenre.entry import begin, entry, finish, read_begun
+from trailergenre.errors import ExitCode, LockedError, RunError
 from trailergenre.storage import Store
 
 # A job that waits; a handler for Exception on the way must not swallow the signal.
@@ -81,18 +81,12 @@ def test_exit_codes_are_those_that_are_promised() -> None:
 
 
 @pytest.mark.parametrize("kind", [RunError, *RunError.__subclasses__()])
-def test_a_bad_run_is_one_line_and_exit_2(
+def test_a_bad_run_is_one_line_and_its_exit_code(
     kind: type[RunError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exit_code(raising(kind("Weights are missing. Do this."))) == 2
+    code = 3 if kind is LockedError else 2
+    assert exit_code(raising(kind("Weights are missing. Do this."))) == code
     assert capsys.readouterr() == ("", "error: Weights are missing. Do this.\n")
-
-
-def test_the_error_decides_its_code() -> None:
-    class LockedError(RunError):
-        exit_code = ExitCode.LOCKED
-
-    assert exit_code(raising(LockedError("held"))) == 3
 
 
 def test_a_bug_keeps_its_traceback() -> None:
@@ -108,6 +102,17 @@ def test_ctrl_c_leaves_a_run_that_can_go_on_and_says_how(
     monkeypatch.setattr(sys, "argv", ["jobs/featurize.py", "runs/mine"])
     assert exit_code(raising(KeyboardInterrupt())) == 130
     assert "run again: jobs/featurize.py runs/mine" in capsys.readouterr().err
+
+
+def test_the_way_to_go_on_shows_no_key_and_keeps_a_link_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["score", "https://a.org/watch?v=x", "--bundle=s3://me:canary-9f2@bucket/b?region=x"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert exit_code(raising(KeyboardInterrupt())) == 130
+    shown = capsys.readouterr().err
+    assert "run again: score https://a.org/watch?v=x --bundle=s3://bucket/b" in shown
+    assert "canary" not in shown
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -139,6 +144,19 @@ def test_the_summary_is_one_line_and_kept_beside_the_run(
     (kept,) = (tmp_path / "runs").iterdir()
     assert kept.name.endswith("-featurize.json")
     assert kept.read_text() == f"{line}\n"
+
+
+def test_what_a_stage_may_do_is_kept_for_every_session_of_it(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for number in range(2):
+        begin(store, "featurize", {"limits": {"attempts": number}})
+    begin(store, "other", {})
+    finish(store, "featurize", {})
+    records = [json.loads(record) for record in read_begun(store, "featurize")]
+    assert [record["limits"]["attempts"] for record in records] == [0, 1]
+    assert all(
+        datetime.fromisoformat(record["begun_at"]).utcoffset() is not None for record in records
+    )
 
 
 def test_a_second_summary_does_not_replace_the_first(tmp_path: Path) -> None:

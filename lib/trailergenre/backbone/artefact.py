@@ -8,7 +8,6 @@ DIR/weights.npz     the same weights as arrays, for engines that build the netwo
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from trailergenre.arrays import read_arrays
 from trailergenre.errors import WeightsError
+
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_WEIGHTS_BYTES = 2 << 30
 
 MANIFEST_FILE = "manifest.json"
 ONNX_FILE = "network.onnx"
@@ -97,8 +100,10 @@ def read_manifest(directory: Path) -> BackboneManifest:
             f"There is no backbone in {directory}. Make one with: trailergenre backbone export "
             f"--weights imagenet --out {directory}"
         )
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_MANIFEST_BYTES)
     try:
-        return BackboneManifest.model_validate(json.loads(path.read_text()))
+        manifest = BackboneManifest.model_validate_json(content)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
@@ -106,12 +111,18 @@ def read_manifest(directory: Path) -> BackboneManifest:
         raise WeightsError(
             f"The manifest {path} cannot be used: {problems}. Export it again."
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"The manifest {path} is not JSON: {error}. Export it again.") from error
+    if (manifest.preprocessing, manifest.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
+        raise WeightsError(
+            f"{path} is of a backbone with other preprocessing or another output than this "
+            "version's. Export it again."
+        )
+    return manifest
 
 
-def check_file(directory: Path, manifest: BackboneManifest, name: str) -> Path:
-    """Give a file's path after comparing its SHA-256 with the manifest's.
+def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
+    """Give a file's content after comparing its SHA-256 with the manifest's.
+
+    What was hashed is what is used: a file that is changed in between is not read again.
 
     Raises:
         WeightsError: the file is missing or was changed.
@@ -119,13 +130,14 @@ def check_file(directory: Path, manifest: BackboneManifest, name: str) -> Path:
     path = directory / name
     if not path.is_file():
         raise WeightsError(f"The backbone's file {path} is missing. Export it again.")
-    received = hash_file(path)
+    content = path.read_bytes()
+    received = hashlib.sha256(content).hexdigest()
     if received != manifest.files.get(name):
         raise WeightsError(
             f"The backbone's file {path} was changed or cut: SHA-256 is {received}, "
             f"the manifest says {manifest.files.get(name)}. Export it again."
         )
-    return path
+    return content
 
 
 def hash_file(path: Path) -> str:
@@ -140,7 +152,33 @@ def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
     np.savez(path, allow_pickle=False, **named)
 
 
-def read_weights(path: Path) -> list[NDArray[np.float32]]:
-    """Load arrays in the network's own order; never anything that could run code."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return [arrays[name] for name in sorted(arrays.files)]
+def read_weights(content: bytes) -> list[NDArray[np.float32]]:
+    """Load arrays in the network's own order; never anything that could run code.
+
+    Raises:
+        WeightsError: they are no float32 arrays, or not all finite.
+    """
+    try:
+        arrays = read_arrays(content, max_bytes=_MAX_WEIGHTS_BYTES)
+    except ValueError as error:
+        raise WeightsError(f"The weights cannot be read: {error}. Export them again.") from error
+    for name, array in arrays.items():
+        if array.dtype != np.float32 or not np.isfinite(array).all():
+            raise WeightsError(f"The weights' array {name} is not float32, or not all finite.")
+    return [arrays[name] for name in sorted(arrays)]
+
+
+def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[NDArray[np.float32]]:
+    """Load the artefact's arrays and see that they are those that `backbone_id` stands for.
+
+    Raises:
+        WeightsError: they are missing, changed, of another shape, or another network's.
+    """
+    weights = read_weights(read_file(directory, manifest, WEIGHTS_FILE))
+    received = compute_backbone_id(manifest.network, weights)
+    if received != manifest.backbone_id:
+        raise WeightsError(
+            f"The weights in {directory} are not the backbone that its manifest names: they hash "
+            f"to {received}, it says {manifest.backbone_id}. Export it again."
+        )
+    return weights

@@ -24,6 +24,7 @@ from trailergenre.backbone.artefact import (
     write_weights,
 )
 from trailergenre.errors import ConfigError, WeightsError
+from trailergenre.floors import check_floors
 from trailergenre.records import FRAME_SIDE_PX
 
 RANDOM_SEED = 7
@@ -45,6 +46,7 @@ def export_backbone(
         WeightsError: the weights cannot be had or do not fit, or Keras is not installed.
         ConfigError: `out` holds something that is not an artefact.
     """
+    check_floors("keras")
     # Keras reads this on import; a choice of the caller's is kept.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -133,7 +135,7 @@ def _set_from_file(model: object, path: Path) -> None:
         if path.suffix == ".npz":
             from trailergenre.backbone.artefact import read_weights
 
-            model.set_weights(read_weights(path))  # type: ignore[attr-defined]
+            model.set_weights(read_weights(path.read_bytes()))  # type: ignore[attr-defined]
         else:
             # The body is the last layer: files hold Inception-V3 without our preprocessing.
             model.layers[-1].load_weights(path)  # type: ignore[attr-defined]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.backbone.artefact import WEIGHTS_FILE, BackboneManifest, check_file, read_weights
+from trailergenre.backbone.artefact import BackboneManifest, read_checked_weights
 from trailergenre.backbone.embedder import check_frames, no_features
 from trailergenre.config import BackboneConfig
-from trailergenre.errors import ConfigError
+from trailergenre.errors import ConfigError, WeightsError
+from trailergenre.floors import check_floors
 from trailergenre.records import FeatureArray, FrameArray
 
 
@@ -27,6 +28,7 @@ class TensorFlowEmbedder:
                 "backbone.engine = tensorflow needs TensorFlow: pip install 'trailergenre"
                 "[tensorflow]', or set backbone.engine = onnxruntime."
             ) from error
+        check_floors("keras")
         from trailergenre.backbone.networks import build_network
 
         gpus = tensorflow.config.list_physical_devices("GPU")
@@ -40,7 +42,12 @@ class TensorFlowEmbedder:
         self.version = str(tensorflow.__version__)
         self._batch_size = config.batch_size
         self._model = build_network(manifest.network)
-        self._model.set_weights(read_weights(check_file(directory, manifest, WEIGHTS_FILE)))
+        try:
+            self._model.set_weights(read_checked_weights(directory, manifest))
+        except ValueError as error:
+            raise WeightsError(
+                f"The weights in {directory} do not fit {manifest.network}: {error}"
+            ) from error
         self._place = "/GPU:0" if config.device == "gpu" else "/CPU:0"
         self._tensorflow = tensorflow
         self._call = tensorflow.function(lambda frames: self._model(frames, training=False))

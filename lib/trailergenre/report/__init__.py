@@ -10,6 +10,8 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
+from trailergenre.floors import check_floors
+
 MEASURES = (
     ("mean_ap", "mAP", "average precision, mean over genres"),
     ("micro_ap", "µAP", "average precision over all movie-genre pairs"),
@@ -51,6 +53,7 @@ def render_evaluation(record: Mapping[str, object]) -> str:
     Args:
         record: what `jobs/evaluate_model.py` writes as JSON.
     """
+    check_floors("jinja2")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -20,6 +20,7 @@ from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
 from trailergenre.config import BackboneConfig, HostConfig
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ToolMissingError, WeightsError
+from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.pacing import HostGate, Throttles, deal_links
 from trailergenre.records import Link
 from trailergenre.spark.session import slots
@@ -90,6 +91,7 @@ def _task(
 
 
 def _featurize_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) -> None:
+    check_floors("pyarrow", *DOWNLOAD)
     if ffmpeg_major() != settings.ffmpeg_major:
         raise ToolMissingError(
             f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.ffmpeg_major}: "

@@ -70,6 +70,9 @@ def _check_metadata(store: Store, path: str, n_features: int) -> None:
         found = {key: metadata[key] for key in ("class", "numFeatures", "numClasses", "numTrees")}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise _refusal(path, f"its metadata cannot be read ({error!r})") from error
+    # Spark's own reader would import whatever class stands here.
+    if found["class"] != _CLASS:
+        raise _refusal(path, f"expected the class {_CLASS}, received {found['class']!r}")
     trees = _read_parquet(store, f"{path}/treesMetadata")
     if trees.column_names != ["_1", "_2", "_3"] or set(trees["_3"].to_pylist()) != {1.0}:
         raise _refusal(path, f"its trees are not weighted alike: {trees.schema}")

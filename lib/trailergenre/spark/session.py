@@ -15,6 +15,7 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from trailergenre.errors import ClusterError, StorageError
+from trailergenre.floors import check_floors
 from trailergenre.java import check_java
 from trailergenre.storage import Store
 
@@ -41,6 +42,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
         ClusterError: a worker failed at what was done with the session.
     """
     check_java()
+    check_floors("pyspark")
     # Executors must run the driver's interpreter, or they start the system's Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = (

@@ -14,6 +14,7 @@ from trailergenre.errors import SchemaError, StorageError
 from trailergenre.fingerprint import list_settings
 from trailergenre.lock import read_holder
 from trailergenre.outcomes import RowOutcome
+from trailergenre.parquet import read_addressed
 from trailergenre.storage import Store
 from trailergenre.verify import accounting, bounds, hygiene
 from trailergenre.verify.checks import Check, Report
@@ -91,7 +92,7 @@ def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
     for file in store.list_files(f"outcomes/{fingerprint}"):
         check.checked += 1
         try:
-            parts[file.path] = tables.read_addressed(store, "outcomes", file.path)
+            parts[file.path] = read_addressed(store, "outcomes", file.path)
         except (StorageError, SchemaError) as error:
             check.find(str(error))
     return tables.join_outcomes(parts), check

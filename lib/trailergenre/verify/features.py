@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from trailergenre import tables
 from trailergenre.errors import SchemaError, StorageError
 from trailergenre.outcomes import Outcome
+from trailergenre.parquet import read_addressed
 from trailergenre.records import N_FEATURES, FeatureArray
 from trailergenre.storage import Store
 from trailergenre.verify.checks import Check
@@ -93,7 +94,7 @@ class Features:
     ) -> pa.Table | None:
         by = f"named by {', '.join(sorted(set(named['_file'].to_pylist())))}, {len(named)} links"
         try:
-            table = tables.read_addressed(store, "features", path)
+            table = read_addressed(store, "features", path)
         except (StorageError, SchemaError) as error:
             self.files.find(f"{error} ({by})")
             return None

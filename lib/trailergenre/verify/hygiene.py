@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from trailergenre import scratch, tables
+from trailergenre import scratch
 from trailergenre.errors import SchemaError, StorageError
+from trailergenre.parquet import read_addressed
 from trailergenre.storage import Store
 from trailergenre.strays import has_addressed_name, list_unnamed
 from trailergenre.verify.checks import Check
@@ -72,7 +73,7 @@ def check_foreign(store: Store, fingerprint: str, named: Collection[str]) -> Che
             check.find(f"{file.path} ({file.size_bytes} bytes): not a name of this package")
             continue
         try:
-            tables.read_addressed(store, "features", file.path)
+            read_addressed(store, "features", file.path)
         except (StorageError, SchemaError) as error:
             check.find(str(error))
             continue
