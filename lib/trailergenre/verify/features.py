@@ -153,8 +153,8 @@ def _split_by_link(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Cut a table where the link changes."""
     codes = table["link_id"].combine_chunks().dictionary_encode()
     starts = np.flatnonzero(np.diff(codes.indices.to_numpy(), prepend=-1))
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-        yield table["link_id"][int(start)].as_py(), table.slice(start, end - start)
+    for start, length in zip(starts, np.diff(starts, append=len(table)), strict=True):
+        yield table["link_id"][int(start)].as_py(), table.slice(start, length)
 
 
 def _hash_frames(rows: pa.Table) -> bytes:

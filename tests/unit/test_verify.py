@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runs import link_id, write_features
+from trailergenre.cli import app
+from trailergenre.errors import ConfigError
+from trailergenre.lock import run_lock
+from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return make_verified(tmp_path, monkeypatch)
+
+
+def test_a_whole_run_holds(run: Run) -> None:
+    report = run.verify()
+    assert found(report) == {}
+    assert (report.links, report.frames) == (6, 15)
+    assert report.by_outcome == {"ok": 5, "not_media": 1}
+    assert {check.invariant for check in report.checks} == {f"I{n}" for n in range(1, 7)}
+    assert "not recorded" in notes(report)
+
+
+@pytest.mark.parametrize("damage", [cut, zero, flip, empty])
+def test_a_damaged_outcomes_file_is_named(run: Run, damage: Callable[[Run, str], str]) -> None:
+    (file,) = run.store.list_files(f"outcomes/{FP}")
+    damage(run, file.path)
+    report = run.verify()
+    (offender,) = found(report)["I3 outcomes files are what their names say"]
+    assert file.path in offender
+    assert report.content_hash is None
+    # Its links have no outcome any more, and are named too.
+    assert len(found(report)["I1 every ready link has one outcome"]) == 5
+
+
+def test_a_missing_outcomes_file_leaves_its_links_without_outcome(run: Run) -> None:
+    (file,) = run.store.list_files(f"outcomes/{FP}")
+    run.store.delete(file.path)
+    report = run.verify()
+    (check,) = (check for check in report.checks if not check.holds)
+    assert (check.found, len(check.offenders)) == (6, 5)
+    assert "Run jobs/featurize.py again" in "\n".join(report.lines())
+
+
+def test_a_damaged_list_is_named(run: Run) -> None:
+    cut(run, "links/table.parquet")
+    ((offender,),) = found(run.verify()).values()
+    assert "links/table.parquet" in offender
+
+
+def test_a_run_without_a_list_is_no_run(run: Run) -> None:
+    run.store.delete("links/table.parquet")
+    with pytest.raises(ConfigError, match="prepare_dataset"):
+        run.verify()
+
+
+@pytest.mark.parametrize(
+    ("edit", "claim", "part"),
+    [
+        (lambda rows: rows[0].update(row_outcome="vanished"), "row_outcome", "'vanished'"),
+        (lambda rows: rows[0].update(link_id=None), "row_outcome", "without a link_id"),
+        (lambda rows: rows.append(dict(rows[0])), "row_outcome", "stands twice"),
+        (lambda rows: rows.append({**rows[0], "row_id": "n", "link_id": "new"}), "link", "new has"),
+    ],
+)
+def test_every_row_of_the_list_is_accounted_for(
+    run: Run, edit: Callable[[list[dict[str, Any]]], object], claim: str, part: str
+) -> None:
+    run.replace_links(edit)
+    (name,) = found(run.verify())
+    assert name.startswith("I1")
+    assert claim in name
+    assert part in found(run.verify())[name][0]
+
+
+def test_a_failure_without_a_reason_is_found(run: Run) -> None:
+    run.replace_outcomes(lambda rows: [row.update(detail="") for row in rows])
+    ((offender,),) = found(run.verify()).values()
+    assert f"link {link_id('broken')}: not_media, without a reason" in offender
+
+
+def test_outcomes_of_an_older_list_and_deferrals_are_told_and_no_offence(run: Run) -> None:
+    gone = run.movies[0].link.link_id
+    run.replace_links(lambda rows: rows.remove(next(r for r in rows if r["link_id"] == gone)))
+    run.replace_outcomes(lambda rows: [r.update(outcome="deferred") for r in rows if r["detail"]])
+    report = run.verify()
+    assert found(report) == {}
+    assert "1 outcomes are of links of an older list" in notes(report)
+    assert "1 links are deferred" in notes(report)
+    assert report.by_outcome == {"ok": 4, "deferred": 1}
+
+
+def test_a_stray_is_told_and_a_foreign_file_is_found(run: Run) -> None:
+    stray = write_features(run.store, FP, {"x": np.ones((2, 2048), np.float32)})["features_file"]
+    report = run.verify()
+    assert found(report) == {}
+    assert str(stray) in notes(report)
+    run.store.write_bytes(f"features/{FP}/thesis.txt", b"mine")
+    run.store.write_bytes(f"features/{FP}/{'0' * 64}.parquet", b"PAR1")
+    offenders = found(run.verify())["I4 no foreign file lies among the features"]
+    assert [name in offender for name, offender in zip("0t", offenders, strict=True)] == [True] * 2
+
+
+def test_a_foreign_file_among_the_outcomes_is_found(run: Run) -> None:
+    run.store.write_bytes(f"outcomes/{FP}/notes.txt", b"mine")
+    ((offender,),) = found(run.verify()).values()
+    assert "notes.txt" in offender
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"features/{FP}/.unfinished-abc",
+        "videos/key/clip.mp4.part",
+        "videos/key/clip.mp4.ytdl",
+        "scores/_temporary/0/part-0.parquet",
+    ],
+)
+def test_what_a_killed_writer_left_is_found_and_a_living_ones_is_not(run: Run, path: str) -> None:
+    run.store.write_bytes(path, b"half")
+    ((offender,),) = found(run.verify()).values()
+    assert path in offender
+    with run_lock(run.store, "featurize"):
+        report = run.verify()
+    assert found(report) == {}
+    assert "a run is at work: featurize on" in notes(report)
+
+
+def test_scratch_of_a_dead_process_is_found(run: Run, tmp_path: Path) -> None:
+    dead = tmp_path / "tmp" / "trailergenre-dead"
+    dead.mkdir()
+    (dead / ".lock").touch()
+    ((offender,),) = found(run.verify()).values()
+    assert offender == str(dead)
+
+
+def command(*words: str) -> tuple[int, str]:
+    from typer.testing import CliRunner
+
+    ended = CliRunner().invoke(app, ["verify", *words])
+    return ended.exit_code, ended.stdout
+
+
+def test_the_command_ends_with_0_1_or_2(run: Run, tmp_path: Path) -> None:
+    code, shown = command(str(run.store))
+    assert code == 0
+    assert f"content hash: {run.verify().content_hash}" in shown
+    path = cut(run, run.features_files()[0])
+    code, shown = command(str(run.store))
+    assert code == 1
+    assert "FOUND" in shown
+    assert path in shown
+    code, shown = command(str(run.store), "--json")
+    assert code == 1
+    assert json.loads(shown)["holds"] is False
+    assert command(str(tmp_path / "nothing"))[0] == 2
+    assert command()[0] == 2
