@@ -1,4 +1,4 @@
-"""Pace as a site sees it: by its own log, over a cluster, with a worker killed in the middle."""
+"""Pace, deferral and retry as a site sees them: by its log, also when a worker is killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,14 +16,16 @@ import pytest
 
 from clips import make_clip
 from lists import write_links
-from servers import answer, content
-from submits import finish, standalone_cluster
+from servers import answer, content, status
+from submits import finish, standalone_cluster, submit
 from trailergenre import tables
+from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.storage import Store
 
 pytestmark = pytest.mark.slow
 
-GAP_S = 1.5
+GAP_S = 3.0
+"""Longer than an attempt takes, so that it is the pace that is seen."""
 
 
 @dataclass
@@ -115,3 +118,36 @@ def test_a_paced_host_sees_its_gap_and_others_every_slot_also_when_a_worker_is_k
     assert len(site.workers) == 2
     assert min(gaps) >= GAP_S, gaps
     assert site.most_at_once == 2
+
+
+def test_deferred_links_are_taken_by_the_next_run_and_failures_by_retry(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=320x320:r=8:d=1").read_bytes()
+    busy, works = status(429, Retry_After="0"), content(clip)
+    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
+    with answer({"/ok.mp4": works, "/busy/*": busy, "/gone.mp4": status(404)}) as server:
+        names = ("ok", "gone", *(f"busy/{number}" for number in range(9)))
+        write_links(store, [f"http://{server.address}/{name}.mp4" for name in names])
+        options = ["--set", f"backbone.path={tiny_backbone}"]
+        options += ["--set", f'network.allow=["{server.address}"]', str(run)]
+
+        refused = submit("featurize", *options, "--retry", "ok")
+        assert refused.code == 2
+        assert "One of: connect, decode, " in refused.output
+        assert server.requests == []
+
+        assert submit("featurize", *options).code == 4
+        assert current(store) == {("ok", 0): 1, ("unavailable", 0): 1, ("deferred", 0): 9}
+        server.answers = {"/*": works}
+        server.requests.clear()
+        summary = finish("featurize", *options, "--retry", "unavailable")
+    assert "/ok.mp4" not in server.requested
+    assert (summary["requested"], summary["by_outcome"]) == (10, {"ok": 11})
+    assert current(store) == {("ok", 0): 1, ("ok", 1): 10}
+
+
+def current(store: Store) -> dict[tuple[str, int], int]:
+    """Links by their current outcome and its round."""
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    return Counter(zip(*(outcomes[n].to_pylist() for n in ("outcome", "round")), strict=True))
