@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clips import make_clip
+from clips import make_clip, run_ffmpeg
 from trailergenre.config import LimitsConfig
 from trailergenre.decode import Decoder
 from trailergenre.decode import ffmpeg as program
@@ -175,3 +175,18 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, kind: str) -> Non
     elif kind == "pipe":
         os.mkfifo(path)
     assert decode(path).outcome is Outcome.PATH
+
+
+def test_second_look_that_dies_makes_no_partial_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sound that goes on for longer: only the second look tells that the pictures are all there.
+    clip = tmp_path / "x.mp4"
+    run_ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x64:r=4:d=2", "-f", "lavfi", "-i", "sine=d=8"),
+        str(clip),
+    )
+    monkeypatch.setattr(
+        "trailergenre.decode.length.probe_arguments", lambda *_: ["/bin/sh", "-c", "kill -SEGV $$"]
+    )
+    assert decode(clip).outcome is Outcome.DECODER_CRASH

@@ -182,9 +182,10 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
         return psutil.Process().num_fds()
 
     before = open_files()
+    children = []
     for _ in range(3):
-        with run_python("", directory=tmp_path):
-            pass
+        with run_python("", directory=tmp_path) as child:
+            children.append(child)
         with pytest.raises(ValueError), run_python("", directory=tmp_path):
             raise ValueError
     assert open_files() == before

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trailergenre.config import LimitsConfig
 from trailergenre.decode.containers import has_lost_its_end
+from trailergenre.decode.failures import check_end
 from trailergenre.decode.ffmpeg import ENVIRONMENT, child_limits, probe_arguments
 from trailergenre.decode.report import Report
 from trailergenre.sandbox import Deadline, start_child
@@ -56,6 +57,9 @@ def find_missing_end(
         pictures_s: from the first picture to the end of the last.
         limits: for a second look at the file, taken only where it seems short.
         deadline: of the link.
+
+    Raises:
+        ItemError: the second look did not come to its end.
     """
     if has_lost_its_end(path):
         return "the container ends before the end that its own frame gives"
@@ -104,6 +108,8 @@ def _probe(path: Path, limits: LimitsConfig, deadline: Deadline) -> _Probe:
         child.stdin.close()
         for line in iter(lambda: child.stdout.readline(_LINE_BYTES), b""):
             _take(probe, line)
+        # Half a look would make a whole video a cut one.
+        check_end(child, child.process.wait(), Report())
     return probe
 
 
