@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from backbones import export_tiny
-from trailergenre.backbone import load_embedder, read_manifest
-from trailergenre.backbone.artefact import compute_backbone_id
+from trailergenre.backbone import check_backbone, load_embedder, read_manifest
+from trailergenre.backbone.artefact import compute_backbone_id, read_weights, write_manifest
 from trailergenre.backbone.export import export_backbone
 from trailergenre.config import BackboneConfig
 from trailergenre.errors import ConfigError, WeightsError
@@ -78,6 +83,174 @@ def test_changed_file_is_refused_with_its_hash(tmp_path: Path, engine: str, name
     (directory / name).write_bytes(content)
     with pytest.raises(WeightsError, match="SHA-256"):
         load_embedder(BackboneConfig(path=str(directory), engine=engine))
+
+
+def with_manifest(directory: Path, **changes: object) -> Path:
+    manifest = read_manifest(directory)
+    write_manifest(directory, manifest.model_copy(update=changes))
+    return directory
+
+
+def with_file(directory: Path, name: str, content: bytes) -> Path:
+    """Replace a file, with its right checksum in the manifest."""
+    (directory / name).write_bytes(content)
+    files = read_manifest(directory).files | {name: hashlib.sha256(content).hexdigest()}
+    return with_manifest(directory, files=files)
+
+
+def as_npz(arrays: list[np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{f"{place:04d}": array for place, array in enumerate(arrays)})
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def artefact(tiny_backbone: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_backbone, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.npz")]
+)
+@pytest.mark.parametrize("n_bytes", [0, 5000, None])
+def test_cut_and_missing_files_are_refused_before_any_work(
+    artefact: Path, engine: str, name: str, n_bytes: int | None
+) -> None:
+    config = BackboneConfig(path=str(artefact), engine=engine)
+    assert check_backbone(config) == read_manifest(artefact)
+    content = (artefact / name).read_bytes()
+    (artefact / name).unlink()
+    if n_bytes is not None:
+        (artefact / name).write_bytes(content[:n_bytes])
+        received = hashlib.sha256(content[:n_bytes]).hexdigest()
+        expected = hashlib.sha256(content).hexdigest()
+    with pytest.raises(WeightsError, match=name) as refused:
+        check_backbone(config)
+    if n_bytes is not None:
+        assert received in str(refused.value)
+        assert expected in str(refused.value)
+
+
+def change_shape(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    return [arrays[0][:-1], *arrays[1:]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (change_shape, "not the backbone that its manifest names"),
+        (lambda arrays: [array + 1 for array in arrays], "not the backbone that its manifest"),
+        (lambda arrays: arrays[:-1], "not the backbone that its manifest names"),
+        (lambda arrays: [array.astype(np.float64) for array in arrays], "not float32"),
+        (lambda arrays: [array * np.nan for array in arrays], "not all finite"),
+        (lambda arrays: [np.array([Path("x")], object)], "cannot be read"),
+    ],
+)
+def test_other_weights_with_the_right_checksum_are_refused(
+    artefact: Path, change: Callable[[list[np.ndarray]], list[np.ndarray]], reason: str
+) -> None:
+    arrays = read_weights((artefact / "weights.npz").read_bytes())
+    with_file(artefact, "weights.npz", as_npz(change(arrays)))
+    with pytest.raises(WeightsError, match=reason):
+        check_backbone(BackboneConfig(path=str(artefact), engine="tensorflow"))
+
+
+def test_weights_of_another_network_with_the_right_identity_are_refused(artefact: Path) -> None:
+    arrays = change_shape(read_weights((artefact / "weights.npz").read_bytes()))
+    with_file(artefact, "weights.npz", as_npz(arrays))
+    with_manifest(artefact, backbone_id=compute_backbone_id("tiny", arrays))
+    with pytest.raises(WeightsError, match="do not fit tiny"):
+        load_embedder(BackboneConfig(path=str(artefact), engine="tensorflow"))
+
+
+def onnx_model(
+    *,
+    inputs: tuple[int, list[int | str]] = (2, ["n", 299, 299, 3]),
+    domain: str = "",
+    weights_at: str | None = None,
+) -> bytes:
+    """A network that gives each frame 2,048 ones, or those that stand in a file elsewhere."""
+    ones = numpy_helper.from_array(np.ones((1, 2048), np.float32), "ones")
+    if weights_at is not None:
+        ones = TensorProto(name="ones", data_type=1, dims=[1, 2048])
+        ones.data_location = TensorProto.EXTERNAL
+        ones.external_data.add(key="location", value=weights_at)
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["float"], to=1),
+        helper.make_node("ReduceMax", ["float", "axes"], ["top"], keepdims=0),
+        helper.make_node("Unsqueeze", ["top", "one"], ["column"]),
+        helper.make_node(
+            "Mul" if not domain else "Run", ["column", "ones"], ["out"], domain=domain
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("frames", *inputs)],
+        [helper.make_tensor_value_info("out", 1, ["n", 2048])],
+        initializer=[
+            numpy_helper.from_array(np.array([1, 2, 3]), "axes"),
+            numpy_helper.from_array(np.array([1]), "one"),
+            ones,
+        ],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    opsets += [helper.make_opsetid(domain, 1)] if domain else []
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+
+
+def test_a_small_network_that_takes_frames_is_loaded(artefact: Path) -> None:
+    with_file(artefact, "network.onnx", onnx_model())
+    embedder = load_embedder(BackboneConfig(path=str(artefact)))
+    assert embedder.embed(frames(2)).shape == (2, 2048)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"garbage", "cannot be loaded"),
+        (onnx_model(inputs=(1, ["n", 299, 299, 3])), "does not turn frames into features"),
+        (onnx_model(inputs=(2, ["n", 224, 224, 3])), "does not turn frames into features"),
+        (onnx_model(domain="com.evil"), "com.evil:Run"),
+    ],
+    ids=["garbage", "float input", "other size", "custom op"],
+)
+def test_other_networks_with_the_right_checksum_are_refused(
+    artefact: Path, content: bytes, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with_file(artefact, "network.onnx", content)
+    with pytest.raises(WeightsError, match=reason):
+        check_backbone(BackboneConfig(path=str(artefact)))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("where", ["beside", "absolute", "working directory"])
+def test_weights_in_another_file_are_not_followed(
+    artefact: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = artefact / "secret"
+    secret.write_bytes(np.ones(2048, np.float32).tobytes())
+    monkeypatch.chdir(artefact if where != "absolute" else artefact.parent)
+    with_file(
+        artefact,
+        "network.onnx",
+        onnx_model(weights_at=str(secret) if where == "absolute" else "secret"),
+    )
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        check_backbone(BackboneConfig(path=str(artefact)))
+
+
+def test_a_manifest_of_other_preprocessing_is_refused(artefact: Path) -> None:
+    with_manifest(artefact, preprocessing="none")
+    with pytest.raises(WeightsError, match="other preprocessing"):
+        read_manifest(artefact)
+
+
+def test_an_oversize_manifest_is_refused(artefact: Path) -> None:
+    path = artefact / "manifest.json"
+    path.write_bytes(path.read_bytes() + b" " * (1 << 20))
+    with pytest.raises(WeightsError, match="more than 1048576 bytes"):
+        read_manifest(artefact)
 
 
 def test_onnxruntime_on_a_gpu_is_refused(tiny_backbone: Path) -> None:

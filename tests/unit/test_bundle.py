@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +137,113 @@ def test_broken_arrays_are_refused(store: Store, content: bytes) -> None:
     replace_file(store, "forest.npz", content)
     with pytest.raises(BundleError, match="not a forest"):
         read_bundle(store)
+
+
+def test_oversize_files_are_refused_before_they_are_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bundle(store)
+    for name, limit in (
+        ("forest.npz", "_MAX_FILE_BYTES"),
+        ("manifest.json", "_MAX_MANIFEST_BYTES"),
+    ):
+        monkeypatch.setattr(f"trailergenre.bundle.{limit}", 10)
+        with pytest.raises(BundleError, match=rf"{name} below .* bytes; at most 10 are read"):
+            read_bundle(store)
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_refused(store: Store) -> None:
+    make_bundle(store)
+    store.write_bytes("manifest.json", b"[" * 500_000)
+    with pytest.raises(BundleError, match="not JSON"):
+        read_bundle(store)
+
+
+def test_more_rows_of_the_split_than_any_list_has_are_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bundle(store)
+    monkeypatch.setattr("trailergenre.bundle._MAX_SPLIT_ROWS", 3)
+    with pytest.raises(BundleError, match="4 rows; 3 are allowed"):
+        read_bundle(store)
+
+
+def write_arrays(store: Store, **arrays: Any) -> None:
+    """Replace some of the forest's arrays, with the right checksum."""
+    with np.load(io.BytesIO(store.read_bytes("forest.npz")), allow_pickle=False) as found:
+        whole = {name: found[name] for name in found.files}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{**whole, **arrays})
+    replace_file(store, "forest.npz", buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"extra": np.zeros(1)},
+        {"n_features": np.array([N_POOLED, 1])},
+        {"n_features": np.array(6143)},
+        {"threshold": np.full(4, np.nan)},
+        {"threshold": np.full((2, 2), 0.0)},
+        {"value": np.full((4, 1), np.nan)},
+        {"value": np.zeros((4, 0))},
+        {"offsets": np.array([0, 1, 2, 3, 10**12])},
+        {"first_genre": np.array([0, 1, 2, -1], np.int32)},
+        {"left": np.zeros(4, np.int64)},
+        {"left": np.array([-1, -1, -1, 0], np.int32), "right": np.array([-1, -1, -1, 0], np.int32)},
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_forest_are_refused(store: Store, arrays: dict[str, Any]) -> None:
+    make_bundle(store)
+    write_arrays(store, **arrays)
+    with pytest.raises(BundleError, match="forest"):
+        read_bundle(store)
+
+
+LOADS = """
+import sys
+import numpy as np
+from trailergenre.backbone import load_embedder
+from trailergenre.bundle import read_bundle
+from trailergenre.config import BackboneConfig
+from trailergenre.errors import RunError
+from trailergenre.storage import Store
+
+good, bad, backbone = sys.argv[1:]
+
+def load():
+    read_bundle(Store(good)).predict_proba(np.zeros((2, 6144), "f4"))
+    config = BackboneConfig(path=backbone)
+    load_embedder(config).embed(np.zeros((1, 299, 299, 3), "u1"))
+
+load()  # what the package itself imports late is no affair of the files
+seen = []
+RUNS = ("pickle.find_class", "marshal.load", "import", "exec", "compile")
+sys.addaudithook(lambda name, given: seen.append((name, given)) if name.startswith(RUNS) else None)
+load()
+try:
+    read_bundle(Store(bad))
+except RunError:
+    print("refused")
+print(seen)
+"""
+
+
+def test_loading_runs_no_code(store: Store, tmp_path: Path, tiny_backbone: Path) -> None:
+    """Of a good bundle, of one whose arrays are a pickle, and of a backbone."""
+    bad = Store(str(tmp_path / "bad"))
+    for each in (store, bad):
+        make_bundle(each)
+    write_arrays(bad, offsets=np.array([tmp_path], dtype=object))
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADS, str(store), str(bad), str(tiny_backbone)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "refused\n[]\n"
 
 
 def test_a_forest_of_other_genres_is_refused(store: Store) -> None:

@@ -114,6 +114,7 @@ def test_the_seed_decides_the_forest() -> None:
         ({"left": np.array([0, -1, -1], np.int32)}, "after its parent"),
         ({"right": np.array([7, -1, -1], np.int32)}, "after its parent"),
         ({"right": np.array([-1, -1, -1], np.int32)}, "one child"),
+        ({"right": np.array([1, -1, -1], np.int32)}, "no parent, or two"),
         ({"feature": np.array([2, -1, -1], np.int32)}, "outside 0..1"),
         ({"threshold": np.array([np.nan, 0, 0])}, "not finite"),
         ({"value": np.array([[0.5], [1.2], [0.1]])}, "outside 0..1"),
@@ -122,6 +123,7 @@ def test_the_seed_decides_the_forest() -> None:
         ({"left": np.array([1, -1], np.int32)}, "different lengths"),
         ({"offsets": np.array([0, 2], np.int64)}, "cover"),
         ({"first_genre": np.array([1], np.int32)}, "every genre"),
+        ({"first_genre": np.zeros(100_001, np.int32)}, "for 100001 trees"),
         ({"feature": np.array([1.0, -1, -1])}, "float64"),
     ],
 )
@@ -131,6 +133,29 @@ def test_arrays_that_are_no_forest_are_refused(
     check_forest(stump())
     with pytest.raises(BundleError, match=reason):
         check_forest(replace(stump(), **change))  # type: ignore[arg-type]
+
+
+def chain(depth: int) -> Forest:
+    """A tree that is a line: each inner node's left child is a leaf."""
+    n = 2 * depth + 1
+    is_inner = np.arange(n) % 2 == 0
+    is_inner[-1] = False
+    place = np.arange(n, dtype=np.int32)
+    return replace(
+        stump(),
+        offsets=np.array([0, n], np.int64),
+        feature=np.where(is_inner, 0, -1).astype(np.int32),
+        threshold=np.zeros(n),
+        left=np.where(is_inner, place + 1, -1).astype(np.int32),
+        right=np.where(is_inner, place + 2, -1).astype(np.int32),
+        value=np.zeros((n, 1)),
+    )
+
+
+def test_a_tree_that_would_be_walked_forever_is_refused() -> None:
+    assert check_forest(chain(63)) is None
+    with pytest.raises(BundleError, match="deeper than 64 levels"):
+        check_forest(chain(1000))
 
 
 def test_scoring_imports_neither_spark_nor_scikit_learn_nor_pandas() -> None:

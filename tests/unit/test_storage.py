@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -199,3 +200,74 @@ def test_kept_object_is_copied_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store.upload(tmp_path / "video", "kept")
     store.download("kept", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == content
+
+
+SECRET = "canary-9f2"
+ADDRESSES = [
+    f"s3://key:{SECRET}@bucket/run",
+    f"s3a://key:{SECRET}%2Fx@bucket/run/",
+    f"s3://key:{SECRET}/x@bucket/run",
+    f"s3://bucket/run?access_key=key&secret_key={SECRET}&endpoint_override=127.0.0.1:1",
+    f"gs://{SECRET}@bucket/run",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_message_shows_the_addresss_secrets(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Telltale:
+        def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+            def refuse(*_: object, **__: object) -> NoReturn:
+                raise OSError(f"no route to {store.address}, or {unquote(store.address)}")
+
+            return refuse
+
+    store = Store(address)
+    monkeypatch.setattr(Store, "_opened", (Telltale(), "bucket/run"))
+    with pytest.raises(StorageError, match="no route to") as raised:
+        store.read_bytes("a/b")
+    for shown in (str(raised.value), str(store), f"{store}", store.spark_path("links")):
+        assert SECRET not in shown
+        assert "bucket/run" in shown
+
+
+@pytest.mark.parametrize("address", [f"s3://key:{SECRET}@/run", f"hdfs://u:{SECRET}@[::bad/x"])
+def test_an_address_that_cannot_be_opened_is_named_without_its_secrets(address: str) -> None:
+    with pytest.raises(StorageError, match="cannot be opened") as raised:
+        Store(address).exists("x")
+    assert SECRET not in str(raised.value)
+
+
+def test_an_unknown_address_is_named_without_its_secrets() -> None:
+    with pytest.raises(StorageError, match="'ftp://host/run'") as raised:
+        Store(f"ftp://user:{SECRET}@host/run?token={SECRET}")
+    assert SECRET not in str(raised.value)
+
+
+def test_a_local_path_is_shown_whole(tmp_path: Path) -> None:
+    path = tmp_path / "what?" / "me@home:x"
+    assert str(Store(str(path))) == str(path)
+
+
+def test_what_is_unfinished_is_told_from_what_is_hidden(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    left = ["a/.unfinished-x", "scores/_temporary/0/x", "v/x.mp4.part", "v/x.ytdl"]
+    for path in (*left, "whole", ".DS_Store", "a/_settings.json", "scores/.part-0.crc"):
+        store.write_bytes(path, b"x")
+    assert [file.path for file in store.list_unfinished("")] == left
+
+
+def test_a_writer_that_is_killed_leaves_what_is_known_as_unfinished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(_: int) -> None:
+        seen.extend(store.list_unfinished(""))
+
+    store = Store(str(tmp_path))
+    monkeypatch.setattr(os, "fsync", look)
+    store.write_bytes("a/b", b"1")
+    assert [file.path.startswith("a/.unfinished-") for file in seen] == [True]
+    assert store.list_unfinished("") == []

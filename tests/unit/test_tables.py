@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -132,6 +133,66 @@ def test_features_of_chosen_links_and_of_none(tmp_path: Path) -> None:
     (rows,) = tables.iter_features(store, outcomes, [wanted])
     assert rows["link_id"].to_pylist() == [wanted] * 2
     assert list(tables.iter_features(store, outcomes, [])) == []
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-9]
+
+
+def flip(content: bytes) -> bytes:
+    return bytes([content[0] ^ 1]) + content[1:]
+
+
+def drop(content: bytes) -> None:
+    return None
+
+
+def damage(store: Store, path: str, how: Callable[[bytes], bytes | None]) -> None:
+    content = how(store.read_bytes(path))
+    if content is None:
+        store.delete(path)
+    else:
+        store.write_bytes(path, content)
+
+
+@pytest.mark.parametrize("how", [cut, flip, bytes.swapcase, drop])
+def test_features_file_that_was_changed_is_named(
+    tmp_path: Path, how: Callable[[bytes], bytes | None]
+) -> None:
+    store = Store(str(tmp_path))
+    outcomes = tables.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
+    (path,) = tables.feature_files(outcomes)
+    damage(store, path, how)
+    with pytest.raises(StorageError, match=rf"{path} below .*trailergenre verify {tmp_path}"):
+        list(tables.iter_features(store, outcomes))
+
+
+@pytest.mark.parametrize("column", ["features_rows", "features_sha256"])
+def test_rows_that_mean_another_content_are_refused(tmp_path: Path, column: str) -> None:
+    store = Store(str(tmp_path))
+    outcomes = tables.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
+    rows = [row | {column: {"features_rows": 5}.get(column, "0")} for row in outcomes.to_pylist()]
+    with pytest.raises(StorageError, match="is not what the outcomes name"):
+        list(tables.iter_features(store, pa.Table.from_pylist(rows, schemas.OUTCOMES)))
+
+
+@pytest.mark.parametrize("how", [cut, flip, bytes.swapcase])
+def test_outcomes_file_that_was_changed_is_named(
+    tmp_path: Path, how: Callable[[bytes], bytes | None]
+) -> None:
+    store = Store(str(tmp_path))
+    commit(store, outcome("a", "ok"))
+    (file,) = store.list_files("outcomes")
+    damage(store, file.path, how)
+    with pytest.raises(StorageError, match=rf"{file.path} below .*trailergenre verify {tmp_path}"):
+        tables.read_outcomes(store, "fp")
+
+
+def test_outcomes_file_that_is_no_table_is_named(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    path = store.write_content_addressed("outcomes/fp", b"no table", ".parquet")
+    with pytest.raises(StorageError, match=rf"{path} below .* is not a table"):
+        tables.read_outcomes(store, "fp")
 
 
 def test_missing_table_names_the_job_that_writes_it(tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def read_manifest(directory: Path) -> BackboneManifest:
             f"--weights imagenet --out {directory}"
         )
     with path.open("rb") as stream:
-        content = stream.read(_MAX_MANIFEST_BYTES)
+        content = stream.read(_MAX_MANIFEST_BYTES + 1)
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise WeightsError(f"{path} has more than {_MAX_MANIFEST_BYTES} bytes. Export it again.")
     try:
         manifest = BackboneManifest.model_validate_json(content)
     except ValidationError as error:
