@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostile.warm import WarmChild, warm_child
+from hostile.warm import WarmChild
 from lists import as_links
 from servers import Answer, AnswerServer, answer
 from servers.traps import Traps, traps
@@ -60,14 +60,14 @@ Answers = Callable[[Place], Mapping[str, Answer]]
 
 @dataclass
 class Bench:
-    """Measures cases; safe for several threads."""
+    """Measures cases; safe for several threads. Whoever needs `warm` sets it."""
 
     server: AnswerServer
     traps: Traps
     embedder: Embedder
     clip: bytes
     root: Path
-    warm: WarmChild
+    warm: WarmChild = field(init=False)
     release: threading.Event = field(default_factory=threading.Event)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -127,8 +127,8 @@ class Bench:
 @contextmanager
 def open_bench(embedder: Embedder, clip: bytes, root: Path) -> Iterator[Bench]:
     """Serve and set traps while the block runs."""
-    with answer() as server, traps() as set_traps, warm_child(root) as warm:
-        bench = Bench(server, set_traps, embedder, clip, root, warm)
+    with answer() as server, traps() as set_traps:
+        bench = Bench(server, set_traps, embedder, clip, root)
         try:
             yield bench
         finally:

@@ -6,6 +6,7 @@ What was measured is compared with docs/bad-inputs.md; `TRAILERGENRE_WRITE_DOCS=
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from hostile.cases import CELLS, Case
 from hostile.decode_cases import CASES as FILES
 from hostile.decode_cases import DecodeCase
 from hostile.other_cases import DISKS, LISTS, MODELS, NETWORK
+from hostile.warm import warm_child
 from hostile.web_cases import WEB
 from trailergenre.backbone import load_embedder
 from trailergenre.config import BackboneConfig
@@ -108,19 +110,14 @@ def test_every_kind_ends_in_its_class_and_leaves_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     process = psutil.Process()
     children, files = process.children(recursive=True), process.num_fds()
-    with ThreadPoolExecutor(3) as pool:
+    with warm_child(bench.root) as bench.warm, ThreadPoolExecutor(3) as pool:
         together = [case for case in CASES if not case.is_alone]
-        measured = dict(
-            zip(
-                map(id, together),
-                pool.map(lambda case: case.measure(bench), together),
-                strict=True,
-            )
-        )
+        ends = pool.map(lambda case: case.measure(bench), together)
+        measured = dict(zip(map(id, together), ends, strict=True))
     measured |= {id(case): case.measure(bench) for case in CASES if case.is_alone}
-    ends = [(case, measured[id(case)]) for case in CASES]
 
-    assert [complaint for case, end in ends if (complaint := wrong(case, end))] == []
+    complaints = [wrong(case, measured[id(case)]) for case in CASES]
+    assert [complaint for complaint in complaints if complaint] == []
     assert bench.traps.accepted == []
     assert list(tmp_path.iterdir()) == []
     assert process.children(recursive=True) == children
@@ -152,7 +149,8 @@ def check_docs(path: Path, measured: dict[int, Measured]) -> None:
 
 
 def versions() -> str:
-    return f"yt-dlp {version('yt-dlp')} and ffmpeg {ffmpeg_version()}"
+    python = ".".join(map(str, sys.version_info[:2]))
+    return f"Python {python}, yt-dlp {version('yt-dlp')} and ffmpeg {ffmpeg_version()}"
 
 
 def without_details(table: str) -> str:
@@ -168,9 +166,11 @@ def make_docs(measured: dict[int, Measured]) -> str:
         "# Bad inputs",
         "",
         f"What becomes of {len(bad)} kinds of bad input and of {len(CASES) - len(bad)} good ones",
-        "that look like them. Written by `tests/hostile/test_bad_inputs.py`, which brings each to",
-        f"its end and compares; the words are those of {versions()}. Classes of a cell are in the",
-        "table `links`, those of a link in `outcomes`; `exit 2` means that the run does not begin.",
+        "that look like them. Classes of a cell are in the table `links`, those of a link in",
+        "`outcomes`; `exit 2` means that the run does not begin.",
+        "",
+        "Written by `tests/hostile/test_bad_inputs.py`, which brings each to its end and compares.",
+        f"The reasons are in the words of {versions()}.",
     ]
     number = 0
     for group in GROUPS:

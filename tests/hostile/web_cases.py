@@ -140,6 +140,12 @@ LEADS = [
         lambda _: one(hls(["http://[bad/x"])),
     ),
     web(
+        "a page that embeds `file:///etc/passwd`",
+        Outcome.FORMAT_NOT_ALLOWED,
+        lambda _: one(videos(["file:///etc/passwd"])),
+        note="as every protocol but http(s)",
+    ),
+    web(
         "a page whose thumbnail and subtitles are at a denied address",
         Outcome.OK,
         lambda at: {
