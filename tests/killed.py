@@ -100,9 +100,13 @@ class Driver:
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return int(json.loads(self._process.stdout.readline())["code"])
 
-    def n_open_files(self) -> int:
-        """Descriptors of the process, to see that none is left over."""
-        return psutil.Process(self._process.pid).num_fds()
+    def python_workers(self) -> list[psutil.Process]:
+        """Spark's Python workers; each was forked by Spark's daemon."""
+        return [
+            process
+            for process in psutil.Process(self._process.pid).children(recursive=True)
+            if "pyspark.daemon" in process.parent().cmdline()
+        ]
 
     def close(self) -> None:
         """End it."""
@@ -150,8 +154,6 @@ def make_case(server: AnswerServer, backbone: Path, run: Path, *, seed: int = 0)
     store = Store(str(run))
     links = write_links(store, [f"http://{server.address}{path}" for path in chosen])
     settings = [f"backbone.path={backbone}", f'network.allow=["{server.address}"]']
-    # Chunks of two links: some are committed, some open and some not begun at the kill.
-    settings += ["chunks.max_links=2"]
     arguments = [str(run), *(word for setting in settings for word in ("--set", setting))]
     return Case(store, links, arguments, server)
 

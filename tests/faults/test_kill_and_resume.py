@@ -99,7 +99,8 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
     # Who is killed after the commit costs no request; before it, those of the open chunk.
     asked, once = case.requests(), whole[1]
     repeated = [link for link in asked if asked[link] > once[link]]
-    hit = {link.link_id for link in case.links[:2]}
+    # A handful of links on two slots are chunks of one.
+    hit = {case.links[0].link_id}
     assert set(repeated) <= (set() if point is Point.OUTCOMES_WRITTEN else hit)
     assert all(asked[link] >= once[link] for link in asked)
 
