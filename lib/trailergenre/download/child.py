@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -24,6 +25,7 @@ from trailergenre.download.secrecy import scrub, secrets_of
 from trailergenre.download.watch import Watch
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
+from trailergenre.records import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import yt_dlp
@@ -93,13 +95,28 @@ def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of
     try:
         options = link_options(request, watch, cookie_extractor=_cookie_extractor(request))
         with youtube_dl(options) as ydl:
-            info = ydl.extract_info(request["url"], download=True)
+            info = ydl.extract_info(
+                request["url"],
+                download=True,
+                force_generic_extractor=is_file_link(request["url"]),
+            )
     except BaseException as error:
         raise watch.reason or next(iter(guard.refusals), None) or classify(error) from error
     if watch.reason is not None:
         raise watch.reason
     if (info or {}).get("_type", "video") != "video":
         raise ItemError(Outcome.NOT_A_SINGLE_VIDEO, "the page lists several videos")
+
+
+def is_file_link(url: str) -> bool:
+    """Whether a link names a video file: it needs no site's extractor.
+
+    To ask each of 1,750 whether it takes a link compiles as many patterns, 0.6 s of processor time.
+
+    >>> is_file_link("https://example.org/a.MP4?x=1"), is_file_link("https://example.org/a")
+    (True, False)
+    """
+    return PurePosixPath(urlsplit(url).path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _cookie_extractor(request: Mapping[str, Any]) -> str | None:
