@@ -71,6 +71,8 @@ GAP = ("-vf", "setpts='(N/10+if(gte(N,40),4,0))/TB'", "-fps_mode", "vfr")
 JUMP_BACK = ("-bsf:v", "setts=ts='if(eq(mod(N,7),6),TS-0.3/TB,TS)'")
 KEEP_NEGATIVE = ("-avoid_negative_ts", "disabled")
 CENC = (
+    # Else the counter begins at a random number, and the damage that the decoder sees differs.
+    *("-fflags", "+bitexact"),
     *("-encryption_scheme", "cenc-aes-ctr"),
     *("-encryption_key", "76a6c65c5ea762046bd749a2e632ccbb"),
     *("-encryption_kid", "a7e61c373e219033c21091fa607bf3b8"),
