@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -30,8 +31,10 @@ from trailergenre.backbone.export import export_backbone
 from trailergenre.config import BackboneConfig, load_config
 from trailergenre.demo.server import FileServer, serve
 from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.lock import LOCK_FILE, run_lock
 from trailergenre.storage import Store
 from trailergenre.stream import embed_links, stream_settings
+from trailergenre.verify import verify_run
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +45,15 @@ def options(run: Path, backbone: Path, server: FileServer, *more: str) -> list[s
     return [str(run), *(part for setting in settings for part in ("--set", setting))]
 
 
-def content_hash(store: Store, fingerprint: str | None = None) -> str:
-    """SHA-256 over all feature rows in the order of link and frame, whatever files hold them."""
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, fingerprint))
-    rows = [row for part in tables.iter_features(store, outcomes) for row in part.to_pylist()]
-    digest = hashlib.sha256()
-    for row in sorted(rows, key=lambda row: (row["link_id"], row["frame_index"])):
-        digest.update(repr([row[name] for name in list(row) if name != "commit"]).encode())
-    return digest.hexdigest()
+def content_hash(store: Store) -> str:
+    """Of all features, whatever files hold them; everything that verify checks must hold."""
+    report = verify_run(store, choose_fingerprint(store, None))
+    # Scratch on this machine may be that of another test.
+    wrong = [check for check in report.checks if not check.holds and "scratch" not in check.name]
+    assert [check.lines() for check in wrong] == []
+    assert len(report.settings) > 0
+    assert report.content_hash is not None
+    return report.content_hash
 
 
 def frames_by_link(store: Store) -> list[int]:
@@ -203,12 +207,55 @@ def test_changed_settings_without_kept_videos_stop_the_run(
     ("setting", "message"),
     [
         ("backbone.path=/nowhere", "trailergenre backbone export"),
+        ("backbone.path={cut}", "network.onnx was changed or cut: SHA-256 is"),
         ("limits.deadline=3", "the closest valid one is limits.deadline_s"),
     ],
 )
-def test_bad_runs_end_with_2_and_one_line(setting: str, message: str, tmp_path: Path) -> None:
+def test_bad_runs_end_with_2_and_one_line(
+    setting: str, message: str, tiny_backbone: Path, tmp_path: Path
+) -> None:
     write_links(Store(str(tmp_path)), ["https://example.org/x.mp4"])
-    ended = submit("featurize", str(tmp_path), "--set", setting)
+    cut = Path(shutil.copytree(tiny_backbone, tmp_path / "cut"))
+    (cut / "network.onnx").write_bytes((cut / "network.onnx").read_bytes()[:1000])
+    ended = submit("featurize", str(tmp_path), "--set", setting.format(cut=cut))
     assert ended.code == 2
     assert message in ended.output
     assert "Traceback" not in ended.output
+
+
+def test_a_second_run_on_one_output_is_refused_and_writes_nothing(
+    clips: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path / "run"))
+    with serve(clips) as server:
+        write_links(store, [f"http://{server.address}/00.mp4"])
+        before = store.list_all_files("")
+        arguments = options(tmp_path / "run", tiny_backbone, server)
+        with run_lock(store, "featurize"):
+            refused = submit("featurize", *arguments)
+        assert refused.code == 3
+        assert f"featurize on {socket.gethostname()} (process {os.getpid()})" in refused.output
+        assert store.list_all_files("") == before
+        assert server.requested == []
+        assert finish("featurize", *arguments)["by_outcome"] == {"ok": 1}
+    assert not store.exists(LOCK_FILE)
+
+
+def test_a_list_that_changes_between_runs_is_accounted_for_as_it_is(
+    clips: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    """Rows are removed, reordered and added: resume goes by link, not by place."""
+    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
+    with serve(clips) as server:
+        urls = [f"http://{server.address}/{number:02}.mp4" for number in range(5)]
+        write_links(store, urls[:4])
+        finish("featurize", *options(run, tiny_backbone, server))
+        write_links(store, [urls[4], urls[2], urls[0]])
+        server.requested.clear()
+        assert finish("featurize", *options(run, tiny_backbone, server))["requested"] == 1
+        assert {request.split()[1] for request in server.requested} == {"/04.mp4"}
+    report = verify_run(store, choose_fingerprint(store, None))
+    assert (report.links, report.by_outcome) == (3, {"ok": 3})
+    assert content_hash(store)
+    notes = [note for check in report.checks for note in check.notes]
+    assert notes == ["2 outcomes are of links of an older list"]

@@ -16,6 +16,7 @@ from submits import load_job, submit
 from trailergenre import tables
 from trailergenre.bundle import read_bundle
 from trailergenre.fingerprint import FeatureSettings
+from trailergenre.lock import run_lock
 from trailergenre.pooling import pool_links
 from trailergenre.storage import Store
 
@@ -72,6 +73,42 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
     tested = [row["link_id"] for row in parts if row["part"] == "test"]
     _, rows = pool_links(run, outcomes, tested)
     assert np.ptp(bundle.predict_proba(rows), axis=0).min() > 0.3
+
+
+def train(repository: Path, run: Store, bundle: Path) -> tuple[int, str]:
+    """Train with scikit-learn; the exit code and what was said."""
+    job = repository / "jobs" / "train_model.py"
+    command = [sys.executable, job, str(run), "--bundle", bundle, "--trainer", "sklearn", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"other"])
+def test_damaged_features_end_the_training_by_name(
+    content: bytes | None, repository: Path, tmp_path: Path
+) -> None:
+    run = Store(str(tmp_path / "run"))
+    make_run(run, make_movies(40))
+    path = run.list_files("features")[1].path
+    if content is None:
+        run.delete(path)
+    else:
+        run.write_bytes(path, content)
+    code, said = train(repository, run, tmp_path / "bundle")
+    assert code == 2
+    assert path in said
+    assert f"trailergenre verify {run}" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_two_trainings_of_one_bundle_do_not_mix(
+    run: Store, repository: Path, tmp_path: Path
+) -> None:
+    with run_lock(Store(str(tmp_path / "bundle")), "train_model"):
+        code, said = train(repository, run, tmp_path / "bundle")
+    assert code == 3
+    assert "is being written by another run: train_model on" in said
 
 
 @pytest.mark.slow
