@@ -89,7 +89,7 @@ _LAST = {
 }
 
 # yt-dlp's words are for its own users; ours can follow none of its advice.
-_IN_OUR_WORDS = (
+_IN_OUR_WORDS: tuple[tuple[Outcome, str, str], ...] = (
     (Outcome.FORMAT_NOT_ALLOWED, r"ffmpeg", "the playlist is live, encrypted or otherwise unusual"),
     (Outcome.SCHEME, r"file://|url scheme", "leads to a link that is not http(s)"),
     (Outcome.REDIRECT, r"connection adapters", "redirects to a link that is not http(s)"),
