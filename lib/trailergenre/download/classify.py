@@ -113,8 +113,8 @@ def classify(error: BaseException) -> ItemError:
     outcome = _from_names(names, _BY_CLASS) or _from_text(detail) or _from_names(names, _LAST)
     if outcome is None:
         return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
-    for ours, theirs, text in _IN_OUR_WORDS:
-        if outcome is ours and re.search(theirs, detail, re.IGNORECASE):
+    for kind, theirs, text in _IN_OUR_WORDS:
+        if outcome is kind and re.search(theirs, detail, re.IGNORECASE):
             detail = text
     return ItemError(outcome, detail)
 
