@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -122,9 +123,18 @@ def test_a_run_that_wrote_nothing_leaves_no_directory(store: Store, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-def test_of_many_at_the_same_moment_one_holds_it(store: Store) -> None:
+def test_of_many_at_the_same_moment_one_holds_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over a lock file that a dead one left, which all of them may replace."""
     write_holder(store, process_started_at=1.0)
+    parse = lock._parse
+
+    def parse_slowly(content: bytes) -> lock.Holder | None:
+        threading.Event().wait(0.02)  # so that the others could look meanwhile
+        return parse(content)
+
+    monkeypatch.setattr(lock, "_parse", parse_slowly)
     together, done = threading.Barrier(8), threading.Barrier(8)
 
     def try_it(_: int) -> bool:
@@ -137,9 +147,30 @@ def test_of_many_at_the_same_moment_one_holds_it(store: Store) -> None:
             done.wait(30)
             return False
 
-    for _ in range(5):
-        with ThreadPoolExecutor(8) as executor:
-            assert sum(executor.map(try_it, range(8))) == 1
+    with ThreadPoolExecutor(8) as executor:
+        assert sum(executor.map(try_it, range(8))) == 1
+
+
+def test_one_who_waits_while_the_file_is_deleted_holds_the_new_one(store: Store) -> None:
+    write_holder(store, process_started_at=1.0)
+    path = store.local_path(LOCK_FILE)
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with run_lock(store, "featurize"):
+            held.set()
+            over.wait(30)
+
+    with path.open("rb") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert not held.wait(0.2)
+        path.unlink()
+    assert held.wait(30)
+    assert read_holder(store) is not None
+    over.set()
+    thread.join(30)
 
 
 @pytest.mark.parametrize(
