@@ -27,6 +27,7 @@ def test_every_operation_takes_any_file(operation: object) -> None:
         for number in range(20):
             content = bytearray(random.Random(number).randbytes(size))
             operation(content, random.Random(number))  # type: ignore[operator]
+            assert len(content) <= size + max(map(len, fuzz.seeds().values())) + 5000
 
 
 def test_an_error_of_ours_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

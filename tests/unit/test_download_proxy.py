@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,9 @@ def secrets_of_children() -> list[str]:
     """Secrets on the command lines and in the environments of this process's children."""
     shown = ""
     for child in psutil.Process().children(recursive=True):
-        shown += " ".join(child.cmdline()) + str(child.environ())
+        # Another test's Spark may have workers here that end while they are looked at.
+        with contextlib.suppress(psutil.Error):
+            shown += " ".join(child.cmdline()) + str(child.environ())
     assert shown, "no child is running"
     return [spelling for spelling in SPELLINGS if spelling in shown]
 

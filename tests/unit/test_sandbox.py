@@ -181,7 +181,7 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     def open_files() -> int:
         return psutil.Process().num_fds()
 
-    before = open_files()
+    before, others = open_files(), psutil.Process().children()
     children = []
     for _ in range(3):
         with run_python("", directory=tmp_path) as child:
@@ -189,4 +189,4 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
         with pytest.raises(ValueError), run_python("", directory=tmp_path):
             raise ValueError
     assert open_files() == before
-    assert psutil.Process().children() == []
+    assert psutil.Process().children() == others
