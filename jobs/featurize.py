@@ -22,7 +22,7 @@ from trailergenre.fingerprint import FeatureSettings, write_settings
 from trailergenre.lock import run_lock
 from trailergenre.plan import Plan, parse_retry, plan_links
 from trailergenre.progress import Watch, read_status
-from trailergenre.sandbox import protections
+from trailergenre.scratch import sweep_dead
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
@@ -87,26 +87,28 @@ def featurize(
         plan = plan_links(store, features, shelf, recompute=recompute, retry=again)
         write_settings(store, features)
         remove_strays(store, features)
+        sweep_dead()
         if len(plan.carried):
             content = tables.to_parquet(plan.carried)
             store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
         if plan.todo:
-            _begin(store, features, settings)
-            _featurize(plan, store, features, task_settings(settings, store, features, shelf))
+            tasks = task_settings(settings, store, features, shelf)
+            _begin(store, features, tasks)
+            _featurize(plan, store, features, tasks)
         return _finish(store, features, plan)
 
 
-def _begin(store: Store, features: FeatureSettings, config: Config) -> None:
+def _begin(store: Store, features: FeatureSettings, tasks: TaskSettings) -> None:
     """Record what the run may do; `verify` holds it to that. Nothing here is secret."""
+    downloader = tasks.chunk.stream.downloader
     begin(
         store,
         "featurize",
         {
             "features": features.fingerprint,
-            "limits": config.limits.model_dump(),
-            "allow": list(config.network.allow),
-            "egress": "proxy's" if config.network.proxy_variable else "direct",
-            "sandbox": protections(),
+            "limits": downloader.limits.model_dump(),
+            "allow": list(downloader.network.allow),
+            "egress": downloader.egress,
         },
     )
 
@@ -147,6 +149,9 @@ def _featurize(plan: Plan, store: Store, features: FeatureSettings, settings: Ta
 
 def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
     status = read_status(store, features.fingerprint, plan.ready)
+    for lacking in status.sandbox:
+        if lacking != "full":
+            typer.echo(f"sandbox: {lacking} on some machine; SECURITY.md says why", err=True)
     finish(
         store,
         "featurize",
@@ -157,6 +162,7 @@ def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
             "by_outcome": status.by_outcome,
             "without_outcome": status.without_outcome,
             "frames": status.frames,
+            "sandbox": status.sandbox,
         },
     )
     return ExitCode.FINISHED if status.finished == status.ready else ExitCode.INCOMPLETE

@@ -182,6 +182,7 @@ def outcome_row(
         "engine": "onnxruntime",
         "device": "cpu",
         "versions": "{}",
+        "sandbox": "full",
         "commit": commit,
         "features_file": features_file,
         "features_rows": frames if features_file else None,

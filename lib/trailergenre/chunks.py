@@ -27,6 +27,7 @@ from trailergenre.errors import ItemError
 from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
 from trailergenre.records import N_FEATURES, Link
+from trailergenre.sandbox import missing_protections
 from trailergenre.storage import Store
 from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
 from trailergenre.tables import hash_commit, to_parquet
@@ -182,6 +183,7 @@ def _outcome_row(
         "engine": embedder.engine,
         "device": embedder.device,
         "versions": json.dumps(versions, sort_keys=True),
+        "sandbox": missing_protections() or "full",
         "finished_at": datetime.now(UTC),
         **(named if record.outcome is Outcome.OK else {}),
     }

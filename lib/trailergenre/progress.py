@@ -43,6 +43,7 @@ class RunStatus:
         ready: distinct ready links.
         by_outcome: those of them that have an outcome, by class.
         frames: frames embedded.
+        sandbox: what the workers' machines granted the children; only `full` where they are whole.
         links_per_s: over the last ten minutes of the run; None while too little is known.
         last_commit_at: UTC; None before the first.
     """
@@ -50,6 +51,7 @@ class RunStatus:
     ready: int
     by_outcome: dict[str, int]
     frames: int
+    sandbox: list[str]
     links_per_s: float | None
     last_commit_at: datetime | None
 
@@ -103,6 +105,7 @@ def read_status(
         ready=len(ready),
         by_outcome=dict(sorted(counts.items(), key=lambda item: (item[0] != Outcome.OK, item[0]))),
         frames=int(pc.sum(outcomes["frames"]).as_py() or 0),
+        sandbox=sorted(pc.unique(outcomes["sandbox"]).to_pylist()),
         links_per_s=_rate(sorted(finished["finished_at"].to_pylist()), since),
         last_commit_at=pc.max(outcomes["finished_at"]).as_py(),
     )

@@ -54,6 +54,7 @@ def finish(
             "engine": "",
             "device": "",
             "versions": "",
+            "sandbox": "full",
             "finished_at": 0,
         }
         for link, outcome in outcomes.items()

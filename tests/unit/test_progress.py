@@ -30,7 +30,7 @@ def moments(*seconds: float) -> list[datetime]:
 
 
 def status(ready: int, by_outcome: dict[str, int], links_per_s: float | None = None) -> RunStatus:
-    return RunStatus(ready, by_outcome, 0, links_per_s, None)
+    return RunStatus(ready, by_outcome, 0, ["full"], links_per_s, None)
 
 
 @pytest.mark.parametrize(

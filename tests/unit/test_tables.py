@@ -31,6 +31,7 @@ def outcome(link_id: str, name: str, *, minutes: int = 0, detail: str = "") -> d
         "engine": "onnxruntime",
         "device": "cpu",
         "versions": "{}",
+        "sandbox": "full",
         "finished_at": NOON + timedelta(minutes=minutes),
     }
 

@@ -18,7 +18,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def record(run: Run, **changes: Any) -> None:
     settings: dict[str, Any] = {"limits": LimitsConfig().model_dump(), "allow": []}
-    settings |= {"egress": "direct", "sandbox": {"net": True}, **changes}
+    settings |= {"egress": "guarded", **changes}
     begin(run.store, "featurize", settings)
 
 
@@ -90,7 +90,12 @@ def test_a_record_that_cannot_be_read_is_told(run: Run) -> None:
     assert "cannot be read" in notes(report)
 
 
-def test_settings_and_sandbox_are_shown(run: Run) -> None:
+def test_settings_and_what_the_sandbox_lacked_are_shown(run: Run) -> None:
     record(run)
     (shown,) = json.loads(json.dumps(run.verify().to_json()))["settings"]
-    assert shown["sandbox"] == {"net": True}
+    assert shown["egress"] == "guarded"
+    assert "sandbox" not in notes(run.verify())
+    run.replace_outcomes(lambda rows: rows[0].update(sandbox="net=no"))
+    report = run.verify()
+    assert found(report) == {}
+    assert "sandbox: net=no for 1 links" in notes(report)

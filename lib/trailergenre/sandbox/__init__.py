@@ -11,7 +11,7 @@ from trailergenre.sandbox.children import (
     start_child,
 )
 from trailergenre.sandbox.launcher import LAUNCH_FAILED
-from trailergenre.sandbox.protections import protections
+from trailergenre.sandbox.protections import missing_protections, protections
 
 __all__ = [
     "LAUNCH_FAILED",
@@ -19,6 +19,7 @@ __all__ = [
     "ChildLimits",
     "Deadline",
     "group_memory_bytes",
+    "missing_protections",
     "protections",
     "start_child",
 ]

@@ -43,7 +43,10 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
     current = tables.current_outcomes(rows)
     features = Features(list_settings(store)[fingerprint].frames_per_s)
     features.read(store, current, progress or (lambda done, total: None))
-    allowed, problems = bounds.parse_allowed(read_begun(store, "featurize"))
+    allowed, notes = bounds.parse_allowed(read_begun(store, "featurize"))
+    if holder:
+        notes.append(f"a run is at work: {holder.describe()}")
+    notes += accounting.list_weak_sandboxes(current)
     return Report(
         run=str(store),
         features=fingerprint,
@@ -66,7 +69,7 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
             bounds.check_connections(rows, allowed),
             bounds.check_limits(rows, allowed),
         ],
-        notes=problems + ([f"a run is at work: {holder.describe()}"] if holder else []),
+        notes=notes,
     )
 
 

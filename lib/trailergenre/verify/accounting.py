@@ -97,3 +97,13 @@ def count_outcomes(ready: Collection[str], current: pa.Table) -> dict[str, int]:
     mine = current.filter(pc.is_in(current["link_id"], pa.array(sorted(ready), pa.string())))
     counts = pc.value_counts(mine["outcome"]).to_pylist()
     return {count["values"]: count["counts"] for count in counts}
+
+
+def list_weak_sandboxes(current: pa.Table) -> list[str]:
+    """A note for each kind of machine that did not grant the children every protection."""
+    rows = pc.value_counts(current["sandbox"]).to_pylist()
+    return [
+        f"sandbox: {row['values']} for {row['counts']} links"
+        for row in rows
+        if row["values"] != "full"
+    ]

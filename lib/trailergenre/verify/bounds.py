@@ -27,15 +27,13 @@ class Allowed(BaseModel):
         limits: of a link.
         allow: `address:port` that were reachable although private.
         egress: `proxy's` where a proxy decided about addresses.
-        sandbox: protection -> whether the driver's machine grants it.
     """
 
     model_config = ConfigDict(frozen=True)
 
     limits: LimitsConfig
     allow: tuple[str, ...]
-    egress: Literal["direct", "proxy's"]
-    sandbox: dict[str, bool]
+    egress: Literal["guarded", "proxy's"]
 
 
 def parse_allowed(records: Iterable[bytes]) -> tuple[list[Allowed], list[str]]:
@@ -76,7 +74,7 @@ def check_connections(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
                 denied.append(f"link {link_id}: {connection}")
     if not allowed:
         check.notes.append(f"{NOT_RECORDED}; {len(denied)} connections went to private addresses")
-    elif any(session.egress != "direct" for session in allowed):
+    elif any(session.egress != "guarded" for session in allowed):
         check.notes.append(f"egress: proxy's; {len(denied)} connections went to private addresses")
     else:
         for offender in denied:
