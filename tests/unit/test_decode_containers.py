@@ -18,6 +18,8 @@ def box(name: bytes, size: int, content: bytes = b"") -> bytes:
 
 FRAGMENTED = box(b"ftyp", 16, bytes(8)) + box(b"moof", 8) + box(b"mdat", 1008, bytes(1000))
 
+WHOLE = box(b"ftyp", 16, bytes(8)) + box(b"moov", 8)
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -40,6 +42,11 @@ def path(tmp_path: Path) -> Path:
         (FRAGMENTED + b"\0\0\0", False),
         (box(b"ftyp", 16, bytes(8)) + box(b"mdat", 1008), False),
         (FRAGMENTED + box(b"mdat", 1, struct.pack(">Q", 10**9)), True),
+        # Sizes that no file has, and that no seek takes.
+        (FRAGMENTED + box(b"mdat", 1, struct.pack(">Q", 2**64 - 1)), True),
+        (FRAGMENTED + box(b"mdat", 1, struct.pack(">Q", 2**60)), True),
+        (WHOLE + box(b"free", 1, struct.pack(">Q", 2**64 - 1)), False),
+        (WHOLE + box(b"free", 1, struct.pack(">Q", 2**60)), False),
         (FRAGMENTED + box(b"mdat", 0, b"to the end"), False),
         (FRAGMENTED + box(b"mdat", 3), False),
         (b"", False),

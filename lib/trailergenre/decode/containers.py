@@ -56,6 +56,9 @@ def _has_cut_fragment(path: Path, size_bytes: int) -> bool:
     offset, is_fragmented = 0, False
     with path.open("rb") as stream:
         for _ in range(_MAX_BOXES):
+            # A box may give a size that no seek takes.
+            if offset >= size_bytes:
+                break
             stream.seek(offset)
             head = stream.read(16)
             if len(head) < 8:
