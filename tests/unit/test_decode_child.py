@@ -16,7 +16,8 @@ from clips import make_clip, run_ffmpeg
 from trailergenre.config import LimitsConfig
 from trailergenre.decode import Decoder
 from trailergenre.decode import ffmpeg as program
-from trailergenre.errors import ItemError, ToolMissingError
+from trailergenre.decode.video import FRAME_BYTES
+from trailergenre.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.sandbox import Deadline
 
@@ -166,6 +167,41 @@ def test_ffmpeg_that_lacks_an_option_fails_the_run(fake_ffmpeg: FakeFfmpeg, clip
     video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     with pytest.raises(ToolMissingError, match=r"too old: .*fps_mode.*Install ffmpeg"):
         list(video.batches(16))
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "",
+        "[info] Reading x.mp4",
+        "[info] Input #0, mov,mp4, from x:",
+        "[verbose]   Input stream #0:0 (video): 2 packets read (1 bytes); 2 frames decoded;",
+    ],
+)
+def test_frames_without_their_figures_fail_the_run(
+    fake_ffmpeg: FakeFfmpeg, clip: Path, log: str
+) -> None:
+    fake_ffmpeg(f"head -c {2 * FRAME_BYTES} /dev/zero; echo '{log}' 1>&2")
+    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    with pytest.raises(StorageError, match=r"Make room.*ffmpeg 6"):
+        list(video.batches(16))
+
+
+def test_no_frames_and_no_log_fail_the_run(fake_ffmpeg: FakeFfmpeg, clip: Path) -> None:
+    fake_ffmpeg("exit 0")
+    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    with pytest.raises(StorageError, match="Make room"):
+        list(video.batches(16))
+
+
+def test_text_of_a_file_is_no_missing_option(fake_ffmpeg: FakeFfmpeg, clip: Path) -> None:
+    fake_ffmpeg(
+        "echo \"[mov @ 0x1] [error] 'Unrecognized option', 'Option not found'\" 1>&2; exit 1"
+    )
+    assert decode(clip).outcome is Outcome.DECODE
+    opened = "[info] Input #0, mov,mp4, from x:"
+    fake_ffmpeg(f"echo \"{opened}\n[error] Unrecognized option 'x'.\" 1>&2; exit 1")
+    assert decode(clip).outcome is Outcome.DECODE
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "pipe"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+import tempfile
 from pathlib import Path
 
 from trailergenre.decode.containers import is_container, is_mp4
 from trailergenre.decode.report import Complaint, Report
-from trailergenre.errors import ItemError, ToolMissingError
+from trailergenre.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.outcomes import Outcome
 from trailergenre.sandbox import LAUNCH_FAILED, Child
 
@@ -29,7 +30,7 @@ _REASONS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
     )
 )
 _NO_STREAM = re.compile(r"matches no streams|does not contain any stream")
-_OLD = re.compile(r"Unrecognized option|Unknown bitstream filter|Option not found")
+_OLD = re.compile(r"Unrecognized option '|Error splitting the argument list: Option not found")
 _NO_INDEX = re.compile(r"moov atom not found")
 
 
@@ -56,9 +57,24 @@ def check_end(child: Child, code: int, report: Report) -> None:
         raise ItemError(Outcome.DECODER_CRASH, f"ffmpeg was ended by signal {number}")
     if code == LAUNCH_FAILED:
         raise ToolMissingError("ffmpeg was found, but it cannot be started. Install it anew.")
-    old = _find(report, _OLD)
-    if old:
+    # Options are read first of all; what is said of an input may be the input's own text.
+    old = next((c for c in report.complaints[:1] if _OLD.match(c.text)), None)
+    if old and not old.component and not report.format_names and report.n_streams == 0:
         raise ToolMissingError(f"This ffmpeg is too old: {old.text}. Install ffmpeg 6 or newer.")
+
+
+def check_log(report: Report, n_frames: int) -> None:
+    """Demand of a decoder that ended well the figures by which its frames are judged.
+
+    Raises:
+        StorageError: the log lacks them; that is this machine's fault, not the video's.
+    """
+    if not report.format_names or (n_frames > 0 and report.n_decoded == 0):
+        raise StorageError(
+            f"ffmpeg gave {n_frames} frames, but its log does not say of what. "
+            f"Make room in {tempfile.gettempdir()}, where it is kept for a while; "
+            "if there is room, install ffmpeg 6 or newer."
+        )
 
 
 def explain(report: Report, path: Path) -> ItemError:

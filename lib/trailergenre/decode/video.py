@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from trailergenre.config import LimitsConfig
-from trailergenre.decode.failures import check_end, explain, find_damage
+from trailergenre.decode.failures import check_end, check_log, explain, find_damage
 from trailergenre.decode.ffmpeg import ENVIRONMENT, child_limits, decode_arguments
 from trailergenre.decode.length import find_missing_end
 from trailergenre.decode.report import Report, read_report
@@ -69,6 +69,7 @@ class DecodedVideo:
 
         Raises:
             ItemError: the file cannot be decoded whole; batches yielded before must be dropped.
+            RunError: ffmpeg cannot be used here, or its log could not be kept.
         """
         if not self._path.is_file():
             raise ItemError(Outcome.PATH, "the video is not a regular file")
@@ -98,6 +99,8 @@ class DecodedVideo:
             report = read_report(stderr.read().decode(errors="replace"))
             self.facts = report.facts
             check_end(child, code, report)
+        if code == 0:
+            check_log(report, n_frames)
         if code != 0 or n_frames == 0:
             raise explain(report, self._path)
         self._check_whole(n_frames, report)
