@@ -25,8 +25,13 @@ _TOLERANCE_SHARE = 0.02
 
 _FORMATS_OF_STREAM_LENGTHS = ("mov", "avi")
 
-_STREAM = re.compile(rb"\[trace\] stream (\d+): start_time: (\S+) duration: (\S+)")
-_LAST_TIME = re.compile(rb" time=(\d+):(\d\d):(\d\d\.\d+) ")
+# The log also carries the video's own texts: only what begins as ffmpeg's own lines do counts.
+_NUMBER = rb"(NOPTS|-?\d{1,18}(?:\.\d+)?(?:e[+-]\d{1,2})?)"
+_STREAM = re.compile(
+    rb"\[[^\]]* @ 0x[0-9a-f]+\] \[trace\] stream (\d{1,4}): "
+    rb"start_time: " + _NUMBER + rb" duration: " + _NUMBER + rb"\s*\Z"
+)
+_LAST_TIME = re.compile(rb"\[info\] (?:frame|size)=.* time=(\d{1,9}):(\d\d):(\d\d\.\d+) ")
 _CUT = re.compile(r"File ended prematurely|partial file")
 _LINE_BYTES = 4096
 
@@ -106,15 +111,19 @@ def _probe(path: Path, limits: LimitsConfig, deadline: Deadline) -> _Probe:
         limits=child_limits(limits),
     ) as child:
         child.stdin.close()
+        is_start = True
         for line in iter(lambda: child.stdout.readline(_LINE_BYTES), b""):
-            _take(probe, line)
+            # The rest of a long line is none of its own.
+            if is_start:
+                _take(probe, line)
+            is_start = line.endswith(b"\n")
         # Half a look would make a whole video a cut one.
         check_end(child, child.process.wait(), Report())
     return probe
 
 
 def _take(probe: _Probe, line: bytes) -> None:
-    stream, last = _STREAM.search(line), _LAST_TIME.search(line)
+    stream, last = _STREAM.match(line), _LAST_TIME.match(line)
     if stream:
         index, start_s, length_s = int(stream.group(1)), stream.group(2), stream.group(3)
         if start_s != b"NOPTS":
