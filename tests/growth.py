@@ -2,7 +2,8 @@
 
 python tests/growth.py --links 500
 
-Prints one line of JSON: resident memory and open files after a tenth of the links and at the end.
+Prints one line of JSON: resident memory and open files over the first fifth of the links and over
+the last tenth, of the process that does a Spark worker's work (and serves the clips).
 Every fifth link is bad, in another way each time.
 """
 

@@ -21,7 +21,7 @@ from clips import make_clip
 from lists import write_links
 from servers import Answer, AnswerServer, answer, status
 from submits import REPOSITORY, command, environment
-from trailergenre.faults import VARIABLE, Point, Victim
+from trailergenre.faults import MARK, VARIABLE, Point, Victim
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.records import Link
 from trailergenre.storage import Store
@@ -149,8 +149,10 @@ def make_case(server: AnswerServer, backbone: Path, run: Path, *, seed: int = 0)
     chance = random.Random(seed)
     paths = [path for path in server.answers if path != "/none.mp4"]
     n_links = len(paths) if seed == 0 else chance.randint(4, len(paths))
-    chosen = [*chance.sample(paths, n_links), "/none.mp4"]
+    chosen = [*chance.sample(paths, n_links - 1), "/none.mp4"]
     chance.shuffle(chosen)
+    # The first chunk is the one that is hit, and must come by every point.
+    chosen.insert(0, next(path for path in paths if path not in chosen))
     store = Store(str(run))
     links = write_links(store, [f"http://{server.address}{path}" for path in chosen])
     settings = [f"backbone.path={backbone}", f'network.allow=["{server.address}"]']
@@ -170,6 +172,13 @@ def submit_and_be_killed(case: Case, point: Point, temporary: Path) -> None:
         )
         code = process.wait(240)
     assert code == -signal.SIGKILL, (temporary / "submit.log").read_text()
+
+
+def assert_was_hit(point: Point, victim: Victim, temporary: Path) -> None:
+    """The fault did happen; takes its mark away."""
+    mark = temporary / MARK
+    assert mark.read_text() == f"{point}:{victim}"
+    mark.unlink()
 
 
 def assert_nothing_is_left(temporary: Path) -> None:

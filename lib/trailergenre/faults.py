@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 import psutil
 
 from trailergenre.errors import ConfigError
 
 VARIABLE = "TRAILERGENRE_FAULT"
+MARK = "fault-reached"
+"""File in the directory for temporary files that a kill leaves."""
 _POLL_S = 0.005
 
 
@@ -102,6 +106,8 @@ def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
 
 
 def _kill(fault: Fault) -> None:
+    # For whoever asked for it to see that it came to pass.
+    Path(tempfile.gettempdir(), MARK).write_text(f"{fault.point}:{fault.victim}")
     if fault.victim is Victim.WORKER:
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault.victim is Victim.EXECUTOR:

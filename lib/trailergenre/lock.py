@@ -133,8 +133,9 @@ def _own(stage: str) -> Holder:
 
 def _host() -> str:
     try:
-        # Containers of one name on one machine have process numbers of their own.
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+        # Machines may share a name, and containers on one have process numbers of their own.
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot_id} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()
 

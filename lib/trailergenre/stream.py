@@ -208,7 +208,8 @@ def _fetch(
     video, record.attempts = settings.downloader.fetch(record.link, directory, deadline, gate)
     record.size_bytes, record.connections = video.size_bytes, video.connections
     if shelf is not None and shelf.is_filled and video.is_owned:
-        shelf.keep(record.link, video)
+        with deadline.paused():  # a slow storage is not the link's fault
+            shelf.keep(record.link, video)
     return video
 
 

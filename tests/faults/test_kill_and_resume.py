@@ -12,6 +12,7 @@ from killed import (
     MASTERS,
     Driver,
     assert_nothing_is_left,
+    assert_was_hit,
     clip_server,
     content_hash,
     make_case,
@@ -94,6 +95,7 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
     server.requests.clear()
     assert driver.featurize(case.arguments, f"{point}:{victim}:0") == 0
+    assert_was_hit(point, victim, temporary)
     assert content_hash(case) == whole[0]
     assert_nothing_is_left(temporary)
     # Who is killed after the commit costs no request; before it, those of the open chunk.
@@ -118,6 +120,7 @@ def test_a_killed_driver_is_resumed_without_asking_again(
 ) -> None:
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
     submit_and_be_killed(case, point, temporary)
+    assert_was_hit(point, Victim.DRIVER, temporary)
     committed = case.committed()
     assert (point is Point.OUTCOMES_WRITTEN) <= bool(committed)
     server.requests.clear()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,8 +16,6 @@ from clips import make_clip
 from lists import write_links
 from submits import (
     bare_interpreter,
-    command,
-    environment,
     finish,
     package_zip,
     standalone_cluster,
@@ -113,50 +109,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = f"gradients=s=320x320:r=8:seed={number}:d=3"
         make_clip(directory / f"{number:02}.mp4", source, "-preset", "ultrafast")
     return directory
-
-
-def test_killed_driver_is_resumed_without_asking_again(
-    clips: Path, tiny_backbone: Path, tmp_path: Path
-) -> None:
-    with serve(clips) as server:
-        urls = [f"http://{server.address}/{clip.name}" for clip in sorted(clips.iterdir())]
-        whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
-        for store in (whole, broken):
-            links = write_links(store, urls)
-        arguments = options(tmp_path / "whole", tiny_backbone, server)
-        finish("featurize", *arguments)
-
-        # Chunks of two links, so that some are committed and some are open at the kill.
-        arguments = options(tmp_path / "broken", tiny_backbone, server)
-        process = subprocess.Popen(
-            command("featurize", *arguments),
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-        _wait_for_commit(broken, process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        time.sleep(2)
-        fingerprint = choose_fingerprint(broken, None)
-        committed = set(tables.read_outcomes(broken, fingerprint)["link_id"].to_pylist())
-        assert 0 < len(committed) < len(links)
-        server.requested.clear()
-        summary = finish("featurize", *arguments)
-    asked = {request.split()[1] for request in server.requested}
-    urls_of = {link.link_id: link.url for link in links}
-    kept = {"/" + urls_of[link_id].rpartition("/")[2] for link_id in committed}
-    assert asked & kept == set()
-    assert len(asked) == len(links) - len(committed) == summary["requested"]
-    assert content_hash(broken) == content_hash(whole)
-
-
-def _wait_for_commit(store: Store, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while not store.list_files("outcomes") and time.monotonic() < deadline:
-        assert process.poll() is None, "the job ended before it could be killed"
-        time.sleep(0.05)
 
 
 def test_kept_videos_are_downloaded_once_for_all_settings(

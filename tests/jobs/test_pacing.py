@@ -139,6 +139,9 @@ def test_deferred_links_are_taken_by_the_next_run_and_failures_by_retry(
 
         assert submit("featurize", *options).code == 4
         assert current(store) == {("ok", 0): 1, ("unavailable", 0): 1, ("deferred", 0): 9}
+        # Two slots ask at the same time: five attempts, and one more of each.
+        throttled = sum(n for path, n in server.requested.items() if path.startswith("/busy/"))
+        assert 0 < throttled <= 5 + 2
         server.answers = {"/*": works}
         server.requests.clear()
         summary = finish("featurize", *options, "--retry", "unavailable")

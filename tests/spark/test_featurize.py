@@ -12,9 +12,10 @@ from pyspark.sql import SparkSession
 
 from clips import make_clip
 from lists import as_links
+from runs import outcome_row
 from servers import answer, status
 from submits import load_job
-from trailergenre import tables
+from trailergenre import schemas, tables
 from trailergenre.backbone import load_embedder, read_manifest
 from trailergenre.chunks import ChunkSettings, featurize_chunk
 from trailergenre.config import (
@@ -26,7 +27,8 @@ from trailergenre.config import (
     NetworkConfig,
 )
 from trailergenre.decode import ffmpeg_major
-from trailergenre.errors import ClusterError, ToolMissingError, WeightsError
+from trailergenre.errors import ClusterError, ConfigError, ToolMissingError, WeightsError
+from trailergenre.outcomes import Outcome
 from trailergenre.pacing import HostGate
 from trailergenre.records import Link
 from trailergenre.spark import featurize
@@ -162,6 +164,26 @@ def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
     again = replace(links[3], round=1)
     assert attempt(1, [links[0], again]) == [again.link_id]
     assert attempt(2, [links[0], again]) == []
+
+
+def test_a_retry_that_was_deferred_is_not_asked_for_again_by_the_same_task(
+    links: list[Link], settings: TaskSettings
+) -> None:
+    failed = outcome_row(links[0].link_id, Outcome.CONNECT)
+    deferred = outcome_row(links[0].link_id, Outcome.DEFERRED) | {"round": 1}
+    content = tables.to_parquet(pa.Table.from_pylist([failed, deferred], schemas.OUTCOMES))
+    settings.chunk.store.write_content_addressed("outcomes/fp", content, ".parquet")
+    again = replace(links[0], round=1)
+    assert featurize._without_committed([again, links[1]], settings.chunk) == [links[1]]
+
+
+def test_a_worker_under_an_address_space_limit_is_refused(
+    links: list[Link], settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (1 << 30, 1 << 30))
+    with pytest.raises(ConfigError, match=r"spark\.executor\.pyspark\.memory"):
+        featurize._featurize_on_worker(links, settings, OPEN)
+    assert settings.chunk.store.list_files("") == []
 
 
 def test_another_ffmpeg_is_found_before_anything_is_read(

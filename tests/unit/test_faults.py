@@ -3,11 +3,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from trailergenre.errors import ConfigError
-from trailergenre.faults import VARIABLE, Fault, Point, Victim, arm, reach, read_fault
+from trailergenre.faults import MARK, VARIABLE, Fault, Point, Victim, arm, reach, read_fault
 
 WORKER = """
 import sys
@@ -19,10 +20,12 @@ print("alive")
 """
 
 
-def run(fault: str, *, task: int = 0, attempt: int = 0) -> subprocess.CompletedProcess[str]:
+def run(
+    temporary: Path, fault: str, *, task: int = 0, attempt: int = 0
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", WORKER, str(task), str(attempt)],
-        env={VARIABLE: fault},
+        env={VARIABLE: fault, "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
         check=False,
@@ -37,11 +40,24 @@ def test_nothing_happens_without_the_variable(monkeypatch: pytest.MonkeyPatch) -
         reach(point)
 
 
-def test_the_victim_dies_at_the_point_in_the_first_chunks_task_and_in_no_other() -> None:
-    assert run("P4:worker:0").returncode == -signal.SIGKILL
-    assert run("P4:worker:0,2", attempt=2).returncode == -signal.SIGKILL
-    for other in (run("P4:worker:0", task=1), run("P4:worker:1"), run("P5:worker:0")):
+def test_the_victim_dies_at_the_point_in_the_first_chunks_task_and_in_no_other(
+    tmp_path: Path,
+) -> None:
+    assert run(tmp_path, "P4:worker:0").returncode == -signal.SIGKILL
+    assert (tmp_path / MARK).read_text() == "P4:worker"
+    (tmp_path / MARK).unlink()
+    others = (
+        run(tmp_path, "P4:worker:0", task=1),
+        run(tmp_path, "P4:worker:1"),
+        run(tmp_path, "P5:worker:0"),
+    )
+    for other in others:
         assert (other.returncode, other.stdout) == (0, "alive\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_attempts_may_be_hit(tmp_path: Path) -> None:
+    assert run(tmp_path, "P4:worker:0,2", attempt=2).returncode == -signal.SIGKILL
 
 
 def test_a_point_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

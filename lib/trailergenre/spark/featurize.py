@@ -6,6 +6,7 @@ Links go in, and the task itself writes its chunk's files, so no frame or featur
 from __future__ import annotations
 
 import functools
+import resource
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from uuid import uuid4
@@ -19,11 +20,11 @@ from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
 from trailergenre.config import BackboneConfig, HostConfig
 from trailergenre.decode import ffmpeg_major
-from trailergenre.errors import ToolMissingError, WeightsError
+from trailergenre.errors import ConfigError, ToolMissingError, WeightsError
 from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.pacing import HostGate, Throttles, deal_links
 from trailergenre.records import Link
-from trailergenre.spark.session import slots
+from trailergenre.spark.session import wait_for_slots
 
 _LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
 
@@ -59,7 +60,7 @@ def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSe
         links: without a final outcome.
         settings: for the tasks.
     """
-    n_slots = slots(spark)
+    n_slots = wait_for_slots(spark)
     size = chunk_size(len(links), n_slots, settings.chunk.chunks)
     shelf = settings.chunk.stream.shelf
     kept = shelf.list_link_ids() if shelf and settings.hosts else ()
@@ -97,6 +98,13 @@ def _featurize_on_worker(links: list[Link], settings: TaskSettings, gate: HostGa
             f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.ffmpeg_major}: "
             "their frames differ. Install the same major version on all nodes."
         )
+    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if address_space != resource.RLIM_INFINITY:
+        raise ConfigError(
+            f"This Python worker may take {address_space} bytes of address space "
+            "(spark.executor.pyspark.memory sets that), and YouTube's JavaScript runtime dies "
+            "under such a limit. Leave it unset; limits.max_memory_bytes bounds each child."
+        )
     embedder = _embedder(settings.backbone)
     if embedder.manifest.backbone_id != settings.backbone_id:
         raise WeightsError(
@@ -116,8 +124,11 @@ def _featurize_on_worker(links: list[Link], settings: TaskSettings, gate: HostGa
 
 def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
     """A task that is tried again asks for nothing that its predecessor committed."""
-    outcomes = tables.read_outcomes(chunk.store, chunk.fingerprint)
-    rounds = dict(zip(*(outcomes[name].to_pylist() for name in ("link_id", "round")), strict=True))
+    # All rows, also those that do not count: a retry that was deferred is not asked for again.
+    outcomes = tables.read_all_outcomes(chunk.store, chunk.fingerprint)
+    rounds: dict[str, int] = {}
+    for row in outcomes.select(["link_id", "round"]).to_pylist():
+        rounds[row["link_id"]] = max(row["round"], rounds.get(row["link_id"], -1))
     return [link for link in links if rounds.get(link.link_id, -1) < link.round]
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -20,6 +21,9 @@ from trailergenre.java import check_java
 from trailergenre.storage import Store
 
 log = logging.getLogger(__name__)
+
+_SETTLED_S = 2.0
+_SETTLED_AT_MOST_S = 60.0
 
 _OUR_ERROR = re.compile(r"trailergenre\.errors\.\w+: ")
 _JOB_ABORTED = re.compile(r"Job aborted due to stage failure: .*")
@@ -56,7 +60,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     spark.sparkContext.setLogLevel("ERROR")
     try:
         with worker_failures():
-            if not (spark.sparkContext.master or "").startswith("local"):
+            if not _is_local(spark):
                 check_storage_is_shared(spark, store)
             yield spark
     finally:
@@ -98,6 +102,22 @@ def _last_message(traceback: str) -> str:
 def slots(spark: SparkSession) -> int:
     """Tasks that can run at the same time."""
     return max(1, spark.sparkContext.defaultParallelism)
+
+
+def wait_for_slots(spark: SparkSession) -> int:
+    """The same, once executors have stopped coming: a cluster's register one after the other."""
+    n_slots, deadline = slots(spark), time.monotonic() + _SETTLED_AT_MOST_S
+    while not _is_local(spark) and time.monotonic() < deadline:
+        time.sleep(_SETTLED_S)
+        before, n_slots = n_slots, slots(spark)
+        if n_slots == before:
+            break
+    return n_slots
+
+
+def _is_local(spark: SparkSession) -> bool:
+    master = spark.sparkContext.master or ""
+    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def check_storage_is_shared(spark: SparkSession, store: Store) -> None:

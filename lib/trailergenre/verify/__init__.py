@@ -64,7 +64,7 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
             features.files,
             features.commits,
             hygiene.check_unfinished(store, is_held=holder is not None),
-            hygiene.check_scratch(),
+            *([hygiene.check_scratch()] if store.is_local else []),
             hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
             bounds.check_connections(rows, allowed),
             bounds.check_limits(rows, allowed),

@@ -23,7 +23,8 @@ Report = Callable[[int, int], None]
 
 _TAKE_AGAIN = (
     "Restore the features file from a copy, or delete it with the outcomes file that names it "
-    "and run jobs/featurize.py again, which takes its links once more."
+    "and run jobs/featurize.py again, which takes its links once more (with --retry OUTCOME those "
+    "that had failed with it before)."
 )
 
 
