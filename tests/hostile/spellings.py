@@ -6,6 +6,9 @@ NUMERIC = (
     "127.0.0.1",
     "127.0.0.1.",
     "127.1",
+    "127.0.1",
+    "127.0.0.001",
+    "0177.1",
     "127.0.0.2",
     "2130706433",
     "017700000001",
@@ -30,6 +33,8 @@ NUMERIC = (
 BRACKETED = (
     "[::]",
     "[::1]",
+    "[0000::1]",
+    "[0:0:0:0:0:ffff:7f00:1]",
     "[::ffff:127.0.0.1]",
     "[::ffff:7f00:1]",
     "[::ffff:0:7f00:1]",
@@ -81,5 +86,8 @@ LINKS = (
 
 PORTS = ("22", "25", "6000", "6066", "8080", "27017", "0", "99999")
 """Ports that no trailer comes from, whatever the host."""
+
+NOBODYS = ("127.0.0.1.", *UNICODE)
+"""Spellings to us and to browsers alone: to the C library they may be names of nobody."""
 
 HOSTS = (*NUMERIC, *BRACKETED, *UNICODE, *NAMES)
