@@ -99,7 +99,7 @@ _IN_OUR_WORDS: tuple[tuple[Outcome, str, str], ...] = (
 
 def classify(error: BaseException) -> ItemError:
     """Give an exception of yt-dlp its class, keeping the site's own words as the detail."""
-    chain = list(_causes(error))
+    chain = list(causes_of(error))
     ours = next((cause for cause in chain if isinstance(cause, ItemError)), None)
     if ours is not None:
         return ours
@@ -150,14 +150,14 @@ def _retry_after_s(cause: BaseException) -> float | None:
         return float(value)
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+        # Without a zone ("-0000") it is UTC.
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # years and zones that no date can have
         return None
-    # Without a zone ("-0000") it is UTC.
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """The error and everything it was raised from, also by yt-dlp's own `cause` and `exc_info`."""
     waiting, seen = [error], set()
     while waiting:
