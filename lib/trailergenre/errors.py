@@ -12,7 +12,7 @@ TrailergenreError
     ├── BundleError      a model bundle is broken or made for something else
     ├── FingerprintError going on would request finished links again
     ├── StorageError     an address cannot be read, written or seen by every worker
-├── LockedError      another run writes to the same output
+    ├── LockedError      another run writes to the same output
     └── ClusterError     a worker could not do its part
 """
 
@@ -65,6 +65,7 @@ class ItemError(TrailergenreError):
             retry_after_s: seconds that the server asked to wait, where it did.
         """
         self.outcome = outcome
+        self.text = detail  # whole, for whoever must find something in it
         self.detail = one_line(detail)
         self.retry_after_s = retry_after_s
         self.attempts = 1

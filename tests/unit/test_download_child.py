@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 import trailergenre
-from trailergenre.download.child import _cookie_extractor
+from trailergenre.download import child
+from trailergenre.download.child import _cookie_extractor, _judge
+from trailergenre.errors import ItemError
+from trailergenre.outcomes import Outcome
 
 YOUTUBE = "https://www.youtube.com/watch?v=aqz-KE-bpKQ"
 
@@ -106,3 +109,37 @@ def test_cookies_go_to_named_extractors(url: str, sites: list[str], extractor: s
     request = {"url": url, "cookie_sites": sites, "cookies": "x"}
     assert _cookie_extractor(request) == extractor
     assert _cookie_extractor({**request, "cookies": None}) is None
+
+
+def test_what_breaks_the_judge_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(error: BaseException) -> ItemError:
+        raise OverflowError("too far away")
+
+    monkeypatch.setattr(child, "classify", broken)
+    with pytest.raises(ItemError) as raised:
+        _judge(ValueError("x"), has_proxy=False)
+    assert raised.value.outcome is Outcome.INTERNAL
+    assert raised.value.detail == "OverflowError: too far away"
+
+
+def test_proxys_name_is_looked_up_once() -> None:
+    code = """
+import socket
+from trailergenre.download.child import _places_of
+asked = []
+def look_up(host, port, *arguments, **more):
+    asked.append(host)
+    address = (f"192.0.2.{len(asked)}", port)
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+socket.getaddrinfo = look_up
+places = list(_places_of("http://proxy.example:3128"))
+again = socket.getaddrinfo("proxy.example", 3128, 0, socket.SOCK_STREAM)
+other = socket.getaddrinfo("other.example", 80)
+print(json.dumps([places, again[0][4], other[0][4], asked]))
+"""
+    assert run_child(code) == [
+        ["192.0.2.1:3128"],
+        ["192.0.2.1", 3128],
+        ["192.0.2.2", 80],
+        ["proxy.example", "other.example"],
+    ]

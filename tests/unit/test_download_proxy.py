@@ -18,7 +18,7 @@ from lists import as_links
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download.attempt import Attempt
 from trailergenre.download.downloader import Downloader
-from trailergenre.errors import ItemError
+from trailergenre.errors import DETAIL_MAX_CHARS, ItemError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Video
 from trailergenre.sandbox import Deadline
@@ -119,6 +119,12 @@ def fetch(url: str, scratch: Path, server: Proxy, *, password: str = PASSWORD) -
     return downloader.fetch(link, scratch, Deadline(60))[0]
 
 
+def failure(url: str, scratch: Path, server: Proxy, *, password: str = PASSWORD) -> ItemError:
+    with pytest.raises(ItemError) as raised:
+        fetch(url, scratch, server, password=password)
+    return raised.value
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The children's answers as they came."""
@@ -155,11 +161,56 @@ def test_no_secret_is_in_the_reason_of_a_failure(tmp_path: Path, answers: list[s
     assert [spelling for spelling in SPELLINGS if spelling in str(texts)] == []
 
 
-def test_a_proxy_that_refuses_us_is_no_fault_of_the_site(tmp_path: Path) -> None:
-    with proxy() as server, pytest.raises(ItemError) as raised:
-        fetch("http://site.example/x.mp4", tmp_path, server, password="wrong-canary")
-    assert raised.value.outcome is Outcome.CONNECT
-    assert "canary" not in raised.value.detail
+def test_half_a_secret_at_the_end_of_a_long_reason_is_none(tmp_path: Path) -> None:
+    long = f"http://site.example/{'a' * 255}"
+    assert len(f"Unsupported URL: {long}") < DETAIL_MAX_CHARS - len("can")
+    with proxy({"http://site.example/x": long + PASSWORD}) as server:
+        error = failure("http://site.example/x", tmp_path, server)
+    assert error.detail.endswith("aaa***")
+
+
+def test_a_proxy_that_refuses_us_puts_the_link_off(tmp_path: Path) -> None:
+    with proxy() as server:
+        error = failure("http://site.example/x.mp4", tmp_path, server, password="wrong-canary")
+    assert error.outcome is Outcome.DEFERRED
+    assert error.detail.startswith("proxy: ")
+    assert "canary" not in error.detail
+
+
+def test_a_proxy_that_is_not_there_puts_the_link_off(tmp_path: Path) -> None:
+    with proxy() as server:
+        pass
+    error = failure("http://site.example/x.mp4", tmp_path, server)
+    assert (error.outcome, error.detail[:7]) == (Outcome.DEFERRED, "proxy: ")
+
+
+def test_a_site_that_the_proxy_does_not_reach_is_the_sites_fault(tmp_path: Path) -> None:
+    with proxy() as server:
+        error = failure("https://site.example/x.mp4", tmp_path, server)
+    assert (error.outcome, "Tunnel connection failed" in error.detail) == (Outcome.CONNECT, True)
+
+
+@pytest.mark.parametrize(
+    ("page", "looks"),
+    [
+        ("http://www.dropbox.com/scl/fi/abc/trailer.mp4?dl=0", 2),
+        # No site's extractor would ask for anything else.
+        ("http://site.example/trailer.mp4?dl=0", 1),
+    ],
+)
+def test_page_with_the_name_of_a_file_is_asked_as_its_site_wants(
+    page: str, looks: int, tmp_path: Path
+) -> None:
+    with proxy() as server:
+        error = failure(page, tmp_path, server)
+    assert error.outcome is Outcome.UNSUPPORTED_SITE
+    assert [path for path in server.asked if path == page] == [page] * looks
+    assert (error.attempts, "Dropbox" in error.detail) == (1, looks == 2)
+
+
+def test_secrets_are_in_no_attempts_picture() -> None:
+    attempt = Attempt(NetworkConfig(), LimitsConfig(), "http://me:canary@x:80", "canary-cookie")
+    assert "canary" not in repr(attempt)
 
 
 def test_cookies_are_for_links_of_their_site_alone(tmp_path: Path) -> None:

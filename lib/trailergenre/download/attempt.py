@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,8 +53,9 @@ class Attempt:
 
     network: NetworkConfig
     limits: LimitsConfig
-    proxy: str | None
-    cookies: str | None
+    # No log may show them by accident.
+    proxy: str | None = field(repr=False)
+    cookies: str | None = field(repr=False)
 
     def run(self, link: Link, scratch: Path, deadline: Deadline) -> Video:
         """Make one attempt; the child makes one `extract_info` call.
@@ -61,11 +63,14 @@ class Attempt:
         Raises:
             ItemError: with the class of the site's answer, and the servers that were spoken to.
             ToolMissingError: the child cannot begin on this machine.
+            OSError: the disk is full, which is no fault of the link's.
         """
         with tempfile.TemporaryDirectory(dir=scratch, prefix="attempt-") as name:
             directory = Path(name)
             answer = self._ask(link, directory, deadline)
             connections = tuple(answer["connections"])
+            if "errno" in answer:
+                raise _disk_error(answer["errno"], scratch)
             try:
                 _check_answer(answer)
                 found = _only_file(directory / "video", self.limits)
@@ -171,6 +176,11 @@ def _check_answer(answer: Mapping[str, object]) -> None:
             str(answer["detail"]),
             retry_after_s=float(asked_s) if isinstance(asked_s, int | float) else None,
         )
+
+
+def _disk_error(number: int, scratch: Path) -> OSError:
+    what = f"{os.strerror(number)}. Make room on this machine, or set TMPDIR to where there is"
+    return OSError(number, what, str(scratch))
 
 
 def _has_bytes(directory: Path) -> bool:

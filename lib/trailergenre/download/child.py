@@ -20,10 +20,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 from trailergenre.download.classify import classify
 from trailergenre.download.guard import Guard, place_of
+from trailergenre.download.machine import FULL_DISK, blame_proxy, full_disk
 from trailergenre.download.options import link_options
 from trailergenre.download.secrecy import scrub, secrets_of
 from trailergenre.download.watch import Watch
-from trailergenre.errors import ItemError
+from trailergenre.errors import ItemError, one_line
 from trailergenre.outcomes import Outcome
 from trailergenre.records import VIDEO_SUFFIXES
 
@@ -36,6 +37,9 @@ _MAX_HOPS = 5
 _UNWANTED = ("curl_cffi", "mutagen", "websockets")
 """Optional parts of yt-dlp that it shall not find: libcurl would connect past the audit hook, and
 nobody here writes tags or speaks WebSocket, whose import takes a fifth of its start."""
+
+_GENERIC = "generic"
+"""yt-dlp's name of the extractor that takes what no other does."""
 
 _PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
@@ -59,9 +63,14 @@ def main() -> None:
         hidden = secrets_of(proxy=request["proxy"], cookies=request["cookies"])
         answer = {
             "outcome": error.outcome.value,
-            "detail": scrub(error.detail, hidden),
+            # Scrubbed before it is folded and cut: half a secret would not be found.
+            "detail": one_line(scrub(error.text, hidden)),
             "retry_after_s": error.retry_after_s,
         }
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        answer = {"errno": error.errno}
     answer["connections"] = guard.connections if guard else []
     answer["asked_at_s"] = guard.asked_at_s if guard else None
     json.dump(answer, answer_stream)
@@ -76,14 +85,26 @@ def find_deno() -> str:
 
 
 def _places_of(proxy: str | None) -> frozenset[str]:
-    """The addresses of a proxy; empty where there is none."""
+    """The addresses of a proxy; empty where there is none.
+
+    It is looked up this once: other addresses, that its name has later, would be denied.
+    """
     if proxy is None:
         return frozenset()
     parts = urlsplit(proxy)
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ItemError(Outcome.DNS, f"the proxy {parts.hostname} is not found: {error}") from error
+        detail = f"proxy: {parts.hostname} is not found: {error}"
+        raise ItemError(Outcome.DEFERRED, detail) from error
+    look_up = socket.getaddrinfo
+
+    def pinned(host: str | None, *arguments: object, **more: object) -> object:
+        if host == parts.hostname:
+            return found
+        return look_up(host, *arguments, **more)  # type: ignore[arg-type]
+
+    socket.getaddrinfo = pinned  # type: ignore[assignment]
     return frozenset(place_of(address) for *_, address in found)
 
 
@@ -93,23 +114,58 @@ def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of
         max_file_bytes=request["max_file_bytes"], max_duration_s=request["max_duration_s"]
     )
     try:
-        options = link_options(request, watch, cookie_extractor=_cookie_extractor(request))
+        cookie_extractor = _cookie_extractor(request)
+        options = link_options(request, watch, cookie_extractor=cookie_extractor)
         with youtube_dl(options) as ydl:
-            info = ydl.extract_info(
-                request["url"],
-                download=True,
-                force_generic_extractor=is_file_link(request["url"]),
-            )
+            is_file = cookie_extractor is None and is_file_link(request["url"])
+            info = (_look_at_file if is_file else _look)(ydl, request["url"])
     except BaseException as error:
-        raise watch.reason or next(iter(guard.refusals), None) or classify(error) from error
+        reason = watch.reason or next(iter(guard.refusals), None) or full_disk(error)
+        raise reason or _judge(error, has_proxy=bool(request["proxy"])) from error
     if watch.reason is not None:
         raise watch.reason
     if (info or {}).get("_type", "video") != "video":
         raise ItemError(Outcome.NOT_A_SINGLE_VIDEO, "the page lists several videos")
 
 
+def _judge(error: BaseException, *, has_proxy: bool) -> ItemError:
+    """The class of an error; what a site writes may also break whoever reads it."""
+    try:
+        judged = classify(error)
+        return blame_proxy(judged, error) if has_proxy else judged
+    except BaseException as broken:
+        text = f"{type(broken).__name__}: {broken}"
+        raise ItemError(Outcome.INTERNAL, text) from broken
+
+
+def _look(
+    ydl: yt_dlp.YoutubeDL, url: str, *, is_forced: bool = False
+) -> Mapping[str, object] | None:
+    info: Mapping[str, object] | None = ydl.extract_info(
+        url, download=True, force_generic_extractor=is_forced
+    )
+    return info
+
+
+def _look_at_file(ydl: yt_dlp.YoutubeDL, url: str) -> Mapping[str, object] | None:
+    """Look without the sites' extractors, and with them where that found a page and no video.
+
+    Some sites give their pages names of files (Dropbox, Wikimedia Commons). Both looks are one
+    attempt: the second is no retry, it asks what the first did not.
+    """
+    from yt_dlp.utils import DownloadError
+
+    try:
+        return _look(ydl, url, is_forced=True)
+    except DownloadError as error:
+        is_page = classify(error).outcome is Outcome.UNSUPPORTED_SITE
+        if not is_page or _extractor_of(url) == _GENERIC:
+            raise
+    return _look(ydl, url)
+
+
 def is_file_link(url: str) -> bool:
-    """Whether a link names a video file: it needs no site's extractor.
+    """Whether a link names a video file: most such need no site's extractor.
 
     To ask each of 1,750 whether it takes a link compiles as many patterns, 0.6 s of processor time.
 
@@ -123,13 +179,17 @@ def _cookie_extractor(request: Mapping[str, Any]) -> str | None:
     """The name of the extractor that takes the link, where it may have the cookies."""
     if not request["cookies"]:
         return None
+    name = _extractor_of(request["url"])
+    is_meant = name.lower() in {site.lower() for site in request["cookie_sites"]}
+    return name if is_meant and name != _GENERIC else None
+
+
+def _extractor_of(url: str) -> str:
+    """yt-dlp's name of the extractor that takes a link."""
     from yt_dlp.extractor import gen_extractor_classes
 
-    kinds = gen_extractor_classes()
     # The generic one is the last and takes everything.
-    name = str(next(kind.IE_NAME for kind in kinds if kind.suitable(request["url"])))
-    is_meant = name.lower() in {site.lower() for site in request["cookie_sites"]}
-    return name if is_meant and name != "generic" else None
+    return str(next(kind.IE_NAME for kind in gen_extractor_classes() if kind.suitable(url)))
 
 
 def load_yt_dlp() -> type[yt_dlp.YoutubeDL]:
