@@ -20,7 +20,7 @@ import psutil
 from clips import make_clip
 from lists import write_links
 from servers import Answer, AnswerServer, answer, status
-from submits import REPOSITORY, command, environment
+from submits import REPOSITORY, Ended, command, environment
 from trailergenre.faults import MARK, VARIABLE, Point, Victim
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.records import Link
@@ -75,6 +75,7 @@ class Driver:
 
     def __init__(self, master: str, temporary: Path) -> None:
         """Start it; `temporary` is its directory for scratch."""
+        self._log = temporary / "driver.log"
         properties = REPOSITORY / "conf" / "spark-local.conf"
         options = f"--properties-file {properties} --master {master} pyspark-shell"
         self._process = subprocess.Popen(
@@ -88,17 +89,19 @@ class Driver:
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(temporary / "driver.log").open("wb"),
+            stderr=self._log.open("wb"),
             text=True,
         )
 
-    def featurize(self, arguments: Sequence[str], fault: str = "") -> int:
-        """Run the job to its end; gives its exit code."""
+    def featurize(self, arguments: Sequence[str], fault: str = "") -> Ended:
+        """Run the job to its end."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        before = len(self._log.read_text())
         request = {"arguments": list(arguments), "fault": fault}
         print(json.dumps(request), file=self._process.stdin, flush=True)
-        return int(json.loads(self._process.stdout.readline())["code"])
+        code = int(json.loads(self._process.stdout.readline())["code"])
+        return Ended(code, self._log.read_text()[before:])
 
     def python_workers(self) -> list[psutil.Process]:
         """Spark's Python workers; each was forked by Spark's daemon."""

@@ -53,7 +53,7 @@ def whole(
 ) -> str:
     """The hash of an uninterrupted run."""
     case = make_case(server, tiny_backbone, tmp_path_factory.mktemp("whole"))
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     return content_hash(case)
 
 
@@ -96,7 +96,7 @@ def test_f4_stopped_by_the_user_it_says_so_and_goes_on_later(
     assert process.returncode == 128 + number
     if number == signal.SIGINT:
         assert "To go on, run again" in output
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)
 
@@ -107,11 +107,11 @@ def test_f5_a_second_run_on_the_output_is_refused_and_a_dead_ones_lock_is_not(
     process = start(case, temporary)
     wait_until(case.committed, process)
     before = set(case.store.list_files(""))
-    assert driver.featurize(case.arguments) == 3
+    assert driver.featurize(case.arguments).code == 3
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     assert before <= set(case.store.list_files(""))
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)
 
@@ -135,15 +135,16 @@ def test_f6_a_speculative_twin_leaves_one_result(case: Case, whole: str, tempora
 def test_f7_a_task_that_fails_three_times_succeeds_and_one_that_always_fails_is_named(
     case: Case, driver: Driver, whole: str, temporary: Path
 ) -> None:
-    assert driver.featurize(case.arguments, "P3:worker:0,1,2,3") == 2
-    lines = (temporary / "driver.log").read_text().splitlines()
-    error = [line for line in lines if line.startswith("error: ")][-1]
+    ended = driver.featurize(case.arguments, "P3:worker:0,1,2,3")
+    assert ended.code == 2
+    lines = ended.output.splitlines()
+    (error,) = [line for line in lines if line.startswith("error: ")]
     assert "Python worker exited unexpectedly" in error
     assert not any("Traceback" in line for line in lines)
     kept = case.committed()
     # Six links on two slots are chunks of one.
     assert case.links[0].link_id not in kept
-    assert driver.featurize(case.arguments, "P3:worker:0,1,2") == 0
+    assert driver.featurize(case.arguments, "P3:worker:0,1,2").code == 0
     assert kept <= case.committed()
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)
@@ -160,7 +161,7 @@ def test_f8_a_segmentation_fault_is_survived(
         workers = driver.python_workers()
         assert workers
         workers[0].send_signal(signal.SIGSEGV)
-        assert running.result() == 0
+        assert running.result().code == 0
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)
 
@@ -190,16 +191,16 @@ def test_f25_a_list_that_changed_is_resumed_by_link(
 ) -> None:
     urls = [link.url for link in case.links]
     write_links(case.store, [urls[3], urls[0]])
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     case.server.requests.clear()
     # Rows removed, added and in another order.
     write_links(case.store, [urls[4], urls[0], *urls[1:3], urls[5]])
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     asked = {link for link, times in case.requests().items() if times}
     assert asked == {case.links[place].link_id for place in (1, 2, 4, 5)}
     write_links(case.store, urls)
     case.server.requests.clear()
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     assert case.server.requested == {}
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)

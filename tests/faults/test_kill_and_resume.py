@@ -68,7 +68,7 @@ def whole(
     """The hash of an uninterrupted run, and what it asked for."""
     server.requests.clear()
     case = make_case(server, tiny_backbone, tmp_path_factory.mktemp("whole"), seed=seed)
-    assert driver_of(drivers, MASTERS[Victim.WORKER], temporary).featurize(case.arguments) == 0
+    assert driver_of(drivers, MASTERS[Victim.WORKER], temporary).featurize(case.arguments).code == 0
     return content_hash(case), case.requests()
 
 
@@ -94,7 +94,7 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
     driver = driver_of(drivers, MASTERS[victim], temporary)
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
     server.requests.clear()
-    assert driver.featurize(case.arguments, f"{point}:{victim}:0") == 0
+    assert driver.featurize(case.arguments, f"{point}:{victim}:0").code == 0
     assert_was_hit(point, victim, temporary)
     assert content_hash(case) == whole[0]
     assert_nothing_is_left(temporary)
@@ -125,7 +125,7 @@ def test_a_killed_driver_is_resumed_without_asking_again(
     assert (point is Point.OUTCOMES_WRITTEN) <= bool(committed)
     server.requests.clear()
     driver = driver_of(drivers, MASTERS[Victim.DRIVER], temporary)
-    assert driver.featurize(case.arguments) == 0
+    assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole[0]
     asked = case.requests()
     assert {link for link in asked if asked[link]} == set(asked) - committed

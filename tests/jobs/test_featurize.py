@@ -7,19 +7,20 @@ import shutil
 import socket
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backbones import export_tiny
 from clips import make_clip
+from killed import Driver
 from lists import write_links
 from submits import (
     bare_interpreter,
     finish,
     package_zip,
     standalone_cluster,
-    submit,
 )
 from trailergenre import tables
 from trailergenre.backbone import load_embedder
@@ -111,22 +112,30 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """Runs the job again and again."""
+    started = Driver("local[2]", tmp_path_factory.mktemp("temporary"))
+    yield started
+    started.close()
+
+
 def test_kept_videos_are_downloaded_once_for_all_settings(
-    clips: Path, tiny_backbone: Path, tmp_path: Path
+    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
 ) -> None:
     run, store = tmp_path / "run", Store(str(tmp_path / "run"))
     other = export_tiny(tmp_path / "other", seed=8)
     with serve(clips) as server:
         write_links(store, [f"http://{server.address}/{n}" for n in ("00.mp4", "01.mp4", "no.mp4")])
         keep = ["--keep", "videos"]
-        finish("featurize", *options(run, tiny_backbone, server), *keep)
+        assert driver.featurize([*options(run, tiny_backbone, server), *keep]).code == 0
         assert server.requested
         server.requested.clear()
-        same = finish("featurize", *options(run, tiny_backbone, server), *keep)
+        same = driver.featurize([*options(run, tiny_backbone, server), *keep]).summary
         assert same["requested"] == 0
         faster = options(run, tiny_backbone, server, "frames.per_second=2")
-        finish("featurize", *faster, *keep)
-        finish("featurize", *options(run, other, server), *keep)
+        assert driver.featurize([*faster, *keep]).code == 0
+        assert driver.featurize([*options(run, other, server), *keep]).code == 0
         assert server.requested == []
     by_rate = Counter(settings.frames_per_s for settings in list_settings(store).values())
     assert by_rate == {1.0: 2, 2.0: 1}
@@ -139,20 +148,20 @@ def test_kept_videos_are_downloaded_once_for_all_settings(
 
 
 def test_changed_settings_without_kept_videos_stop_the_run(
-    clips: Path, tiny_backbone: Path, tmp_path: Path
+    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     with serve(clips) as server:
         write_links(Store(str(run)), [f"http://{server.address}/{n}.mp4" for n in ("00", "01")])
-        finish("featurize", *options(run, tiny_backbone, server))
+        assert driver.featurize(options(run, tiny_backbone, server)).code == 0
         server.requested.clear()
         faster = options(run, tiny_backbone, server, "frames.per_second=2")
-        refused = submit("featurize", *faster)
+        refused = driver.featurize(faster)
         assert refused.code == 2
         assert "frames_per_s: 1.0 -> 2.0" in refused.output
         assert "2 downloads" in refused.output
         assert server.requested == []
-        assert finish("featurize", *faster, "--recompute")["requested"] == 2
+        assert driver.featurize([*faster, "--recompute"]).summary["requested"] == 2
 
 
 @pytest.mark.parametrize(
@@ -164,19 +173,19 @@ def test_changed_settings_without_kept_videos_stop_the_run(
     ],
 )
 def test_bad_runs_end_with_2_and_one_line(
-    setting: str, message: str, tiny_backbone: Path, tmp_path: Path
+    setting: str, message: str, tiny_backbone: Path, driver: Driver, tmp_path: Path
 ) -> None:
     write_links(Store(str(tmp_path)), ["https://example.org/x.mp4"])
     cut = Path(shutil.copytree(tiny_backbone, tmp_path / "cut"))
     (cut / "network.onnx").write_bytes((cut / "network.onnx").read_bytes()[:1000])
-    ended = submit("featurize", str(tmp_path), "--set", setting.format(cut=cut))
+    ended = driver.featurize([str(tmp_path), "--set", setting.format(cut=cut)])
     assert ended.code == 2
     assert message in ended.output
     assert "Traceback" not in ended.output
 
 
 def test_a_second_run_on_one_output_is_refused_and_writes_nothing(
-    clips: Path, tiny_backbone: Path, tmp_path: Path
+    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
 ) -> None:
     store = Store(str(tmp_path / "run"))
     with serve(clips) as server:
@@ -184,27 +193,27 @@ def test_a_second_run_on_one_output_is_refused_and_writes_nothing(
         before = store.list_all_files("")
         arguments = options(tmp_path / "run", tiny_backbone, server)
         with run_lock(store, "featurize"):
-            refused = submit("featurize", *arguments)
+            refused = driver.featurize(arguments)
         assert refused.code == 3
         assert f"featurize on {socket.gethostname()} (process {os.getpid()})" in refused.output
         assert store.list_all_files("") == before
         assert server.requested == []
-        assert finish("featurize", *arguments)["by_outcome"] == {"ok": 1}
+        assert driver.featurize(arguments).summary["by_outcome"] == {"ok": 1}
     assert not store.exists(LOCK_FILE)
 
 
 def test_a_list_that_changes_between_runs_is_accounted_for_as_it_is(
-    clips: Path, tiny_backbone: Path, tmp_path: Path
+    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
 ) -> None:
     """Rows are removed, reordered and added: resume goes by link, not by place."""
     run, store = tmp_path / "run", Store(str(tmp_path / "run"))
     with serve(clips) as server:
         urls = [f"http://{server.address}/{number:02}.mp4" for number in range(5)]
         write_links(store, urls[:4])
-        finish("featurize", *options(run, tiny_backbone, server))
+        assert driver.featurize(options(run, tiny_backbone, server)).code == 0
         write_links(store, [urls[4], urls[2], urls[0]])
         server.requested.clear()
-        assert finish("featurize", *options(run, tiny_backbone, server))["requested"] == 1
+        assert driver.featurize(options(run, tiny_backbone, server)).summary["requested"] == 1
         assert {request.split()[1] for request in server.requested} == {"/04.mp4"}
     report = verify_run(store, choose_fingerprint(store, None))
     assert (report.links, report.by_outcome) == (3, {"ok": 3})
