@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -30,10 +32,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the drivers have their scratch."""
-    return tmp_path_factory.mktemp("temporary")
+@pytest.fixture(scope="module", autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the drivers have their scratch, and where verify looks for it."""
+    directory = tmp_path_factory.mktemp("temporary")
+    with patch.object(tempfile, "tempdir", str(directory)):
+        yield directory
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -35,10 +37,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the drivers have their scratch."""
-    return tmp_path_factory.mktemp("temporary")
+@pytest.fixture(scope="module", autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the drivers have their scratch, and where verify looks for it."""
+    directory = tmp_path_factory.mktemp("temporary")
+    with patch.object(tempfile, "tempdir", str(directory)):
+        yield directory
 
 
 @pytest.fixture(scope="module")
