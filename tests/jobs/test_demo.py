@@ -14,6 +14,12 @@ from clips import make_clip
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each demo replaces the one before and keeps its network, half a minute's work."""
+    return tmp_path_factory.mktemp("demos") / "demo"
+
+
 def run_demo(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "trailergenre", "demo", *arguments],
@@ -30,8 +36,8 @@ def summaries(output: str) -> dict[str, dict[str, object]]:
     return {line["stage"]: line for line in lines}
 
 
-def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
-    done = run_demo(repository, "--out", str(tmp_path / "demo"))
+def test_made_clips_go_the_whole_way(repository: Path, out: Path) -> None:
+    done = run_demo(repository, "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     stages = summaries(done.stdout)
     rows = stages["prepare_dataset"]
@@ -52,12 +58,12 @@ def test_made_clips_go_the_whole_way(repository: Path, tmp_path: Path) -> None:
     top = [line for line in done.stdout.splitlines() if line[:2] in {"1.", "2.", "3."}]
     assert {line.split()[1] for line in top[:2]} == {"Horror", "Sci-Fi"}
     assert len(top) == 3
-    report = tmp_path / "demo" / "run" / "reports" / "evaluation.html"
+    report = out / "run" / "reports" / "evaluation.html"
     assert str(report) in done.stdout
     assert report.stat().st_size > 0
 
 
-def test_own_videos_in_folders_named_by_genre(repository: Path, tmp_path: Path) -> None:
+def test_own_videos_in_folders_named_by_genre(repository: Path, out: Path, tmp_path: Path) -> None:
     videos = tmp_path / "my videos"
     looks = {
         "comedy": "gradients=c0=0xffd060:c1=0xff9040:n=2:seed={}",
@@ -69,7 +75,7 @@ def test_own_videos_in_folders_named_by_genre(repository: Path, tmp_path: Path) 
             source = look.format(number + 10) + ":s=320x320:r=4:d=2"
             make_clip(videos / genre / f"{number}.mp4", source, "-preset", "ultrafast")
     (videos / "comedy" / "notes.txt").write_text("not a video")
-    done = run_demo(repository, "--data", str(videos), "--out", str(tmp_path / "demo"))
+    done = run_demo(repository, "--data", str(videos), "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     stages = summaries(done.stdout)
     assert stages["featurize"]["by_outcome"] == {"ok": 16}
