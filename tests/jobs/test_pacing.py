@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from clips import make_clip
+from killed import Driver
 from lists import write_links
 from servers import answer, content, status
-from submits import finish, standalone_cluster, submit
+from submits import finish, standalone_cluster
 from trailergenre import tables
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.storage import Store
@@ -126,25 +127,28 @@ def test_deferred_links_are_taken_by_the_next_run_and_failures_by_retry(
     clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=320x320:r=8:d=1").read_bytes()
     busy, works = status(429, Retry_After="0"), content(clip)
     run, store = tmp_path / "run", Store(str(tmp_path / "run"))
-    with answer({"/ok.mp4": works, "/busy/*": busy, "/gone.mp4": status(404)}) as server:
+    with (
+        contextlib.closing(Driver("local[2]", tmp_path)) as driver,
+        answer({"/ok.mp4": works, "/busy/*": busy, "/gone.mp4": status(404)}) as server,
+    ):
         names = ("ok", "gone", *(f"busy/{number}" for number in range(9)))
         write_links(store, [f"http://{server.address}/{name}.mp4" for name in names])
         options = ["--set", f"backbone.path={tiny_backbone}"]
         options += ["--set", f'network.allow=["{server.address}"]', str(run)]
 
-        refused = submit("featurize", *options, "--retry", "ok")
+        refused = driver.featurize([*options, "--retry", "ok"])
         assert refused.code == 2
         assert "One of: connect, decode, " in refused.output
         assert server.requests == []
 
-        assert submit("featurize", *options).code == 4
+        assert driver.featurize(options).code == 4
         assert current(store) == {("ok", 0): 1, ("unavailable", 0): 1, ("deferred", 0): 9}
         # Two slots ask at the same time: five attempts, and one more of each.
         throttled = sum(n for path, n in server.requested.items() if path.startswith("/busy/"))
         assert 0 < throttled <= 5 + 2
         server.answers = {"/*": works}
         server.requests.clear()
-        summary = finish("featurize", *options, "--retry", "unavailable")
+        summary = driver.featurize([*options, "--retry", "unavailable"]).summary
     assert "/ok.mp4" not in server.requested
     assert (summary["requested"], summary["by_outcome"]) == (10, {"ok": 11})
     assert current(store) == {("ok", 0): 1, ("ok", 1): 10}
