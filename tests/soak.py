@@ -53,7 +53,7 @@ def main() -> None:
 def run(name: str) -> int:
     """Run one part, show what it says, and keep its last line."""
     print(f"== {name}", file=sys.stderr, flush=True)
-    started = time.monotonic()
+    started, ran = time.monotonic(), commit()
     process = subprocess.Popen(
         [sys.executable, *PARTS[name]],
         cwd=REPOSITORY,
@@ -67,20 +67,20 @@ def run(name: str) -> int:
         print(line, end="", flush=True)
         last = line.strip() or last
     code = process.wait()
-    keep(name, last.strip("= "), "passed" if code == 0 else "FAILED", time.monotonic() - started)
+    verdict = "passed" if code == 0 else "FAILED"
+    took = f"{time.monotonic() - started:.0f} s"
+    keep(name, [f"{datetime.now(UTC):%Y-%m-%d}", ran, took, verdict, f"`{last.strip('= ')}`"])
     return code
 
 
-def keep(name: str, result: str, verdict: str, seconds: float) -> None:
+def keep(name: str, cells: list[str]) -> None:
     """Replace the part's row of the page."""
     rows = {
         line.split("|")[1].strip(): line
         for line in PAGE.read_text().splitlines()
         if line.startswith("| ") and line.split("|")[1].strip() in PARTS
     }
-    date = f"{datetime.now(UTC):%Y-%m-%d}"
-    cells = [name, date, commit(), f"{seconds:.0f} s", verdict, f"`{result}`"]
-    rows[name] = f"| {' | '.join(cells)} |"
+    rows[name] = f"| {' | '.join([name, *cells])} |"
     table = [rows[part] for part in PARTS if part in rows]
     PAGE.write_text("\n".join([*HEAD, *table]) + "\n")
 
