@@ -29,7 +29,6 @@ from trailergenre.outcomes import Outcome
 from trailergenre.stream import embed_links, stream_settings
 
 MAX_GROWTH = 0.05
-N_PATHS = 10
 
 
 def main() -> None:

@@ -6,16 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
-from killed import Case, Driver, assert_nothing_is_left, clip_server, content_hash, make_case
+from killed import Case, Driver, assert_nothing_is_left, content_hash, make_case
 from lists import write_links
 from servers import AnswerServer
 from submits import REPOSITORY, command, environment
@@ -24,21 +22,6 @@ from trailergenre.lock import LOCK_FILE
 pytestmark = pytest.mark.slow
 
 MASTER = "local[2,4]"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
-    """The clips, over HTTP."""
-    with clip_server(tmp_path_factory.mktemp("clips"), n_clips=5) as server:
-        yield server
-
-
-@pytest.fixture(scope="module", autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the drivers have their scratch, and where verify looks for it."""
-    directory = tmp_path_factory.mktemp("temporary")
-    with patch.object(tempfile, "tempdir", str(directory)):
-        yield directory
 
 
 @pytest.fixture(scope="module")

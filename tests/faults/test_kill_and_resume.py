@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
@@ -15,7 +13,6 @@ from killed import (
     Driver,
     assert_nothing_is_left,
     assert_was_hit,
-    clip_server,
     content_hash,
     make_case,
     submit_and_be_killed,
@@ -25,24 +22,8 @@ from trailergenre.faults import Point, Victim
 
 pytestmark = pytest.mark.slow
 
-N_CLIPS = 5
 SEEDS = [int(seed) for seed in os.environ.get("TRAILERGENRE_SEEDS", "0").split(",")]
 """Each gives another list; `make soak` takes several."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
-    """The clips, over HTTP."""
-    with clip_server(tmp_path_factory.mktemp("clips"), n_clips=N_CLIPS) as server:
-        yield server
-
-
-@pytest.fixture(scope="module", autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the drivers have their scratch, and where verify looks for it."""
-    directory = tmp_path_factory.mktemp("temporary")
-    with patch.object(tempfile, "tempdir", str(directory)):
-        yield directory
 
 
 @pytest.fixture(scope="module")

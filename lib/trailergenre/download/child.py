@@ -133,9 +133,9 @@ def _judge(error: BaseException, *, has_proxy: bool) -> ItemError:
     try:
         judged = classify(error)
         return blame_proxy(judged, error) if has_proxy else judged
-    except BaseException as broken:
-        text = f"{type(broken).__name__}: {broken}"
-        raise ItemError(Outcome.INTERNAL, text) from broken
+    # What reading of foreign text can come to.
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        return ItemError(Outcome.INTERNAL, f"{type(e).__name__}: {e}")
 
 
 def _look(
