@@ -15,7 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from trailergenre.errors import ConfigError
 
@@ -128,6 +135,26 @@ class DatasetConfig(Section):
     seed: int = 7
 
 
+class RowsConfig(Section):
+    """How the frames of a link become what a model sees."""
+
+    statistics: tuple[Literal["mean", "max", "std"], ...] = Field(
+        default=("mean", "max", "std"), min_length=1, max_length=3
+    )
+    """What a pooled row is made of, in order; features that are one row a link need the mean."""
+    span: Literal["whole", "middle"] = "whole"
+    """middle: only the frames of a video's middle third are used."""
+    frames_per_link: int = Field(default=25, ge=1)
+    """Frame rows a link that are trained on, evenly spaced: neighbours are near-duplicates."""
+
+    @field_validator("statistics")
+    @classmethod
+    def _check_statistics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("name each statistic once")
+        return names
+
+
 class ForestConfig(Section):
     """The random forest, the same words for both trainers."""
 
@@ -136,7 +163,32 @@ class ForestConfig(Section):
     min_rows_per_leaf: int = Field(default=3, ge=1)
     seed: int = 7
     parallelism: int = Field(default=2, ge=1)
-    """MLlib forests trained at the same time (one a genre)."""
+    """MLlib models trained at the same time (one a genre)."""
+
+
+class LogisticConfig(Section):
+    """The logistic regression, one a genre, the same words for both trainers."""
+
+    c: float = Field(default=0.03, gt=0)
+    """Inverse strength of the L2 penalty, as in scikit-learn."""
+    max_iterations: int = Field(default=500, ge=1)
+
+
+class TemporalConfig(Section):
+    """The head over the sequence of a link's frames."""
+
+    head: Literal["transformer", "gru", "conv", "mean"] = "transformer"
+    units: int = Field(default=128, ge=1)
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of the transformer."""
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=32, ge=1)
+    """Links a step."""
+    max_epochs: int = Field(default=50, ge=1)
+    patience: int = Field(default=5, ge=1)
+    """Epochs without a better validation mAP before training ends."""
+    seed: int = 7
 
 
 class ScoreConfig(Section):
@@ -172,7 +224,10 @@ class Config(Section):
     backbone: BackboneConfig = BackboneConfig()
     chunks: ChunksConfig = ChunksConfig()
     dataset: DatasetConfig = DatasetConfig()
+    rows: RowsConfig = RowsConfig()
     forest: ForestConfig = ForestConfig()
+    logistic: LogisticConfig = LogisticConfig()
+    temporal: TemporalConfig = TemporalConfig()
     score: ScoreConfig = ScoreConfig()
     mongo: MongoConfig = MongoConfig()
 

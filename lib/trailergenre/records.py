@@ -28,7 +28,8 @@ FrameArray: TypeAlias = "NDArray[np.uint8]"
 """Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
 
 FeatureArray: TypeAlias = "NDArray[np.float32]"
-"""Shape (n, 2048), float32; row i belongs to frame i."""
+"""Shape (n, width), float32; row i belongs to frame i. The width is 2,048 for Inception-V3;
+published features have their own."""
 
 TruthArray: TypeAlias = "NDArray[np.int8]"
 """True genres, shape (n, n_genres), int8, 0 or 1."""
@@ -91,6 +92,21 @@ class VideoFacts:
     width_px: int
     height_px: int
     decode_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFrames:
+    """The features of one link's frames, in order.
+
+    Attributes:
+        link_id: the link.
+        features: shape (n, width), float32; n >= 1.
+        frame_time_s: shape (n,), float64; seconds from the first video frame.
+    """
+
+    link_id: str
+    features: FeatureArray
+    frame_time_s: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
