@@ -141,17 +141,18 @@ def write_features(
 def features_table(features: Mapping[str, NDArray[np.float32]]) -> pa.Table:
     """Rows of the features table, one a frame."""
     counts = [len(frames) for frames in features.values()]
-    flat = pa.array(np.concatenate(list(features.values())).ravel())
+    values = np.concatenate(list(features.values()))
+    flat, width = pa.array(values.ravel()), values.shape[1]
     index = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
     commit = tables.hash_commit(features.items(), index.astype(np.float64))
     columns = {
         "link_id": pa.array(np.repeat(np.array(list(features), dtype=object), counts), pa.string()),
         "frame_index": pa.array(index),
         "frame_time_s": pa.array(index.astype(np.float64)),
-        "features": pa.FixedSizeListArray.from_arrays(flat, N_FEATURES),
+        "features": pa.FixedSizeListArray.from_arrays(flat, width),
         "commit": pa.array([commit] * sum(counts), pa.string()),
     }
-    return pa.table(columns, schema=schemas.FEATURES)
+    return pa.table(columns, schema=schemas.features_schema(width))
 
 
 def outcome_row(

@@ -26,7 +26,7 @@ from trailergenre.download.gate import Gate
 from trailergenre.errors import ItemError
 from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
-from trailergenre.records import N_FEATURES, Link
+from trailergenre.records import Link
 from trailergenre.sandbox import missing_protections
 from trailergenre.storage import Store
 from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
@@ -142,6 +142,7 @@ def features_table(records: Sequence[EmbeddedLink], frames_per_s: float) -> pa.T
     frame_index = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
     frame_time_s = frame_index / frames_per_s
     values = np.concatenate([record.features for record in records])
+    width = values.shape[1]
     commit = hash_commit(
         [(record.link.link_id, record.features) for record in records], frame_time_s
     )
@@ -149,10 +150,10 @@ def features_table(records: Sequence[EmbeddedLink], frames_per_s: float) -> pa.T
         "link_id": pa.array(link_ids, pa.string()),
         "frame_index": pa.array(frame_index, pa.int32()),
         "frame_time_s": pa.array(frame_time_s, pa.float64()),
-        "features": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), N_FEATURES),
+        "features": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), width),
         "commit": pa.array([commit] * len(values), pa.string()),
     }
-    return pa.table(columns).cast(schemas.FEATURES)
+    return pa.table(columns).cast(schemas.features_schema(width))
 
 
 def _outcome_row(

@@ -19,7 +19,6 @@ import pyarrow as pa
 from trailergenre.config import MongoConfig
 from trailergenre.errors import ConfigError, StorageError, ToolMissingError, one_line
 from trailergenre.floors import check_floors
-from trailergenre.records import N_FEATURES
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -163,16 +162,17 @@ def to_documents(rows: pa.RecordBatch, *, fingerprint: str) -> Iterator[Document
     """Turn feature rows into documents.
 
     Args:
-        rows: columns link_id, frame_index, frame_time_s, features (2,048 float32), title, genres.
+        rows: columns link_id, frame_index, frame_time_s, features (float32), title, genres.
         fingerprint: of the features; a collection may be asked which settings made a document.
 
     Returns:
-        One document a row, in order. `features` is a BSON vector of 2,048 float32, 8 KB, where an
-        array of BSON doubles would take 32 KB and lose the type.
+        One document a row, in order. `features` is a BSON vector of float32, 8 KB for 2,048, where
+        an array of BSON doubles would take 32 KB and lose the type.
     """
     from bson.binary import Binary, BinaryVectorDtype
 
-    features = np.asarray(rows["features"].flatten(), dtype=np.float32).reshape(-1, N_FEATURES)
+    values = np.asarray(rows["features"].flatten(), dtype=np.float32)
+    features = values.reshape(rows.num_rows, len(values) // max(1, rows.num_rows))
     columns = ["link_id", "frame_index", "frame_time_s", "title", "genres"]
     for row, vector in zip(rows.select(columns).to_pylist(), features, strict=True):
         yield {

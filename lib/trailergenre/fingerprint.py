@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from trailergenre.errors import ConfigError, FingerprintError
+from trailergenre.records import N_FEATURES
 from trailergenre.storage import Store
 
 
@@ -25,6 +26,7 @@ class FeatureSettings:
         ffmpeg_major: major version of the decoder.
         backbone_id: the network, its weights and its preprocessing.
         precision: fp32 or int8.
+        width: features a frame.
     """
 
     format_rule: str
@@ -33,11 +35,16 @@ class FeatureSettings:
     ffmpeg_major: int
     backbone_id: str
     precision: str
+    width: int = N_FEATURES
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits; names `features/FP/` and `outcomes/FP/`."""
-        return _short_hash(asdict(self))
+        settings = asdict(self)
+        if self.width == N_FEATURES:
+            # The network decides it; a run made before there was any other keeps its fingerprint.
+            del settings["width"]
+        return _short_hash(settings)
 
     @property
     def videos_key(self) -> str:

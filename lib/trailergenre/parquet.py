@@ -9,10 +9,11 @@ import hashlib
 from pathlib import PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trailergenre import schemas
-from trailergenre.errors import StorageError
+from trailergenre.errors import SchemaError, StorageError
 from trailergenre.storage import Store
 
 
@@ -33,9 +34,28 @@ def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
 
 
 def check_and_cast(name: str, table: pa.Table) -> pa.Table:
-    """Give a table the columns of `schemas.TABLES[name]` in their order and types, or refuse it."""
+    """Give a table the columns of `schemas.TABLES[name]` in their order and types, or refuse it.
+
+    Features keep their width, as lists of one fixed size.
+
+    Raises:
+        SchemaError: the columns are not those declared, or features are not of one width.
+    """
     schemas.check_table(name, table.schema)
-    return table.select(schemas.TABLES[name].names).cast(schemas.TABLES[name])
+    schema = schemas.TABLES[name]
+    if name == "features" and len(table):
+        schema = schemas.features_schema(_width_of(table["features"]))
+    return table.select(schema.names).cast(schema)
+
+
+def _width_of(features: pa.ChunkedArray) -> int:
+    widths = pc.unique(pc.list_value_length(features)).to_pylist()
+    if len(widths) != 1 or not widths[0]:
+        raise SchemaError(
+            "The table features does not fit its schema: its rows must have one width. "
+            f"Received: {', '.join(map(str, widths[:5]))}."
+        )
+    return int(widths[0])
 
 
 def read_addressed(store: Store, name: str, path: str) -> pa.Table:

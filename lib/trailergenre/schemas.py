@@ -69,15 +69,21 @@ OUTCOMES = pa.schema(
     ]
 )
 
-FEATURES = pa.schema(
-    [
-        _column("link_id", pa.string()),
-        _column("frame_index", pa.int32()),  # dense from 0
-        _column("frame_time_s", pa.float64()),  # frame_index / frames per second
-        _column("features", pa.list_(pa.float32(), N_FEATURES)),
-        _column("commit", pa.string()),
-    ]
-)
+
+def features_schema(width: int) -> pa.Schema:
+    """The features table of a network, or of published data, that gives `width` values a frame."""
+    return pa.schema(
+        [
+            _column("link_id", pa.string()),
+            _column("frame_index", pa.int32()),  # dense from 0
+            _column("frame_time_s", pa.float64()),  # frame_index / frames per second
+            _column("features", pa.list_(pa.float32(), width)),
+            _column("commit", pa.string()),
+        ]
+    )
+
+
+FEATURES = features_schema(N_FEATURES)
 
 SCORES = pa.schema(
     [
@@ -95,7 +101,7 @@ TABLES: dict[str, pa.Schema] = {
     "features": FEATURES,
     "scores": SCORES,
 }
-"""Table name -> its schema."""
+"""Table name -> its schema; features may have another width, the same for all rows of a file."""
 
 
 def check_table(name: str, found: pa.Schema) -> None:

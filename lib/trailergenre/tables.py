@@ -251,7 +251,7 @@ def hash_commit(links: Iterable[tuple[str, FeatureArray]], frame_time_s: np.ndar
     """SHA-256 of what a commit holds, whatever Parquet makes of it.
 
     Args:
-        links: each link's id and features, shape (n, 2048), float32, in the file's order.
+        links: each link's id and features, shape (n, width), float32, in the file's order.
         frame_time_s: of all rows, float64.
     """
     digest = hashlib.sha256()

@@ -23,17 +23,19 @@ LINK_ID = "ab" * 32
 PASSWORD = "canary-9f2"
 
 
-def feature_rows(*, titles: Sequence[str], first_value: float = 0.5) -> pa.RecordBatch:
+def feature_rows(
+    *, titles: Sequence[str], first_value: float = 0.5, width: int = N_FEATURES
+) -> pa.RecordBatch:
     """One row a title; row i holds first_value + i in every feature."""
     n = len(titles)
-    values = np.repeat(np.arange(n, dtype=np.float32) + np.float32(first_value), N_FEATURES)
+    values = np.repeat(np.arange(n, dtype=np.float32) + np.float32(first_value), width)
     return pa.RecordBatch.from_pydict(
         {
             "link_id": pa.array([LINK_ID] * n, pa.string()),
             "frame_index": pa.array(range(n), pa.int32()),
             "frame_time_s": pa.array([float(i) for i in range(n)], pa.float64()),
             "features": pa.ListArray.from_arrays(
-                pa.array(range(0, (n + 1) * N_FEATURES, N_FEATURES), pa.int32()), values
+                pa.array(range(0, (n + 1) * width, width), pa.int32()), values
             ),
             "title": pa.array(titles, pa.string()),
             "genres": pa.array([["Drama", "War"]] * n, pa.list_(pa.string())),
@@ -61,6 +63,12 @@ def test_a_row_becomes_a_document_with_our_ids_and_a_float32_vector() -> None:
     assert len(features) == 2 + 4 * N_FEATURES  # type: ignore[arg-type]
     assert features.as_vector().data == [1.5] * N_FEATURES  # type: ignore[attr-defined]
     assert first["_id"] == f"{LINK_ID}:0"
+
+
+def test_features_of_another_width_are_published_as_they_are() -> None:
+    _, second = to_documents(feature_rows(titles=["Up", "Up"], width=3), fingerprint="f1")
+    assert second["features"].as_vector().data == [1.5] * 3  # type: ignore[attr-defined]
+    assert not list(to_documents(feature_rows(titles=[]), fingerprint="f1"))
 
 
 def test_a_slice_of_a_batch_keeps_each_rows_own_features() -> None:

@@ -23,6 +23,7 @@ CHANGES: dict[str, object] = {
     "ffmpeg_major": 8,
     "backbone_id": "c" * 64,
     "precision": "int8",
+    "width": 107,
 }
 
 

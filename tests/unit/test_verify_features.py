@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from runs import make_run
+from runs import SETTINGS, make_movies, make_run
 from trailergenre import schemas
 from trailergenre.storage import Store
 from trailergenre.verify import verify_run
@@ -103,6 +104,30 @@ def with_not_a_number(table: pa.Table) -> pa.Table:
     flat[-1] = np.nan
     column = pa.FixedSizeListArray.from_arrays(pa.array(flat), 2048)
     return table.set_column(3, "features", column).cast(schemas.FEATURES)
+
+
+def test_rows_of_another_width_are_found(run: Run) -> None:
+    def narrow(table: pa.Table) -> pa.Table:
+        values = pa.array(np.ones(3 * len(table), np.float32))
+        column = pa.FixedSizeListArray.from_arrays(values, 3)
+        return table.set_column(3, "features", column)
+
+    run.replace_features(narrow)
+    ((offender,),) = found(run.verify()).values()
+    assert "its rows are 3 wide, not 2048" in offender
+
+
+def test_a_run_of_another_width_verifies(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, width=5)
+    movies = [
+        replace(movie, features=movie.features[:, :5])
+        for movie in make_movies(4)
+        if movie.features is not None
+    ]
+    store = Store(str(tmp_path / "narrow"))
+    report = verify_run(store, make_run(store, movies, settings=settings))
+    assert report.holds, report.lines()
+    assert report.frames == 16
 
 
 def test_a_frame_that_stands_twice_is_found(run: Run) -> None:

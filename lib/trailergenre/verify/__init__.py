@@ -41,7 +41,8 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
     ready = set(listed["link_id"].drop_null().to_pylist())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = tables.current_outcomes(rows)
-    features = Features(list_settings(store)[fingerprint].frames_per_s)
+    settings = list_settings(store)[fingerprint]
+    features = Features(settings.frames_per_s, settings.width)
     features.read(store, current, progress or (lambda done, total: None))
     allowed, notes = bounds.parse_allowed(read_begun(store, "featurize"))
     if holder:

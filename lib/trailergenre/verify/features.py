@@ -14,7 +14,7 @@ from trailergenre import tables
 from trailergenre.errors import SchemaError, StorageError
 from trailergenre.outcomes import Outcome
 from trailergenre.parquet import read_addressed
-from trailergenre.records import N_FEATURES, FeatureArray
+from trailergenre.records import FeatureArray
 from trailergenre.storage import Store
 from trailergenre.verify.checks import Check
 
@@ -34,6 +34,7 @@ class Features:
 
     Attributes:
         frames_per_s: of the fingerprint.
+        width: of the fingerprint.
         files: I3: files are what rows and names say.
         commits: I3: commits are the hash of what they hold.
         frames: I2.
@@ -41,6 +42,7 @@ class Features:
     """
 
     frames_per_s: float
+    width: int
     files: Check = field(
         default_factory=lambda: Check("I3", "features files are what rows name", _TAKE_AGAIN)
     )
@@ -105,6 +107,10 @@ class Features:
         if expected != {found}:
             self.files.find(f"{path}: rows, bytes, SHA-256 are {found}, not {expected} ({by})")
             return None
+        width = table["features"].type.list_size
+        if width != self.width:
+            self.files.find(f"{path}: its rows are {width} wide, not {self.width} ({by})")
+            return None
         return table
 
     def _check_content(self, table: pa.Table, path: str, named: pa.Table) -> None:
@@ -140,7 +146,7 @@ class Features:
 
 def _features_of(rows: pa.Table) -> FeatureArray:
     flat = rows["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    features: FeatureArray = flat.reshape(-1, N_FEATURES)
+    features: FeatureArray = flat.reshape(len(rows), rows["features"].type.list_size)
     return features
 
 
