@@ -12,6 +12,7 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,15 @@ _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 Numbers = NDArray[Any]
 """Integers or floats of any size; whoever asks checks which."""
+
+
+def write_arrays(arrays: Mapping[str, object]) -> bytes:
+    """Pack arrays and single numbers as the .npz file that `read_arrays` reads."""
+    file = io.BytesIO()
+    # Any: numpy's stub takes a name that is no array for its own option.
+    ordered: dict[str, Any] = {name: np.asarray(a, order="C") for name, a in arrays.items()}
+    np.savez_compressed(file, allow_pickle=False, **ordered)
+    return file.getvalue()
 
 
 def read_arrays(content: bytes, *, max_bytes: int) -> dict[str, Numbers]:

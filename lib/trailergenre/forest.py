@@ -1,18 +1,17 @@
 """A random forest as plain arrays: the one form that both trainers export to and scoring reads.
 
-Needs numpy only to score. Knows nothing of Spark, of links or of genre names; scikit-learn is
-imported where a forest is fitted.
+Needs numpy only. Knows nothing of Spark, of scikit-learn, of links or of genre names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trailergenre.config import ForestConfig
+from trailergenre.arrays import read_arrays, write_arrays
 from trailergenre.errors import BundleError
 from trailergenre.records import ProbabilityArray
 
@@ -20,6 +19,11 @@ _MAX_DEPTH = 64
 """`ForestConfig.max_depth` ends at 30."""
 _MAX_TREES = 100_000
 """With `_ROWS_AT_A_TIME`, 0.4 GB for a walk; 27 genres of 1,000 trees each are 27,000."""
+
+_MAX_FEATURES = 1_000_000
+"""Pooled rows of Inception-V3 have 6,144."""
+_MAX_BYTES = 2 << 30
+"""Unpacked: 2,200 trees of 4,096 leaves are 0.5 GB."""
 
 _ROWS_AT_A_TIME = 512
 """Rows walked together; bounds the memory of the walk to a few megabytes."""
@@ -144,59 +148,27 @@ def constant_tree(probability: float, *, genre: int, n_features: int) -> Forest:
     )
 
 
-def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig) -> Forest:
-    """Fit one multi-output forest for all genres with scikit-learn.
+def to_bytes(forest: Forest) -> bytes:
+    """Pack a forest as an .npz file of plain numbers."""
+    check_forest(forest)
+    return write_arrays({field.name: getattr(forest, field.name) for field in fields(forest)})
 
-    Args:
-        X: shape (n, n_features), float32.
-        y: shape (n, n_genres), int8, 0 or 1.
-        config: size and seed.
+
+def from_bytes(content: bytes) -> Forest:
+    """Read what `to_bytes` packed; the caller sees to the checksum.
+
+    Raises:
+        BundleError: it is not a forest; says why.
     """
-    from sklearn.ensemble import RandomForestClassifier
-
-    model = RandomForestClassifier(
-        n_estimators=config.trees,
-        max_depth=config.max_depth,
-        min_samples_leaf=config.min_rows_per_leaf,
-        max_features="sqrt",
-        random_state=config.seed,
-        n_jobs=config.parallelism,
-    )
-    # One genre alone must be a vector, and its classes are then not in a list.
-    model.fit(X, y if y.shape[1] > 1 else y[:, 0])
-    classes = model.classes_ if y.shape[1] > 1 else [model.classes_]
-    return join_trees(
-        [_export_tree(estimator.tree_, classes, X.shape[1]) for estimator in model.estimators_]
-    )
-
-
-def _export_tree(tree: object, classes: Sequence[NDArray[np.int8]], n_features: int) -> Forest:
-    """Copy one scikit-learn tree.
-
-    Args:
-        tree: `sklearn.tree._tree.Tree`, which has no stubs.
-        classes: the labels seen of each genre: [0, 1], or one alone where it is constant.
-        n_features: columns of a row.
-    """
-    counts: NDArray[np.float64] = tree.value  # type: ignore[attr-defined]
-    value = np.empty(counts.shape[:2])
-    for genre, seen in enumerate(classes):
-        if len(seen) == 1:
-            value[:, genre] = seen[0]
-        else:
-            value[:, genre] = counts[:, genre, 1] / counts[:, genre, :2].sum(axis=1)
-    left: NDArray[np.int64] = tree.children_left  # type: ignore[attr-defined]
-    is_leaf = left < 0
-    return Forest(
-        offsets=np.array([0, len(left)], np.int64),
-        first_genre=np.zeros(1, np.int32),
-        feature=np.where(is_leaf, -1, tree.feature).astype(np.int32),  # type: ignore[attr-defined]
-        threshold=np.where(is_leaf, 0.0, tree.threshold),  # type: ignore[attr-defined]
-        left=left.astype(np.int32),
-        right=tree.children_right.astype(np.int32),  # type: ignore[attr-defined]
-        value=value,
-        n_features=n_features,
-    )
+    try:
+        loaded = read_arrays(content, max_bytes=_MAX_BYTES)
+        forest = Forest(**{**loaded, "n_features": loaded["n_features"].item()})
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"The model's file is not a forest: {error}. Train the bundle again."
+        ) from error
+    check_forest(forest)
+    return forest
 
 
 def check_forest(forest: Forest) -> None:
@@ -205,7 +177,7 @@ def check_forest(forest: Forest) -> None:
     Raises:
         BundleError: the first thing that is wrong.
     """
-    problem = _shape_problem(forest) or _tree_problem(forest)
+    problem = _width_problem(forest) or _shape_problem(forest) or _tree_problem(forest)
     if problem:
         raise BundleError(f"The forest is broken: {problem}. Train the bundle again.")
 
@@ -219,6 +191,13 @@ _DTYPES = {
     "right": (np.int32, 1),
     "value": (np.float64, 2),
 }
+
+
+def _width_problem(forest: Forest) -> str | None:
+    # From a file it may be anything that an array of one number can hold.
+    if not isinstance(forest.n_features, int) or not 1 <= forest.n_features <= _MAX_FEATURES:
+        return f"it takes {forest.n_features} columns"
+    return None
 
 
 def _shape_problem(forest: Forest) -> str | None:

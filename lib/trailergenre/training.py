@@ -21,7 +21,8 @@ from trailergenre.config import Config, ForestConfig
 from trailergenre.dataset import TrainingSet, check_none_lost
 from trailergenre.errors import ConfigError, WeightsError
 from trailergenre.fingerprint import FeatureSettings
-from trailergenre.forest import Forest, fit_forest
+from trailergenre.forest import Forest
+from trailergenre.forest_fit import fit_forest
 from trailergenre.manifest import (
     UNKNOWN_WEIGHTS,
     BackboneFacts,

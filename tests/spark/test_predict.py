@@ -9,7 +9,7 @@ from bundles import make_bundle
 from runs import GENRES, make_movies, make_run
 from trailergenre import tables
 from trailergenre.config import ForestConfig
-from trailergenre.forest import fit_forest
+from trailergenre.forest_fit import fit_forest
 from trailergenre.pooling import pool_links as pool_here
 from trailergenre.spark.pooling import pool_links
 from trailergenre.spark.predict import score_links, to_scores, write_scores

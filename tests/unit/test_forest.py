@@ -11,7 +11,15 @@ from sklearn.ensemble import RandomForestClassifier
 
 from trailergenre.config import ForestConfig
 from trailergenre.errors import BundleError
-from trailergenre.forest import Forest, check_forest, constant_tree, fit_forest, join_trees
+from trailergenre.forest import (
+    Forest,
+    check_forest,
+    constant_tree,
+    from_bytes,
+    join_trees,
+    to_bytes,
+)
+from trailergenre.forest_fit import fit_forest
 
 CONFIG = ForestConfig(trees=12, max_depth=8, min_rows_per_leaf=2, parallelism=1)
 
