@@ -120,7 +120,7 @@ def measure(
         mean_ap=float(aps.mean()),
         micro_ap=float(average_precision_score(truth.ravel(), probabilities.ravel())),
         weighted_ap=float(np.average(aps, weights=supports)),
-        sample_ap=_sample_ap(truth, probabilities),
+        sample_ap=float(sample_average_precisions(truth, probabilities).mean()),
         macro_auc=float(np.mean(aucs)) if aucs else None,
         precision_at_3=float((hits / TOP).mean()),
         oracle_precision_at_3=float((np.minimum(n_true, TOP) / TOP).mean()),
@@ -150,9 +150,12 @@ def _measure_genre(
     )
 
 
-def _sample_ap(truth: TruthArray, probabilities: ProbabilityArray) -> float:
+def sample_average_precisions(
+    truth: TruthArray, probabilities: ProbabilityArray
+) -> NDArray[np.float64]:
+    """Average precision of each movie's own ranking, shape (n_movies,)."""
     rows = zip(truth, probabilities, strict=True)
-    return float(np.mean([average_precision_score(t, p) for t, p in rows]))
+    return np.array([_fast_average_precision(t, p) for t, p in rows])
 
 
 def mean_ap(truth: TruthArray, scores: NDArray[np.float64]) -> float:
