@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
 from trailergenre.backbone.artefact import ONNX_FILE, BackboneManifest, read_file
 from trailergenre.backbone.embedder import check_frames, no_features
 from trailergenre.config import BackboneConfig
 from trailergenre.errors import WeightsError
+from trailergenre.onnx_session import Session, open_session, session_ends
 from trailergenre.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
-
-_EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
-_FATAL = 4
-_REFUSALS = (
-    refusals.Fail,
-    refusals.InvalidArgument,
-    refusals.InvalidGraph,
-    refusals.InvalidProtobuf,
-    refusals.NoModel,
-    refusals.NoSuchFile,
-    refusals.NotImplemented,
-    refusals.RuntimeException,
-)
-"""ONNX Runtime's exceptions have no common class but Exception."""
 
 _INPUT = ("tensor(uint8)", [FRAME_SIDE_PX, FRAME_SIDE_PX, 3])
 _OUTPUT = ("tensor(float)", [N_FEATURES])
@@ -44,18 +29,10 @@ class OnnxEmbedder:
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
         self._batch_size = config.batch_size
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = config.threads
-        options.inter_op_num_threads = 1
-        # A network may name files to take weights from; below this, none can be.
-        options.add_session_config_entry(_EXTERNAL_WEIGHTS, f"{os.devnull}/none")
-        options.log_severity_level = _FATAL  # what goes wrong is raised, and told once
         content = read_file(directory, manifest, ONNX_FILE)
         try:
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
-        except _REFUSALS as error:
+            self._session = open_session(content, threads=config.threads)
+        except ValueError as error:
             raise WeightsError(
                 f"{directory / ONNX_FILE} cannot be loaded: {error}. Export it again."
             ) from error
@@ -72,12 +49,9 @@ class OnnxEmbedder:
         return np.concatenate(parts) if parts else no_features()
 
 
-def _check_interface(session: onnxruntime.InferenceSession, path: Path) -> None:
+def _check_interface(session: Session, path: Path) -> None:
     """Refuse a network that does not take frames and give features."""
-    found = [
-        [(end.type, end.shape[1:]) for end in ends]
-        for ends in (session.get_inputs(), session.get_outputs())
-    ]
+    found = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
     if found != [[_INPUT], [_OUTPUT]]:
         raise WeightsError(
             f"{path} does not turn frames into features: expected {_INPUT} to {_OUTPUT} for each "

@@ -1,0 +1,73 @@
+"""A run's features to what a temporal head is trained on: links with their truth, file by file.
+
+Knows nothing of Keras or of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from trailergenre import tables
+from trailergenre.errors import StorageError
+from trailergenre.records import LinkFrames, TruthArray
+from trailergenre.rows import iter_links, select_span
+from trailergenre.storage import Store
+
+LabelledFrames = tuple[LinkFrames, NDArray[np.int8]]
+"""A link's frames and its true genres, shape (n_genres,), int8, 0 or 1."""
+
+
+class Source(Protocol):
+    """Links that can be streamed again and again."""
+
+    def stream(self, seed: int) -> Iterator[LabelledFrames]:
+        """Give every link once, in an order that the seed decides."""
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Links of a run's features table; one features file is in memory at a time.
+
+    Attributes:
+        store: the run.
+        outcomes: from `tables.read_outcomes`.
+        link_ids: the links wanted, without repeats.
+        truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
+        span: which frames of a video are used; the scorer's must be the same.
+    """
+
+    store: Store
+    outcomes: pa.Table
+    link_ids: Sequence[str]
+    truth: TruthArray
+    span: Literal["whole", "middle"] = "whole"
+
+    def stream(self, seed: int) -> Iterator[LabelledFrames]:
+        """Give every link once: files in an order that the seed decides, links as they lie there.
+
+        Raises:
+            StorageError: a file or a link is gone.
+        """
+        truth_of = dict(zip(self.link_ids, self.truth, strict=True))
+        current = tables.of_links(self.outcomes, self.link_ids)
+        files = tables.feature_files(current)
+        found = 0
+        for place in np.random.default_rng(seed).permutation(len(files)):
+            named = current.filter(pc.equal(current["features_file"], files[place]))
+            for links in iter_links(self.store, named):
+                found += len(links)
+                yield from (
+                    (select_span(link, self.span), truth_of[link.link_id]) for link in links
+                )
+        if found != len(truth_of):
+            raise StorageError(
+                f"Features of {len(truth_of)} links were to be read; {found} were found. "
+                f"Check the run: trailergenre verify {self.store}"
+            )
