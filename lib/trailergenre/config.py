@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from trailergenre.errors import ConfigError
@@ -129,10 +130,21 @@ class DatasetConfig(Section):
 
     min_movies_per_genre: int = Field(default=50, ge=1)
     """Rarer genres are not modelled, and named as such."""
-    test_share: float = Field(default=0.2, gt=0, lt=1)
+    split: Literal["folds", "given"] = "folds"
+    """folds: made here by iterative stratification; given: the labels table's column `part`."""
+    folds: int = Field(default=5, ge=2)
+    """Parts of about one size that the movies are dealt to; one of them is the test part."""
+    fold: int = Field(default=0, ge=0)
+    """Which of the folds is the test part, from 0."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training movies that thresholds are chosen on."""
     seed: int = 7
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"the last of {self.folds} folds is fold = {self.folds - 1}")
+        return self
 
 
 class RowsConfig(Section):

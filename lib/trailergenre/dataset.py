@@ -46,7 +46,8 @@ class TrainingSet:
         shuffled: whether this is a control run.
         data_sha256: over each link's features commit, genres and part.
         links_without_features: labelled, but without features.
-        links_without_modelled_genre: with features, but only rarer genres.
+        links_without_part: with features, but not named by the given split.
+        links_without_modelled_genre: to be used, but only of rarer genres.
     """
 
     links: tuple[LabelledLink, ...]
@@ -58,6 +59,7 @@ class TrainingSet:
     data_sha256: str
     links_without_features: int
     links_without_modelled_genre: int
+    links_without_part: int
 
     def rows_of(self, part: Part) -> NDArray[np.int64]:
         """Positions of the links of a part."""
@@ -80,17 +82,24 @@ def prepare_training(
     Args:
         labels: the labels table.
         outcomes: current outcomes of the features to be used.
-        config: rarest genre, shares, seed.
+        config: rarest genre, split, seed.
         shuffle_labels: permute the genres among the movies that are not tested.
 
     Raises:
-        ConfigError: no genre has enough movies, or there are too few movies for three parts.
+        ConfigError: no genre has enough movies, there are too few movies, or none in a part.
+        LeakError: a given split has a movie in two parts.
     """
     labelled = labelled_links(labels)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     commits = dict(zip(ok["link_id"].to_pylist(), ok["commit"].to_pylist(), strict=True))
     ready = [link for link in labelled if link.link_id in commits]
-    movies = count_movies(ready)
+    used = [link for link in ready if link.part or config.split == "folds"]
+    if ready and not used:
+        raise ConfigError(
+            "dataset.split = given, but the labels table names the part of no link with features. "
+            "Give a published split to jobs/prepare_dataset.py, or set dataset.split = folds."
+        )
+    movies = count_movies(used)
     genres = tuple(g for g, n in movies.items() if n >= config.min_movies_per_genre)
     if not genres:
         raise ConfigError(
@@ -98,7 +107,7 @@ def prepare_training(
             f"ones: {dict(list(movies.items())[:3])}. Featurize more links, or lower "
             "dataset.min_movies_per_genre."
         )
-    links = tuple(link for link in ready if link.genres.intersection(genres))
+    links = tuple(link for link in used if link.genres.intersection(genres))
     parts = tuple(split_links(links, genres, config))
     pairs = list(zip(links, parts, strict=True))
     check_no_leak(
@@ -117,7 +126,8 @@ def prepare_training(
         shuffled=shuffle_labels,
         data_sha256=_hash_data(pairs, commits),
         links_without_features=len(labelled) - len(ready),
-        links_without_modelled_genre=len(ready) - len(links),
+        links_without_modelled_genre=len(used) - len(links),
+        links_without_part=len(ready) - len(used),
     )
 
 

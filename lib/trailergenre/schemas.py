@@ -36,6 +36,8 @@ LABELS = pa.schema(
         _column("movie_id", pa.string()),  # IMDb tt id; where unknown, the link_id
         _column("title", pa.string()),
         _column("genres", pa.list_(pa.string())),
+        # train, validation or test, where a published split names the link
+        _column("part", pa.string(), nullable=True),
     ]
 )
 

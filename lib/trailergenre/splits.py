@@ -1,8 +1,9 @@
 """Labelled links to a training, a validation and a test part, never a movie in two of them.
 
 A group is a connected component of movies and links: two links of one movie, or two movies behind
-one link, stay together. Groups are spread by iterative stratification, so that every genre has its
-share in every part. Knows nothing of features or models.
+one link, stay together. Groups are dealt to folds by iterative stratification, so that every genre
+has its share in each; or the parts are those of a published split. Knows nothing of features or
+models.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import StrEnum
 
 import numpy as np
 import pyarrow as pa
-from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 from numpy.typing import NDArray
 
 from trailergenre.config import DatasetConfig
@@ -37,17 +38,27 @@ class LabelledLink:
         link_id: the link.
         movie_id: the movie it is a trailer of.
         genres: the movie's genres.
+        part: what a published split uses it for; None where none names it.
     """
 
     link_id: str
     movie_id: str
     genres: frozenset[str]
+    part: Part | None = None
 
 
 def labelled_links(labels: pa.Table) -> list[LabelledLink]:
     """Turn the labels table into records, sorted by link so that a seed means one split."""
-    rows = labels.select(["link_id", "movie_id", "genres"]).sort_by("link_id").to_pylist()
-    return [LabelledLink(row["link_id"], row["movie_id"], frozenset(row["genres"])) for row in rows]
+    rows = labels.select(["link_id", "movie_id", "genres", "part"]).sort_by("link_id").to_pylist()
+    return [
+        LabelledLink(
+            row["link_id"],
+            row["movie_id"],
+            frozenset(row["genres"]),
+            Part(row["part"]) if row["part"] else None,
+        )
+        for row in rows
+    ]
 
 
 def count_movies(links: Iterable[LabelledLink]) -> dict[str, int]:
@@ -100,32 +111,95 @@ def split_links(
     """Choose the part of every link.
 
     Args:
-        links: all labelled links that have features.
+        links: all labelled links that have features; for a given split, those that it names.
         genres: the modelled genres; the parts get their share of each.
-        config: shares and seed. The validation share is one of the movies that are not tested.
+        config: kind of split, folds, shares and seed. All folds of one seed are one partition,
+            whichever of them is the test part. The validation share is one of the movies that are
+            not tested.
 
     Returns:
         One part a link, in the order of `links`.
 
     Raises:
-        ConfigError: there are too few movies for three parts.
+        ConfigError: there are too few movies, or a given split lacks a part.
+        LeakError: a given split has a movie in two parts.
     """
     groups = group_links(links)
-    n_groups = int(groups.max(initial=-1)) + 1
-    if n_groups < 3:
-        raise ConfigError(
-            f"A training, a validation and a test part need three movies at least. "
-            f"Received: {n_groups} with labels and features."
-        )
     marks = _group_marks(groups, genre_matrix(links, genres))
-    everything = np.arange(n_groups)
-    test = _choose(everything, marks, share=config.test_share, seed=config.seed)
-    rest = np.setdiff1d(everything, test)
-    validation = _choose(rest, marks[rest], share=config.validation_share, seed=config.seed)
-    part = dict.fromkeys(everything.tolist(), Part.TRAIN)
-    part |= dict.fromkeys(test.tolist(), Part.TEST)
-    part |= dict.fromkeys(validation.tolist(), Part.VALIDATION)
-    return [part[group] for group in groups.tolist()]
+    if config.split == "given":
+        parts = _given_parts(links, groups)
+    else:
+        fold_of = _deal_folds(marks, config)
+        parts = [Part.TEST if fold == config.fold else Part.TRAIN for fold in fold_of.tolist()]
+    if Part.VALIDATION not in parts:
+        rest = np.flatnonzero([part is Part.TRAIN for part in parts])
+        if len(rest) < 2:
+            raise ConfigError(
+                "A training and a validation part need two movies at least besides the test part. "
+                f"Received: {len(rest)} with labels and features."
+            )
+        for group in _choose(rest, marks[rest], share=config.validation_share, seed=config.seed):
+            parts[group] = Part.VALIDATION
+    return [parts[group] for group in groups.tolist()]
+
+
+def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> list[Part]:
+    """The part of every group by the labels table; there may be none for validation."""
+    check_parts(links)
+    given = dict(zip(groups.tolist(), (link.part for link in links), strict=True))
+    parts = [part for _, part in sorted(given.items()) if part is not None]
+    counts = Counter(parts)
+    if not (counts[Part.TRAIN] and counts[Part.TEST]):
+        raise ConfigError(
+            "dataset.split = given needs a training and a test part. The labels table gives movies "
+            f"with features: {dict(counts)}. Give a published split to "
+            "jobs/prepare_dataset.py, or set dataset.split = folds."
+        )
+    return parts
+
+
+def check_parts(links: Iterable[LabelledLink]) -> None:
+    """Refuse a published split that has one movie in two parts.
+
+    Raises:
+        LeakError: names the first ones.
+    """
+    named = [link for link in links if link.part is not None]
+    found: dict[int, set[Part]] = {}
+    movies: dict[int, str] = {}
+    for group, link in zip(group_links(named).tolist(), named, strict=True):
+        found.setdefault(group, set()).add(link.part or Part.TRAIN)
+        movies[group] = link.movie_id
+    wrong = [
+        f"{movies[group]} in {' and '.join(sorted(parts))}"
+        for group, parts in found.items()
+        if len(parts) > 1
+    ]
+    if wrong:
+        raise LeakError(
+            f"The given split has {len(wrong)} movies in more than one part: "
+            f"{', '.join(wrong[:3])}. Correct it, or split by folds."
+        )
+
+
+def _deal_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.int64]:
+    """Number the fold of every group."""
+    n_groups, n_folds = len(marks), config.folds
+    if n_groups < n_folds:
+        raise ConfigError(
+            f"{n_folds} folds need as many movies at least. Received: {n_groups} with labels and "
+            "features. Featurize more links, or lower dataset.folds."
+        )
+    splitter = MultilabelStratifiedKFold(n_folds, shuffle=True, random_state=config.seed)
+    folds = np.zeros(n_groups, dtype=np.int64)
+    for number, (_, chosen) in enumerate(splitter.split(np.zeros(n_groups), marks)):
+        folds[chosen] = number
+    if len(np.unique(folds)) < n_folds:
+        # Its sizes are only nearly the wanted ones, which of a handful of movies may be none.
+        folds[np.random.default_rng(config.seed).permutation(n_groups)] = (
+            np.arange(n_groups) % n_folds
+        )
+    return folds
 
 
 def _group_marks(groups: NDArray[np.int64], marks: NDArray[np.int8]) -> NDArray[np.int8]:

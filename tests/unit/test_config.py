@@ -48,6 +48,7 @@ def test_set_takes_toml_values_and_bare_words(
         ("frame.per_second=1", r"unknown key frame;.*closest valid one is frames"),
         ("frames.per_second=0", r"frames\.per_second.*greater than 0.*Received: 0"),
         ("frames.per_second=fast", r"frames\.per_second.*number.*Received: 'fast'"),
+        ("dataset.fold=5", r"dataset: the last of 5 folds is fold = 4\. Received"),
         ("forest.max_depth=31", r"forest\.max_depth.*30.*Received: 31"),
         ("backbone.device=tpu", r"backbone\.device.*'cpu' or 'gpu'.*Received: 'tpu'"),
         ("frames", "section.key=value.*Received: 'frames'"),

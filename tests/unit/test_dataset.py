@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from runs import GENRES, labelled, labels_table, outcome_row
-from trailergenre import schemas
+from trailergenre import dataset, schemas
 from trailergenre.config import DatasetConfig
 from trailergenre.dataset import TrainingSet, check_none_lost, prepare_training
-from trailergenre.errors import ConfigError, StorageError
+from trailergenre.errors import ConfigError, LeakError, StorageError
 from trailergenre.outcomes import Outcome
 from trailergenre.splits import LabelledLink, Part
 from trailergenre.storage import Store
@@ -94,6 +94,44 @@ def test_the_hash_follows_features_and_labels() -> None:
     assert prepare(links, outcomes(links, commit="other")).data_sha256 != first
     relabelled = [labelled("clip-0", ["Action", "Drama"]), *links[1:]]
     assert prepare(relabelled).data_sha256 != first
+
+
+def with_parts(links: list[LabelledLink], parts: list[str | None]) -> pa.Table:
+    table = labels_table(links)
+    place = table.column_names.index("part")
+    return table.set_column(place, "part", pa.array(parts, pa.string()))
+
+
+def test_links_that_a_given_split_does_not_name_are_left_out_and_counted() -> None:
+    links = clips(48)
+    labels = with_parts(links, ["train", "test", None] * 16)
+    config = DatasetConfig(min_movies_per_genre=5, split="given")
+    training = prepare_training(labels, outcomes(links, failed=3), config, shuffle_labels=False)
+    assert training.links_without_features == 3
+    assert training.links_without_part == 15
+    tested = {link.link_id for link in links[1::3]} - {link.link_id for link in links[:3]}
+    assert set(training.link_ids_of(Part.TEST)) == tested
+    assert prepare(links).links_without_part == 0
+
+
+def test_a_given_split_of_none_of_the_links_is_refused() -> None:
+    links = clips(12)
+    config = DatasetConfig(min_movies_per_genre=2, split="given")
+    with pytest.raises(ConfigError, match=r"the part of no link .* dataset\.split = folds"):
+        prepare_training(labels_table(links), outcomes(links), config, shuffle_labels=False)
+
+
+def test_a_split_that_forgets_the_movies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = clips(40) + [
+        labelled(f"second-{i}", [GENRES[i % 4]], f"tt-clip-{i}") for i in range(40)
+    ]
+
+    def by_link(links: list[LabelledLink], *_: object) -> list[Part]:
+        return [Part.TEST if i % 5 == 0 else Part.TRAIN for i in range(len(links))]
+
+    monkeypatch.setattr(dataset, "split_links", by_link)
+    with pytest.raises(LeakError, match="movies and 0 links stand in the training and in the test"):
+        prepare(links)
 
 
 def test_lost_features_are_not_passed_over(tmp_path: str) -> None:

@@ -170,7 +170,7 @@ def _serve(clips: Path, stack: ExitStack) -> FileServer:
 
 
 def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = None) -> None:
-    """The configuration of a few clips: small genres count, and two fifths are tested on."""
+    """The configuration of a few clips: small genres count, and half are tested on."""
     quoted = {
         "roots": json.dumps([str(root)] if root else []),
         "allow": json.dumps([allow] if allow else []),
@@ -181,7 +181,7 @@ def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = 
         f"[links]\nallowed_roots = {quoted['roots']}\n\n"
         f"[network]\nallow = {quoted['allow']}\n\n"
         f"[backbone]\npath = {quoted['backbone']}\n\n"
-        "[dataset]\nmin_movies_per_genre = 4\ntest_share = 0.4\n\n"
+        "[dataset]\nmin_movies_per_genre = 4\nfolds = 2\n\n"
         "[forest]\ntrees = 20\nmin_rows_per_leaf = 1\n\n"
         f"[score]\nbundle = {quoted['bundle']}\n\n"
         # Never into a collection that somebody works with.
