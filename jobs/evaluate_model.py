@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trailergenre import tables
-from trailergenre.bundle import check_fits, read_bundle
+from trailergenre.bundle import Bundle, check_fits, read_bundle
 from trailergenre.entry import (
     BundleOption,
     FeaturesOption,
@@ -27,16 +27,16 @@ from trailergenre.entry import (
 )
 from trailergenre.errors import ConfigError
 from trailergenre.evaluation import (
-    by_movie,
     check_control,
     compare,
     describe_bundle,
     find_test_links,
+    merge_movies,
 )
 from trailergenre.fingerprint import choose_fingerprint, list_settings
-from trailergenre.pooling import PooledArray
+from trailergenre.records import ProbabilityArray
 from trailergenre.report import COLUMNS, MEASURES, format_figure, render_evaluation
-from trailergenre.spark.pooling import collect_pooled, pool_links
+from trailergenre.spark.rows import FeatureFiles, collect_scores
 from trailergenre.spark.session import spark_session
 from trailergenre.splits import LabelledLink
 from trailergenre.storage import Store
@@ -77,12 +77,12 @@ def evaluate_model(
         check_control(model, other)
         check_fits(other, settings)
     links = find_test_links(model, tables.read_table(store, "labels"))
-    scored, rows = _pool(store, fingerprint, links)
-    genres = model.manifest.genres
-    truth, probabilities = by_movie(scored, model.predict_proba(rows), genres)
+    bundles = [model] if other is None else [model, other]
+    scored, scores = _score(store, fingerprint, links, bundles)
+    truth, probabilities = merge_movies(scored, scores[0], model)
     beside = None
     if other is not None:
-        beside = (by_movie(scored, other.predict_proba(rows), genres)[1], other)
+        beside = (merge_movies(scored, scores[1], other)[1], other)
     record = {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": str(store),
@@ -102,21 +102,24 @@ def evaluate_model(
     finish(store, "evaluate_model", _summary(record, page, time.monotonic() - started))
 
 
-def _pool(
-    store: Store, fingerprint: str, links: list[LabelledLink]
-) -> tuple[list[LabelledLink], PooledArray]:
-    """Pool the test links on the cluster; those without features are left out."""
+def _score(
+    store: Store, fingerprint: str, links: list[LabelledLink], bundles: list[Bundle]
+) -> tuple[list[LabelledLink], list[ProbabilityArray]]:
+    """Score the test links on the cluster by each bundle; those without features are left out."""
     outcomes = tables.read_outcomes(store, fingerprint)
+    scores = []
     with spark_session("evaluate_model", store) as spark:
-        wanted = [link.link_id for link in links]
-        found, rows = collect_pooled(pool_links(spark, store, outcomes, wanted))
+        files = FeatureFiles(spark, store, outcomes, [link.link_id for link in links])
+        for bundle in bundles:
+            found, probabilities = collect_scores(files.scores(bundle.scorer.predict_proba))
+            scores.append(probabilities)
     if not found:
         raise ConfigError(
             f"None of the {len(links)} test links has features {fingerprint}. "
             "Run jobs/featurize.py, or name other features with --features."
         )
     link_of = {link.link_id: link for link in links}
-    return [link_of[link_id] for link_id in found], rows
+    return [link_of[link_id] for link_id in found], scores
 
 
 def _show(record: Mapping[str, Any]) -> None:

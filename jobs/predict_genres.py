@@ -25,8 +25,8 @@ from trailergenre.entry import (
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.lock import run_lock
 from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.spark.pooling import pool_links
-from trailergenre.spark.predict import score_links, write_scores
+from trailergenre.spark.predict import rank_genres, write_scores
+from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 
@@ -58,8 +58,9 @@ def predict_genres(
     by_outcome = _count_links(tables.read_table(store, "links"), outcomes)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     with run_lock(store, "predict_genres"), spark_session("predict_genres", store) as spark:
-        pooled = pool_links(spark, store, outcomes, ok["link_id"].to_pylist())
-        write_scores(score_links(pooled, model), store)
+        files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
+        scores = files.scores(model.scorer.predict_proba)
+        write_scores(rank_genres(scores, model.manifest.genres), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
     check_none_lost(store, wanted=len(ok), found=scored)
     finish(

@@ -1,4 +1,4 @@
-"""Features and labels to a model bundle.
+"""Features and labels to a model bundle, or to one bundle a fold.
 
 spark-submit --properties-file conf/spark-local.conf jobs/train_model.py RUN --bundle DIR
 """
@@ -6,17 +6,17 @@ spark-submit --properties-file conf/spark-local.conf jobs/train_model.py RUN --b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from trailergenre import tables
-from trailergenre.config import ForestConfig, load_config
+from trailergenre.bundle import Bundle
+from trailergenre.config import Config, load_config
 from trailergenre.dataset import TrainingSet, prepare_training
 from trailergenre.entry import (
     BundleOption,
@@ -29,16 +29,18 @@ from trailergenre.entry import (
 )
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.lock import run_lock
+from trailergenre.progress import steps_bar
+from trailergenre.rows import RowKind
+from trailergenre.scorer import ModelKind
 from trailergenre.splits import Part
 from trailergenre.storage import Store
+from trailergenre.trained import finish_model, write_model
 from trailergenre.training import (
-    FittedForest,
-    Model,
-    Rows,
+    LocalTraining,
+    Recipe,
     Trainer,
-    check_combination,
-    fit_sklearn,
-    write_trained,
+    Training,
+    choose_recipe,
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -49,12 +51,24 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def train_model(  # noqa: PLR0913 - a command's options
     run: RunArgument,
     bundle: BundleOption,
-    model: Annotated[Model, typer.Option("--model", help="Kind of model.")] = "forest",
-    rows: Annotated[Rows, typer.Option("--rows", help="What a training row is.")] = "pooled",
+    model: Annotated[ModelKind, typer.Option("--model", help="Kind of model.")] = "forest",
+    rows: Annotated[
+        RowKind | None,
+        typer.Option("--rows", help="What a training row is; else pooled, of temporal frames."),
+    ] = None,
     trainer: Annotated[
-        Trainer,
-        typer.Option("--trainer", help="mllib: a forest a genre, on Spark. sklearn: one forest."),
-    ] = "mllib",
+        Trainer | None,
+        typer.Option(
+            "--trainer",
+            help="mllib: on the cluster, one model a genre. sklearn, keras: on this machine.",
+        ),
+    ] = None,
+    cross_validate: Annotated[
+        bool,
+        typer.Option(
+            "--cross-validate", help="Train one bundle a fold: DIR/fold-0, DIR/fold-1 ..."
+        ),
+    ] = False,
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Train a control that must know nothing.")
     ] = False,
@@ -69,88 +83,126 @@ def train_model(  # noqa: PLR0913 - a command's options
       spark-submit --properties-file conf/spark-local.conf \\
         jobs/train_model.py runs/mine --bundle bundles/mine
       python jobs/train_model.py runs/mine --bundle bundles/mine --trainer sklearn
+      python jobs/train_model.py runs/mine --bundle bundles/lr --model logistic --trainer sklearn \\
+        --cross-validate
+      python jobs/train_model.py runs/mine --bundle bundles/head --model temporal \\
+        --set 'temporal.head="gru"'
     """
     started = time.monotonic()
-    check_combination(model, rows, trainer)
     settings = load_config(config or (), overrides or ())
+    recipe = choose_recipe(settings, model, rows, trainer)
     store, target = Store(run), Store(bundle)
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
-    training = prepare_training(labels, outcomes, settings.dataset, shuffle_labels=shuffle_labels)
-    _announce(training)
-    fit = _fit_mllib if trainer == "mllib" else fit_sklearn
-    feature_settings = list_settings(store)[fingerprint]
-    with run_lock(target, "train_model"):
-        fitted = fit(store, outcomes, training, settings.forest)
-        written = write_trained(
-            target, training, fitted, settings=feature_settings, config=settings
+    sets = {
+        name: (
+            fold,
+            prepare_training(labels, outcomes, fold.dataset, shuffle_labels=shuffle_labels),
         )
-    facts = written.manifest.training
+        for name, fold in _folds(settings, cross_validate=cross_validate).items()
+    }
+    feature_settings = list_settings(store)[fingerprint]
+    written: dict[str, Bundle] = {}
+    with run_lock(target, "train_model"), _place(recipe, store, outcomes) as place:
+        for name, (fold, training) in sets.items():
+            _announce(training, name)
+            with steps_bar("training") as report:
+                scorer = place.fit(training, recipe, report)
+                fitted = finish_model(place, training, scorer, seed=fold.dataset.seed)
+            written[name] = write_model(
+                Store(f"{bundle}/{name}") if name else target,
+                training,
+                fitted,
+                recipe=recipe,
+                settings=feature_settings,
+                config=fold,
+            )
+            _say_figures(written[name])
     finish(
         store,
         "train_model",
         {
             "bundle": str(target),
-            "sha256": written.sha256,
             "features": fingerprint,
-            "trainer": trainer,
+            "model": recipe.model,
+            "rows": recipe.rows,
+            "trainer": recipe.trainer,
             "shuffled_labels": shuffle_labels,
             "labelled_links": len(labels),
-            "links": facts.links,
-            "links_without_features": facts.links_without_features,
-            "links_without_modelled_genre": facts.links_without_modelled_genre,
-            "movies": facts.movies,
-            "genres": list(training.genres),
-            "not_modelled": training.not_modelled,
-            "trees": fitted.forest.n_trees,
-            "nodes": len(fitted.forest.feature),
-            "validation_mean_ap": round(written.manifest.validation_mean_ap, 4),
+            **_summary(written, next(iter(sets.values()))[1]),
             "seconds": round(time.monotonic() - started, 1),
         },
     )
 
 
-def _announce(training: TrainingSet) -> None:
+def _folds(config: Config, *, cross_validate: bool) -> dict[str, Config]:
+    """The configuration of each bundle, by its folder below the target; "" is the target."""
+    if not cross_validate:
+        return {"": config}
+    return {
+        f"fold-{fold}": config.model_copy(
+            update={"dataset": config.dataset.model_copy(update={"fold": fold})}
+        )
+        for fold in range(config.dataset.folds)
+    }
+
+
+@contextmanager
+def _place(recipe: Recipe, store: Store, outcomes: pa.Table) -> Iterator[Training]:
+    """Open where the model is trained."""
+    if recipe.trainer != "mllib":
+        yield LocalTraining(store, outcomes)
+        return
+    # The other trainers start no Spark and need none installed.
+    from trailergenre.spark.session import spark_session
+    from trailergenre.spark.training import ClusterTraining
+
+    with spark_session("train_model", store) as spark:
+        yield ClusterTraining(spark, store, outcomes)
+
+
+def _announce(training: TrainingSet, name: str) -> None:
     sizes = ", ".join(f"{len(training.rows_of(part))} {part}" for part in Part)
-    typer.echo(f"{len(training.links)} links ({sizes}), {len(training.genres)} genres", err=True)
+    prefix = f"{name}: " if name else ""
+    typer.echo(
+        f"{prefix}{len(training.links)} links ({sizes}), {len(training.genres)} genres", err=True
+    )
     if training.not_modelled:
         rare = ", ".join(f"{genre} ({n})" for genre, n in training.not_modelled.items())
         typer.echo(f"not modelled, too few movies: {rare}", err=True)
+    if training.links_without_part:
+        typer.echo(f"left out, in no part: {training.links_without_part} links", err=True)
     if training.shuffled:
         typer.echo("control run: labels are shuffled, the model must know nothing", err=True)
 
 
-def _fit_mllib(
-    store: Store, outcomes: pa.Table, training: TrainingSet, config: ForestConfig
-) -> FittedForest:
-    # The other trainer starts no Spark and needs none installed.
-    from trailergenre.spark.session import spark_session
-    from trailergenre.spark.training import fit_mllib
-
-    with spark_session("train_model", store) as spark, _progress(training.genres) as report:
-        return fit_mllib(spark, store, outcomes, training, config=config, report=report)
+def _say_figures(bundle: Bundle) -> None:
+    measures = bundle.manifest.test.measures
+    typer.echo(
+        f"test mAP {measures['model']['mean_ap']:.3f}, label prior "
+        f"{measures['prior']['mean_ap']:.3f} ({bundle.manifest.test.movies} movies)",
+        err=True,
+    )
 
 
-@contextmanager
-def _progress(genres: Sequence[str]) -> Iterator[Callable[[int, int], None]]:
-    """Show genres as their forests get ready: a bar on a terminal, lines elsewhere; on stderr."""
-    console = Console(stderr=True, soft_wrap=True)
-    started = time.monotonic()
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("forests", total=len(genres))
-        ready = 0
-
-        def report(genre: int, n_nodes: int) -> None:
-            nonlocal ready
-            ready += 1
-            bar.update(task, completed=ready, description=genres[genre])
-            if not console.is_terminal:
-                seconds = time.monotonic() - started
-                line = f"forest {ready}/{len(genres)} {genres[genre]}: {n_nodes} nodes"
-                console.print(f"{line}, {seconds:.0f} s", markup=False)
-
-        yield report
+def _summary(written: dict[str, Bundle], training: TrainingSet) -> dict[str, object]:
+    manifests = [bundle.manifest for bundle in written.values()]
+    facts = manifests[0].training
+    scores = [manifest.test.measures["model"]["mean_ap"] or 0.0 for manifest in manifests]
+    return {
+        "sha256": {name: bundle.sha256 for name, bundle in written.items()},
+        "links": facts.links,
+        "links_without_features": facts.links_without_features,
+        "links_without_modelled_genre": facts.links_without_modelled_genre,
+        "links_without_part": facts.links_without_part,
+        "movies": facts.movies,
+        "genres": list(training.genres),
+        "not_modelled": training.not_modelled,
+        "validation_mean_ap": [round(manifest.validation_mean_ap, 4) for manifest in manifests],
+        "test_mean_ap": [round(score, 4) for score in scores],
+        "test_mean_ap_spread": round(float(np.std(scores)), 4) if len(scores) > 1 else None,
+    }
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A model bundle: a folder with a manifest, the forest as arrays and the split it was trained on.
+"""A model bundle: a folder with a manifest, the model and the split it was trained on.
 
     manifest.json   what the model is, what it was trained on, and the SHA-256 of the other files
-    forest.npz      the arrays of `trailergenre.forest`
+    forest.npz, logistic.npz or temporal.onnx   the model, as arrays or as a graph
     split.parquet   link_id, movie_id, part
+    MODEL_CARD.md   the manifest for people
 
 No pickle anywhere: what is read is checked before it is used. Knows nothing of Spark or of
 scikit-learn; reading one and scoring needs numpy and pyarrow.
@@ -11,10 +12,9 @@ scikit-learn; reading one and scoring needs numpy and pyarrow.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,23 +22,21 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from trailergenre import tables
-from trailergenre.arrays import read_arrays
+from trailergenre.card import find_warnings, render_card
 from trailergenre.errors import BundleError, StorageError
 from trailergenre.fingerprint import FeatureSettings
-from trailergenre.forest import Forest, check_forest
 from trailergenre.manifest import Manifest
 from trailergenre.parquet import parse_parquet
-from trailergenre.pooling import N_POOLED, STATISTICS
-from trailergenre.records import GenreScore, ProbabilityArray
+from trailergenre.records import GenreScore, LinkFrames, ProbabilityArray
+from trailergenre.scorer import MODEL_FILES, Model, Scorer
 from trailergenre.storage import Store
 
 _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
 _PARTS = {"train", "validation", "test"}
 
-_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_MANIFEST_BYTES = 8 << 20
+"""20 genres of 5,000 movies' isotonic knots are 4 MB."""
 _MAX_FILE_BYTES = 1 << 30
-_MAX_FOREST_BYTES = 2 << 30
-"""Unpacked: 2,200 trees of 4,096 leaves are 0.5 GB."""
 _MAX_SPLIT_ROWS = 10_000_000
 
 
@@ -48,19 +46,19 @@ class Bundle:
 
     Attributes:
         manifest: what it is.
-        forest: its arrays.
+        scorer: the model, calibrated.
         split: table of link_id, movie_id and part (train, validation, test).
         sha256: of manifest.json; names the bundle in reports.
     """
 
     manifest: Manifest
-    forest: Forest
+    scorer: Scorer
     split: pa.Table
     sha256: str
 
-    def predict_proba(self, pooled: NDArray[np.float32]) -> ProbabilityArray:
-        """Score pooled rows, shape (n, 6144); see `Forest.predict_proba`."""
-        return self.forest.predict_proba(pooled)
+    def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
+        """Score links by their frames; see `Scorer.predict_proba`."""
+        return self.scorer.predict_proba(links)
 
     def top_genres(self, probabilities: NDArray[np.float64], n: int) -> list[GenreScore]:
         """Rank one row of probabilities; ties go to the genre with more movies."""
@@ -70,44 +68,36 @@ class Bundle:
     @property
     def warnings(self) -> list[str]:
         """What every score of this bundle must say beside itself."""
-        notes = []
-        if self.manifest.backbone.weights.startswith("random"):
-            notes.append(
-                "The network's weights are random: the scores show that the pipeline works, "
-                "not what a movie is."
-            )
-        if self.manifest.training.shuffled_labels:
-            notes.append("This is a control model, trained on shuffled labels: it knows nothing.")
-        return notes
+        return find_warnings(self.manifest)
 
 
-def write_bundle(store: Store, *, manifest: Manifest, forest: Forest, split: pa.Table) -> Bundle:
+def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.Table) -> Bundle:
     """Write a bundle; the manifest last, so that a broken write is no bundle.
 
     Args:
         store: the bundle's own folder.
         manifest: what the model is.
-        forest: its arrays.
+        scorer: the model; its rows and calibration are the manifest's.
         split: link_id, movie_id, part.
     """
-    check_forest(forest)
-    arrays = io.BytesIO()
-    named: dict[str, Any] = {
-        field.name: np.asarray(getattr(forest, field.name), order="C") for field in fields(forest)
-    }
-    np.savez_compressed(arrays, allow_pickle=False, **named)
+    model_file = MODEL_FILES[manifest.model]
+    model = model_file.to_bytes(scorer.model)
+    model_file.from_bytes(model)  # what would be refused later is not written
     files = {
-        "forest.npz": arrays.getvalue(),
+        model_file.name: model,
         "split.parquet": tables.to_parquet(split.cast(_SPLIT)),
+        "MODEL_CARD.md": render_card(manifest).encode(),
     }
     store.delete("manifest.json")
+    for other in MODEL_FILES.values():
+        store.delete(other.name)
     for name, content in files.items():
         store.write_bytes(name, content)
     record = manifest.model_dump(mode="json")
     record["files"] = {name: _sha256(content) for name, content in files.items()}
     content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     store.write_bytes("manifest.json", content)
-    return Bundle(manifest, forest, split, _sha256(content))
+    return Bundle(manifest, _scorer(manifest, scorer.model), split, _sha256(content))
 
 
 def read_bundle(store: Store) -> Bundle:
@@ -118,21 +108,32 @@ def read_bundle(store: Store) -> Bundle:
     """
     content = _read(store, "manifest.json", _MAX_MANIFEST_BYTES)
     manifest, checksums = _parse_manifest(content, store)
+    model_file = MODEL_FILES[manifest.model]
     parts = {}
-    for name in ("forest.npz", "split.parquet"):
+    for name in (model_file.name, "split.parquet", "MODEL_CARD.md"):
         parts[name] = _read(store, name, _MAX_FILE_BYTES)
         if _sha256(parts[name]) != checksums.get(name):
             raise BundleError(
                 f"{name} below {store} is damaged or was changed: its checksum is not the "
                 "manifest's. Copy the bundle again or train it again."
             )
-    forest = _parse_forest(parts["forest.npz"], store)
-    if forest.n_genres != len(manifest.genres) or forest.n_features != N_POOLED:
+    try:
+        model = model_file.from_bytes(parts[model_file.name])
+    except BundleError as error:
+        raise BundleError(f"{model_file.name} below {store} cannot be used: {error}") from error
+    scorer = _scorer(manifest, model)
+    width, n_genres = manifest.backbone.width, len(manifest.genres)
+    if not scorer.fits(width=width, n_genres=n_genres):
         raise BundleError(
-            f"The forest below {store} takes {forest.n_features} values and gives "
-            f"{forest.n_genres} genres; expected {N_POOLED} and {len(manifest.genres)}."
+            f"The model below {store} takes {model.n_features} values and gives {model.n_genres} "
+            f"genres; that does not fit its manifest's {width} features a frame and {n_genres} "
+            "genres. Train the bundle again."
         )
-    return Bundle(manifest, forest, _parse_split(parts["split.parquet"], store), _sha256(content))
+    return Bundle(manifest, scorer, _parse_split(parts["split.parquet"], store), _sha256(content))
+
+
+def _scorer(manifest: Manifest, model: Model) -> Scorer:
+    return Scorer(model, manifest.rows, manifest.rows_config, manifest.calibration)
 
 
 def _read(store: Store, name: str, max_bytes: int) -> bytes:
@@ -168,25 +169,18 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
         raise BundleError(f"manifest.json below {store} cannot be used: {problems}.") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.json below {store} is not JSON: {error}.") from error
-    n_genres = len(manifest.genres)
-    if len(set(manifest.genres)) != n_genres or len(manifest.thresholds) != n_genres:
-        raise BundleError(f"manifest.json below {store} has not one threshold for each genre.")
-    if len(manifest.training.genre_shares) != n_genres or manifest.pooling != STATISTICS:
+    one_each = (
+        set(manifest.genres),
+        manifest.thresholds,
+        manifest.training.genre_shares,
+        manifest.calibration.curves,
+    )
+    if any(len(values) != len(manifest.genres) for values in one_each):
         raise BundleError(
-            f"manifest.json below {store} has not one share for each genre, or is pooled by "
-            f"{manifest.pooling} (known: {STATISTICS})."
+            f"manifest.json below {store} has not one threshold, one share and one curve for each "
+            "genre, or names a genre twice."
         )
     return manifest, checksums
-
-
-def _parse_forest(content: bytes, store: Store) -> Forest:
-    try:
-        loaded = read_arrays(content, max_bytes=_MAX_FOREST_BYTES)
-        forest = Forest(**{**loaded, "n_features": loaded["n_features"].item()})
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"forest.npz below {store} is not a forest: {error}.") from error
-    check_forest(forest)
-    return forest
 
 
 def _parse_split(content: bytes, store: Store) -> pa.Table:
@@ -217,6 +211,7 @@ def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
         ("backbone", manifest.backbone.backbone_id, settings.backbone_id),
         ("frames per second", manifest.sampling.frames_per_s, settings.frames_per_s),
         ("frame side", manifest.sampling.frame_side_px, settings.frame_side_px),
+        ("features a frame", manifest.backbone.width, settings.width),
     ]
     problems = [f"{name}: {ours} -> {theirs}" for name, ours, theirs in pairs if ours != theirs]
     if problems:

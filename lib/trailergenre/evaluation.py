@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from trailergenre.baselines import by_movie, majority_figures, prior_figures
 from trailergenre.bundle import Bundle
 from trailergenre.errors import BundleError, ConfigError
-from trailergenre.metrics import TOP, Figures, mean_ap, measure
+from trailergenre.metrics import Figures, mean_ap, measure
 from trailergenre.records import ProbabilityArray, TruthArray
 from trailergenre.splits import (
     LabelledLink,
@@ -122,25 +122,13 @@ def _test_rows(bundle: Bundle) -> pa.Table:
     return rows.filter(pa.array([part == Part.TEST for part in rows["part"].to_pylist()]))
 
 
-def by_movie(
-    links: Sequence[LabelledLink], values: NDArray[np.float64], genres: Sequence[str]
+def merge_movies(
+    links: Sequence[LabelledLink], values: ProbabilityArray, bundle: Bundle
 ) -> tuple[TruthArray, ProbabilityArray]:
-    """Merge the links of a movie: the unit of every figure is a movie.
-
-    Args:
-        links: the scored links.
-        values: shape (n_links, n_genres); probabilities, row i of links[i].
-        genres: names of the columns.
-
-    Returns:
-        Union of the links' genres and mean of their probabilities, one row a movie, by movie_id.
-    """
-    movies, rows = np.unique([link.movie_id for link in links], return_inverse=True)
-    truth = np.zeros((len(movies), len(genres)), dtype=np.int8)
-    np.maximum.at(truth, rows, genre_matrix(links, genres))
-    total = np.zeros((len(movies), len(genres)))
-    np.add.at(total, rows, values)
-    return truth, total / np.bincount(rows)[:, None]
+    """Merge the links of a movie; see `by_movie`."""
+    truth = genre_matrix(links, bundle.manifest.genres)
+    _, merged, probabilities = by_movie([link.movie_id for link in links], truth, values)
+    return merged, probabilities
 
 
 def judge(
@@ -155,25 +143,6 @@ def judge(
     )
     mixed = mixed_chance(truth, probabilities)
     return Judgement(figures, mixed, figures.mean_ap > max(bar, mixed.mean_ap_p95))
-
-
-def prior_figures(truth: TruthArray, bundle: Bundle) -> Figures:
-    """Measure the label prior: every movie gets each genre's share in training.
-
-    Its thresholds are the shares themselves, so every genre is given: the best F1 it can have.
-    """
-    shares = np.array(bundle.manifest.training.genre_shares)
-    scores = np.tile(shares, (len(truth), 1))
-    return measure(truth, scores, genres=bundle.manifest.genres, thresholds=shares)
-
-
-def majority_figures(truth: TruthArray, bundle: Bundle) -> Figures:
-    """Measure "the three most frequent genres, always"."""
-    shares = np.array(bundle.manifest.training.genre_shares)
-    scores = np.zeros_like(truth, dtype=np.float64)
-    scores[:, np.argsort(-shares, kind="stable")[:TOP]] = 1.0
-    thresholds = np.full(len(shares), 0.5)
-    return measure(truth, scores, genres=bundle.manifest.genres, thresholds=thresholds)
 
 
 def random_chance(truth: TruthArray) -> Chance:
@@ -220,12 +189,13 @@ def compare(
     Returns:
         What JSON and the report show: `models` (figures by name), `random`, `mixed`, `beats_prior`.
     """
-    prior, guesses = prior_figures(truth, bundle), random_chance(truth)
+    genres, shares = bundle.manifest.genres, bundle.manifest.training.genre_shares
+    prior, guesses = prior_figures(truth, genres, shares), random_chance(truth)
     bar = max(prior.mean_ap, guesses.mean_ap_p95)
     judged = {"model": judge(truth, probabilities, bundle, bar=bar)}
     if control is not None:
         judged["control"] = judge(truth, *control, bar=bar)
-    figures = {"prior": prior, "majority": majority_figures(truth, bundle)}
+    figures = {"prior": prior, "majority": majority_figures(truth, genres, shares)}
     figures |= {name: judgement.figures for name, judgement in judged.items()}
     return {
         "models": {name: asdict(found) for name, found in figures.items()},

@@ -9,14 +9,15 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from trailergenre.backbone import load_embedder, read_manifest
 from trailergenre.bundle import Bundle, check_fits
 from trailergenre.config import Config, LinksConfig
 from trailergenre.errors import ItemError
 from trailergenre.links import LinkError, parse_link
 from trailergenre.outcomes import Outcome
-from trailergenre.pooling import pool_frames
-from trailergenre.records import GenreScore
+from trailergenre.records import GenreScore, LinkFrames
 from trailergenre.stream import EmbeddedLink, embed_links, feature_settings, stream_settings
 
 
@@ -60,8 +61,9 @@ def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
     manifest = read_manifest(Path(config.backbone.path).expanduser())
     notes = [*bundle.warnings, *check_fits(bundle, feature_settings(config, manifest))]
     record = _embed(cell, config)
-    pooled = pool_frames(record.features)
-    genres = bundle.top_genres(bundle.predict_proba(pooled[None])[0], config.score.top)
+    frame_time_s = np.arange(len(record.features)) / config.frames.per_second
+    frames = LinkFrames(record.link.link_id, record.features, frame_time_s)
+    genres = bundle.top_genres(bundle.predict_proba([frames])[0], config.score.top)
     return LinkScore(
         url=record.link.url,
         link_id=record.link.link_id,

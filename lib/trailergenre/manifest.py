@@ -10,7 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trailergenre.config import DatasetConfig, ForestConfig
+from trailergenre.calibration import Calibration
+from trailergenre.config import (
+    DatasetConfig,
+    ForestConfig,
+    LogisticConfig,
+    RowsConfig,
+    TemporalConfig,
+)
 
 UNKNOWN_WEIGHTS = "unknown"
 """Origin of the network's weights where the artefact was not at hand in training."""
@@ -28,6 +35,8 @@ class BackboneFacts(_Section):
 
     backbone_id: _Text
     precision: _Text
+    width: int = Field(gt=0)
+    """Features a frame."""
     weights: _Text
     """Where its weights are from: imagenet, a path, or random(seed=...)."""
 
@@ -47,7 +56,6 @@ class TrainingFacts(_Section):
     shuffled_labels: bool
     """A control run: its labels were permuted, it must not know anything."""
     dataset: DatasetConfig
-    forest: ForestConfig
     movies: dict[str, int]
     """Part -> movies."""
     links: dict[str, int]
@@ -56,25 +64,68 @@ class TrainingFacts(_Section):
     """Share of the training part's links that have each genre: the prior, in genre order."""
     links_without_features: int
     links_without_modelled_genre: int
+    links_without_part: int
+
+
+class GenreFacts(_Section):
+    """One genre on the test part."""
+
+    movies: int
+    ap: float | None
+    """Average precision; None where no test movie has it."""
+
+
+class TestFacts(_Section):
+    """What the model reached on the movies that it was not fitted to."""
+
+    movies: int
+    measures: dict[str, dict[str, float | None]]
+    """model, uncalibrated, prior and majority -> measure of `metrics.Figures` -> value."""
+    genres: dict[str, GenreFacts]
+
+
+class Trial(_Section):
+    """One set of hyper-parameters that was tried."""
+
+    parameters: dict[str, float]
+    mean_ap: float
+    """Mean over the inner folds of the training part."""
+    spread: float
+    """Standard deviation over them."""
+
+
+class SearchFacts(_Section):
+    """How the hyper-parameters were chosen."""
+
+    seed: int
+    folds: int
+    trials: tuple[Trial, ...] = Field(min_length=1)
+    """The best first: its parameters are the model's."""
 
 
 class Manifest(_Section):
     """manifest.json, except the checksums."""
 
-    format: Literal["trailergenre-bundle-1"] = "trailergenre-bundle-1"
+    format: Literal["trailergenre-bundle-2"] = "trailergenre-bundle-2"
     genres: tuple[_Text, ...] = Field(min_length=1)
     thresholds: tuple[_Probability, ...]
     """A movie is given genre k where its probability >= thresholds[k]."""
     not_modelled: dict[str, int]
     """Genre -> movies, of the genres with too few."""
-    model: Literal["forest"]
-    rows: Literal["pooled"]
-    trainer: Literal["mllib", "sklearn"]
-    pooling: tuple[str, ...]
+    model: Literal["forest", "logistic", "temporal"]
+    rows: Literal["pooled", "frames"]
+    trainer: Literal["mllib", "sklearn", "keras"]
+    rows_config: RowsConfig
+    """How rows are made of a link's frames."""
+    parameters: ForestConfig | LogisticConfig | TemporalConfig
+    search: SearchFacts | None
+    """None: the parameters are the configuration's."""
+    calibration: Calibration
     backbone: BackboneFacts
     sampling: SamplingFacts
     training: TrainingFacts
     validation_mean_ap: float
-    """mAP on the links that the thresholds were chosen on."""
+    """mAP on the movies that calibration and thresholds were chosen on."""
+    test: TestFacts
     versions: dict[str, str]
     created_at: datetime

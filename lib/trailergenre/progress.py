@@ -253,6 +253,31 @@ def frames_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield report
 
 
+@contextmanager
+def steps_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show the steps of some work as they get ready: a bar on a terminal, lines in a pipe.
+
+    Args:
+        title: what is done.
+
+    Yields:
+        A function of the steps that are done, those that there are, and what the last one was.
+    """
+    console = open_console()
+    started = time.monotonic()
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, total: int, what: str) -> None:
+            shown = f"{title}: {done}/{total} {what}"
+            bar.update(task, completed=done, total=total, description=shown)
+            if not console.is_terminal:
+                console.print(f"[{format_s(time.monotonic() - started)}] {shown}", markup=False)
+
+        yield report
+
+
 def age_s(moment: datetime) -> float:
     """Seconds since a UTC moment."""
     return (datetime.now(UTC) - moment).total_seconds()

@@ -1,185 +1,163 @@
-"""A training set to a fitted forest, and a fitted forest to a bundle.
+"""What can be trained, and training on this machine: scikit-learn and Keras.
 
-Fits with scikit-learn; `trailergenre.spark.training` is the same with MLlib.
+`trailergenre.spark.training` is the same protocol with MLlib on the cluster.
 """
 
 from __future__ import annotations
 
-import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
+import numpy as np
 import pyarrow as pa
 
-from trailergenre import __version__
-from trailergenre.backbone.artefact import read_manifest
-from trailergenre.bundle import Bundle, write_bundle
-from trailergenre.config import Config, ForestConfig
+from trailergenre.config import Config, ForestConfig, LogisticConfig, RowsConfig, TemporalConfig
 from trailergenre.dataset import TrainingSet, check_none_lost
-from trailergenre.errors import ConfigError, WeightsError
-from trailergenre.fingerprint import FeatureSettings
-from trailergenre.forest import Forest
+from trailergenre.errors import ConfigError
 from trailergenre.forest_fit import fit_forest
-from trailergenre.manifest import (
-    UNKNOWN_WEIGHTS,
-    BackboneFacts,
-    Manifest,
-    SamplingFacts,
-    TrainingFacts,
-)
-from trailergenre.metrics import choose_thresholds, mean_ap
-from trailergenre.pooling import STATISTICS, pool_links
-from trailergenre.records import ProbabilityArray
+from trailergenre.logistic import fit_logistic
+from trailergenre.manifest import SearchFacts
+from trailergenre.records import ProbabilityArray, TruthArray
+from trailergenre.rows import RowArray, RowKind, iter_links, training_rows
+from trailergenre.scorer import ModelKind, Scorer
 from trailergenre.splits import Part
 from trailergenre.storage import Store
 
-Model = Literal["forest", "logistic", "temporal"]
-Rows = Literal["pooled", "frames"]
-Trainer = Literal["mllib", "sklearn"]
+Trainer = Literal["mllib", "sklearn", "keras"]
+Parameters = ForestConfig | LogisticConfig | TemporalConfig
 
-COMBINATIONS: tuple[tuple[Model, Rows, Trainer], ...] = (
+COMBINATIONS: tuple[tuple[ModelKind, RowKind, Trainer], ...] = (
     ("forest", "pooled", "mllib"),
     ("forest", "pooled", "sklearn"),
+    ("forest", "frames", "mllib"),
+    ("forest", "frames", "sklearn"),
+    ("logistic", "pooled", "mllib"),
+    ("logistic", "pooled", "sklearn"),
+    ("logistic", "frames", "mllib"),
+    ("logistic", "frames", "sklearn"),
+    ("temporal", "frames", "keras"),
 )
-"""What can be trained."""
+"""What can be trained; of those that fit what was asked for, the first."""
 
-_LIBRARIES = {"mllib": "pyspark", "sklearn": "scikit-learn"}
+Report = Callable[[int, int, str], None]
+"""Told the steps of a training that are done, those that there are, and what the last one was."""
 
 
-def check_combination(model: Model, rows: Rows, trainer: Trainer) -> None:
-    """Refuse what cannot be trained.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained, and how.
+
+    Attributes:
+        model: kind of model.
+        rows: what a training row is.
+        trainer: who fits it.
+        row_config: how rows are made.
+        parameters: of the model.
+        search: how the parameters were found; None: they are the configuration's.
+    """
+
+    model: ModelKind
+    rows: RowKind
+    trainer: Trainer
+    row_config: RowsConfig
+    parameters: Parameters
+    search: SearchFacts | None = None
+
+
+class Training(Protocol):
+    """Where models are fitted and links are scored: this machine, or a cluster."""
+
+    def fit(self, training: TrainingSet, recipe: Recipe, report: Report) -> Scorer:
+        """Fit a model to the training part; only a temporal one looks at the validation part.
+
+        Raises:
+            StorageError: features of a link are gone.
+        """
+        ...
+
+    def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
+        """Score links, row i of link_ids[i].
+
+        Raises:
+            StorageError: features of a link are gone.
+        """
+        ...
+
+
+def choose_recipe(
+    config: Config, model: ModelKind, rows: RowKind | None, trainer: Trainer | None
+) -> Recipe:
+    """Fill in what was not asked for, and refuse what cannot be trained.
 
     Raises:
         ConfigError: lists what can.
     """
-    if (model, rows, trainer) not in COMBINATIONS:
+    fitting = [
+        (kind, row_kind, name)
+        for kind, row_kind, name in COMBINATIONS
+        if kind == model and rows in (row_kind, None) and trainer in (name, None)
+    ]
+    if not fitting:
+        asked = f"--model {model}"
+        asked += f" --rows {rows}" if rows else ""
+        asked += f" --trainer {trainer}" if trainer else ""
         known = "; ".join(f"--model {m} --rows {r} --trainer {t}" for m, r, t in COMBINATIONS)
-        raise ConfigError(
-            f"--model {model} --rows {rows} --trainer {trainer} does not exist. There is: {known}."
+        raise ConfigError(f"{asked} does not exist. There is: {known}.")
+    kind, row_kind, name = fitting[0]
+    parameters: dict[ModelKind, Parameters] = {
+        "forest": config.forest,
+        "logistic": config.logistic,
+        "temporal": config.temporal,
+    }
+    return Recipe(kind, row_kind, name, config.rows, parameters[kind])
+
+
+class LocalTraining:
+    """Training on this machine; rows are in memory (24 KB a pooled link, 200 KB of 25 frames)."""
+
+    def __init__(self, store: Store, outcomes: pa.Table) -> None:
+        """Take a run and its outcomes, from `tables.read_outcomes`."""
+        self._store = store
+        self._outcomes = outcomes
+
+    def fit(self, training: TrainingSet, recipe: Recipe, report: Report) -> Scorer:
+        """See `Training.fit`."""
+        if isinstance(recipe.parameters, TemporalConfig):
+            from trailergenre.temporal.training import fit_temporal
+
+            raise NotImplementedError(fit_temporal)
+        X, y = self._training_rows(training, recipe)
+        if isinstance(recipe.parameters, ForestConfig):
+            return Scorer(fit_forest(X, y, recipe.parameters), recipe.rows, recipe.row_config)
+        return Scorer(fit_logistic(X, y, recipe.parameters), recipe.rows, recipe.row_config)
+
+    def pooled_rows(
+        self, link_ids: Sequence[str], kind: RowKind, config: RowsConfig
+    ) -> tuple[list[int], RowArray]:
+        """Make the training rows of links.
+
+        Returns:
+            For each row the position of its link in `link_ids`, and the rows, link by link.
+        """
+        of_link: dict[str, RowArray] = {}
+        for links in iter_links(self._store, self._outcomes, link_ids):
+            of_link |= {link.link_id: training_rows(link, kind, config) for link in links}
+        check_none_lost(self._store, wanted=len(link_ids), found=len(of_link))
+        places = [place for place, link in enumerate(link_ids) for _ in of_link[link]]
+        return places, np.concatenate([of_link[link] for link in link_ids])
+
+    def _training_rows(self, training: TrainingSet, recipe: Recipe) -> tuple[RowArray, TruthArray]:
+        places, rows = self.pooled_rows(
+            training.link_ids_of(Part.TRAIN), recipe.rows, recipe.row_config
         )
+        return rows, training.truth_of(Part.TRAIN)[places]
 
-
-@dataclass(frozen=True)
-class FittedForest:
-    """What a trainer hands back.
-
-    Attributes:
-        trainer: who fitted it.
-        forest: its arrays.
-        validation: probabilities of the validation part, in the order of `link_ids_of`.
-    """
-
-    trainer: Trainer
-    forest: Forest
-    validation: ProbabilityArray
-
-
-def fit_sklearn(
-    store: Store, outcomes: pa.Table, training: TrainingSet, config: ForestConfig
-) -> FittedForest:
-    """Fit one multi-output forest on this machine, all pooled rows in memory (24 KB a link).
-
-    Args:
-        store: the run.
-        outcomes: from `tables.read_outcomes`.
-        training: genres, parts and truth.
-        config: size and seed.
-
-    Raises:
-        StorageError: features of a link are gone.
-    """
-    train, validation = training.link_ids_of(Part.TRAIN), training.link_ids_of(Part.VALIDATION)
-    found, pooled = pool_links(store, outcomes, [*train, *validation])
-    place = {link_id: row for row, link_id in enumerate(found)}
-    check_none_lost(store, wanted=len(train) + len(validation), found=len(found))
-    forest = fit_forest(pooled[[place[i] for i in train]], training.truth_of(Part.TRAIN), config)
-    probabilities = forest.predict_proba(pooled[[place[i] for i in validation]])
-    return FittedForest("sklearn", forest, probabilities)
-
-
-def write_trained(
-    store: Store,
-    training: TrainingSet,
-    fitted: FittedForest,
-    *,
-    settings: FeatureSettings,
-    config: Config,
-) -> Bundle:
-    """Choose the thresholds and write the bundle into its folder.
-
-    Args:
-        store: the bundle's folder.
-        training: what the forest was fitted on.
-        fitted: the forest.
-        settings: of the features.
-        config: the run's whole configuration.
-    """
-    truth = training.truth_of(Part.VALIDATION)
-    library = _LIBRARIES[fitted.trainer]
-    manifest = Manifest(
-        genres=training.genres,
-        thresholds=tuple(choose_thresholds(truth, fitted.validation).tolist()),
-        not_modelled=training.not_modelled,
-        model="forest",
-        rows="pooled",
-        trainer=fitted.trainer,
-        pooling=STATISTICS,
-        backbone=BackboneFacts(
-            backbone_id=settings.backbone_id,
-            precision=settings.precision,
-            weights=_weights_source(Path(config.backbone.path).expanduser(), settings.backbone_id),
-        ),
-        sampling=SamplingFacts(
-            frames_per_s=settings.frames_per_s, frame_side_px=settings.frame_side_px
-        ),
-        training=_describe(training, config),
-        validation_mean_ap=mean_ap(truth, fitted.validation),
-        versions={
-            "trailergenre": __version__,
-            "python": platform.python_version(),
-            "numpy": version("numpy"),
-            library: version(library),
-        },
-        created_at=datetime.now(UTC),
-    )
-    split = _split_table(training)
-    return write_bundle(store, manifest=manifest, forest=fitted.forest, split=split)
-
-
-def _describe(training: TrainingSet, config: Config) -> TrainingFacts:
-    rows = {part: training.rows_of(part) for part in Part}
-    return TrainingFacts(
-        data_sha256=training.data_sha256,
-        shuffled_labels=training.shuffled,
-        dataset=config.dataset,
-        forest=config.forest,
-        movies={
-            part.value: len({training.links[row].movie_id for row in rows[part]}) for part in Part
-        },
-        links={part.value: len(rows[part]) for part in Part},
-        genre_shares=tuple(training.truth_of(Part.TRAIN).mean(axis=0).tolist()),
-        links_without_features=training.links_without_features,
-        links_without_modelled_genre=training.links_without_modelled_genre,
-    )
-
-
-def _split_table(training: TrainingSet) -> pa.Table:
-    return pa.table(
-        {
-            "link_id": [link.link_id for link in training.links],
-            "movie_id": [link.movie_id for link in training.links],
-            "part": [part.value for part in training.parts],
-        }
-    )
-
-
-def _weights_source(artefact: Path, backbone_id: str) -> str:
-    """Ask the artefact at hand where the weights are from, if it is the one that was used."""
-    try:
-        manifest = read_manifest(artefact)
-    except WeightsError:
-        return UNKNOWN_WEIGHTS
-    return manifest.weights if manifest.backbone_id == backbone_id else UNKNOWN_WEIGHTS
+    def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
+        """See `Training.score`."""
+        found: dict[str, ProbabilityArray] = {}
+        for links in iter_links(self._store, self._outcomes, link_ids):
+            scores = scorer.predict_proba(links)
+            found |= {link.link_id: row for link, row in zip(links, scores, strict=True)}
+        check_none_lost(self._store, wanted=len(link_ids), found=len(found))
+        return np.stack([found[link_id] for link_id in link_ids])

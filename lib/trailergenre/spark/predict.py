@@ -1,4 +1,4 @@
-"""Pooled rows and a bundle to the scores table, on the cluster. What a score is: `bundle`."""
+"""Scores of links to the scores table, on the cluster. What a score is: `bundle`."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from trailergenre import schemas
-from trailergenre.bundle import Bundle
 from trailergenre.records import ProbabilityArray
-from trailergenre.spark.pooling import from_batch
+from trailergenre.spark.rows import from_lists
 from trailergenre.storage import Store
 
 
-def score_links(pooled: DataFrame, bundle: Bundle) -> DataFrame:
-    """Score every link for every genre of the bundle.
+def rank_genres(scores: DataFrame, genres: tuple[str, ...]) -> DataFrame:
+    """Lay out scores one genre a row.
 
     Args:
-        pooled: link_id, pooled.
-        bundle: the model; its forest is sent to each worker once.
+        scores: link_id, probabilities.
+        genres: of the bundle, in its order.
 
     Returns:
         link_id, genre, probability, rank: one row a link and genre.
     """
-    genres = bundle.manifest.genres
-    forest = pooled.sparkSession.sparkContext.broadcast(bundle.forest)
 
-    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            link_ids, rows = from_batch(batch)
-            yield to_scores(link_ids, forest.value.predict_proba(rows), genres)
+            probabilities = from_lists(batch.column("probabilities"))
+            yield to_scores(batch.column("link_id").to_pylist(), probabilities, genres)
 
-    return pooled.select("link_id", "pooled").mapInArrow(score, from_arrow_schema(schemas.SCORES))
+    return scores.mapInArrow(rank, from_arrow_schema(schemas.SCORES))
 
 
 def to_scores(

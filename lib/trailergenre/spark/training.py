@@ -1,53 +1,68 @@
-"""A training set to a fitted forest with MLlib: pooled on the cluster, fitted there, exported."""
+"""Training on a cluster with MLlib: rows are made there, fitted there, and the model is exported.
+
+The same protocol as `trailergenre.training.LocalTraining`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from trailergenre.config import ForestConfig
 from trailergenre.dataset import TrainingSet, check_none_lost
-from trailergenre.spark.forest import Report, fit_forests
-from trailergenre.spark.pooling import collect_pooled, pool_links
+from trailergenre.forest import Forest
+from trailergenre.logistic import Logistic
+from trailergenre.records import ProbabilityArray
+from trailergenre.scorer import Scorer
+from trailergenre.spark.forest import fit_forests
+from trailergenre.spark.rows import FeatureFiles, collect_scores
 from trailergenre.splits import Part
 from trailergenre.storage import Store
-from trailergenre.training import FittedForest
+from trailergenre.training import Recipe, Report
 
 
-def fit_mllib(
-    spark: SparkSession,
-    store: Store,
-    outcomes: pa.Table,
-    training: TrainingSet,
-    *,
-    config: ForestConfig,
-    report: Report,
-) -> FittedForest:
-    """Fit one forest a genre on the cluster.
+class ClusterTraining:
+    """Training with MLlib; the driver holds a model's arrays and no rows."""
 
-    Args:
-        spark: the session.
-        store: the run, on storage that every worker sees.
-        outcomes: from `tables.read_outcomes`.
-        training: genres, parts and truth.
-        config: size, seed, parallelism.
-        report: progress.
+    def __init__(self, spark: SparkSession, store: Store, outcomes: pa.Table) -> None:
+        """Take a session, a run on storage that every worker sees, and the run's outcomes."""
+        self._spark = spark
+        self._store = store
+        self._outcomes = outcomes
 
-    Raises:
-        StorageError: features of a link are gone.
-    """
-    train, validation = training.link_ids_of(Part.TRAIN), training.link_ids_of(Part.VALIDATION)
-    pooled = pool_links(spark, store, outcomes, [*train, *validation]).cache()
-    check_none_lost(store, wanted=len(train) + len(validation), found=pooled.count())
-    forest = fit_forests(
-        pooled,
-        train,
-        training.truth_of(Part.TRAIN),
-        config=config,
-        store=store,
-        report=report,
-    )
-    _, rows = collect_pooled(pooled.where(F.col("link_id").isin(validation)))
-    pooled.unpersist()
-    return FittedForest("mllib", forest, forest.predict_proba(rows))
+    def fit(self, training: TrainingSet, recipe: Recipe, report: Report) -> Scorer:
+        """See `Training.fit`."""
+        train = training.link_ids_of(Part.TRAIN)
+        truth = training.truth_of(Part.TRAIN)
+        files = FeatureFiles(self._spark, self._store, self._outcomes, train)
+        rows = files.training_rows(recipe.rows, recipe.row_config).cache()
+        ready = 0
+
+        def told(genre: int, size: int) -> None:
+            nonlocal ready
+            ready += 1
+            report(ready, len(training.genres), f"{training.genres[genre]} ({size})")
+
+        parameters = recipe.parameters
+        try:
+            rows.count()  # makes the rows once, on all slots
+            model: Forest | Logistic
+            if isinstance(parameters, ForestConfig):
+                model = fit_forests(
+                    rows, train, truth, config=parameters, store=self._store, report=told
+                )
+            else:
+                raise NotImplementedError
+            return Scorer(model, recipe.rows, recipe.row_config)
+        finally:
+            rows.unpersist()
+
+    def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
+        """See `Training.score`."""
+        files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
+        found, scores = collect_scores(files.scores(scorer.predict_proba))
+        check_none_lost(self._store, wanted=len(link_ids), found=len(found))
+        place = {link_id: row for row, link_id in enumerate(found)}
+        return scores[[place[link_id] for link_id in link_ids]]

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trailergenre.pooling import N_POOLED, pool_frames, pool_links, pool_table
 
 from runs import Movie, features_table, labelled, make_movies, make_run
 from trailergenre import tables
-from trailergenre.pooling import N_POOLED, pool_frames, pool_links, pool_table
 from trailergenre.records import N_FEATURES, FeatureArray
 from trailergenre.storage import Store
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 from pyspark.sql import SparkSession
+from trailergenre.spark.pooling import collect_pooled, pool_links
 
 from runs import Movie, labelled, make_movies, make_run
 from trailergenre import pooling, tables
-from trailergenre.spark.pooling import collect_pooled, pool_links
 from trailergenre.storage import Store
 
 
