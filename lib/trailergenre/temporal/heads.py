@@ -1,8 +1,8 @@
 """The heads in Keras: a link's frames to one probability a genre.
 
 One interface for all of them: inputs `features` (batch, time, width) and `mask` (batch, time),
-output (batch, n_genres). What stands where the mask is 0 changes nothing. Importing this module
-imports Keras; only the trainer does. Knows nothing of links, tables or training.
+output (batch, n_genres). What stands where the mask is 0 changes nothing, as long as it is finite.
+Importing this module imports Keras; only the trainer does. Knows nothing of links or tables.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _convolve(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
 
 
 class _Standardise(keras.layers.Layer):  # type: ignore[misc]
-    """(features - mean) / std, and 0 where the mask is 0, whatever stands there."""
+    """(features - mean) / std, and 0 where the mask is 0."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         width = (shape[-1],)
@@ -109,8 +109,7 @@ class _Standardise(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, features: Tensor, mask: Tensor) -> Tensor:
         scaled = (features - self.mean) / self.std
-        # Not a product: padding may hold what is not a number.
-        return ops.where(ops.expand_dims(mask, -1) > 0, scaled, 0.0)
+        return scaled * ops.expand_dims(mask, -1)
 
 
 class _AddPositions(keras.layers.Layer):  # type: ignore[misc]

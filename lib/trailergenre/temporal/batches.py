@@ -1,0 +1,156 @@
+"""Streamed links to padded batches, and to the scale of their features, in bounded memory.
+
+A batch holds links of similar length. Knows nothing of Keras or of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trailergenre.records import FeatureArray, TruthArray
+from trailergenre.temporal.source import LabelledFrames
+
+BUFFER_BYTES = 128_000_000
+"""Features that wait to be shuffled: about 100 videos of 2.5 minutes, 2,048 wide."""
+MAX_FRAMES = 6_400
+"""Frames of a batch, padding included: 32 videos of 200 frames. Longer videos make smaller batches,
+so that the memory of a step is bounded: 5 videos of 1,200 frames."""
+_STEP_FRAMES = 16
+"""Lengths are padded to multiples, as every new shape makes TensorFlow keep something."""
+_WINDOW_BATCHES = 8
+"""Batches whose links are sorted by length: enough to pad little, few enough to stay random."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Links side by side.
+
+    Attributes:
+        features: shape (n, time, n_features), float32; 0 after a link's last frame.
+        mask: shape (n, time), float32; 1 for a frame, 0 for padding.
+        truth: shape (n, n_genres), int8.
+    """
+
+    features: FeatureArray
+    mask: NDArray[np.float32]
+    truth: TruthArray
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What standardises features.
+
+    Attributes:
+        mean: shape (n_features,), float64, over all frames of all links.
+        std: the same shape, of the population; 1 where a feature is constant.
+        n_links: links seen.
+        n_genres: length of a truth row.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    n_links: int
+    n_genres: int
+
+
+def measure_scale(links: Iterable[LabelledFrames]) -> Scale:
+    """Measure mean and standard deviation in one pass.
+
+    Raises:
+        ValueError: there is no link, or a value is not finite.
+
+    Source: Chan, Golub, LeVeque 1983: means and squares of parts are joined, so that nothing is
+    subtracted that is large and almost equal.
+    """
+    n_frames, n_links, n_genres = 0, 0, 0
+    mean = squares = np.zeros(0)
+    for link, truth in links:
+        wide = link.features.astype(np.float64)
+        n, part = len(wide), wide.mean(axis=0)
+        part_squares = np.square(wide - part).sum(axis=0)
+        if not n_links:
+            mean, squares = np.zeros_like(part), np.zeros_like(part)
+        shift, total = part - mean, n_frames + n
+        mean = mean + shift * n / total
+        squares = squares + part_squares + shift**2 * n_frames * n / total
+        n_frames, n_links, n_genres = total, n_links + 1, len(truth)
+    if not n_links or not np.isfinite(squares).all():
+        raise ValueError("There is no link to train on, or its features are not all finite.")
+    std = np.sqrt(squares / n_frames)
+    # A constant feature has rounding for a deviation at most.
+    is_constant = std <= np.abs(mean) * np.finfo(np.float32).eps
+    return Scale(mean, np.where(is_constant, 1.0, std), n_links, n_genres)
+
+
+def shuffled_batches(
+    links: Iterable[LabelledFrames], *, batch_size: int, seed: int
+) -> Iterator[Batch]:
+    """Cut links into batches, shuffled within a buffer of `BUFFER_BYTES`.
+
+    Args:
+        links: in any order; their files should come shuffled.
+        batch_size: links a batch at most; fewer where they are long.
+        seed: of the order.
+    """
+    rng = np.random.default_rng(seed)
+    for buffer in _buffers(links):
+        order = rng.permutation(len(buffer))
+        window = _WINDOW_BATCHES * batch_size
+        for start in range(0, len(buffer), window):
+            chosen = [buffer[place] for place in order[start : start + window]]
+            groups = cut_by_length(chosen, batch_size)
+            for place in rng.permutation(len(groups)):
+                yield pad_links(groups[place])
+
+
+def ordered_batches(links: Iterable[LabelledFrames], *, batch_size: int) -> Iterator[Batch]:
+    """Cut links into batches as they come: the truth travels with them, so no order is needed."""
+    for buffer in _buffers(links):
+        for group in cut_by_length(buffer, batch_size):
+            yield pad_links(group)
+
+
+def _buffers(links: Iterable[LabelledFrames]) -> Iterator[list[LabelledFrames]]:
+    buffer: list[LabelledFrames] = []
+    n_bytes = 0
+    for labelled in links:
+        n_bytes += labelled[0].features.nbytes
+        buffer.append(labelled)
+        if n_bytes >= BUFFER_BYTES:
+            yield buffer
+            buffer, n_bytes = [], 0
+    if buffer:
+        yield buffer
+
+
+def cut_by_length(links: list[LabelledFrames], batch_size: int) -> list[list[LabelledFrames]]:
+    """Sort by length and cut into groups that fit into a batch each."""
+    groups: list[list[LabelledFrames]] = []
+    for labelled in sorted(links, key=lambda labelled: len(labelled[0].features)):
+        time = _padded_length(labelled)
+        # The last one of a group is its longest.
+        has_room = groups and (len(groups[-1]) + 1) * time <= MAX_FRAMES
+        if has_room and len(groups[-1]) < batch_size:
+            groups[-1].append(labelled)
+        else:
+            groups.append([labelled])
+    return groups
+
+
+def pad_links(links: list[LabelledFrames]) -> Batch:
+    """Put links beside each other."""
+    time = max(_padded_length(labelled) for labelled in links)
+    features = np.zeros((len(links), time, links[0][0].features.shape[1]), np.float32)
+    mask = np.zeros((len(links), time), np.float32)
+    for row, (link, _) in enumerate(links):
+        features[row, : len(link.features)] = link.features
+        mask[row, : len(link.features)] = 1
+    return Batch(features, mask, np.stack([truth for _, truth in links]))
+
+
+def _padded_length(labelled: LabelledFrames) -> int:
+    return -(-len(labelled[0].features) // _STEP_FRAMES) * _STEP_FRAMES
