@@ -82,7 +82,6 @@ def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.
     """
     model_file = MODEL_FILES[manifest.model]
     model = model_file.to_bytes(scorer.model)
-    model_file.from_bytes(model)  # what would be refused later is not written
     files = {
         model_file.name: model,
         "split.parquet": tables.to_parquet(split.cast(_SPLIT)),

@@ -17,7 +17,7 @@ from trailergenre import tables
 from trailergenre.bundle import read_bundle
 from trailergenre.fingerprint import FeatureSettings
 from trailergenre.lock import run_lock
-from trailergenre.pooling import pool_links
+from trailergenre.rows import iter_links
 from trailergenre.storage import Store
 
 SMALL = ("--set", "dataset.min_movies_per_genre=5", "--set", "forest.trees=15")
@@ -71,8 +71,11 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
     outcomes = tables.read_outcomes(run, summary["features"])
     parts = bundle.split.to_pylist()
     tested = [row["link_id"] for row in parts if row["part"] == "test"]
-    _, rows = pool_links(run, outcomes, tested)
-    assert np.ptp(bundle.predict_proba(rows), axis=0).min() > 0.3
+    links = [link for file in iter_links(run, outcomes, tested) for link in file]
+    assert np.ptp(bundle.predict_proba(links), axis=0).min() > 0.3
+    figures = bundle.manifest.test.measures
+    assert summary["test_mean_ap"] == [round(figures["model"]["mean_ap"] or 0, 4)]
+    assert summary["test_mean_ap"][0] > 2 * (figures["prior"]["mean_ap"] or 1)
 
 
 def train(repository: Path, run: Store, bundle: Path) -> tuple[int, str]:
@@ -115,8 +118,8 @@ def test_two_trainings_of_one_bundle_do_not_mix(
 def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
     bundle, control = tmp_path / "bundle", tmp_path / "control"
     trained, printed = submit_well("train_model", run, "--bundle", bundle, *SMALL)
-    assert (trained["trainer"], trained["trees"]) == ("mllib", 4 * 15)
-    assert "forest 4/4" in printed
+    assert (trained["model"], trained["trainer"]) == ("forest", "mllib")
+    assert "training: 4/4" in printed
     assert not run.list_files("training")
     shuffled, _ = submit_well("train_model", run, "--bundle", control, "--shuffle-labels", *SMALL)
     assert shuffled["shuffled_labels"]
@@ -142,14 +145,19 @@ def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--model", "temporal"), ("--rows", "frames"), ("--model", "logistic")]
+    "words",
+    [
+        "--model temporal --rows pooled",
+        "--model temporal --trainer sklearn",
+        "--model forest --rows frames --trainer keras",
+    ],
 )
 def test_what_cannot_be_trained_is_refused_with_what_can(
-    run: Store, tmp_path: Path, words: tuple[str, str]
+    run: Store, tmp_path: Path, words: str
 ) -> None:
-    result = invoke("train_model", run, "--bundle", tmp_path, *words)
+    result = invoke("train_model", run, "--bundle", tmp_path, *words.split())
     assert result.exit_code == 2
-    assert f"{words[0]} {words[1]}" in result.stderr
+    assert f"{words} does not exist" in result.stderr
     assert "--model forest --rows pooled --trainer mllib" in result.stderr
     assert "--model forest --rows pooled --trainer sklearn" in result.stderr
 

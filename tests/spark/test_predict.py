@@ -8,11 +8,11 @@ from pyspark.sql import SparkSession
 from bundles import make_bundle
 from runs import GENRES, make_movies, make_run
 from trailergenre import tables
-from trailergenre.config import ForestConfig
+from trailergenre.config import ForestConfig, RowsConfig
 from trailergenre.forest_fit import fit_forest
-from trailergenre.pooling import pool_links as pool_here
-from trailergenre.spark.pooling import pool_links
-from trailergenre.spark.predict import score_links, to_scores, write_scores
+from trailergenre.rows import iter_links, link_rows
+from trailergenre.spark.predict import rank_genres, to_scores, write_scores
+from trailergenre.spark.rows import FeatureFiles
 from trailergenre.splits import genre_matrix
 from trailergenre.storage import Store
 
@@ -33,15 +33,18 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
     fingerprint = make_run(store, movies)
     outcomes = tables.read_outcomes(store, fingerprint)
     link_of = {movie.link.link_id: movie.link for movie in movies}
-    link_ids, rows = pool_here(store, outcomes, link_of)
-    truth = genre_matrix([link_of[i] for i in link_ids], GENRES)
+    links = [link for file in iter_links(store, outcomes) for link in file]
+    rows = np.concatenate([link_rows(link, "pooled", RowsConfig()) for link in links])
+    truth = genre_matrix([link_of[link.link_id] for link in links], GENRES)
     forest = fit_forest(rows, truth, ForestConfig(trees=5, parallelism=1))
-    bundle = make_bundle(Store(str(tmp_path / "bundle")), forest=forest)
+    bundle = make_bundle(Store(str(tmp_path / "bundle")), model=forest)
     for _ in range(2):  # the second replaces the first
-        write_scores(score_links(pool_links(spark, store, outcomes, link_ids), bundle), store)
+        found = FeatureFiles(spark, store, outcomes, link_of).scores(bundle.scorer.predict_proba)
+        write_scores(rank_genres(found, GENRES), store)
     scores = tables.read_table(store, "scores")
-    assert len(scores) == len(link_ids) * len(GENRES)
-    expected = bundle.predict_proba(rows)
+    assert len(scores) == len(links) * len(GENRES)
+    expected = bundle.predict_proba(links)
+    link_ids = [link.link_id for link in links]
     for row in scores.to_pylist():
         place, column = link_ids.index(row["link_id"]), GENRES.index(row["genre"])
         assert row["probability"] == expected[place, column]

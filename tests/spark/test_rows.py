@@ -3,33 +3,38 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pyspark.sql import SparkSession
-from trailergenre.spark.pooling import collect_pooled, pool_links
 
 from runs import Movie, labelled, make_movies, make_run
-from trailergenre import pooling, tables
+from trailergenre import tables
+from trailergenre.config import RowsConfig
+from trailergenre.rows import RowKind, iter_links, training_rows
+from trailergenre.spark.rows import FeatureFiles, collect_rows
 from trailergenre.storage import Store
 
 
-def test_the_cluster_pools_the_same_bytes_as_one_machine(
-    spark: SparkSession, tmp_path: Path
+@pytest.mark.parametrize("kind", ["pooled", "frames"])
+def test_the_cluster_makes_the_same_rows_as_one_machine(
+    spark: SparkSession, tmp_path: Path, kind: RowKind
 ) -> None:
     store = Store(str(tmp_path))
     movies = [*make_movies(11), Movie(labelled("broken", ["Drama"]), None)]
-    fingerprint = make_run(store, movies, links_per_file=3)
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = tables.read_outcomes(store, make_run(store, movies, links_per_file=3))
     wanted = [movie.link.link_id for movie in movies[2:]]
-    expected_ids, expected = pooling.pool_links(store, outcomes, wanted)
-    link_ids, rows = collect_pooled(pool_links(spark, store, outcomes, wanted))
-    assert link_ids == expected_ids
-    assert len(link_ids) == 9
-    np.testing.assert_array_equal(rows, expected)
+    config = RowsConfig(frames_per_link=2)
+    here = [link for links in iter_links(store, outcomes, wanted) for link in links]
+    expected = {link.link_id: training_rows(link, kind, config) for link in here}
+    files = FeatureFiles(spark, store, outcomes, wanted)
+    link_ids, rows = collect_rows(files.training_rows(kind, config))
+    assert sorted(set(link_ids)) == sorted(expected)
+    assert len(expected) == 9
+    np.testing.assert_array_equal(rows, np.concatenate([expected[i] for i in sorted(expected)]))
 
 
 def test_no_link_gives_no_row(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    fingerprint = make_run(store, make_movies(3))
-    outcomes = tables.read_outcomes(store, fingerprint)
-    link_ids, rows = collect_pooled(pool_links(spark, store, outcomes, ["unknown"]))
-    assert link_ids == []
-    assert rows.shape == (0, pooling.N_POOLED)
+    outcomes = tables.read_outcomes(store, make_run(store, make_movies(3)))
+    files = FeatureFiles(spark, store, outcomes, ["unknown"])
+    link_ids, rows = collect_rows(files.training_rows("pooled", RowsConfig()))
+    assert (link_ids, len(rows)) == ([], 0)

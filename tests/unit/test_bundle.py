@@ -18,7 +18,7 @@ from bundles import make_bundle, make_forest, make_manifest
 from runs import SETTINGS
 from trailergenre.bundle import check_fits, read_bundle
 from trailergenre.errors import BundleError
-from trailergenre.pooling import N_POOLED
+from trailergenre.records import LinkFrames
 from trailergenre.storage import Store
 
 
@@ -46,14 +46,14 @@ def test_what_was_written_is_read_back(store: Store) -> None:
     assert read.manifest == written.manifest
     assert read.sha256 == written.sha256
     assert read.split.equals(written.split)
-    rows = np.zeros((2, N_POOLED), np.float32)
-    assert read.predict_proba(rows).tolist() == [[0.1, 0.2, 0.3, 0.4]] * 2
+    link = LinkFrames("a", np.zeros((2, SETTINGS.width), np.float32), np.arange(2.0))
+    assert read.predict_proba([link, link]).tolist() == [[0.1, 0.2, 0.3, 0.4]] * 2
 
 
-def test_a_bundle_is_three_files_without_pickles(store: Store) -> None:
+def test_a_bundle_is_four_files_without_pickles(store: Store) -> None:
     make_bundle(store)
     names = [file.path for file in store.list_files("")]
-    assert names == ["forest.npz", "manifest.json", "split.parquet"]
+    assert names == ["MODEL_CARD.md", "forest.npz", "manifest.json", "split.parquet"]
     with np.load(io.BytesIO(store.read_bytes("forest.npz")), allow_pickle=False) as arrays:
         assert not any(arrays[name].dtype.hasobject for name in arrays.files)
 
@@ -98,10 +98,15 @@ def test_a_missing_file_is_named(store: Store, name: str) -> None:
         (lambda r: r.update(surprise=1), "surprise"),
         (lambda r: r.pop("thresholds"), "thresholds"),
         (lambda r: r.update(thresholds=[0.5, 0.5, 0.5, 1.5]), "thresholds"),
-        (lambda r: r["thresholds"].pop(), "one threshold for each genre"),
-        (lambda r: r.update(genres=["A", "A", "B", "C"]), "one threshold for each genre"),
-        (lambda r: r["training"]["genre_shares"].pop(), "one share for each genre"),
-        (lambda r: r.update(pooling=["median"]), "pooled by"),
+        (lambda r: r["thresholds"].pop(), "one threshold, one share"),
+        (lambda r: r.update(genres=["A", "A", "B", "C"]), "one threshold, one share"),
+        (lambda r: r["training"]["genre_shares"].pop(), "one threshold, one share"),
+        (lambda r: r["rows_config"].update(statistics=["median"]), "statistics"),
+        (lambda r: r["calibration"]["curves"].pop(), "one curve for each"),
+        (lambda r: r["parameters"].update(c=1), "parameters"),
+        (lambda r: r.update(model="logistic"), "logistic.npz is missing"),
+        (lambda r: r.update(rows="frames"), "does not fit its manifest"),
+        (lambda r: r["backbone"].update(width=107), "does not fit its manifest"),
         (lambda r: r["sampling"].update(frames_per_s=0), "frames_per_s"),
         (lambda r: r.pop("files"), "names no files"),
     ],
@@ -181,7 +186,7 @@ def write_arrays(store: Store, **arrays: Any) -> None:
     "arrays",
     [
         {"extra": np.zeros(1)},
-        {"n_features": np.array([N_POOLED, 1])},
+        {"n_features": np.array([3 * SETTINGS.width, 1])},
         {"n_features": np.array(6143)},
         {"threshold": np.full(4, np.nan)},
         {"threshold": np.full((2, 2), 0.0)},
@@ -208,12 +213,14 @@ from trailergenre.backbone import load_embedder
 from trailergenre.bundle import read_bundle
 from trailergenre.config import BackboneConfig
 from trailergenre.errors import RunError
+from trailergenre.records import LinkFrames
 from trailergenre.storage import Store
 
 good, bad, backbone = sys.argv[1:]
 
 def load():
-    read_bundle(Store(good)).predict_proba(np.zeros((2, 6144), "f4"))
+    link = LinkFrames("a", np.zeros((2, 2048), "f4"), np.arange(2.0))
+    read_bundle(Store(good)).predict_proba([link])
     config = BackboneConfig(path=backbone)
     load_embedder(config).embed(np.zeros((1, 299, 299, 3), "u1"))
 
@@ -247,15 +254,15 @@ def test_loading_runs_no_code(store: Store, tmp_path: Path, tiny_backbone: Path)
 
 
 def test_a_forest_of_other_genres_is_refused(store: Store) -> None:
-    make_bundle(store, forest=make_forest((0.1, 0.2)))
-    with pytest.raises(BundleError, match=r"gives 2 genres; expected 6144 and 4"):
+    make_bundle(store, model=make_forest((0.1, 0.2)))
+    with pytest.raises(BundleError, match=r"gives 2 genres; that does not fit .* 4 genres"):
         read_bundle(store)
 
 
 def test_an_unsound_forest_is_not_written(store: Store) -> None:
     broken = replace(make_forest(), value=np.full((4, 1), 2.0))
     with pytest.raises(BundleError, match=r"outside 0\.\.1"):
-        make_bundle(store, forest=broken)
+        make_bundle(store, model=broken)
     assert not store.exists("manifest.json")
 
 

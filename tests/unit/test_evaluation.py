@@ -9,7 +9,7 @@ from bundles import make_bundle, make_manifest
 from runs import GENRES, labelled, labels_table
 from trailergenre.bundle import Bundle
 from trailergenre.errors import BundleError, ConfigError, LeakError
-from trailergenre.evaluation import by_movie, check_control, compare, find_test_links
+from trailergenre.evaluation import check_control, compare, find_test_links
 from trailergenre.storage import Store
 
 PARTS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
@@ -38,7 +38,7 @@ def test_a_split_with_a_leak_is_refused(tmp_path: Path) -> None:
     split = leaky.split.set_column(1, "movie_id", [["tt-a", "tt-a"]])
     with pytest.raises(LeakError):
         find_test_links(
-            Bundle(leaky.manifest, leaky.forest, split, leaky.sha256),
+            Bundle(leaky.manifest, leaky.scorer, split, leaky.sha256),
             labels_table([labelled("x", ["Action"])]),
         )
 
@@ -46,18 +46,6 @@ def test_a_split_with_a_leak_is_refused(tmp_path: Path) -> None:
 def test_another_runs_labels_are_refused(bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match="none of the bundle's test links"):
         find_test_links(bundle, labels_table([labelled("x", ["Action"])]))
-
-
-def test_the_links_of_a_movie_are_merged() -> None:
-    links = [
-        labelled("a", ["Action"], "tt2"),
-        labelled("b", ["Drama"], "tt2"),
-        labelled("c", ["War"]),
-    ]
-    values = np.array([[0.2, 0.4], [0.6, 0.0], [1.0, 0.5]])
-    truth, probabilities = by_movie(links, values, ["Action", "Drama"])
-    assert truth.tolist() == [[0, 0], [1, 1]]
-    np.testing.assert_allclose(probabilities, [[1.0, 0.5], [0.4, 0.2]])
 
 
 def test_a_control_must_be_shuffled_and_have_the_same_test_part(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from trailergenre.config import BackboneConfig, Config, FramesConfig, LinksConfi
 from trailergenre.errors import BundleError, ItemError
 from trailergenre.local import score_link
 from trailergenre.outcomes import Outcome
-from trailergenre.pooling import pool_frames
+from trailergenre.records import LinkFrames
 from trailergenre.storage import Store
 from trailergenre.stream import stream_settings
 
@@ -55,19 +56,20 @@ def test_features_are_the_bytes_that_a_chunk_commits(
     np.testing.assert_array_equal(record.features, np.stack(committed["features"].to_pylist()))
 
 
-def test_the_model_is_given_the_links_own_pooled_frames(
+def test_the_model_is_given_the_links_own_frames_and_their_times(
     clip: Path, config: Config, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received = []
 
-    def predict(self: Bundle, pooled: np.ndarray) -> np.ndarray:
-        received.append(pooled)
+    def predict(self: Bundle, links: Sequence[LinkFrames]) -> np.ndarray:
+        received.extend(links)
         return np.array([[0.9, 0.1, 0.2, 0.3]])
 
     monkeypatch.setattr(Bundle, "predict_proba", predict)
     scored = score_link(str(clip), bundle, config)
-    expected = pool_frames(local._embed(str(clip), config).features)
-    np.testing.assert_array_equal(received, [expected[None]])
+    (frames,) = received
+    np.testing.assert_array_equal(frames.features, local._embed(str(clip), config).features)
+    assert frames.frame_time_s.tolist() == [0, 1, 2, 3, 4]
     assert [genre.genre for genre in scored.genres] == ["Action", "Horror", "Drama"]
     assert (scored.frames, set(scored.seconds)) == (5, {"download", "decode", "embed"})
 

@@ -4,75 +4,116 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trailergenre.pooling import N_POOLED, pool_frames, pool_links, pool_table
 
 from runs import Movie, features_table, labelled, make_movies, make_run
 from trailergenre import tables
-from trailergenre.records import N_FEATURES, FeatureArray
+from trailergenre.config import RowsConfig
+from trailergenre.records import N_FEATURES, FeatureArray, LinkFrames
+from trailergenre.rows import (
+    frames_of_table,
+    iter_links,
+    link_rows,
+    pool_frames,
+    select_span,
+    training_rows,
+)
 from trailergenre.storage import Store
 
+ALL = ("mean", "max", "std")
 
-def frames(*values: float) -> FeatureArray:
-    return np.repeat(np.array(values, np.float32)[:, None], N_FEATURES, axis=1)
+
+def frames(*values: float, width: int = 3) -> FeatureArray:
+    return np.repeat(np.array(values, np.float32)[:, None], width, axis=1)
+
+
+def link(*values: float, frames_per_s: float = 1.0) -> LinkFrames:
+    return LinkFrames("a", frames(*values), np.arange(len(values)) / frames_per_s)
 
 
 def test_mean_then_maximum_then_population_deviation() -> None:
-    pooled = pool_frames(frames(0, 2, 4))
+    pooled = pool_frames(frames(0, 2, 4), ALL)
     assert pooled.dtype == np.float32
-    assert pooled.shape == (N_POOLED,)
-    assert pooled[[0, N_FEATURES, 2 * N_FEATURES]] == pytest.approx([2, 4, (8 / 3) ** 0.5])
+    assert pooled.tolist() == pytest.approx([2] * 3 + [4] * 3 + [(8 / 3) ** 0.5] * 3)
+
+
+def test_only_the_named_statistics_are_pooled_in_their_order() -> None:
+    assert pool_frames(frames(0, 2, 4, width=1), ["max", "mean"]).tolist() == [4, 2]
 
 
 def test_one_frame_has_no_deviation() -> None:
-    pooled = pool_frames(frames(3))
-    assert pooled[: 2 * N_FEATURES].tolist() == [3] * 2 * N_FEATURES
-    assert not pooled[2 * N_FEATURES :].any()
+    assert pool_frames(frames(3, width=1), ALL).tolist() == [3, 3, 0]
 
 
 def test_is_computed_in_double_precision() -> None:
     values = np.float32(1e4) + np.arange(301, dtype=np.float32) / 256
     expected = values.astype(np.float64).std()
-    assert pool_frames(frames(*values))[-1] == pytest.approx(expected, rel=1e-6)
+    assert pool_frames(frames(*values), ALL)[-1] == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(0, N_FEATURES), (3, 7), (N_FEATURES,)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(0, 3), (3,)])
+def test_links_without_a_frame_are_refused(shape: tuple[int, ...]) -> None:
+    nothing = LinkFrames("a", np.zeros(shape, np.float32), np.zeros(0))
     with pytest.raises(ValueError, match="Received"):
-        pool_frames(np.zeros(shape, np.float32))
+        link_rows(nothing, "pooled", RowsConfig())
 
 
-def test_values_that_are_not_finite_are_refused() -> None:
+@pytest.mark.parametrize("kind", ["pooled", "frames"])
+def test_values_that_are_not_finite_are_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="finite"):
-        pool_frames(frames(1, np.nan))
+        link_rows(link(1, np.nan), kind, RowsConfig())  # type: ignore[arg-type]
 
 
-def test_a_table_is_pooled_link_by_link_in_the_order_of_frames() -> None:
-    features = {"b": frames(1, 5), "a": frames(2), "c": frames(1e30, -1e30, 1)}
-    # Sums of c depend on their order even in float64.
+def test_the_middle_third_is_chosen_by_time() -> None:
+    middle = select_span(link(*range(9), frames_per_s=2), "middle")
+    assert middle.features[:, 0].tolist() == [3, 4, 5]
+    assert middle.frame_time_s.tolist() == [1.5, 2, 2.5]
+
+
+def test_a_short_video_keeps_the_frame_nearest_to_its_middle() -> None:
+    assert select_span(link(5, 6), "middle").features[:, 0].tolist() == [5]
+    assert select_span(link(5), "middle").features[:, 0].tolist() == [5]
+
+
+def test_pooling_leaves_out_what_is_not_in_the_span() -> None:
+    config = RowsConfig(span="middle", statistics=("mean",))
+    assert link_rows(link(*range(9)), "pooled", config).tolist() == [[4, 4, 4]]
+
+
+def test_frame_rows_are_all_scored_and_evenly_sampled_for_training() -> None:
+    config = RowsConfig(frames_per_link=3)
+    long = link(*range(9))
+    assert len(link_rows(long, "frames", config)) == 9
+    assert training_rows(long, "frames", config)[:, 0].tolist() == [1, 4, 7]
+    assert training_rows(link(1, 2, 3), "frames", config)[:, 0].tolist() == [1, 2, 3]
+
+
+def test_a_table_is_taken_apart_link_by_link_in_the_order_of_frames() -> None:
+    features = {
+        "b": frames(1, 5, width=N_FEATURES),
+        "a": frames(2, width=N_FEATURES),
+        "c": frames(3, 2, 1, width=N_FEATURES),
+    }
     table = features_table(features)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
-    link_ids, rows = pool_table(shuffled)
-    assert link_ids == ["a", "b", "c"]
-    for link, row in zip(link_ids, rows, strict=True):
-        np.testing.assert_array_equal(row, pool_frames(features[link]))
+    found = list(frames_of_table(shuffled))
+    assert [link.link_id for link in found] == ["a", "b", "c"]
+    for one in found:
+        np.testing.assert_array_equal(one.features, features[one.link_id])
+        assert one.frame_time_s.tolist() == list(range(len(one.features)))
 
 
-def test_an_empty_table_gives_no_row() -> None:
-    link_ids, rows = pool_table(features_table({"a": frames(1)}).slice(0, 0))
-    assert link_ids == []
-    assert rows.shape == (0, N_POOLED)
+def test_an_empty_table_gives_no_link() -> None:
+    empty = features_table({"a": frames(1, width=N_FEATURES)}).slice(0, 0)
+    assert list(frames_of_table(empty)) == []
 
 
-def test_links_are_pooled_from_the_files_that_outcomes_name(tmp_path: Path) -> None:
+def test_only_the_wanted_links_with_features_are_read(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    movies = make_movies(5)
-    fingerprint = make_run(
-        store, [*movies, Movie(labelled("broken", ["Drama"]), None)], links_per_file=2
-    )
-    wanted = [movie.link.link_id for movie in movies[1:]] + [labelled("broken", []).link_id]
-    link_ids, rows = pool_links(store, tables.read_outcomes(store, fingerprint), wanted)
-    expected = {
-        m.link.link_id: pool_frames(m.features) for m in movies[1:] if m.features is not None
-    }
-    assert link_ids == sorted(expected)
-    np.testing.assert_array_equal(rows, [expected[link] for link in link_ids])
+    movies = [*make_movies(9), Movie(labelled("broken", ["Drama"]), None)]
+    outcomes = tables.read_outcomes(store, make_run(store, movies, links_per_file=4))
+    wanted = [movie.link.link_id for movie in movies[2:]]
+    read = [link for links in iter_links(store, outcomes, wanted) for link in links]
+    assert sorted(link.link_id for link in read) == sorted(wanted[:-1])
+    of_link = {movie.link.link_id: movie.features for movie in movies}
+    for one in read:
+        np.testing.assert_array_equal(one.features, of_link[one.link_id])
