@@ -1,13 +1,7 @@
-"""One chunk of links to committed features and outcomes: the unit of work, commit and resume.
-
-A commit is two files, each named by its own SHA-256: first the features, then the outcomes whose
-rows name the features file. A reader reaches features only through outcomes rows, so a half-done
-commit is a file that nobody names, and the same work done twice is the same file.
-"""
+"""One chunk of links to committed features and outcomes: the unit of work, commit and resume."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -18,19 +12,18 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from trailergenre import __version__, schemas
+from trailergenre import __version__
 from trailergenre.backbone import Embedder
+from trailergenre.commits import write_commit
 from trailergenre.config import ChunksConfig
 from trailergenre.decode import ffmpeg_version
 from trailergenre.download.gate import Gate
 from trailergenre.errors import ItemError
-from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
-from trailergenre.records import Link
+from trailergenre.records import Link, LinkFrames
 from trailergenre.sandbox import missing_protections
 from trailergenre.storage import Store
 from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
-from trailergenre.tables import hash_commit, to_parquet
 
 CHUNKS_PER_SLOT = 4
 """Enough chunks that slots which drew long videos do not keep the others waiting at the end."""
@@ -110,55 +103,21 @@ def _defer_throttled(record: EmbeddedLink) -> None:
 def _commit(
     records: Sequence[EmbeddedLink], settings: ChunkSettings, embedder: Embedder
 ) -> pa.Table:
-    finished = [record for record in records if record.outcome is Outcome.OK]
-    named: dict[str, object] = {}
-    if finished:
-        frames_per_s = settings.stream.decoder.frames_per_s
-        features = features_table(finished, frames_per_s)
-        content = to_parquet(features)
-        directory = f"features/{settings.fingerprint}"
-        path = settings.store.write_content_addressed(directory, content, ".parquet")
-        named = {
-            "commit": features["commit"][0].as_py(),
-            "features_file": path,
-            "features_rows": len(features),
-            "features_bytes": len(content),
-            "features_sha256": hashlib.sha256(content).hexdigest(),
-        }
-        reach(Point.FEATURES_WRITTEN)
-    rows = [_outcome_row(record, named, embedder) for record in records]
-    outcomes = pa.Table.from_pylist(rows, schema=schemas.OUTCOMES)
-    settings.store.write_content_addressed(
-        f"outcomes/{settings.fingerprint}", to_parquet(outcomes), ".parquet"
-    )
-    reach(Point.OUTCOMES_WRITTEN)
-    return outcomes
+    frames_per_s = settings.stream.decoder.frames_per_s
+    frames = [
+        LinkFrames(
+            link_id=record.link.link_id,
+            features=record.features,
+            frame_time_s=np.arange(len(record.features), dtype=np.int32) / frames_per_s,
+        )
+        for record in records
+        if record.outcome is Outcome.OK
+    ]
+    rows = [_outcome_row(record, embedder) for record in records]
+    return write_commit(settings.store, settings.fingerprint, frames=frames, rows=rows)
 
 
-def features_table(records: Sequence[EmbeddedLink], frames_per_s: float) -> pa.Table:
-    """Lay out features as rows of the features table; `commit` is the SHA-256 of their content."""
-    counts = [len(record.features) for record in records]
-    link_ids = np.repeat([record.link.link_id for record in records], counts)
-    frame_index = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
-    frame_time_s = frame_index / frames_per_s
-    values = np.concatenate([record.features for record in records])
-    width = values.shape[1]
-    commit = hash_commit(
-        [(record.link.link_id, record.features) for record in records], frame_time_s
-    )
-    columns = {
-        "link_id": pa.array(link_ids, pa.string()),
-        "frame_index": pa.array(frame_index, pa.int32()),
-        "frame_time_s": pa.array(frame_time_s, pa.float64()),
-        "features": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), width),
-        "commit": pa.array([commit] * len(values), pa.string()),
-    }
-    return pa.table(columns).cast(schemas.features_schema(width))
-
-
-def _outcome_row(
-    record: EmbeddedLink, named: dict[str, object], embedder: Embedder
-) -> dict[str, object]:
+def _outcome_row(record: EmbeddedLink, embedder: Embedder) -> dict[str, object]:
     facts = record.facts
     versions = {
         "trailergenre": __version__,
@@ -186,5 +145,4 @@ def _outcome_row(
         "versions": json.dumps(versions, sort_keys=True),
         "sandbox": missing_protections() or "full",
         "finished_at": datetime.now(UTC),
-        **(named if record.outcome is Outcome.OK else {}),
     }
