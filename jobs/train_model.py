@@ -6,17 +6,16 @@ spark-submit --properties-file conf/spark-local.conf jobs/train_model.py RUN --b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import pyarrow as pa
 import typer
 
 from trailergenre import tables
 from trailergenre.bundle import Bundle
-from trailergenre.config import Config, load_config
+from trailergenre.config import Config, DatasetConfig, load_config
 from trailergenre.dataset import TrainingSet, prepare_training
 from trailergenre.entry import (
     BundleOption,
@@ -32,7 +31,8 @@ from trailergenre.lock import run_lock
 from trailergenre.progress import steps_bar
 from trailergenre.rows import RowKind
 from trailergenre.scorer import ModelKind
-from trailergenre.splits import Part
+from trailergenre.search import N_FOLDS, SearchRows, draw_trials
+from trailergenre.splits import Part, fold_links
 from trailergenre.storage import Store
 from trailergenre.trained import finish_model, write_model
 from trailergenre.training import (
@@ -42,6 +42,9 @@ from trailergenre.training import (
     Training,
     choose_recipe,
 )
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -69,6 +72,15 @@ def train_model(  # noqa: PLR0913 - a command's options
             "--cross-validate", help="Train one bundle a fold: DIR/fold-0, DIR/fold-1 ..."
         ),
     ] = False,
+    search: Annotated[
+        int,
+        typer.Option(
+            "--search",
+            min=0,
+            metavar="N",
+            help="Try N sets of hyper-parameters on the cluster, by folds of the training part.",
+        ),
+    ] = 0,
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Train a control that must know nothing.")
     ] = False,
@@ -85,12 +97,16 @@ def train_model(  # noqa: PLR0913 - a command's options
       python jobs/train_model.py runs/mine --bundle bundles/mine --trainer sklearn
       python jobs/train_model.py runs/mine --bundle bundles/lr --model logistic --trainer sklearn \\
         --cross-validate
+      spark-submit --properties-file conf/spark-local.conf \\
+        jobs/train_model.py runs/mine --bundle bundles/found --search 20
       python jobs/train_model.py runs/mine --bundle bundles/head --model temporal \\
         --set 'temporal.head="gru"'
     """
     started = time.monotonic()
     settings = load_config(config or (), overrides or ())
     recipe = choose_recipe(settings, model, rows, trainer)
+    if search:
+        draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     store, target = Store(run), Store(bundle)
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
@@ -104,17 +120,31 @@ def train_model(  # noqa: PLR0913 - a command's options
     }
     feature_settings = list_settings(store)[fingerprint]
     written: dict[str, Bundle] = {}
-    with run_lock(target, "train_model"), _place(recipe, store, outcomes) as place:
+    local = LocalTraining(store, outcomes)
+    with ExitStack() as open_for_run:
+        open_for_run.enter_context(run_lock(target, "train_model"))
+        place: Training = local
+        if search or recipe.trainer == "mllib":
+            # Else no Spark is started, and none need be installed.
+            from trailergenre.spark.session import spark_session
+            from trailergenre.spark.training import ClusterTraining
+
+            spark = open_for_run.enter_context(spark_session("train_model", store))
+            if recipe.trainer == "mllib":
+                place = ClusterTraining(spark, store, outcomes)
         for name, (fold, training) in sets.items():
             _announce(training, name)
+            used = recipe
+            if search:
+                used = _search(spark, local, training, recipe, dataset=fold.dataset, trials=search)
             with steps_bar("training") as report:
-                scorer = place.fit(training, recipe, report)
-                fitted = finish_model(place, training, scorer, seed=fold.dataset.seed)
+                scorer = place.fit(training, used, report)
+            fitted = finish_model(place, training, scorer, seed=fold.dataset.seed)
             written[name] = write_model(
                 Store(f"{bundle}/{name}") if name else target,
                 training,
                 fitted,
-                recipe=recipe,
+                recipe=used,
                 settings=feature_settings,
                 config=fold,
             )
@@ -148,18 +178,32 @@ def _folds(config: Config, *, cross_validate: bool) -> dict[str, Config]:
     }
 
 
-@contextmanager
-def _place(recipe: Recipe, store: Store, outcomes: pa.Table) -> Iterator[Training]:
-    """Open where the model is trained."""
-    if recipe.trainer != "mllib":
-        yield LocalTraining(store, outcomes)
-        return
-    # The other trainers start no Spark and need none installed.
-    from trailergenre.spark.session import spark_session
-    from trailergenre.spark.training import ClusterTraining
+def _search(
+    spark: SparkSession,
+    local: LocalTraining,
+    training: TrainingSet,
+    recipe: Recipe,
+    *,
+    dataset: DatasetConfig,
+    trials: int,
+) -> Recipe:
+    """Find hyper-parameters on the training part; the rows go through this machine's memory."""
+    from trailergenre.spark.search import search_parameters
 
-    with spark_session("train_model", store) as spark:
-        yield ClusterTraining(spark, store, outcomes)
+    links = [training.links[row] for row in training.rows_of(Part.TRAIN)]
+    places, X = local.training_rows([link.link_id for link in links], recipe)
+    inner = dataset.model_copy(update={"folds": N_FOLDS})
+    rows = SearchRows(
+        X=X,
+        truth=training.truth_of(Part.TRAIN)[places],
+        movie_ids=tuple(links[place].movie_id for place in places),
+        folds=fold_links(links, training.genres, inner)[places],
+    )
+    with steps_bar("search") as report:
+        found = search_parameters(
+            spark, rows, recipe.parameters, trials=trials, seed=dataset.seed, report=report
+        )
+    return replace(recipe, parameters=found.parameters, search=found.facts)
 
 
 def _announce(training: TrainingSet, name: str) -> None:

@@ -143,6 +143,18 @@ def split_links(
     return [parts[group] for group in groups.tolist()]
 
 
+def fold_links(
+    links: Sequence[LabelledLink], genres: Sequence[str], config: DatasetConfig
+) -> NDArray[np.int64]:
+    """Number the fold of every link, from 0; a group's links have the same.
+
+    Raises:
+        ConfigError: there are fewer groups than folds.
+    """
+    groups = group_links(links)
+    return _deal_folds(_group_marks(groups, genre_matrix(links, genres)), config)[groups]
+
+
 def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> list[Part]:
     """The part of every group by the labels table; there may be none for validation."""
     check_parts(links)
@@ -180,6 +192,23 @@ def check_parts(links: Iterable[LabelledLink]) -> None:
             f"The given split has {len(wrong)} movies in more than one part: "
             f"{', '.join(wrong[:3])}. Correct it, or split by folds."
         )
+
+
+def fold_links(
+    links: Sequence[LabelledLink], genres: Sequence[str], config: DatasetConfig
+) -> NDArray[np.int64]:
+    """Number the fold of every link, e.g. the inner folds of a training part.
+
+    Args:
+        links: those to be dealt.
+        genres: the modelled genres; the folds get their share of each.
+        config: folds and seed.
+
+    Raises:
+        ConfigError: there are fewer movies than folds.
+    """
+    groups = group_links(links)
+    return _deal_folds(_group_marks(groups, genre_matrix(links, genres)), config)[groups]
 
 
 def _deal_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from trailergenre.config import Config, ForestConfig, LogisticConfig, RowsConfig, TemporalConfig
 from trailergenre.dataset import TrainingSet, check_none_lost
@@ -18,11 +19,12 @@ from trailergenre.errors import ConfigError
 from trailergenre.forest_fit import fit_forest
 from trailergenre.logistic import fit_logistic
 from trailergenre.manifest import SearchFacts
-from trailergenre.records import ProbabilityArray, TruthArray
+from trailergenre.records import ProbabilityArray
 from trailergenre.rows import RowArray, RowKind, iter_links, training_rows
 from trailergenre.scorer import ModelKind, Scorer
 from trailergenre.splits import Part
 from trailergenre.storage import Store
+from trailergenre.temporal import FeatureSource
 
 Trainer = Literal["mllib", "sklearn", "keras"]
 Parameters = ForestConfig | LogisticConfig | TemporalConfig
@@ -124,34 +126,57 @@ class LocalTraining:
     def fit(self, training: TrainingSet, recipe: Recipe, report: Report) -> Scorer:
         """See `Training.fit`."""
         if isinstance(recipe.parameters, TemporalConfig):
-            from trailergenre.temporal.training import fit_temporal
+            return self._fit_temporal(training, recipe, recipe.parameters, report)
+        train = training.link_ids_of(Part.TRAIN)
+        places, X = self.training_rows(train, recipe)
+        y = training.truth_of(Part.TRAIN)[places]
+        model = (
+            fit_forest(X, y, recipe.parameters)
+            if isinstance(recipe.parameters, ForestConfig)
+            else fit_logistic(X, y, recipe.parameters)
+        )
+        report(1, 1, f"{recipe.model} on {len(X)} rows of {X.shape[1]} columns")
+        return Scorer(model, recipe.rows, recipe.row_config)
 
-            raise NotImplementedError(fit_temporal)
-        X, y = self._training_rows(training, recipe)
-        if isinstance(recipe.parameters, ForestConfig):
-            return Scorer(fit_forest(X, y, recipe.parameters), recipe.rows, recipe.row_config)
-        return Scorer(fit_logistic(X, y, recipe.parameters), recipe.rows, recipe.row_config)
+    def _fit_temporal(
+        self, training: TrainingSet, recipe: Recipe, config: TemporalConfig, report: Report
+    ) -> Scorer:
+        from trailergenre.temporal.training import fit_temporal
 
-    def pooled_rows(
-        self, link_ids: Sequence[str], kind: RowKind, config: RowsConfig
-    ) -> tuple[list[int], RowArray]:
+        def source(part: Part) -> FeatureSource:
+            return FeatureSource(
+                self._store,
+                self._outcomes,
+                training.link_ids_of(part),
+                training.truth_of(part),
+                recipe.row_config.span,
+            )
+
+        def told(epoch: int, loss: float, mean_ap: float) -> None:
+            report(epoch, config.max_epochs, f"loss {loss:.4f}, validation mAP {mean_ap:.3f}")
+
+        head = fit_temporal(source(Part.TRAIN), source(Part.VALIDATION), config, told)
+        return Scorer(head, recipe.rows, recipe.row_config)
+
+    def training_rows(
+        self, link_ids: Sequence[str], recipe: Recipe
+    ) -> tuple[NDArray[np.int64], RowArray]:
         """Make the training rows of links.
 
         Returns:
             For each row the position of its link in `link_ids`, and the rows, link by link.
+
+        Raises:
+            StorageError: features of a link are gone.
         """
         of_link: dict[str, RowArray] = {}
         for links in iter_links(self._store, self._outcomes, link_ids):
-            of_link |= {link.link_id: training_rows(link, kind, config) for link in links}
+            for link in links:
+                of_link[link.link_id] = training_rows(link, recipe.rows, recipe.row_config)
         check_none_lost(self._store, wanted=len(link_ids), found=len(of_link))
-        places = [place for place, link in enumerate(link_ids) for _ in of_link[link]]
-        return places, np.concatenate([of_link[link] for link in link_ids])
-
-    def _training_rows(self, training: TrainingSet, recipe: Recipe) -> tuple[RowArray, TruthArray]:
-        places, rows = self.pooled_rows(
-            training.link_ids_of(Part.TRAIN), recipe.rows, recipe.row_config
-        )
-        return rows, training.truth_of(Part.TRAIN)[places]
+        counts = [len(of_link[link_id]) for link_id in link_ids]
+        rows = np.concatenate([of_link[link_id] for link_id in link_ids])
+        return np.repeat(np.arange(len(link_ids)), counts), rows
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Training.score`."""
