@@ -77,7 +77,7 @@ def _figures(manifest: Manifest) -> str:
         for key, name, meaning in MEASURES
     ]
     table = _table(["measure", *(heading for _, heading in known), "what it is"], rows)
-    oracle = format_figure(test.measures["model"].get("oracle_precision_at_3"))
+    oracle = format_figure(test.measures.get("model", {}).get("oracle_precision_at_3"))
     return (
         f"## How good it is\n\nOn {test.movies} movies that it was not fitted to:\n\n{table}\n\n"
         f"A perfect ranking would reach P@3 {oracle}. Movies of one split: how much another one "
@@ -184,7 +184,7 @@ def _parameters(manifest: Manifest) -> str:
 
 
 def _limits(manifest: Manifest) -> str:
-    reached = manifest.test.measures["model"].get("mean_ap") or 0.0
+    reached = manifest.test.measures.get("model", {}).get("mean_ap") or 0.0
     leak = f"mAP above {format_figure(LEAK_MEAN_AP)} from frames of about 3,000 training movies"
     lines = [
         "It sees pictures alone: no sound, no words, no title.",

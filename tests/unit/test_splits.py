@@ -13,6 +13,7 @@ from trailergenre.splits import (
     Part,
     check_no_leak,
     count_movies,
+    fold_links,
     genre_matrix,
     group_links,
     labelled_links,
@@ -84,6 +85,13 @@ def test_every_movie_is_tested_in_one_fold_of_five() -> None:
         if part == Part.TEST
     ]
     assert sorted(tested) == sorted(link.link_id for link in links)
+
+
+def test_links_of_a_movie_are_dealt_to_one_fold() -> None:
+    links = [*clips(20), labelled("again", ["Action"], "tt-clip-3")]
+    folds = fold_links(links, GENRES, DatasetConfig(folds=3))
+    assert folds[3] == folds[-1]
+    assert sorted(set(folds.tolist())) == [0, 1, 2]
 
 
 def test_one_genre_alone_can_be_split() -> None:

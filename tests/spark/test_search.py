@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from searches import make_rows
+from trailergenre.config import ForestConfig, LogisticConfig
+from trailergenre.errors import ClusterError
+from trailergenre.search import choose_trial, draw_trials, score_trial
+from trailergenre.spark.search import search_parameters
+from trailergenre.spark.session import worker_failures
+
+
+def test_trials_on_the_cluster_are_those_on_one_machine(spark: SparkSession) -> None:
+    rows, told = make_rows(), []
+    start = LogisticConfig(c=1e-6)
+    found = search_parameters(
+        spark, rows, start, trials=3, seed=5, report=lambda *said: told.append(said)
+    )
+    tried = draw_trials(start, trials=3, seed=5)
+    scores = [score_trial(rows, trial) for trial in tried]
+    assert found == choose_trial(tried, scores, seed=5)
+    assert found.parameters != start
+    assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
+    assert all(": mAP ." in line and " ± " in line for *_, line in told)
+
+
+def test_a_trial_that_fails_ends_the_search_with_its_reason(spark: SparkSession) -> None:
+    rows = make_rows()
+    rows.X[0, 0] = float("nan")
+    start = ForestConfig(trees=2)
+    with pytest.raises(ClusterError, match="not all finite"), worker_failures():
+        search_parameters(spark, rows, start, trials=1, seed=5, report=lambda *said: None)
