@@ -143,18 +143,6 @@ def split_links(
     return [parts[group] for group in groups.tolist()]
 
 
-def fold_links(
-    links: Sequence[LabelledLink], genres: Sequence[str], config: DatasetConfig
-) -> NDArray[np.int64]:
-    """Number the fold of every link, from 0; a group's links have the same.
-
-    Raises:
-        ConfigError: there are fewer groups than folds.
-    """
-    groups = group_links(links)
-    return _deal_folds(_group_marks(groups, genre_matrix(links, genres)), config)[groups]
-
-
 def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> list[Part]:
     """The part of every group by the labels table; there may be none for validation."""
     check_parts(links)
