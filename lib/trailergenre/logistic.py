@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trailergenre.arrays import read_arrays, write_arrays
+from trailergenre.arrays import Numbers, read_arrays, write_arrays
 from trailergenre.config import LogisticConfig
 from trailergenre.errors import BundleError
 from trailergenre.records import ProbabilityArray
@@ -160,7 +160,7 @@ def check_logistic(model: Logistic) -> None:
 
 
 def _array_problem(model: Logistic) -> str | None:
-    arrays = {
+    arrays: dict[str, tuple[Numbers, type, int]] = {
         "quantiles": (model.scaling.quantiles, np.float32, 2),
         "coefficients": (model.coefficients, np.float64, 2),
         "intercepts": (model.intercepts, np.float64, 1),

@@ -6,12 +6,10 @@ MLlib by default merges sibling leaves that predict the same class, whatever the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.ml.classification import RandomForestClassificationModel, RandomForestClassifier
 from pyspark.ml.functions import array_to_vector
@@ -19,22 +17,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trailergenre.config import ForestConfig
-from trailergenre.dataset import check_none_lost
 from trailergenre.forest import Forest, constant_tree, join_trees
-from trailergenre.pooling import N_POOLED
+from trailergenre.spark.fitting import Report, fit_each, label_rows
 from trailergenre.spark.saved_forest import read_saved_forest
 from trailergenre.storage import Store
 
-_ROWS_PER_PARTITION = 256
-"""12 MB of vectors. Every level of every tree is a job over all partitions: on a hundred rows one
-partition fits in half the time of four."""
-
-Report = Callable[[int, int], None]
-"""Told the column of a genre whose forest is ready, and its nodes."""
-
 
 def fit_forests(
-    pooled: DataFrame,
+    rows: DataFrame,
     link_ids: Sequence[str],
     truth: NDArray[np.int8],
     *,
@@ -42,11 +32,10 @@ def fit_forests(
     store: Store,
     report: Report,
 ) -> Forest:
-    """Fit one forest a genre.
+    """Fit one forest a genre; the same rows give the same forest on any number of slots.
 
     Args:
-        pooled: link_id, pooled; may hold other links too. Cached and computed before, or the few
-            partitions of training would pool as well.
+        rows: link_id, number, row; see `label_rows`.
         link_ids: the training part.
         truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
         config: size, seed, and how many forests are fitted at the same time.
@@ -55,33 +44,28 @@ def fit_forests(
 
     Raises:
         StorageError: features of a training link are gone.
+        SchemaError: rows have different widths.
     """
-    n_partitions = -(-len(link_ids) // _ROWS_PER_PARTITION)
-    rows = _join_truth(pooled, link_ids, truth).coalesce(n_partitions).cache()
+    labelled = label_rows(rows, link_ids, truth, store=store)
+    n_features = labelled.n_features
+    vectors = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth").cache()
     scratch = f"training/{uuid4().hex}"
-    check_none_lost(store, wanted=len(link_ids), found=rows.count())
 
-    def fit(genre: int) -> Forest:
+    def fit(genre: int) -> tuple[Forest, int]:
         share = float(truth[:, genre].mean())
         if share in (0.0, 1.0):
-            return constant_tree(share, genre=genre, n_features=N_POOLED)
-        model = fit_genre(rows, genre, config)
-        model.write().save(store.spark_path(f"{scratch}/{genre}"))
-        return read_saved_forest(store, f"{scratch}/{genre}", genre=genre, n_features=N_POOLED)
+            return constant_tree(share, genre=genre, n_features=n_features), 1
+        model = fit_genre(vectors, genre, config)
+        path = f"{scratch}/{genre}"
+        model.write().save(store.spark_path(path))
+        forest = read_saved_forest(store, path, genre=genre, n_features=n_features)
+        return forest, len(forest.feature)
 
     try:
-        return join_trees(_run_all(fit, truth.shape[1], config.parallelism, report))
+        return join_trees(fit_each(fit, truth.shape[1], config.parallelism, report))
     finally:
         store.delete_directory(scratch)
-        rows.unpersist()
-
-
-def _join_truth(pooled: DataFrame, link_ids: Sequence[str], truth: NDArray[np.int8]) -> DataFrame:
-    table = pa.table({"link_id": list(link_ids), "truth": truth.astype(np.float64).tolist()})
-    labels = pooled.sparkSession.createDataFrame(table)
-    return pooled.join(F.broadcast(labels), on="link_id", how="inner").select(
-        "link_id", array_to_vector(F.col("pooled")).alias("pooled"), "truth"
-    )
+        vectors.unpersist()
 
 
 def fit_genre(
@@ -90,13 +74,13 @@ def fit_genre(
     """Fit the forest of one genre.
 
     Args:
-        rows: link_id, pooled (vector), truth (0.0 or 1.0 for each genre).
+        rows: row (vector), truth (0.0 or 1.0 for each genre).
         genre: its column of truth.
         config: size and seed.
         prune: MLlib's own default, for the test that shows what it costs.
     """
     forest = RandomForestClassifier(
-        featuresCol="pooled",
+        featuresCol="row",
         labelCol="label",
         numTrees=config.trees,
         maxDepth=config.max_depth,
@@ -105,23 +89,6 @@ def fit_genre(
         pruneTree=prune,
         seed=config.seed + genre,
     )
-    labelled = rows.select("pooled", F.col("truth")[genre].alias("label"))
+    labelled = rows.select("row", F.col("truth")[genre].alias("label"))
     model: RandomForestClassificationModel = forest.fit(labelled)
     return model
-
-
-def _run_all(
-    fit: Callable[[int], Forest], n_genres: int, parallelism: int, report: Report
-) -> list[Forest]:
-    """Fit all genres, some at a time; the first failure ends the others."""
-    forests: dict[int, Forest] = {}
-    executor = ThreadPoolExecutor(max_workers=parallelism)
-    try:
-        genre_of = {executor.submit(fit, genre): genre for genre in range(n_genres)}
-        for future in as_completed(genre_of):
-            genre = genre_of[future]
-            forests[genre] = future.result()
-            report(genre, len(forests[genre].feature))
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-    return [forests[genre] for genre in range(n_genres)]
