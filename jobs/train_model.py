@@ -15,7 +15,7 @@ import typer
 
 from trailergenre import tables
 from trailergenre.bundle import Bundle
-from trailergenre.config import Config, DatasetConfig, load_config
+from trailergenre.config import Config, load_config
 from trailergenre.dataset import TrainingSet, prepare_training
 from trailergenre.entry import (
     BundleOption,
@@ -31,8 +31,8 @@ from trailergenre.lock import run_lock
 from trailergenre.progress import steps_bar
 from trailergenre.rows import RowKind
 from trailergenre.scorer import ModelKind
-from trailergenre.search import N_FOLDS, SearchRows, draw_trials
-from trailergenre.splits import Part, fold_links
+from trailergenre.search import draw_trials, gather_rows
+from trailergenre.splits import Part
 from trailergenre.storage import Store
 from trailergenre.trained import finish_model, write_model
 from trailergenre.training import (
@@ -136,7 +136,9 @@ def train_model(  # noqa: PLR0913 - a command's options
             _announce(training, name)
             used = recipe
             if search:
-                used = _search(spark, local, training, recipe, dataset=fold.dataset, trials=search)
+                used = _search(
+                    spark, local, training, recipe, seed=fold.dataset.seed, trials=search
+                )
             with steps_bar("training") as report:
                 scorer = place.fit(training, used, report)
             fitted = finish_model(place, training, scorer, seed=fold.dataset.seed)
@@ -184,24 +186,17 @@ def _search(
     training: TrainingSet,
     recipe: Recipe,
     *,
-    dataset: DatasetConfig,
+    seed: int,
     trials: int,
 ) -> Recipe:
     """Find hyper-parameters on the training part; the rows go through this machine's memory."""
     from trailergenre.spark.search import search_parameters
 
-    links = [training.links[row] for row in training.rows_of(Part.TRAIN)]
-    places, X = local.training_rows([link.link_id for link in links], recipe)
-    inner = dataset.model_copy(update={"folds": N_FOLDS})
-    rows = SearchRows(
-        X=X,
-        truth=training.truth_of(Part.TRAIN)[places],
-        movie_ids=tuple(links[place].movie_id for place in places),
-        folds=fold_links(links, training.genres, inner)[places],
-    )
+    places, X = local.training_rows(training.link_ids_of(Part.TRAIN), recipe)
+    rows = gather_rows(training, places, X, seed=seed)
     with steps_bar("search") as report:
         found = search_parameters(
-            spark, rows, recipe.parameters, trials=trials, seed=dataset.seed, report=report
+            spark, rows, recipe.parameters, trials=trials, seed=seed, report=report
         )
     return replace(recipe, parameters=found.parameters, search=found.facts)
 
