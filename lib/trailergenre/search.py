@@ -92,7 +92,7 @@ class SearchResult:
 
 
 def gather_rows(
-    training: TrainingSet, places: Sequence[int], X: NDArray[np.float32], *, seed: int
+    training: TrainingSet, places: NDArray[np.int64], X: NDArray[np.float32], *, seed: int
 ) -> SearchRows:
     """Put the training part's rows beside their truth and deal them to the inner folds.
 

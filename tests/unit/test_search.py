@@ -58,7 +58,7 @@ def test_rows_are_those_of_the_training_part_and_movies_stay_together() -> None:
     config = DatasetConfig(min_movies_per_genre=2)
     training = prepare_training(labels_table(links), outcomes, config, shuffle_labels=False)
     n_links = len(training.link_ids_of(Part.TRAIN))
-    places = np.repeat(np.arange(n_links), 3).tolist()
+    places = np.repeat(np.arange(n_links), 3)
     rows = gather_rows(training, places, np.zeros((len(places), 2), np.float32), seed=7)
     np.testing.assert_array_equal(rows.truth, training.truth_of(Part.TRAIN)[places])
     tested = {
