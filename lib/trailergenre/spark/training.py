@@ -10,13 +10,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from trailergenre.config import ForestConfig
+from trailergenre.config import ForestConfig, LogisticConfig
 from trailergenre.dataset import TrainingSet, check_none_lost
+from trailergenre.errors import ConfigError
 from trailergenre.forest import Forest
 from trailergenre.logistic import Logistic
 from trailergenre.records import ProbabilityArray
 from trailergenre.scorer import Scorer
 from trailergenre.spark.forest import fit_forests
+from trailergenre.spark.logistic import fit_regressions
 from trailergenre.spark.rows import FeatureFiles, collect_scores
 from trailergenre.splits import Part
 from trailergenre.storage import Store
@@ -53,8 +55,12 @@ class ClusterTraining:
                 model = fit_forests(
                     rows, train, truth, config=parameters, store=self._store, report=told
                 )
+            elif isinstance(parameters, LogisticConfig):
+                model = fit_regressions(
+                    rows, train, truth, config=parameters, store=self._store, report=told
+                )
             else:
-                raise NotImplementedError
+                raise ConfigError("MLlib trains forests and logistic regressions.")
             return Scorer(model, recipe.rows, recipe.row_config)
         finally:
             rows.unpersist()
