@@ -58,7 +58,7 @@ class FeatureFiles:
             columns = {
                 "link_id": pa.array(np.repeat([link.link_id for link in links], counts)),
                 "number": pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts])),
-                "row": _lists(np.concatenate(parts)),
+                "row": to_lists(np.concatenate(parts)),
             }
             return pa.RecordBatch.from_pydict(columns)
 
@@ -78,7 +78,7 @@ class FeatureFiles:
         def to_batch(links: list[LinkFrames]) -> pa.RecordBatch:
             columns = {
                 "link_id": pa.array([link.link_id for link in links]),
-                "probabilities": _lists(shared.value(links)),
+                "probabilities": to_lists(shared.value(links)),
             }
             return pa.RecordBatch.from_pydict(columns)
 
@@ -103,7 +103,7 @@ class FeatureFiles:
         return self._spark.range(0, len(files), 1, n_tasks).mapInArrow(read, schema)
 
 
-def _lists(values: NDArray[np.float32] | NDArray[np.float64]) -> pa.ListArray:
+def to_lists(values: NDArray[np.float32] | NDArray[np.float64]) -> pa.ListArray:
     """A matrix as a list column."""
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
