@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from trailergenre.records import FeatureArray, TruthArray
 from trailergenre.temporal.source import LabelledFrames
 
-BUFFER_BYTES = 128_000_000
-"""Features that wait to be shuffled: about 100 videos of 2.5 minutes, 2,048 wide."""
-MAX_FRAMES = 6_400
-"""Frames of a batch, padding included: 32 videos of 200 frames. Longer videos make smaller batches,
-so that the memory of a step is bounded: 5 videos of 1,200 frames."""
+BUFFER_BYTES = 96_000_000
+"""Features that wait to be shuffled: 80 videos of 150 frames, 2,048 wide."""
+MAX_COST = 7_200
+"""Of a batch, by `_cost`, so that the memory of a step is bounded: 36 videos of 150 frames, or 2 of
+1,200. Longer videos make smaller batches."""
+_ATTENTION_FRAMES = 600
+"""Frames of a video at which attention, which grows with the square, takes as much as the rest."""
 _STEP_FRAMES = 16
 """Lengths are padded to multiples, as every new shape makes TensorFlow keep something."""
 _WINDOW_BATCHES = 8
@@ -97,24 +99,28 @@ def shuffled_batches(
         seed: of the order.
     """
     rng = np.random.default_rng(seed)
+    window = _WINDOW_BATCHES * batch_size
     for buffer in _buffers(links):
-        order = rng.permutation(len(buffer))
-        window = _WINDOW_BATCHES * batch_size
-        for start in range(0, len(buffer), window):
-            chosen = [buffer[place] for place in order[start : start + window]]
-            groups = cut_by_length(chosen, batch_size)
-            for place in rng.permutation(len(groups)):
-                yield pad_links(groups[place])
+        buffer[:] = [buffer[place] for place in rng.permutation(len(buffer))]
+        while buffer:
+            groups = cut_by_length(buffer[-window:], batch_size)
+            del buffer[-window:]
+            groups[:] = [groups[place] for place in rng.permutation(len(groups))]
+            while groups:
+                yield pad_links(groups.pop())
 
 
 def ordered_batches(links: Iterable[LabelledFrames], *, batch_size: int) -> Iterator[Batch]:
     """Cut links into batches as they come: the truth travels with them, so no order is needed."""
     for buffer in _buffers(links):
-        for group in cut_by_length(buffer, batch_size):
-            yield pad_links(group)
+        groups = cut_by_length(buffer, batch_size)
+        buffer.clear()
+        while groups:
+            yield pad_links(groups.pop())
 
 
 def _buffers(links: Iterable[LabelledFrames]) -> Iterator[list[LabelledFrames]]:
+    """Fill buffers; whoever takes one empties it, so that there are not two at a time."""
     buffer: list[LabelledFrames] = []
     n_bytes = 0
     for labelled in links:
@@ -131,9 +137,8 @@ def cut_by_length(links: list[LabelledFrames], batch_size: int) -> list[list[Lab
     """Sort by length and cut into groups that fit into a batch each."""
     groups: list[list[LabelledFrames]] = []
     for labelled in sorted(links, key=lambda labelled: len(labelled[0].features)):
-        time = _padded_length(labelled)
         # The last one of a group is its longest.
-        has_room = groups and (len(groups[-1]) + 1) * time <= MAX_FRAMES
+        has_room = groups and (len(groups[-1]) + 1) * _cost(labelled) <= MAX_COST
         if has_room and len(groups[-1]) < batch_size:
             groups[-1].append(labelled)
         else:
@@ -154,3 +159,9 @@ def pad_links(links: list[LabelledFrames]) -> Batch:
 
 def _padded_length(labelled: LabelledFrames) -> int:
     return -(-len(labelled[0].features) // _STEP_FRAMES) * _STEP_FRAMES
+
+
+def _cost(labelled: LabelledFrames) -> float:
+    """Memory of a link in a batch, in frames of a short video."""
+    time = _padded_length(labelled)
+    return time * (1 + time / _ATTENTION_FRAMES)

@@ -105,6 +105,7 @@ def _train_epoch(model: Model, training: Source, config: TemporalConfig, epoch: 
         loss = model.train_on_batch([batch.features, batch.mask], batch.truth)
         total += float(loss) * len(batch.truth)
         n_links += len(batch.truth)
+        del batch  # before the next one is made
     if not math.isfinite(total):
         raise ConfigError(
             f"The temporal head's loss is {total} in epoch {epoch}. Lower "
