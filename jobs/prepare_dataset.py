@@ -1,4 +1,4 @@
-"""A list of links and its labels to the tables `links` and `labels` of a run.
+"""A list of links and its labels, or published features, to the first tables of a run.
 
 spark-submit jobs/prepare_dataset.py RUN --links links.csv
 """
@@ -6,13 +6,14 @@ spark-submit jobs/prepare_dataset.py RUN --links links.csv
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trailergenre import tables
-from trailergenre.config import LinksConfig, load_config
+from trailergenre.config import Config, LinksConfig, load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
 from trailergenre.errors import ConfigError
 from trailergenre.inputs import InputList, is_video_directory, read_input
@@ -25,7 +26,16 @@ from trailergenre.labels import (
 )
 from trailergenre.lock import run_lock
 from trailergenre.outcomes import ROW_OUTCOME_HELP, RowOutcome
-from trailergenre.preparation import PreparedRow, labels_table, links_table, prepare_rows
+from trailergenre.preparation import (
+    PreparedRow,
+    give_parts,
+    labels_table,
+    links_table,
+    prepare_published,
+    prepare_rows,
+)
+from trailergenre.published import PublishedData, commit_published, read_published, read_split
+from trailergenre.splits import Part
 from trailergenre.storage import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -36,11 +46,19 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def prepare_dataset(  # noqa: PLR0913 - a command's options
     run: RunArgument,
     links: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--links", help="CSV or Parquet with url, title, genres; or a directory of videos."
         ),
-    ],
+    ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            "--published",
+            help="In place of --links: features that others published, a CSV of MMTF-14K's form "
+            "or a directory of Mulan's ARFF files with their XML.",
+        ),
+    ] = None,
     metadata: Annotated[
         Path | None,
         typer.Option("--metadata", help="movie_metadata.csv: genres and IMDb ids by title."),
@@ -48,6 +66,18 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     labels: Annotated[
         Path | None,
         typer.Option("--labels", help="Other labels; they must agree with --metadata."),
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option("--splits", help="A published split: JSON of trn, val, tst by YouTube id."),
+    ] = None,
+    split_movies: Annotated[
+        Path | None,
+        typer.Option(
+            "--split-movies",
+            help="CSV of youtube_id and imdb_id: the split then holds for movies, whatever trailer "
+            "of theirs is listed.",
+        ),
     ] = None,
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="The links are to be scored only: no genres.")
@@ -61,37 +91,99 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     Examples:
       spark-submit jobs/prepare_dataset.py runs/mine --links links.csv
       spark-submit jobs/prepare_dataset.py runs/imdb \\
-        --links trailer_source.csv --metadata movie_metadata.csv
+        --links trailer_source.csv --metadata movie_metadata.csv \\
+        --splits splits.json --split-movies trailers_genres_clean.csv
       spark-submit jobs/prepare_dataset.py runs/disk --links ~/trailers \\
         --set 'links.allowed_roots=["~/trailers"]'
+      spark-submit jobs/prepare_dataset.py runs/mmtf --published trailer_visual_avg.csv
     """
     settings = load_config(config or (), overrides or ())
-    path = links.expanduser()
-    _check_options(metadata, labels, unlabelled=unlabelled)
-    _check_directory(path, settings.links)
+    given = {
+        "--metadata": metadata,
+        "--labels": labels,
+        "--splits": splits,
+        "--split-movies": split_movies,
+        "--unlabelled": unlabelled,
+    }
+    _check_options(links, published, {name for name, value in given.items() if value})
+    known = _known_labels(metadata, labels)
+    if published is not None:
+        _publish(Store(run), read_published(published.expanduser()), known)
+    elif links is not None:
+        parts = None
+        if splits is not None:
+            parts = read_split(splits.expanduser(), split_movies and split_movies.expanduser())
+        _prepare(Store(run), links.expanduser(), known, parts, settings, unlabelled=unlabelled)
+
+
+def _check_options(links: Path | None, published: Path | None, given: Set[str]) -> None:
+    if (links is None) == (published is None):
+        raise ConfigError("Give --links or --published, one of them.")
+    if published is not None and given - {"--metadata"}:
+        raise ConfigError("--published takes --metadata alone: its labels and parts are its own.")
+    if "--unlabelled" in given and given & {"--metadata", "--splits"}:
+        raise ConfigError(
+            "--unlabelled leaves genres out; give it or --metadata and --splits, not both."
+        )
+    for option, needed in (("--labels", "--metadata"), ("--split-movies", "--splits")):
+        if option in given and needed not in given:
+            raise ConfigError(f"{option} needs {needed}, which it is read with.")
+
+
+def _prepare(
+    store: Store,
+    path: Path,
+    known: Metadata | None,
+    parts: Mapping[str, Part] | None,
+    config: Config,
+    *,
+    unlabelled: bool,
+) -> None:
+    _check_directory(path, config.links)
     source = read_input(path)
-    _check_source(source, path, has_metadata=metadata is not None, unlabelled=unlabelled)
+    _check_source(source, path, has_metadata=known is not None, unlabelled=unlabelled)
     rows = prepare_rows(
-        source,
-        _known_labels(metadata, labels),
-        links=settings.links,
-        network=settings.network,
-        needs_genres=not unlabelled,
+        source, known, links=config.links, network=config.network, needs_genres=not unlabelled
     )
-    store = Store(run)
+    named = None if parts is None else give_parts(rows, parts)
     with run_lock(store, "prepare_dataset"):
-        tables.write_table(store, "links", links_table(source, rows))
-        tables.write_table(store, "labels", labels_table(rows))
+        _write(store, source, rows)
+    _finish(store, source, rows, {} if named is None else {"links_with_part": named})
+
+
+def _publish(store: Store, data: PublishedData, known: Metadata | None) -> None:
+    source = data.source
+    _check_source(source, source.base, has_metadata=known is not None, unlabelled=False)
+    rows = prepare_published(source, data.parts, known)
+    ready = {
+        row.link.link_id: place
+        for place, row in enumerate(rows)
+        if row.outcome is RowOutcome.READY and row.link is not None
+    }
+    with run_lock(store, "prepare_dataset"):
+        commit_published(store, data, ready)
+        _write(store, source, rows)
+    if data.n_replaced:
+        typer.echo(
+            f"note: {data.n_replaced} cells were not finite; their column's median replaces them.",
+            err=True,
+        )
+    settings = data.settings
+    facts = {"features": settings.fingerprint, "width": settings.width}
+    _finish(store, source, rows, {**facts, "replaced_cells": data.n_replaced})
+
+
+def _write(store: Store, source: InputList, rows: list[PreparedRow]) -> None:
+    tables.write_table(store, "links", links_table(source, rows))
+    tables.write_table(store, "labels", labels_table(rows))
+
+
+def _finish(
+    store: Store, source: InputList, rows: list[PreparedRow], facts: dict[str, object]
+) -> None:
     counts = Counter(row.outcome for row in rows)
     _print_counts(counts, source)
-    finish(store, "prepare_dataset", _summary(rows, counts))
-
-
-def _check_options(metadata: Path | None, labels: Path | None, *, unlabelled: bool) -> None:
-    if labels is not None and metadata is None:
-        raise ConfigError("--labels needs --metadata to be checked against.")
-    if unlabelled and metadata is not None:
-        raise ConfigError("--unlabelled leaves genres out; give it or --metadata, not both.")
+    finish(store, "prepare_dataset", {**_summary(rows, counts), **facts})
 
 
 def _check_directory(path: Path, links: LinksConfig) -> None:

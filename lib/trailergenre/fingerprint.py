@@ -14,6 +14,9 @@ from trailergenre.errors import ConfigError, FingerprintError
 from trailergenre.records import N_FEATURES
 from trailergenre.storage import Store
 
+PUBLISHED = "published"
+"""Format rule of features that others made: no video of ours stands behind them."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureSettings:
@@ -45,6 +48,11 @@ class FeatureSettings:
             # The network decides it; a run made before there was any other keeps its fingerprint.
             del settings["width"]
         return _short_hash(settings)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the features were read from published data."""
+        return self.format_rule == PUBLISHED
 
     @property
     def videos_key(self) -> str:

@@ -18,6 +18,8 @@ MAX_DISAGREEING_SHARE = 0.005
 """Labels that differ from the metadata for more movies than this are refused."""
 
 _TT_ID = re.compile(r"tt\d{7,10}")
+_DATED = re.compile(r"(?P<whole>(?P<first>.+?)(?: \(.*\))?) \((?P<year>\d{4})\)")
+_ARTICLE = re.compile(r"^(.*), (The|A|An)$")
 _SHOWN = 5
 _BINARY = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
 
@@ -30,11 +32,13 @@ class Movie:
         movie_id: IMDb `tt` id.
         title: without white space around it.
         genres: sorted, unique.
+        year: of the title; empty where unknown.
     """
 
     movie_id: str
     title: str
     genres: tuple[str, ...]
+    year: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,26 @@ class Metadata:
             return (self.by_id[movie_id],) if movie_id in self.by_id else ()
         return self.by_title.get(title, ())
 
+    def find_dated(self, title: str) -> tuple[Movie, ...]:
+        """The movies that a title with its year may mean, written as MovieLens does."""
+        for name, year in split_dated(title):
+            if found := tuple(movie for movie in self.find("", name) if movie.year == year):
+                return found
+        return ()
+
+
+def split_dated(title: str) -> list[tuple[str, str]]:
+    """Title and year of what MovieLens calls a movie; also without a second title in brackets.
+
+    >>> split_dated("Celebration, The (Festen) (1998)")
+    [('Celebration, The (Festen)', '1998'), ('The Celebration', '1998')]
+    """
+    match = _DATED.fullmatch(title)
+    if match is None:
+        return []
+    names = dict.fromkeys((match["whole"], match["first"]))
+    return [(_ARTICLE.sub(r"\2 \1", name), match["year"]) for name in names]
+
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
@@ -75,7 +99,7 @@ class LabelRow:
 
 
 def read_metadata(path: Path) -> Metadata:
-    """Read `movie_metadata.csv`: movie_title, genres and the IMDb id in movie_imdb_link.
+    """Read `movie_metadata.csv`: movie_title, title_year, genres, the IMDb id in movie_imdb_link.
 
     Raises:
         ConfigError: the file cannot be read, lacks a column, or gives one movie's genres twice
@@ -88,7 +112,8 @@ def read_metadata(path: Path) -> Metadata:
         match = _TT_ID.search(clean_text(row["movie_imdb_link"]))
         if match is not None:
             genres = split_genres(row["genres"])
-            movie = Movie(match.group(), clean_text(row["movie_title"]), genres)
+            title, year = clean_text(row["movie_title"]), clean_text(row.get("title_year"))
+            movie = Movie(match.group(), title, genres, year)
             # The file repeats movies; the repetitions carry the same genres.
             first = movies.setdefault(movie.movie_id, movie)
             _refuse_conflict(path, movie.movie_id, first.genres, genres)

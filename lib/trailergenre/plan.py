@@ -95,6 +95,11 @@ def plan_links(
     others = {
         name: other for name, other in list_settings(store).items() if name != settings.fingerprint
     }
+    if any(other.is_published for other in others.values()):
+        raise ConfigError(
+            f"{store} holds published features, and there is nothing to download for them. Go on "
+            "with jobs/train_model.py, or give your own links another RUN."
+        )
     carried = _carry(store, settings, others, {link.link_id for link in todo})
     failed = dict(zip(*(carried[name].to_pylist() for name in ("link_id", "outcome")), strict=True))
     retried += [link for link in todo if failed.get(link.link_id) in retry]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -12,10 +14,12 @@ from trailergenre import schemas
 from trailergenre.config import LinksConfig, NetworkConfig
 from trailergenre.errors import one_line
 from trailergenre.inputs import InputList, InputRow
-from trailergenre.labels import Metadata
-from trailergenre.links import LinkError, parse_link
+from trailergenre.labels import Metadata, Movie
+from trailergenre.links import LinkError, link_id, parse_link
 from trailergenre.outcomes import RowOutcome
 from trailergenre.records import Link
+from trailergenre.splits import Part, check_parts, labelled_links
+from trailergenre.youtube import find_video_id, is_youtube
 
 _SHOWN = 3
 
@@ -29,6 +33,7 @@ class PreparedRow:
         link: its canonical link; None where it has none.
         movie_id: IMDb id where known.
         genres: of the movie.
+        part: what a published split uses the link for; None where none names it.
         outcome: what is decided so far.
         detail: why; empty for ready rows.
     """
@@ -37,6 +42,7 @@ class PreparedRow:
     link: Link | None = None
     movie_id: str | None = None
     genres: tuple[str, ...] = ()
+    part: Part | None = None
     outcome: RowOutcome = RowOutcome.READY
     detail: str = ""
 
@@ -80,28 +86,59 @@ def prepare_rows(
             row.refuse(error.row_outcome, error.detail)
     if needs_genres:
         for row in rows:
-            _find_genres(row, metadata)
-        _refuse_ambiguous(rows)
-        for row in rows:
-            if not row.genres:
-                row.refuse(RowOutcome.NO_LABEL, _why_no_label(row, metadata))
+            row.movie_id = row.source.movie_id or None
+            _find_genres(row, metadata, Metadata.find)
+        _refuse_unlabelled(rows, metadata)
     _refuse_duplicates(rows)
     return rows
 
 
-def _find_genres(row: PreparedRow, metadata: Metadata | None) -> None:
+def prepare_published(
+    source: InputList, parts: Sequence[Part | None], metadata: Metadata | None
+) -> list[PreparedRow]:
+    """Decide about every row of published data; its name stands for a link and for a movie.
+
+    Args:
+        source: the rows; `url` is the published name.
+        parts: of a split that is published with them, one a row.
+        metadata: where genres and IMDb ids come from, by title and year; None: from the rows.
+
+    Returns:
+        As many rows as there are, in their order.
+    """
+    rows = []
+    for row, part in zip(source.rows, parts, strict=True):
+        link = Link(link_id=link_id(row.url), url=row.url)
+        rows.append(PreparedRow(row, link=link, movie_id=row.url, part=part))
+        _find_genres(rows[-1], metadata, lambda known, _, title: known.find_dated(title))
+    _refuse_unlabelled(rows, metadata)
+    _refuse_duplicates(rows)
+    return rows
+
+
+def _find_genres(
+    row: PreparedRow,
+    metadata: Metadata | None,
+    find: Callable[[Metadata, str, str], tuple[Movie, ...]],
+) -> None:
     source = row.source
-    row.movie_id = source.movie_id or None
     if metadata is None:
         row.genres = source.genres
         return
     # Never the list's own genres then: half of a table would escape the metadata's check.
-    movies = metadata.find(source.movie_id, source.title)
+    movies = find(metadata, source.movie_id, source.title)
     if len(movies) == 1:
         row.movie_id, row.genres = movies[0].movie_id, movies[0].genres
     elif movies:
         ids = ", ".join(movie.movie_id for movie in movies)
         row.refuse(RowOutcome.AMBIGUOUS, f"the title {source.title!r} is several movies: {ids}")
+
+
+def _refuse_unlabelled(rows: list[PreparedRow], metadata: Metadata | None) -> None:
+    _refuse_ambiguous(rows)
+    for row in rows:
+        if not row.genres:
+            row.refuse(RowOutcome.NO_LABEL, _why_no_label(row, metadata))
 
 
 def _why_no_label(row: PreparedRow, metadata: Metadata | None) -> str:
@@ -145,6 +182,31 @@ def _refuse_duplicates(rows: list[PreparedRow]) -> None:
                 row.refuse(RowOutcome.DUPLICATE, f"the same link as row {number}")
 
 
+def give_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
+    """Mark the ready rows whose movie or YouTube video a published split names.
+
+    Args:
+        rows: all rows.
+        parts: IMDb id or video id -> part.
+
+    Returns:
+        How many were marked.
+
+    Raises:
+        LeakError: the split has one movie in two parts.
+    """
+    named = 0
+    for row in rows:
+        if row.outcome is RowOutcome.READY and row.link is not None:
+            address = urlsplit(row.link.url)
+            host = address.hostname or ""
+            video_id = find_video_id(host, address) if is_youtube(host) else None
+            row.part = parts.get(row.movie) or parts.get(video_id or "")
+            named += row.part is not None
+    check_parts(labelled_links(labels_table(rows)))
+    return named
+
+
 def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
     """Lay out all rows as the table `links`."""
     return pa.Table.from_pylist(
@@ -174,6 +236,7 @@ def labels_table(rows: list[PreparedRow]) -> pa.Table:
                 "movie_id": row.movie,
                 "title": row.source.title,
                 "genres": list(row.genres),
+                "part": row.part,
             }
             for row in rows
             if row.outcome is RowOutcome.READY and row.link is not None and row.genres

@@ -1,0 +1,58 @@
+"""Trailer features in the form of MMTF-14K: one CSV, a movie a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trailergenre.errors import ConfigError
+from trailergenre.inputs import (
+    InputList,
+    InputRow,
+    clean_text,
+    read_cells,
+    require_columns,
+    split_genres,
+)
+from trailergenre.published.data import SCHEME, PublishedData, publish
+
+_COLUMNS = ("itemId", "title", "genres", "embedding")
+
+_NO_GENRES = "(no genres listed)"
+"""What MovieLens writes where it knows none."""
+
+
+def read_mmtf(path: Path) -> PublishedData:
+    """Read a CSV with itemId, title, genres and embedding: numbers parted by commas in one cell.
+
+    Raises:
+        ConfigError: names the row and what is wrong there.
+    """
+    columns, cells = read_cells(path)
+    require_columns(path, columns, _COLUMNS)
+    if not cells:
+        raise ConfigError(f"{path} has no rows.")
+    rows, vectors = [], []
+    for number, cell in enumerate(cells, start=1):
+        name, title, genres, embedding = (clean_text(cell[column]) for column in _COLUMNS)
+        if not name:
+            raise ConfigError(f"{path}, row {number}: the itemId is empty.")
+        known = () if genres == _NO_GENRES else split_genres(genres)
+        rows.append(InputRow(number, f"{SCHEME}{path.stem}/{name}", title, "", known))
+        vectors.append(_parse_vector(embedding, f"{path}, row {number}"))
+        if len(vectors[-1]) != len(vectors[0]):
+            raise ConfigError(
+                f"{path}, row {number}: {len(vectors[-1])} numbers; the first row has "
+                f"{len(vectors[0])}."
+            )
+    source = InputList(path.name, path.parent, tuple(columns), rows)
+    return publish(source, np.stack(vectors), [None] * len(rows), [path])
+
+
+def _parse_vector(cell: str, where: str) -> NDArray[np.float64]:
+    try:
+        return np.array([float(number) for number in cell.strip("[]").split(",")])
+    except ValueError as error:
+        raise ConfigError(f"{where}: the embedding holds something else: {error}.") from error
