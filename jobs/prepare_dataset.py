@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from trailergenre import tables
-from trailergenre.config import Config, LinksConfig, load_config
+from trailergenre.config import LinksConfig, load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
 from trailergenre.errors import ConfigError
 from trailergenre.inputs import InputList, is_video_directory, read_input
@@ -106,14 +106,22 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         "--unlabelled": unlabelled,
     }
     _check_options(links, published, {name for name, value in given.items() if value})
+    data = read_published(published.expanduser()) if published is not None else None
+    source = data.source if data is not None else _read_list(links, settings.links)
+    _check_source(source, has_metadata=metadata is not None, unlabelled=unlabelled)
     known = _known_labels(metadata, labels)
-    if published is not None:
-        _publish(Store(run), read_published(published.expanduser()), known)
-    elif links is not None:
-        parts = None
-        if splits is not None:
-            parts = read_split(splits.expanduser(), split_movies and split_movies.expanduser())
-        _prepare(Store(run), links.expanduser(), known, parts, settings, unlabelled=unlabelled)
+    if data is not None:
+        _publish(Store(run), data, known)
+        return
+    rows = prepare_rows(
+        source,
+        known,
+        links=settings.links,
+        network=settings.network,
+        needs_genres=not unlabelled,
+    )
+    parts = None if splits is None else _read_split(splits, split_movies)
+    _prepare(Store(run), source, rows, parts)
 
 
 def _check_options(links: Path | None, published: Path | None, given: Set[str]) -> None:
@@ -130,30 +138,27 @@ def _check_options(links: Path | None, published: Path | None, given: Set[str]) 
             raise ConfigError(f"{option} needs {needed}, which it is read with.")
 
 
+def _read_list(links: Path | None, config: LinksConfig) -> InputList:
+    path = (links or Path()).expanduser()
+    _check_directory(path, config)
+    return read_input(path)
+
+
+def _read_split(splits: Path, movies: Path | None) -> dict[str, Part]:
+    return read_split(splits.expanduser(), movies.expanduser() if movies is not None else None)
+
+
 def _prepare(
-    store: Store,
-    path: Path,
-    known: Metadata | None,
-    parts: Mapping[str, Part] | None,
-    config: Config,
-    *,
-    unlabelled: bool,
+    store: Store, source: InputList, rows: list[PreparedRow], parts: Mapping[str, Part] | None
 ) -> None:
-    _check_directory(path, config.links)
-    source = read_input(path)
-    _check_source(source, path, has_metadata=known is not None, unlabelled=unlabelled)
-    rows = prepare_rows(
-        source, known, links=config.links, network=config.network, needs_genres=not unlabelled
-    )
-    named = None if parts is None else give_parts(rows, parts)
+    facts = {} if parts is None else {"links_with_part": give_parts(rows, parts)}
     with run_lock(store, "prepare_dataset"):
         _write(store, source, rows)
-    _finish(store, source, rows, {} if named is None else {"links_with_part": named})
+    _finish(store, source, rows, facts)
 
 
 def _publish(store: Store, data: PublishedData, known: Metadata | None) -> None:
     source = data.source
-    _check_source(source, source.base, has_metadata=known is not None, unlabelled=False)
     rows = prepare_published(source, data.parts, known)
     ready = {
         row.link.link_id: place
@@ -179,7 +184,7 @@ def _write(store: Store, source: InputList, rows: list[PreparedRow]) -> None:
 
 
 def _finish(
-    store: Store, source: InputList, rows: list[PreparedRow], facts: dict[str, object]
+    store: Store, source: InputList, rows: list[PreparedRow], facts: Mapping[str, object]
 ) -> None:
     counts = Counter(row.outcome for row in rows)
     _print_counts(counts, source)
@@ -198,16 +203,17 @@ def _check_directory(path: Path, links: LinksConfig) -> None:
         )
 
 
-def _check_source(source: InputList, path: Path, *, has_metadata: bool, unlabelled: bool) -> None:
+def _check_source(source: InputList, *, has_metadata: bool, unlabelled: bool) -> None:
     if has_metadata and not any(row.title or row.movie_id for row in source.rows):
         raise ConfigError(
-            f"{path} names no movies, so --metadata cannot be joined. Add the column title or "
-            f"movie_id. Received: {', '.join(map(repr, source.columns))}."
+            f"{source.name} names no movies, so --metadata cannot be joined. Add the column title "
+            f"or movie_id. Received: {', '.join(map(repr, source.columns))}."
         )
     if not (source.has_genres or has_metadata or unlabelled):
         raise ConfigError(
-            f"{path} has no column 'genres'. Received: {', '.join(map(repr, source.columns))}. "
-            "Add it, give --metadata, or give --unlabelled for links that are to be scored only."
+            f"{source.name} has no column 'genres'. Received: "
+            f"{', '.join(map(repr, source.columns))}. Add it, give --metadata, or give "
+            "--unlabelled for links that are to be scored only."
         )
 
 
