@@ -1,23 +1,38 @@
-"""A bundle's test movies to figures beside the prior, chance and a control; JSON and HTML.
+"""A model's test movies to figures beside the prior, chance and other models; JSON and HTML.
 
 spark-submit --properties-file conf/spark-local.conf jobs/evaluate_model.py RUN --bundle DIR
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+import pyarrow as pa
 import typer
+from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
 from trailergenre import tables
-from trailergenre.bundle import Bundle, check_fits, read_bundle
+from trailergenre.bundle import Bundle, check_fits
+from trailergenre.candidates import (
+    Candidate,
+    check_control,
+    check_names,
+    check_pair,
+    describe_candidate,
+    find_test_links,
+    read_candidate,
+)
+from trailergenre.card import render_card
 from trailergenre.entry import (
     BundleOption,
     FeaturesOption,
@@ -26,16 +41,11 @@ from trailergenre.entry import (
     finish,
 )
 from trailergenre.errors import ConfigError
-from trailergenre.evaluation import (
-    check_control,
-    compare,
-    describe_bundle,
-    find_test_links,
-    merge_movies,
-)
+from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
 from trailergenre.fingerprint import choose_fingerprint, list_settings
-from trailergenre.records import ProbabilityArray
-from trailergenre.report import COLUMNS, MEASURES, format_figure, render_evaluation
+from trailergenre.measures import MEASURES, format_figure, format_spread
+from trailergenre.records import LinkFrames, ProbabilityArray
+from trailergenre.report import render_evaluation
 from trailergenre.spark.rows import FeatureFiles, collect_scores
 from trailergenre.spark.session import spark_session
 from trailergenre.splits import LabelledLink
@@ -49,9 +59,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def evaluate_model(
     run: RunArgument,
     bundle: BundleOption,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", help="Another model, to be compared with; may be repeated."),
+    ] = None,
     control: Annotated[
         str | None,
-        typer.Option("--control", help="Bundle trained with --shuffle-labels, to stand beside."),
+        typer.Option("--control", help="Model trained with --shuffle-labels, to stand beside."),
     ] = None,
     report: Annotated[
         Path | None,
@@ -59,98 +73,148 @@ def evaluate_model(
     ] = None,
     features: FeaturesOption = None,
 ) -> None:
-    """Measure a bundle on the movies of RUN that it was not trained on.
+    """Measure a bundle, or those of all folds, on the movies of RUN it was not trained on.
 
     \b
-    Example:
+    Examples:
       spark-submit --properties-file conf/spark-local.conf \\
         jobs/evaluate_model.py runs/mine --bundle bundles/mine --control bundles/shuffled
+      spark-submit --properties-file conf/spark-local.conf \\
+        jobs/evaluate_model.py runs/mine --bundle bundles/head --compare bundles/logistic
     """
     started = time.monotonic()
     store = Store(run)
-    model = read_bundle(Store(bundle))
-    other = read_bundle(Store(control)) if control else None
+    candidates = _read(bundle, control, compare or [])
     fingerprint = choose_fingerprint(store, features)
     settings = list_settings(store)[fingerprint]
-    notes = [*model.warnings, *check_fits(model, settings)]
-    if other is not None:
-        check_control(model, other)
-        check_fits(other, settings)
-    links = find_test_links(model, tables.read_table(store, "labels"))
-    bundles = [model] if other is None else [model, other]
-    scored, scores = _score(store, fingerprint, links, bundles)
-    truth, probabilities = merge_movies(scored, scores[0], model)
-    beside = None
-    if other is not None:
-        beside = (merge_movies(scored, scores[1], other)[1], other)
+    fits = [check_fits(bundle, settings) for found in candidates for bundle in found.bundles]
+    tested, counts = _test(store, fingerprint, candidates)
+    model, *beside = tested
+    shuffled = beside.pop(0) if control else None
     record = {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": str(store),
         "features": fingerprint,
-        "bundle": describe_bundle(model, str(Store(bundle))),
-        "control": describe_bundle(other, str(Store(str(control)))) if other else None,
-        "test": {
-            "movies": len(truth),
-            "links": len(scored),
-            "links_without_features": len(links) - len(scored),
-        },
-        "notes": notes,
-        **compare(truth, probabilities, model, control=beside),
+        "bundle": describe_candidate(model.candidate),
+        "control": describe_candidate(shuffled.candidate) if shuffled else None,
+        "compared": [describe_candidate(other.candidate) for other in beside],
+        "test": counts,
+        "notes": list(dict.fromkeys([*find_notes(model), *itertools.chain(*fits)])),
+        **evaluate(model, control=shuffled, others=beside),
+        "card": render_card(model.candidate.bundles[0].manifest),
     }
     _show(record)
     page = _write(store, record, report)
     finish(store, "evaluate_model", _summary(record, page, time.monotonic() - started))
 
 
-def _score(
-    store: Store, fingerprint: str, links: list[LabelledLink], bundles: list[Bundle]
-) -> tuple[list[LabelledLink], list[ProbabilityArray]]:
-    """Score the test links on the cluster by each bundle; those without features are left out."""
+def _read(bundle: str, control: str | None, compare: Sequence[str]) -> list[Candidate]:
+    """Read the model, then its control where there is one, then the others; refuse misfits."""
+    candidates = [read_candidate(address) for address in (bundle, *filter(None, [control]))]
+    if control:
+        check_control(candidates[1])
+    others = [read_candidate(address) for address in compare]
+    check_names(others)
+    candidates += others
+    for other in candidates[1:]:
+        check_pair(candidates[0], other)
+    return candidates
+
+
+def _test(
+    store: Store, fingerprint: str, candidates: Sequence[Candidate]
+) -> tuple[list[Scored], dict[str, int]]:
+    """Score each fold's test links by all models at once; those without features are left out."""
+    labels = tables.read_table(store, "labels")
     outcomes = tables.read_outcomes(store, fingerprint)
-    scores = []
+    folds = list(zip(*(candidate.bundles for candidate in candidates), strict=True))
+    # All bundles of a fold test the same links, but each has training movies of its own.
+    links_of = [[find_test_links(b, labels) for b in fold].pop() for fold in folds]
+    scored: list[list[ScoredFold]] = [[] for _ in candidates]
+    n_scored = 0
     with spark_session("evaluate_model", store) as spark:
-        files = FeatureFiles(spark, store, outcomes, [link.link_id for link in links])
-        for bundle in bundles:
-            found, probabilities = collect_scores(files.scores(bundle.scorer.predict_proba))
-            scores.append(probabilities)
-    if not found:
-        raise ConfigError(
-            f"None of the {len(links)} test links has features {fingerprint}. "
-            "Run jobs/featurize.py, or name other features with --features."
-        )
+        for fold, links in zip(folds, links_of, strict=True):
+            found, scores = _score(spark, store, outcomes, links, fold)
+            if not found:
+                raise ConfigError(
+                    f"None of the {len(links)} test links has features {fingerprint}. "
+                    "Run jobs/featurize.py, or name other features with --features."
+                )
+            n_scored += len(found)
+            for place, (bundle, raw) in enumerate(zip(fold, scores, strict=True)):
+                scored[place].append(merge_fold(bundle, found, raw))
+    tested = [Scored(c, tuple(f)) for c, f in zip(candidates, scored, strict=True)]
+    n_links = sum(map(len, links_of))
+    return tested, {
+        "movies": sum(len(fold.truth) for fold in scored[0]),
+        "links": n_scored,
+        "links_without_features": n_links - n_scored,
+    }
+
+
+def _score(
+    spark: SparkSession,
+    store: Store,
+    outcomes: pa.Table,
+    links: Sequence[LabelledLink],
+    bundles: Sequence[Bundle],
+) -> tuple[list[LabelledLink], list[ProbabilityArray]]:
+    """Give the links that have features, and each bundle's raw scores of them."""
+    scorers = [replace(bundle.scorer, calibration=None) for bundle in bundles]
+
+    def predict(read: Sequence[LinkFrames]) -> ProbabilityArray:
+        return np.concatenate([scorer.predict_proba(read) for scorer in scorers], axis=1)
+
+    files = FeatureFiles(spark, store, outcomes, [link.link_id for link in links])
+    found, scores = collect_scores(files.scores(predict))
     link_of = {link.link_id: link for link in links}
-    return [link_of[link_id] for link_id in found], scores
+    return [link_of[i] for i in found], np.split(scores, len(bundles), axis=1) if found else []
 
 
 def _show(record: Mapping[str, Any]) -> None:
     """Print the models side by side on stderr. `Any`: the record is what JSON holds."""
-    columns = [(key, heading) for key, heading in COLUMNS if key in record["models"]]
-    table = Table(title=f"{record['test']['movies']} test movies")
+    columns = record["columns"]
+    folds = record["bundle"]["folds"]
+    over = f", mean ± standard deviation over {folds} folds" if folds > 1 else ""
+    table = Table(title=f"{record['test']['movies']} test movies{over}")
     for heading in ("measure", *(heading for _, heading in columns), "random"):
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     for key, name, _ in MEASURES:
-        cells = [format_figure(record["models"][column][key]) for column, _ in columns]
+        models = [record["models"][column] for column, _ in columns]
+        cells = [format_spread(model[key], model["std"][key]) for model in models]
         chance = format_figure(record["random"]["mean_ap"]) if key == "mean_ap" else ""
         table.add_row(name, *cells, chance)
     console = Console(stderr=True)
     console.print(table)
-    for name, beats in record["beats_prior"].items():
-        bars = ", ".join(
-            f"{bar} {format_figure(value)}" for bar, value in _bars(record, name).items()
-        )
-        verdict = "beats" if beats else "does not beat"
-        line = f"{name}: mAP {format_figure(record['models'][name]['mean_ap'])} {verdict} {bars}"
+    for line in [*_verdicts(record), *_comparisons(record)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for note in record["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _bars(record: Mapping[str, Any], name: str) -> dict[str, float]:
-    return {
-        "prior": record["models"]["prior"]["mean_ap"],
-        "95% of random": record["random"]["mean_ap_p95"],
-        "95% of its genres mixed": record["mixed"][name]["mean_ap_p95"],
-    }
+def _verdicts(record: Mapping[str, Any]) -> list[str]:
+    names, lines = dict(record["columns"]), []
+    for key, beats in record["beats_prior"].items():
+        bars = {
+            "prior": record["models"]["prior"]["mean_ap"],
+            "95% of random": record["random"]["mean_ap_p95"],
+            "95% of its genres mixed": record["mixed"][key]["mean_ap_p95"],
+        }
+        said = ", ".join(f"{bar} {format_figure(value)}" for bar, value in bars.items())
+        verdict = "beats" if beats else "does not beat"
+        mean_ap = format_figure(record["models"][key]["mean_ap"])
+        lines.append(f"{names[key]}: mAP {mean_ap} {verdict} {said}")
+    return lines
+
+
+def _comparisons(record: Mapping[str, Any]) -> list[str]:
+    return [
+        f"mAP against {found['other']}: {format_figure(found['difference'])} "
+        f"[{format_figure(found['low'])}, {format_figure(found['high'])}], "
+        f"better in {found['share_a_better']:.1%} of {found['draws']} draws of the movies"
+        for found in record["comparisons"]
+        if found["measure"] == "mean_ap"
+    ]
 
 
 def _write(store: Store, record: Mapping[str, Any], report: Path | None) -> str:
@@ -168,12 +232,14 @@ def _write(store: Store, record: Mapping[str, Any], report: Path | None) -> str:
 def _summary(record: Mapping[str, Any], page: str, seconds: float) -> dict[str, object]:
     return {
         "bundle": record["bundle"]["address"],
+        "folds": record["bundle"]["folds"],
         "features": record["features"],
         **record["test"],
-        "mean_ap": {name: round(found["mean_ap"], 4) for name, found in record["models"].items()},
+        "compared": [other["address"] for other in record["compared"]],
+        "mean_ap": {key: round(found["mean_ap"], 4) for key, found in record["models"].items()},
         "random_p95": round(record["random"]["mean_ap_p95"], 4),
         "mixed_p95": {
-            name: round(found["mean_ap_p95"], 4) for name, found in record["mixed"].items()
+            key: round(found["mean_ap_p95"], 4) for key, found in record["mixed"].items()
         },
         "beats_prior": record["beats_prior"],
         "report": page,

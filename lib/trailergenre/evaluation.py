@@ -1,225 +1,224 @@
-"""A bundle's probabilities for its test movies to figures beside what chance alone gives.
+"""Models' probabilities for their test movies to figures beside what chance alone gives.
 
 Average precision on few movies lies above the share of true ones for any ranking, and a model that
 tells the videos apart but knows no genre may rank a whole kind of video right by luck. So a model
 *beats the prior* only if its mAP is above the prior's, above the 95th percentile of random scores,
 and above the 95th percentile of its own scores with the genres mixed at random.
 
-Knows nothing of Spark; the pooled rows come from the caller.
+Models tested on several folds have the mean over folds as their figure, and their spread beside it.
+Knows nothing of Spark; the scores come from the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import get_args
 
 import numpy as np
-import pyarrow as pa
 
 from trailergenre.baselines import by_movie, majority_figures, prior_figures
 from trailergenre.bundle import Bundle
-from trailergenre.errors import BundleError, ConfigError
-from trailergenre.metrics import Figures, mean_ap, measure
+from trailergenre.candidates import Candidate
+from trailergenre.card import LEAK_MEAN_AP
+from trailergenre.chance import Chance, mixed_chance, random_chance
+from trailergenre.comparison import Measure, compare_models
+from trailergenre.folds import FoldFigures, join_folds, measure_subset
+from trailergenre.genres import GENRE_SETS
+from trailergenre.measures import format_figure
+from trailergenre.metrics import measure
 from trailergenre.records import ProbabilityArray, TruthArray
-from trailergenre.splits import (
-    LabelledLink,
-    Part,
-    check_no_leak,
-    genre_matrix,
-    labelled_links,
-)
-
-N_DRAWS = 200
-"""Random score sets whose 95th percentile a model must pass."""
+from trailergenre.splits import LabelledLink, Part, genre_matrix
 
 _SEED = 7
-"""Of the draws: the same test movies give the same bar."""
+"""Of the bootstrap: the same movies are drawn whoever evaluates."""
+
+_MANY_MOVIES = 1000
+"""Training movies from which a very good figure is suspicious; made clips may be that clear."""
+
+Record = dict[str, object]
+"""What JSON can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chance:
-    """What mAP a kind of guessing reaches on the test movies.
-
-    Attributes:
-        mean_ap: mean over the draws.
-        mean_ap_p95: their 95th percentile.
-        draws: how many.
-    """
-
-    mean_ap: float
-    mean_ap_p95: float
-    draws: int
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A model's figures and what its own mixed scores reach.
+@dataclass(frozen=True)
+class ScoredFold:
+    """The test movies of one bundle, scored by it.
 
     Attributes:
-        figures: on the test movies.
-        mixed: its scores with the genres mixed at random: what telling videos apart, without
-            knowing genres, reaches by luck.
-        beats_prior: above the prior, and above the 95th percentile of `mixed` and of random.
+        bundle: the model.
+        truth: shape (n_movies, n_genres).
+        raw: the same shape; probabilities as the model gives them.
+        probabilities: the same, calibrated.
     """
 
-    figures: Figures
-    mixed: Chance
-    beats_prior: bool
+    bundle: Bundle
+    truth: TruthArray
+    raw: ProbabilityArray
+    probabilities: ProbabilityArray
 
 
-def find_test_links(bundle: Bundle, labels: pa.Table) -> list[LabelledLink]:
-    """Find the bundle's test links as the run labels them now.
+@dataclass(frozen=True)
+class Scored:
+    """One model on all of its test movies.
 
-    Raises:
-        ConfigError: the run has none of them.
-        LeakError: a test movie or link stands in the training part, by the bundle's split or by
-            the labels as they are now.
+    Attributes:
+        candidate: the model.
+        folds: one, or one a fold.
     """
-    part_of = dict(
-        zip(bundle.split["link_id"].to_pylist(), bundle.split["part"].to_pylist(), strict=True)
-    )
-    split = [
-        (LabelledLink(row["link_id"], row["movie_id"], frozenset()), row["part"])
-        for row in bundle.split.to_pylist()
-    ]
-    labelled = [(link, part_of.get(link.link_id)) for link in labelled_links(labels)]
-    known = [(link, part) for link, part in split + labelled if part is not None]
-    check_no_leak(
-        (link for link, part in known if part != Part.TEST),
-        (link for link, part in known if part == Part.TEST),
-    )
-    modelled = set(bundle.manifest.genres)
-    test = [link for link, part in labelled if part == Part.TEST and link.genres & modelled]
-    if not test:
-        raise ConfigError(
-            "The run's labels hold none of the bundle's test links. "
-            "Evaluate a bundle on the run that it was trained on."
-        )
-    return test
+
+    candidate: Candidate
+    folds: tuple[ScoredFold, ...]
 
 
-def check_control(bundle: Bundle, control: Bundle) -> None:
-    """Refuse a control that is none, or one with another test part.
-
-    Raises:
-        BundleError: says which.
-    """
-    if not control.manifest.training.shuffled_labels:
-        raise BundleError(
-            "The control bundle was trained on true labels. "
-            "Train it with jobs/train_model.py --shuffle-labels."
-        )
-    same_genres = control.manifest.genres == bundle.manifest.genres
-    if not same_genres or not _test_rows(control).equals(_test_rows(bundle)):
-        raise BundleError(
-            "The control bundle has other genres or another test part than the bundle. "
-            "Train both on the same run with the same [dataset] settings."
-        )
-
-
-def _test_rows(bundle: Bundle) -> pa.Table:
-    rows = bundle.split.sort_by("link_id")
-    return rows.filter(pa.array([part == Part.TEST for part in rows["part"].to_pylist()]))
-
-
-def merge_movies(
-    links: Sequence[LabelledLink], values: ProbabilityArray, bundle: Bundle
-) -> tuple[TruthArray, ProbabilityArray]:
-    """Merge the links of a movie; see `by_movie`."""
-    truth = genre_matrix(links, bundle.manifest.genres)
-    _, merged, probabilities = by_movie([link.movie_id for link in links], truth, values)
-    return merged, probabilities
-
-
-def judge(
-    truth: TruthArray, probabilities: ProbabilityArray, bundle: Bundle, *, bar: float
-) -> Judgement:
-    """Measure one model; `bar` is the mAP of the best guessing that does not look at videos."""
-    figures = measure(
-        truth,
-        probabilities,
-        genres=bundle.manifest.genres,
-        thresholds=np.array(bundle.manifest.thresholds),
-    )
-    mixed = mixed_chance(truth, probabilities)
-    return Judgement(figures, mixed, figures.mean_ap > max(bar, mixed.mean_ap_p95))
-
-
-def random_chance(truth: TruthArray) -> Chance:
-    """What random scores reach."""
-    rng = np.random.default_rng(_SEED)
-    return _chance([mean_ap(truth, rng.random(truth.shape)) for _ in range(N_DRAWS)])
-
-
-def mixed_chance(truth: TruthArray, probabilities: ProbabilityArray) -> Chance:
-    """What a model's scores reach when each genre gets a random mixture of all genres' scores.
-
-    Movies that look alike to the model keep like scores; which genre they point to is chance. On
-    clips of four clear kinds, 5 % of the models trained on shuffled labels pass the 95th
-    percentile of this, while 25 % pass that of random scores.
-    """
-    rng = np.random.default_rng(_SEED)
-    spread = probabilities.std(axis=0)
-    columns = (probabilities - probabilities.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    n_genres = truth.shape[1]
-    return _chance(
-        [mean_ap(truth, columns @ rng.normal(size=(n_genres, n_genres))) for _ in range(N_DRAWS)]
-    )
-
-
-def _chance(draws: list[float]) -> Chance:
-    return Chance(float(np.mean(draws)), float(np.percentile(draws, 95)), len(draws))
-
-
-def compare(
-    truth: TruthArray,
-    probabilities: ProbabilityArray,
-    bundle: Bundle,
-    *,
-    control: tuple[ProbabilityArray, Bundle] | None,
-) -> dict[str, object]:
-    """Put a model, the baselines and the shuffled-label control side by side.
+def merge_fold(bundle: Bundle, links: Sequence[LabelledLink], raw: ProbabilityArray) -> ScoredFold:
+    """Calibrate the scores of a bundle's test links and merge the links of a movie.
 
     Args:
-        truth: shape (n_movies, n_genres).
-        probabilities: the model's, the same shape.
         bundle: the model.
-        control: probabilities of the control and its bundle, where there is one.
+        links: those scored.
+        raw: shape (n_links, n_genres); before calibration.
+    """
+    movie_ids = [link.movie_id for link in links]
+    marks = genre_matrix(links, bundle.manifest.genres)
+    _, truth, merged = by_movie(movie_ids, marks, raw)
+    _, _, bent = by_movie(movie_ids, marks, bundle.manifest.calibration.apply(raw))
+    return ScoredFold(bundle, truth, merged, bent)
+
+
+def evaluate(model: Scored, *, control: Scored | None, others: Sequence[Scored]) -> Record:
+    """Put a model beside the baselines, its control and other models.
+
+    Args:
+        model: what is evaluated.
+        control: the same, trained on shuffled labels; where there is one.
+        others: models tested on the same movies.
 
     Returns:
-        What JSON and the report show: `models` (figures by name), `random`, `mixed`, `beats_prior`.
+        What JSON and the report show: `columns` (key and heading of each model), `models` (figures
+        by key), `random`, `mixed`, `beats_prior`, `genre_sets`, `comparisons`, `calibration`.
     """
-    genres, shares = bundle.manifest.genres, bundle.manifest.training.genre_shares
-    prior, guesses = prior_figures(truth, genres, shares), random_chance(truth)
-    bar = max(prior.mean_ap, guesses.mean_ap_p95)
-    judged = {"model": judge(truth, probabilities, bundle, bar=bar)}
-    if control is not None:
-        judged["control"] = judge(truth, *control, bar=bar)
-    figures = {"prior": prior, "majority": majority_figures(truth, genres, shares)}
-    figures |= {name: judgement.figures for name, judgement in judged.items()}
+    tested = {"model": model} | ({"control": control} if control is not None else {})
+    tested |= {f"other-{place}": other for place, other in enumerate(others, start=1)}
+    figures = {key: _figures(found) for key, found in tested.items()}
+    figures |= _baselines(model) | {"uncalibrated": _figures(model, calibrated=False)}
+    truths = [fold.truth for fold in model.folds]
+    guesses = random_chance(truths)
+    mixed = {
+        key: mixed_chance(truths, [fold.probabilities for fold in found.folds])
+        for key, found in tested.items()
+    }
+    bar = max(_mean_ap(figures["prior"]), guesses.mean_ap_p95)
+    headings = {"model": "model", "prior": "label prior", "majority": "top 3 always"}
+    headings |= {"control": "shuffled labels"} if control is not None else {}
+    headings |= {f"other-{k}": other.candidate.name for k, other in enumerate(others, start=1)}
     return {
-        "models": {name: asdict(found) for name, found in figures.items()},
+        "columns": [[key, heading] for key, heading in headings.items()],
+        "models": {key: found.to_json() for key, found in figures.items()},
         "random": asdict(guesses),
-        "mixed": {name: asdict(judgement.mixed) for name, judgement in judged.items()},
-        "beats_prior": {name: judgement.beats_prior for name, judgement in judged.items()},
+        "mixed": {key: asdict(found) for key, found in mixed.items()},
+        "beats_prior": {key: _beats(figures[key], bar, found) for key, found in mixed.items()},
+        "genre_sets": _genre_sets(tested),
+        "comparisons": _compare(model, others),
+        "calibration": dict(
+            Counter(fold.bundle.manifest.calibration.method for fold in model.folds)
+        ),
     }
 
 
-def describe_bundle(bundle: Bundle, address: str) -> dict[str, object]:
-    """What a report says of a bundle."""
-    manifest = bundle.manifest
+def _beats(figures: FoldFigures, bar: float, mixed: Chance) -> bool:
+    return _mean_ap(figures) > max(bar, mixed.mean_ap_p95)
+
+
+def _mean_ap(figures: FoldFigures) -> float:
+    found = figures.figures["mean_ap"]
+    return found.mean if found else 0.0
+
+
+def _figures(tested: Scored, *, calibrated: bool = True) -> FoldFigures:
+    """Measure each fold; thresholds were chosen for calibrated probabilities."""
+    return join_folds(
+        [
+            measure(
+                fold.truth,
+                fold.probabilities if calibrated else fold.raw,
+                genres=fold.bundle.manifest.genres,
+                thresholds=np.array(fold.bundle.manifest.thresholds),
+            )
+            for fold in tested.folds
+        ]
+    )
+
+
+def _baselines(model: Scored) -> dict[str, FoldFigures]:
+    known = [
+        (fold.truth, fold.bundle.manifest.genres, fold.bundle.manifest.training.genre_shares)
+        for fold in model.folds
+    ]
     return {
-        "address": address,
-        "sha256": bundle.sha256,
-        "created_at": manifest.created_at.isoformat(timespec="seconds"),
-        "model": manifest.model,
-        "rows": manifest.rows,
-        "trainer": manifest.trainer,
-        "weights": manifest.backbone.weights,
-        "frames_per_s": manifest.sampling.frames_per_s,
-        "movies": manifest.training.movies,
-        "not_modelled": manifest.not_modelled,
-        "shuffled_labels": manifest.training.shuffled_labels,
-        "seed": manifest.training.dataset.seed,
-        "warnings": bundle.warnings,
+        "prior": join_folds([prior_figures(*fold) for fold in known]),
+        "majority": join_folds([majority_figures(*fold) for fold in known]),
     }
+
+
+def _genre_sets(tested: Mapping[str, Scored]) -> list[Record]:
+    """Measure the sets of genres that papers have, where all of a set are modelled."""
+    records: list[Record] = []
+    for name, subset in GENRE_SETS.items():
+        prior = _subset_figures(tested["model"], subset, use_prior=True)
+        if prior is None:
+            continue
+        found = {key: _subset_figures(model, subset) for key, model in tested.items()}
+        models = {"prior": prior} | {k: figures for k, figures in found.items() if figures}
+        flat = {key: figures.to_json() for key, figures in models.items()}
+        records.append(
+            {"name": name, "genres": list(subset), "movies": prior.movies, "models": flat}
+        )
+    return records
+
+
+def _subset_figures(
+    tested: Scored, subset: Sequence[str], *, use_prior: bool = False
+) -> FoldFigures | None:
+    folds = []
+    for fold in tested.folds:
+        manifest = fold.bundle.manifest
+        shares = np.array(manifest.training.genre_shares)
+        found = measure_subset(
+            fold.truth,
+            np.tile(shares, (len(fold.truth), 1)) if use_prior else fold.probabilities,
+            genres=manifest.genres,
+            thresholds=shares if use_prior else np.array(manifest.thresholds),
+            subset=subset,
+        )
+        if found is None:
+            return None
+        folds.append(found)
+    return join_folds(folds)
+
+
+def _compare(model: Scored, others: Sequence[Scored]) -> list[Record]:
+    """Compare the model with each other one by every measure that can be drawn."""
+    truth = np.concatenate([fold.truth for fold in model.folds])
+    ours = np.concatenate([fold.probabilities for fold in model.folds])
+    numbers = np.repeat(np.arange(len(model.folds)), [len(fold.truth) for fold in model.folds])
+    records: list[Record] = []
+    for other in others:
+        theirs = np.concatenate([fold.probabilities for fold in other.folds])
+        for name in get_args(Measure):
+            found = compare_models(truth, ours, theirs, measure=name, folds=numbers, seed=_SEED)
+            records.append({"other": other.candidate.name, **asdict(found)})
+    return records
+
+
+def find_notes(model: Scored) -> list[str]:
+    """What must be said beside the figures, once each."""
+    notes = [note for fold in model.folds for note in fold.bundle.warnings]
+    reached = _mean_ap(_figures(model))
+    n_movies = model.candidate.bundles[0].manifest.training.movies.get(Part.TRAIN, 0)
+    if reached > LEAK_MEAN_AP and n_movies >= _MANY_MOVIES:
+        notes.append(
+            f"mAP {format_figure(reached)}: above {format_figure(LEAK_MEAN_AP)} from frames of "
+            "about 3,000 training movies, look for a leak first."
+        )
+    return list(dict.fromkeys(notes))

@@ -5,8 +5,8 @@ Knows nothing of bundles, tables or reports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,35 @@ class FoldFigures:
     figures: dict[str, Spread | None]
     genres: tuple[GenreSpread, ...]
     folds: tuple[Figures, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Means under the figures' own names, their spread beside them under `std`."""
+        return {
+            "movies": self.movies,
+            **_means(self.figures),
+            "std": _stds(self.figures),
+            "genres": [
+                {
+                    "genre": genre.genre,
+                    "n": genre.n,
+                    **_means(genre.figures),
+                    "std": _stds(genre.figures),
+                }
+                for genre in self.genres
+            ],
+            "folds": [
+                {key: value for key, value in asdict(fold).items() if key != "genres"}
+                for fold in self.folds
+            ],
+        }
+
+
+def _means(figures: Mapping[str, Spread | None]) -> dict[str, float | None]:
+    return {name: found.mean if found else None for name, found in figures.items()}
+
+
+def _stds(figures: Mapping[str, Spread | None]) -> dict[str, float | None]:
+    return {name: found.std if found else None for name, found in figures.items()}
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:

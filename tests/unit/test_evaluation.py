@@ -1,66 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bundles import make_bundle, make_manifest
-from runs import GENRES, labelled, labels_table
+from runs import GENRES, labelled
 from trailergenre.bundle import Bundle
-from trailergenre.errors import BundleError, ConfigError, LeakError
-from trailergenre.evaluation import check_control, compare, find_test_links
+from trailergenre.calibration import Calibration, Platt
+from trailergenre.candidates import Candidate
+from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
 from trailergenre.storage import Store
-
-PARTS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    return make_bundle(Store(str(tmp_path / "bundle")), parts=PARTS)
+    return make_bundle(Store(str(tmp_path / "bundle")))
 
 
-def test_test_links_are_those_of_the_bundle(bundle: Bundle) -> None:
-    links = [labelled(name, ["Action"]) for name in "abcdx"]
-    found = find_test_links(bundle, labels_table(links))
-    assert sorted(link.movie_id for link in found) == ["tt-c", "tt-d"]
-
-
-def test_a_test_movie_that_was_trained_on_is_refused(bundle: Bundle) -> None:
-    # The label of c was mended since: it is the movie of a.
-    links = [labelled("a", ["Action"]), labelled("c", ["Action"], "tt-a")]
-    with pytest.raises(LeakError, match="tt-a"):
-        find_test_links(bundle, labels_table(links))
-
-
-def test_a_split_with_a_leak_is_refused(tmp_path: Path) -> None:
-    leaky = make_bundle(Store(str(tmp_path)), parts={"a": "train", "b": "test"})
-    split = leaky.split.set_column(1, "movie_id", [["tt-a", "tt-a"]])
-    with pytest.raises(LeakError):
-        find_test_links(
-            Bundle(leaky.manifest, leaky.scorer, split, leaky.sha256),
-            labels_table([labelled("x", ["Action"])]),
-        )
-
-
-def test_another_runs_labels_are_refused(bundle: Bundle) -> None:
-    with pytest.raises(ConfigError, match="none of the bundle's test links"):
-        find_test_links(bundle, labels_table([labelled("x", ["Action"])]))
-
-
-def test_a_control_must_be_shuffled_and_have_the_same_test_part(
-    bundle: Bundle, tmp_path: Path
-) -> None:
-    shuffled = make_manifest(shuffled=True)
-    store = Store(str(tmp_path / "control"))
-    check_control(bundle, make_bundle(store, parts=PARTS, manifest=shuffled))
-    with pytest.raises(BundleError, match="true labels"):
-        check_control(bundle, bundle)
-    with pytest.raises(BundleError, match="another test part"):
-        check_control(bundle, make_bundle(store, parts={"a": "test"}, manifest=shuffled))
-
-
-def movies(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def movies(n: int, seed: int) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     """Truth of n movies, and the kind of video that each is: the first genre of its own."""
     rng = np.random.default_rng(seed)
     kinds = np.arange(n) % 4
@@ -69,13 +32,46 @@ def movies(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return truth, kinds
 
 
+def scored(bundle: Bundle, *folds: tuple[NDArray[np.int8], NDArray[np.float64]]) -> Scored:
+    """A model and what it says of each fold's movies."""
+    tested = tuple(ScoredFold(bundle, truth, scores, scores) for truth, scores in folds)
+    return Scored(Candidate("bundles/mine", (bundle,) * len(folds)), tested)
+
+
+def know(truth: NDArray[np.int8], *, share: float = 0.6, seed: int = 2) -> NDArray[np.float64]:
+    noise = np.random.default_rng(seed).random(truth.shape)
+    return np.clip(share * truth + (1 - share) * noise, 0, 1)
+
+
+def judge(model: Scored, **given: Any) -> dict[str, Any]:
+    return evaluate(model, **{"control": None, "others": [], **given})
+
+
+def test_the_links_of_a_movie_are_merged_calibrated(bundle: Bundle) -> None:
+    curves = (Platt(slope=1.0, offset=1.0),) * 4
+    calibration = Calibration(method="platt", curves=curves, brier={})
+    bent = replace(bundle, manifest=bundle.manifest.model_copy(update={"calibration": calibration}))
+    links = [
+        labelled("a", ["Action"], "tt2"),
+        labelled("b", ["Drama"], "tt2"),
+        labelled("c", ["Horror"]),
+    ]
+    raw = np.array([[0.2, 0.4, 0.5, 0.5], [0.6, 0.2, 0.5, 0.5], [0.9, 0.5, 0.5, 0.5]])
+    found = merge_fold(bent, links, raw)
+    assert found.truth.tolist() == [[0, 0, 0, 1], [1, 0, 1, 0]]
+    np.testing.assert_allclose(found.raw[:, :2], [[0.9, 0.5], [0.4, 0.3]])
+    expected = calibration.apply(raw)
+    np.testing.assert_allclose(found.probabilities, [expected[2], expected[:2].mean(axis=0)])
+
+
 def test_a_model_that_knows_beats_and_one_that_guesses_does_not(bundle: Bundle) -> None:
     truth, _ = movies(40, seed=1)
-    rng = np.random.default_rng(2)
-    knows = np.clip(0.6 * truth + 0.4 * rng.random(truth.shape), 0, 1)
-    record = compare(truth, knows, bundle, control=(rng.random(truth.shape), bundle))
+    model = scored(bundle, (truth, know(truth)))
+    guesses = scored(bundle, (truth, np.random.default_rng(2).random(truth.shape)))
+    record = judge(model, control=guesses)
     assert record["beats_prior"] == {"model": True, "control": False}
-    assert list(record["models"]) == ["prior", "majority", "model", "control"]  # type: ignore[call-overload]
+    assert set(record["models"]) == {"model", "control", "prior", "majority", "uncalibrated"}
+    assert dict(record["columns"])["control"] == "shuffled labels"
 
 
 def test_telling_videos_apart_without_knowing_genres_is_not_enough(bundle: Bundle) -> None:
@@ -84,20 +80,107 @@ def test_telling_videos_apart_without_knowing_genres_is_not_enough(bundle: Bundl
     for seed in range(20):
         truth, kinds = movies(30, seed)
         scores = np.random.default_rng(seed).random((4, 4))[kinds]
-        record = compare(truth, scores, bundle, control=None)
-        mean_ap = record["models"]["model"]["mean_ap"]  # type: ignore[index]
-        passed_random += mean_ap > record["random"]["mean_ap_p95"]  # type: ignore[index]
-        passed_all += record["beats_prior"]["model"]  # type: ignore[index]
+        record = judge(scored(bundle, (truth, scores)))
+        passed_random += record["models"]["model"]["mean_ap"] > record["random"]["mean_ap_p95"]
+        passed_all += record["beats_prior"]["model"]
     assert passed_random >= 4
     assert passed_all <= 3
 
 
 def test_baselines_are_what_they_say(bundle: Bundle) -> None:
     truth, _ = movies(40, seed=1)
-    record = compare(truth, truth.astype(float), bundle, control=None)
-    models = record["models"]
-    assert models["prior"]["mean_ap"] == pytest.approx(truth.mean(axis=0).mean())  # type: ignore[index]
-    assert models["prior"]["macro_auc"] == 0.5  # type: ignore[index]
+    models = judge(scored(bundle, (truth, truth.astype(float))))["models"]
+    assert models["prior"]["mean_ap"] == pytest.approx(truth.mean(axis=0).mean())
+    assert models["prior"]["macro_auc"] == 0.5
     hits = truth[:, :3].sum(axis=1)  # genre_shares fall with the column
-    assert models["majority"]["precision_at_3"] == pytest.approx(hits.mean() / 3)  # type: ignore[index]
-    assert [g["genre"] for g in models["model"]["genres"]] == list(GENRES)  # type: ignore[index]
+    assert models["majority"]["precision_at_3"] == pytest.approx(hits.mean() / 3)
+    assert [g["genre"] for g in models["model"]["genres"]] == list(GENRES)
+
+
+def test_over_folds_each_figure_is_a_mean_with_its_spread(bundle: Bundle) -> None:
+    folds = [movies(n, seed=n)[0] for n in (32, 36, 40)]
+    record = judge(scored(bundle, *((truth, know(truth, share=0.3)) for truth in folds)))
+    model = record["models"]["model"]
+    aps = [fold["mean_ap"] for fold in model["folds"]]
+    assert len(set(aps)) == 3
+    assert model["mean_ap"] == pytest.approx(np.mean(aps))
+    assert model["std"]["mean_ap"] == pytest.approx(np.std(aps, ddof=1))
+    action = model["genres"][0]
+    assert (action["genre"], action["n"]) == ("Action", sum(t[:, 0].sum() for t in folds))
+    assert action["std"]["ap"] > 0
+    assert record["models"]["prior"]["std"]["mean_ap"] > 0
+    assert model["movies"] == 108
+
+
+def test_of_one_fold_there_is_no_spread(bundle: Bundle) -> None:
+    truth, _ = movies(40, seed=1)
+    model = judge(scored(bundle, (truth, know(truth))))["models"]["model"]
+    assert set(model["std"].values()) == {None}
+
+
+def test_another_model_is_compared_by_movies_within_folds(bundle: Bundle) -> None:
+    folds = [movies(n, seed=n)[0] for n in (60, 64)]
+    better = scored(bundle, *((truth, know(truth, share=0.4)) for truth in folds))
+    worse = scored(bundle, *((truth, know(truth, share=0.1, seed=5)) for truth in folds))
+    record = judge(better, others=[worse])
+    found = {each["measure"]: each for each in record["comparisons"]}
+    assert set(found) == {"mean_ap", "micro_ap", "sample_ap", "precision_at_3", "macro_auc"}
+    models = record["models"]
+    difference = models["model"]["mean_ap"] - models["other-1"]["mean_ap"]
+    assert found["mean_ap"]["difference"] == pytest.approx(difference)
+    assert found["mean_ap"]["low"] > 0
+    assert found["mean_ap"]["other"] == "mine"
+    assert found["mean_ap"]["movies"] == 124
+
+
+def test_sets_of_genres_are_measured_where_all_are_modelled(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = {"two": ("Action", "Drama"), "unknown": ("Action", "Western")}
+    monkeypatch.setattr("trailergenre.evaluation.GENRE_SETS", sets)
+    truth, _ = movies(40, seed=1)
+    (found,) = judge(scored(bundle, (truth, know(truth))))["genre_sets"]
+    kept = truth[truth[:, [0, 2]].any(axis=1)][:, [0, 2]]
+    assert (found["name"], found["movies"]) == ("two", len(kept))
+    assert set(found["models"]) == {"model", "prior"}
+    assert found["models"]["prior"]["mean_ap"] == pytest.approx(kept.mean(axis=0).mean())
+
+
+def test_calibrated_figures_stand_beside_raw_ones(bundle: Bundle) -> None:
+    truth, _ = movies(40, seed=1)
+    fold = ScoredFold(bundle, truth, raw=1 - know(truth), probabilities=know(truth))
+    record = judge(Scored(Candidate("mine", (bundle,)), (fold,)))
+    assert record["models"]["model"]["brier"] < record["models"]["uncalibrated"]["brier"]
+    assert record["calibration"] == {"none": 1}
+
+
+@pytest.mark.parametrize(("trained", "said"), [(3000, True), (80, False)])
+def test_figures_too_good_for_so_many_movies_are_doubted(
+    bundle: Bundle, trained: int, said: bool
+) -> None:
+    manifest = make_manifest()
+    facts = manifest.training.model_copy(update={"movies": {"train": trained}})
+    many = replace(bundle, manifest=manifest.model_copy(update={"training": facts}))
+    truth, _ = movies(40, seed=1)
+    notes = find_notes(scored(many, (truth, truth.astype(float))))
+    assert any("look for a leak" in note for note in notes) == said
+
+
+def test_what_each_fold_warns_of_is_said_once(tmp_path: Path) -> None:
+    random = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
+    truth, _ = movies(20, seed=1)
+    notes = find_notes(scored(random, *[(truth, know(truth, share=0.1))] * 2))
+    assert len(notes) == 1
+    assert "weights are random" in notes[0]
+
+
+def test_the_record_is_what_json_holds(bundle: Bundle) -> None:
+    def check(value: object) -> None:
+        assert isinstance(value, dict | list | str | int | float | bool | None)
+        assert not isinstance(value, np.generic)
+        inner = value.values() if isinstance(value, Mapping) else value
+        for each in inner if isinstance(value, dict | list) else []:  # type: ignore[union-attr]
+            check(each)
+
+    truth, _ = movies(20, seed=1)
+    check(judge(scored(bundle, (truth, know(truth)))))

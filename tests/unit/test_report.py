@@ -9,26 +9,44 @@ import numpy as np
 import pytest
 
 from bundles import make_bundle, make_manifest
-from trailergenre.evaluation import compare, describe_bundle
-from trailergenre.report import MEASURES, format_figure, render_evaluation
+from trailergenre.bundle import Bundle
+from trailergenre.candidates import Candidate, describe_candidate
+from trailergenre.card import render_card
+from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes
+from trailergenre.measures import MEASURES
+from trailergenre.report import render_evaluation
 from trailergenre.storage import Store
 
 ADDRESS = "bundles/<script>alert(1)</script>"
 
 
-def record(tmp_path: Path, *, control: bool) -> dict[str, Any]:
-    bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
+def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> Scored:
+    """A model on twenty movies a fold; none of them is of the last genre."""
     truth = np.eye(4, dtype=np.int8)[np.arange(20) % 3]
-    other = (np.full(truth.shape, 0.5), bundle) if control else None
+    noise = [np.random.default_rng(fold).random(truth.shape) for fold in range(folds)]
+    scores = [knows * truth + (1 - knows) * found for found in noise]
+    tested = tuple(ScoredFold(bundle, truth, found / 2, found) for found in scores)
+    return Scored(Candidate(address, (bundle,) * folds), tested)
+
+
+def record(
+    tmp_path: Path, *, control: bool = False, others: bool = False, folds: int = 1
+) -> dict[str, Any]:
+    bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
+    model = scored(bundle, ADDRESS, folds=folds, knows=0.9)
+    shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
+    beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.5)] if others else []
     return {
         "created_at": "2026-01-01T00:00:00+00:00",
         "run": "runs/mine",
         "features": "0123456789abcdef",
-        "bundle": describe_bundle(bundle, ADDRESS),
-        "control": describe_bundle(bundle, "bundles/control") if control else None,
+        "bundle": describe_candidate(model.candidate),
+        "control": describe_candidate(shuffled.candidate) if shuffled else None,
+        "compared": [describe_candidate(other.candidate) for other in beside],
         "test": {"movies": 20, "links": 21, "links_without_features": 3},
-        "notes": bundle.warnings,
-        **compare(truth, truth.astype(float), bundle, control=other),
+        "notes": find_notes(model),
+        **evaluate(model, control=shuffled, others=beside),
+        "card": render_card(bundle.manifest),
     }
 
 
@@ -37,27 +55,34 @@ class _Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.addresses: list[str] = []
+        self.open: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "link"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("control", [True, False])
-def test_the_page_stands_alone(tmp_path: Path, control: bool) -> None:
-    page = render_evaluation(record(tmp_path, control=control))
+@pytest.mark.parametrize("given", [{}, {"control": True, "others": True, "folds": 2}])
+def test_the_page_stands_alone(tmp_path: Path, given: dict[str, Any]) -> None:
+    page = render_evaluation(record(tmp_path, **given))
     found = _Page(page)
     assert found.addresses == ["data:,"]
     assert "script" not in found.tags
+    assert found.open == []
     assert not re.search(r"url\(|@import|https?://", page)
     assert "prefers-color-scheme: dark" in page
 
 
 def test_the_page_shows_every_measure_beside_the_baselines(tmp_path: Path) -> None:
-    page = render_evaluation(record(tmp_path, control=True))
+    page = render_evaluation(record(tmp_path, control=True, others=True))
     assert all(f'<th scope="row">{name}</th>' in page for _, name, _ in MEASURES)
-    for heading in ("label prior", "top 3 always", "shuffled labels", "random"):
+    for heading in ("label prior", "top 3 always", "shuffled labels", "plain", "random"):
         assert f'<th scope="col">{heading}</th>' in page
 
 
@@ -68,25 +93,55 @@ def test_the_page_says_what_must_be_said(tmp_path: Path) -> None:
         "weights are random",
         "Western (2)",
         "0123456789abcdef",
+        "# Model card",
     ):
         assert text in page
     assert "21 links scored, 3 without features" in page
+    assert "±" not in page
+
+
+def test_figures_of_folds_have_their_spread(tmp_path: Path) -> None:
+    found = record(tmp_path, folds=3)
+    page = render_evaluation(found)
+    assert "mean ± standard deviation over 3 folds" in page
+    model = found["models"]["model"]
+    shown = f"{model['micro_ap']:.3f} ± {model['std']['micro_ap']:.3f}".replace("0.", ".")
+    assert f'<td class="best">{shown}</td>' in page
+
+
+def test_a_comparison_shows_its_interval(tmp_path: Path) -> None:
+    found = record(tmp_path, others=True)
+    page = render_evaluation(found)
+    (mean_ap,) = [each for each in found["comparisons"] if each["measure"] == "mean_ap"]
+    shown = f"{mean_ap['low']:.3f} to {mean_ap['high']:.3f}".replace("0.", ".")
+    assert f"<td>{shown}</td>" in page
+    assert "Is it better?" in page
+    assert "Is it better?" not in render_evaluation(record(tmp_path))
+
+
+def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    page = render_evaluation(found)
+    before, after = (found["models"][key]["brier"] for key in ("uncalibrated", "model"))
+    shown = [f"<td>{value:.3f}</td>".replace("0.", ".") for value in (before, after)]
+    assert before != after
+    assert f'<th scope="row">Brier</th>{shown[0]}{shown[1]}' in page
+
+
+def test_sets_of_genres_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "papers use" not in render_evaluation(record(tmp_path))
+    monkeypatch.setattr("trailergenre.evaluation.GENRE_SETS", {"Two": ("Action", "Drama")})
+    page = render_evaluation(record(tmp_path))
+    assert '<th scope="row">Two</th><td>model</td><td>13</td>' in page
 
 
 def test_a_genre_without_a_test_movie_has_no_bar(tmp_path: Path) -> None:
-    page = render_evaluation(record(tmp_path, control=False))
+    page = render_evaluation(record(tmp_path))
     assert page.count('class="track"') == 3
     assert page.count('<th scope="row">Horror</th>') == 1
 
 
 def test_what_users_named_is_escaped(tmp_path: Path) -> None:
-    page = render_evaluation(record(tmp_path, control=False))
+    page = render_evaluation(record(tmp_path))
     assert "alert(1)" in page
     assert "<script>" not in page
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.2834, ".283"), (1.0, "1.000"), (0.0, ".000"), (None, "–")]
-)
-def test_figures_are_shown_as_in_papers(value: float | None, shown: str) -> None:
-    assert format_figure(value) == shown
