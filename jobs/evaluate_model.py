@@ -44,8 +44,9 @@ from trailergenre.errors import ConfigError
 from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.measures import MEASURES, format_figure, format_spread
-from trailergenre.records import LinkFrames, ProbabilityArray
+from trailergenre.records import ProbabilityArray
 from trailergenre.report import render_evaluation
+from trailergenre.scorer import SideBySide
 from trailergenre.spark.rows import FeatureFiles, collect_scores
 from trailergenre.spark.session import spark_session
 from trailergenre.splits import LabelledLink
@@ -160,13 +161,9 @@ def _score(
     bundles: Sequence[Bundle],
 ) -> tuple[list[LabelledLink], list[ProbabilityArray]]:
     """Give the links that have features, and each bundle's raw scores of them."""
-    scorers = [replace(bundle.scorer, calibration=None) for bundle in bundles]
-
-    def predict(read: Sequence[LinkFrames]) -> ProbabilityArray:
-        return np.concatenate([scorer.predict_proba(read) for scorer in scorers], axis=1)
-
+    raw = SideBySide(tuple(replace(bundle.scorer, calibration=None) for bundle in bundles))
     files = FeatureFiles(spark, store, outcomes, [link.link_id for link in links])
-    found, scores = collect_scores(files.scores(predict))
+    found, scores = collect_scores(files.scores(raw.predict_proba))
     link_of = {link.link_id: link for link in links}
     return [link_of[i] for i in found], np.split(scores, len(bundles), axis=1) if found else []
 

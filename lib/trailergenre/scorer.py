@@ -74,6 +74,21 @@ class Scorer:
         return (self.model.n_features, self.model.n_genres) == (expected, n_genres)
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """Several models that score the same links in one reading of their features.
+
+    Attributes:
+        scorers: the models, of the same genres.
+    """
+
+    scorers: tuple[Scorer, ...]
+
+    def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
+        """Give each link's probabilities by each model, shape (n_links, n_models x n_genres)."""
+        return np.concatenate([scorer.predict_proba(links) for scorer in self.scorers], axis=1)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """How a kind of model is kept.

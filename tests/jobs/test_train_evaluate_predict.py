@@ -135,13 +135,48 @@ def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
     for word in ("label prior", "shuffled labels", "top 3 always", "beats"):
         assert word in printed
     record = json.loads(run.read_bytes("reports/evaluation.json"))
-    assert set(record["models"]) == {"model", "prior", "majority", "control"}
+    assert set(record["models"]) == {"model", "prior", "majority", "control", "uncalibrated"}
     assert "</html>" in page.read_text()
 
     predicted, _ = submit_well("predict_genres", run, "--bundle", bundle)
     assert (predicted["links"], predicted["scored"]) == (102, 101)
     assert predicted["not_scored"] == {"not_media": 1}
     assert len(tables.read_table(run, "scores")) == 101 * len(GENRES)
+
+
+def cross_validate(run: Store, target: Path, *words: str) -> Result:
+    """Train on two folds with scikit-learn, which starts no Spark."""
+    small = (*SMALL, "--set", "dataset.folds=2", "--trainer", "sklearn", "--cross-validate")
+    result = invoke("train_model", run, "--bundle", target, *small, *words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.slow
+def test_folds_are_evaluated_with_their_spread_and_compared(run: Store, tmp_path: Path) -> None:
+    forest, other = tmp_path / "forest", tmp_path / "stumps"
+    cross_validate(run, forest)
+    cross_validate(run, other, "--set", "forest.trees=1", "--set", "forest.max_depth=1")
+    judged, printed = submit_well(
+        "evaluate_model",
+        *(run, "--bundle", forest, "--compare", other, "--report", tmp_path / "page.html"),
+    )
+    assert (judged["folds"], judged["movies"], judged["links"]) == (2, 100, 100)
+    record = json.loads(run.read_bytes("reports/evaluation.json"))
+    model = record["models"]["model"]
+    tested = [fold["mean_ap"] for fold in model["folds"]]
+    assert model["mean_ap"] == pytest.approx(sum(tested) / 2)
+    assert model["std"]["mean_ap"] == pytest.approx(abs(tested[0] - tested[1]) / 2**0.5)
+    # What each bundle says of its own test movies is what the evaluation finds.
+    known = [
+        read_bundle(Store(str(forest / f"fold-{k}"))).manifest.test.measures["model"]["mean_ap"]
+        for k in range(2)
+    ]
+    assert tested == pytest.approx(known)
+    (compared,) = [each for each in record["comparisons"] if each["measure"] == "mean_ap"]
+    assert compared["low"] > 0
+    assert "mAP against stumps: ." in printed
+    assert "over 2 folds" in printed
 
 
 @pytest.mark.parametrize(
@@ -210,6 +245,16 @@ def test_a_control_on_true_labels_is_refused(run: Store, tmp_path: Path) -> None
     result = invoke("evaluate_model", run, *bundle)
     assert result.exit_code == 2
     assert "--shuffle-labels" in result.stderr
+
+
+def test_models_of_other_test_parts_are_not_compared(run: Store, tmp_path: Path) -> None:
+    make_bundle(Store(str(tmp_path / "mine")), parts={"a": "train", "b": "test"})
+    make_bundle(Store(str(tmp_path / "other")), parts={"a": "test", "b": "train"})
+    compare = ("--bundle", tmp_path / "mine", "--compare", tmp_path / "other")
+    result = invoke("evaluate_model", run, *compare)
+    assert result.exit_code == 2
+    assert "another test part" in result.stderr
+    assert "[dataset]" in result.stderr
 
 
 @pytest.mark.parametrize("job", ["train_model", "evaluate_model", "predict_genres"])
