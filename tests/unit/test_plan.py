@@ -10,7 +10,7 @@ import pytest
 from lists import write_links
 from trailergenre import schemas, tables
 from trailergenre.errors import ConfigError, FingerprintError
-from trailergenre.fingerprint import FeatureSettings, write_settings
+from trailergenre.fingerprint import PUBLISHED, FeatureSettings, write_settings
 from trailergenre.outcomes import Outcome
 from trailergenre.plan import Plan, parse_retry, plan_links
 from trailergenre.records import Link
@@ -173,6 +173,13 @@ def test_failed_downloads_do_not_hold_for_another_format_rule(store: Store) -> N
     finish(store, ONE, {a: "unavailable"})
     with pytest.raises(FingerprintError, match="format_rule: rule -> other"):
         plan(store, replace(ONE, format_rule="other"))
+
+
+def test_published_features_are_not_downloaded(store: Store) -> None:
+    write_links(store, ["published:mmtf/1"])
+    write_settings(store, replace(ONE, format_rule=PUBLISHED))
+    with pytest.raises(ConfigError, match=r"holds published features.*nothing to download"):
+        plan(store, TWO, recompute=True)
 
 
 def test_list_without_a_ready_link_is_refused(store: Store) -> None:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from trailergenre import schemas
 from trailergenre.config import LinksConfig, NetworkConfig
+from trailergenre.errors import LeakError
 from trailergenre.inputs import InputList, InputRow
 from trailergenre.labels import Metadata, Movie
 from trailergenre.outcomes import RowOutcome
-from trailergenre.preparation import PreparedRow, labels_table, links_table, prepare_rows
+from trailergenre.preparation import (
+    PreparedRow,
+    give_parts,
+    labels_table,
+    links_table,
+    prepare_published,
+    prepare_rows,
+)
+from trailergenre.splits import Part
 
 METADATA = Metadata.of(
     [
@@ -186,3 +197,53 @@ def test_the_tables_hold_every_row_and_every_ready_link() -> None:
     assert first["link_id"] == hashlib.sha256(b"https://example.org/1").hexdigest()
     assert second["movie_id"] == second["link_id"]
     assert second["genres"] == ["War"]
+
+
+def test_a_published_row_is_ready_under_its_name() -> None:
+    source = listed(
+        ("published:x/1", "Up (2009)", "", ("Drama",)),
+        ("published:x/2", "", "", ()),
+        ("published:x/1", "Up (2009)", "", ("Drama",)),
+    )
+    rows = prepare_published(source, [Part.TEST, None, Part.TRAIN], None)
+    assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.DUPLICATE]
+    (label,) = labels_table(rows).to_pylist()
+    assert label["link_id"] == hashlib.sha256(b"published:x/1").hexdigest()
+    assert (label["movie_id"], label["part"]) == ("published:x/1", "test")
+
+
+def test_published_titles_take_their_genres_from_the_metadata_alone() -> None:
+    metadata = Metadata.of(
+        [
+            Movie("tt1", "Up", ("Comedy",), "2009"),
+            Movie("tt2", "Twice", ("War",), "1999"),
+            Movie("tt3", "Twice", ("Drama",), "1999"),
+        ]
+    )
+    source = listed(
+        ("published:x/1", "Up (2009)", "", ("Drama",)),
+        ("published:x/2", "Up (1984)", "", ("Drama",)),
+        ("published:x/3", "Twice (1999)", "", ("Drama",)),
+    )
+    rows = prepare_published(source, [None] * 3, metadata)
+    assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.AMBIGUOUS]
+    assert rows[1].detail == "the labels have no genres for 'Up (1984)'"
+    (label,) = labels_table(rows).to_pylist()
+    assert (label["movie_id"], label["genres"], label["part"]) == ("tt1", ["Comedy"], None)
+
+
+def youtube(*movies: tuple[str, str]) -> list[PreparedRow]:
+    return prepare(*((f"https://youtu.be/{v}", "", m, ("War",)) for v, m in movies))
+
+
+def test_a_split_names_videos_or_movies() -> None:
+    rows = youtube(("aaaaaaaaaaa", "tt1"), ("bbbbbbbbbbb", "tt2"), ("ccccccccccc", "tt3"))
+    rows += prepare(("https://example.org/1", "", "tt4", ("War",)), ("no link", "", "tt5", ()))
+    assert give_parts(rows, {"aaaaaaaaaaa": Part.TEST, "tt2": Part.TRAIN, "tt5": Part.TEST}) == 2
+    assert [row.part for row in rows] == [Part.TEST, Part.TRAIN, None, None, None]
+
+
+def test_a_movie_whose_two_trailers_are_in_two_parts_is_refused() -> None:
+    rows = youtube(("aaaaaaaaaaa", "tt1"), ("bbbbbbbbbbb", "tt1"))
+    with pytest.raises(LeakError, match="tt1 in test and train"):
+        give_parts(rows, {"aaaaaaaaaaa": Part.TEST, "bbbbbbbbbbb": Part.TRAIN})
