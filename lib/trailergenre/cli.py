@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 backbone_app = typer.Typer(help="The network for frames to features.", no_args_is_help=True)
 app.add_typer(backbone_app, name="backbone")
+bundle_app = typer.Typer(help="A trained model and all that belongs to it.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
 
 
 @app.command()
@@ -161,6 +163,35 @@ def backbone_export(
     if manifest.is_random:
         typer.echo("warning: random weights; features and scores mean nothing.", err=True)
     typer.echo(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
+    return ExitCode.FINISHED
+
+
+@bundle_app.command("inspect")
+@entry
+def bundle_inspect(
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", help="Address of the bundle; one fold's, of several.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> ExitCode:
+    """Check all of a bundle and print its model card.
+
+    Exit code 0: it can be used; 2: it is broken or none, and the reason is named.
+
+    \b
+    Examples:
+      trailergenre bundle inspect bundles/mine
+      trailergenre bundle inspect bundles/folds/fold-0 --json
+    """
+    from trailergenre.bundle import read_bundle
+    from trailergenre.card import render_card
+
+    found = read_bundle(Store(directory))
+    if as_json:
+        facts = found.manifest.model_dump(mode="json")
+        typer.echo(json.dumps({"sha256": found.sha256, **facts}))
+    else:
+        typer.echo(render_card(found.manifest), nl=False)
     return ExitCode.FINISHED
 
 

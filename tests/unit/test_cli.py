@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -180,6 +181,42 @@ def test_score_imports_neither_spark_nor_tensorflow_nor_what_trains(
     assert len(ended.stdout.splitlines()) == 3
     assert "onnxruntime" in imported
     assert imported & HEAVY == set()
+
+
+def test_inspect_prints_the_model_card(bundle: Path) -> None:
+    result = invoke("bundle", "inspect", str(bundle))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_inspect_as_json_is_the_manifest(bundle: Path) -> None:
+    result = invoke("bundle", "inspect", str(bundle), "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    record = json.loads(result.stdout)
+    content = (bundle / "manifest.json").read_bytes()
+    assert record.pop("sha256") == hashlib.sha256(content).hexdigest()
+    kept = json.loads(content)
+    assert record == {key: value for key, value in kept.items() if key != "files"}
+
+
+@pytest.mark.parametrize("name", ["split.parquet", "forest.npz", "MODEL_CARD.md"])
+def test_a_broken_bundle_is_not_inspected(tmp_path: Path, name: str) -> None:
+    make_bundle(Store(str(tmp_path)))
+    with (tmp_path / name).open("ab") as file:
+        file.write(b" ")
+    assert f"{name} below" in refusal(invoke("bundle", "inspect", str(tmp_path)))
+
+
+def test_inspect_needs_nothing_that_trains(bundle: Path) -> None:
+    code = (
+        "import sys; from trailergenre.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        f"assert not {HEAVY} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "bundle", "inspect", str(bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_status_of_a_made_run(tmp_path: Path) -> None:
