@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
+from trailergenre.arrays import write_arrays
 from trailergenre.config import ForestConfig
 from trailergenre.errors import BundleError
 from trailergenre.forest import (
@@ -166,9 +167,47 @@ def test_a_tree_that_would_be_walked_forever_is_refused() -> None:
         check_forest(chain(1000))
 
 
+@pytest.mark.parametrize("n_genres", [1, 3])
+def test_bytes_give_the_same_forest_back(n_genres: int) -> None:
+    X, y = rows(60, n_genres=n_genres)
+    forest = fit_forest(X, y, CONFIG)
+    content = to_bytes(forest)
+    again = from_bytes(content)
+    np.testing.assert_array_equal(again.predict_proba(X), forest.predict_proba(X))
+    assert to_bytes(again) == content
+
+
+@pytest.mark.parametrize(
+    ("n_features", "reason"),
+    [
+        (0, "takes 0 columns"),
+        (2.0, "takes 2.0 columns"),
+        (10**9, "takes 1000000000 columns"),
+        (1, "outside 0..0"),
+        (np.zeros(2), "not a forest"),
+    ],
+)
+def test_a_file_with_another_width_is_refused(n_features: object, reason: str) -> None:
+    arrays = {field.name: getattr(stump(), field.name) for field in fields(Forest)}
+    assert from_bytes(write_arrays(arrays)).n_features == 2
+    with pytest.raises(BundleError, match=reason):
+        from_bytes(write_arrays(arrays | {"n_features": n_features}))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", write_arrays({"left": np.zeros(2)})])
+def test_another_file_is_refused(content: bytes) -> None:
+    with pytest.raises(BundleError, match="not a forest"):
+        from_bytes(content)
+
+
+def test_what_would_be_refused_is_not_written() -> None:
+    with pytest.raises(BundleError, match="not finite"):
+        to_bytes(stump(threshold=np.nan))
+
+
 def test_scoring_imports_neither_spark_nor_scikit_learn_nor_pandas() -> None:
     code = (
-        "import sys, trailergenre.bundle, trailergenre.pooling;"
+        "import sys, trailergenre.bundle, trailergenre.rows;"
         "print([m for m in ('pyspark', 'sklearn', 'pandas', 'tensorflow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
