@@ -53,7 +53,7 @@ class FeatureSource:
         """Give every link once, file by file; the seed decides the order of the files.
 
         Raises:
-            StorageError: a file or a link is gone.
+            StorageError: a file or a link is gone, or a value is not finite.
         """
         truth_of = dict(zip(self.link_ids, self.truth, strict=True))
         current = tables.of_links(self.outcomes, self.link_ids)
@@ -67,10 +67,12 @@ class FeatureSource:
             pa.default_memory_pool().release_unused()
             found += len(links)
             while links:
-                link = links.pop()
-                yield select_span(link, self.span), truth_of[link.link_id]
+                link = select_span(links.pop(), self.span)
+                if not np.isfinite(link.features).all():
+                    raise self._broken(f"of {link.link_id} are not all finite")
+                yield link, truth_of[link.link_id]
         if found != len(truth_of):
-            raise StorageError(
-                f"Features of {len(truth_of)} links were to be read; {found} were found. "
-                f"Check the run: trailergenre verify {self.store}"
-            )
+            raise self._broken(f"of {len(truth_of)} links were to be read; {found} were found")
+
+    def _broken(self, reason: str) -> StorageError:
+        return StorageError(f"Features {reason}. Check the run: trailergenre verify {self.store}")
