@@ -12,7 +12,7 @@ PIP        := $(BIN)/python -m pip --disable-pip-version-check
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all bench soak zip _java
+.PHONY: help setup demo check test test-all bench quality soak zip _java
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -37,6 +37,9 @@ test-all: $(VENV)/.ready | _java ## All tests, and the examples in docstrings
 
 bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B1: one goal)
 	$(BIN)/python benchmarks/bench.py $(GOAL)
+
+quality: $(VENV)/.ready | _java ## Measure models on published data (PART=trailers: one part)
+	cd benchmarks && ../$(BIN)/python -m quality $(PART)
 
 soak: $(VENV)/.ready | _java ## Kills, mutations and growth at length (PART=fuzz-1: one part)
 	$(BIN)/python tests/soak.py $(PART)

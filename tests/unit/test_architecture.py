@@ -24,7 +24,18 @@ LONG_FUNCTIONS: dict[str, str] = {}
 UNSAFE_MODULES = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
 """Reading a file of theirs runs what the file says."""
 
-TARGETS = {"help", "setup", "demo", "check", "test", "test-all", "bench", "soak", "zip"}
+TARGETS = {
+    "help",
+    "setup",
+    "demo",
+    "check",
+    "test",
+    "test-all",
+    "bench",
+    "quality",
+    "soak",
+    "zip",
+}
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*REPOSITORY.glob("lib/**/*.py"), *REPOSITORY.glob("jobs/*.py")])

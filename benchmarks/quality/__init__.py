@@ -1,0 +1,1 @@
+"""How good the models are on published data: `python -m quality` from the benchmarks directory."""

@@ -1,0 +1,194 @@
+"""What training costs in time and memory: pooled rows, frame rows, one epoch of the temporal head.
+
+The rows are random numbers, the genres random too: no forest ends early on them. Memory is that of
+the whole family of processes, looked at twice a second; the driver is everything but the executors.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from quality.commands import REPOSITORY, run_job
+from trailergenre import schemas, tables
+from trailergenre.fingerprint import FeatureSettings, write_settings
+from trailergenre.outcomes import Outcome
+from trailergenre.records import N_FEATURES
+from trailergenre.splits import LabelledLink
+from trailergenre.storage import Store
+
+sys.path.insert(0, str(REPOSITORY / "tests"))
+from runs import link_id, outcome_row, write_features, write_labels
+
+N_GENRES = 20
+SHARE = 0.15
+LINKS_A_FILE = 400
+# The driver is a JVM of its own, as on a cluster.
+CLUSTER = ("--master", "local-cluster[2,1,3072]", "--conf", "spark.executor.memory=3g")
+
+POOLED = {
+    "forest, scikit-learn": ("--trainer", "sklearn"),
+    "forest, MLlib": ("--trainer", "mllib"),
+    "logistic, scikit-learn": ("--model", "logistic", "--trainer", "sklearn"),
+    "logistic, MLlib": ("--model", "logistic", "--trainer", "mllib"),
+}
+POOLED_LINKS = 4000
+FRAME_ROWS = (5_000, 10_000, 20_000)
+FRAMES_A_LINK = 25
+EPOCH_FRAMES = 600_000
+
+
+def measure_costs(work: Path) -> dict[str, Any]:
+    """Measure all three."""
+    runs = [*_measure_pooled(work), *_measure_frames(work)]
+    epoch = _measure_epoch()
+    runs.append(
+        {
+            "trainer": "temporal head, one epoch, streamed",
+            "rows": epoch["frames"],
+            "columns": N_FEATURES,
+            "genres": N_GENRES,
+            "seconds": epoch["epoch_s"],
+            "memory": f"{epoch['peak_resident_bytes'] / 1e9:.2f} GB",
+            "peak_bytes": epoch["peak_resident_bytes"],
+        }
+    )
+    return {"runs": runs, "notes": _notes(runs)}
+
+
+def _measure_pooled(work: Path) -> Iterator[dict[str, Any]]:
+    run = Store(str(work / "pooled"))
+    # So many that the training part of one fold has POOLED_LINKS.
+    n_links = round(POOLED_LINKS / (0.8 * 0.9))
+    _write_run(run, n_links=n_links, frames=2, n_genres=N_GENRES)
+    for name, options in POOLED.items():
+        yield _train(name, run, work, options, n_genres=N_GENRES)
+
+
+def _measure_frames(work: Path) -> Iterator[dict[str, Any]]:
+    for rows in FRAME_ROWS:
+        run = Store(str(work / f"frames-{rows}"))
+        n_links = round(rows / FRAMES_A_LINK / (0.8 * 0.9))
+        _write_run(run, n_links=n_links, frames=FRAMES_A_LINK, n_genres=1)
+        options = ("--trainer", "mllib", "--rows", "frames")
+        yield _train("forest on frame rows, MLlib", run, work, options, n_genres=1)
+
+
+def _train(
+    name: str, run: Store, work: Path, options: tuple[str, ...], *, n_genres: int
+) -> dict[str, Any]:
+    is_pooled = "frames" not in options
+    with _watch_memory() as peak:
+        summary = run_job(
+            "train_model",
+            *(str(run), "--bundle", work / "bundle", *options),
+            spark=CLUSTER if "mllib" in options else (),
+        )
+    n_rows = summary["links"]["train"] * (1 if is_pooled else FRAMES_A_LINK)
+    return {
+        "trainer": name,
+        "rows": n_rows,
+        "columns": 3 * N_FEATURES if is_pooled else N_FEATURES,
+        "genres": n_genres,
+        "seconds": summary["seconds"],
+        "memory": ", ".join(f"{who} {size / 1e9:.1f} GB" for who, size in peak.items() if size),
+        "peak_bytes": peak,
+    }
+
+
+def _write_run(store: Store, *, n_links: int, frames: int, n_genres: int) -> None:
+    rng = np.random.default_rng(7)
+    settings = FeatureSettings("made", 1.0, 299, 7, "0" * 64, "fp32")
+    write_settings(store, settings)
+    names = [f"movie-{number}" for number in range(n_links)]
+    rows: list[dict[str, object]] = []
+    for start in range(0, n_links, LINKS_A_FILE):
+        features = {
+            link_id(name): rng.random((frames, N_FEATURES), np.float32)
+            for name in names[start : start + LINKS_A_FILE]
+        }
+        named = write_features(store, settings.fingerprint, features)
+        rows += [{**outcome_row(link, Outcome.OK, frames=frames), **named} for link in features]
+    content = tables.to_parquet(pa.Table.from_pylist(rows, schemas.OUTCOMES))
+    store.write_content_addressed(f"outcomes/{settings.fingerprint}", content, ".parquet")
+    genres = [f"Genre {number:02}" for number in range(n_genres)]
+    marks = rng.random((n_links, n_genres)) < SHARE
+    labels = [
+        LabelledLink(
+            link_id(name),
+            f"tt-{name}",
+            # Links without a modelled genre are left out: one that is rare stands for "none".
+            frozenset(genre for genre, mark in zip(genres, row, strict=True) if mark) | {"Any"},
+        )
+        for name, row in zip(names, marks, strict=True)
+    ]
+    write_labels(store, labels)
+
+
+@contextmanager
+def _watch_memory() -> Iterator[dict[str, int]]:
+    """The most resident memory that this process's children had, the driver's and the rest's."""
+    peak = {"driver": 0, "executors": 0}
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.5):
+            sizes = {"driver": 0, "executors": 0}
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    lineage = [process, *process.parents()]
+                    is_executor = any("ExecutorBackend" in " ".join(p.cmdline()) for p in lineage)
+                    sizes["executors" if is_executor else "driver"] += process.memory_info().rss
+                except psutil.Error:
+                    continue  # gone since it was listed
+            for who, size in sizes.items():
+                peak[who] = max(peak[who], size)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def _measure_epoch() -> dict[str, Any]:
+    script = REPOSITORY / "benchmarks" / "temporal_memory.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--frames", str(EPOCH_FRAMES)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _notes(runs: list[dict[str, Any]]) -> list[str]:
+    """What follows from the frame rows: how time grows, and how the driver's memory does not."""
+    found = [run for run in runs if "frame rows" in run["trainer"]]
+    rows = np.array([run["rows"] for run in found], np.float64)
+    seconds = np.array([run["seconds"] for run in found], np.float64)
+    power = float(np.polyfit(np.log(rows), np.log(seconds), 1)[0])
+    slope, start = np.polyfit(rows, seconds, 1)
+    wanted = 3742 * 25
+    drivers = [run["peak_bytes"]["driver"] / 1e9 for run in found]
+    return [
+        f"Frame rows, one genre: seconds grow with the rows to the power {power:.2f}; a straight "
+        f"line through the three is {start:.0f} s + {slope * 1000:.2f} s a thousand rows. "
+        f"**Extrapolated, not measured**: {wanted:,} rows (25 of each of 3,742 videos), "
+        f"{start + slope * wanted:.0f} s a genre.",
+        "The driver's peak memory at those rows: "
+        + ", ".join(f"{size:.2f} GB" for size in drivers)
+        + ".",
+    ]

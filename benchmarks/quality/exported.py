@@ -1,0 +1,139 @@
+"""G3: the exported models' probabilities against the trainers' own, on every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from quality.commands import data_directory, run_job
+from trailergenre import tables
+from trailergenre.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
+from trailergenre.dataset import TrainingSet, prepare_training
+from trailergenre.fingerprint import choose_fingerprint
+from trailergenre.forest import from_bytes, to_bytes
+from trailergenre.forest_fit import fit_forest
+from trailergenre.logistic import fit_logistic
+from trailergenre.rows import RowArray, iter_links, link_rows
+from trailergenre.spark.forest import fit_genre
+from trailergenre.spark.logistic import fit_genre as fit_regression
+from trailergenre.spark.saved_forest import read_saved_forest
+from trailergenre.spark.session import spark_session
+from trailergenre.storage import Store
+
+FOREST = ForestConfig(trees=60, max_depth=25)
+GENRES = 2
+"""MLlib's models are one a genre; the others are made in the same way."""
+
+
+def measure_exported(work: Path) -> dict[str, Any]:
+    """Fit on all trailers, and compare both sides on all of them."""
+    run = work / "mmtf"
+    if not run.exists():
+        source = data_directory() / "mmtf" / "trailer_visual_avg.csv"
+        run_job("prepare_dataset", run, "--published", source)
+    store = Store(str(run))
+    training, X = _read(store)
+    y = training.truth
+    with spark_session("quality", store) as spark:
+        differences = {
+            "forest, scikit-learn": _forest_sklearn(X, y),
+            "logistic, scikit-learn": _logistic_sklearn(X, y),
+            "forest, MLlib": _forest_mllib(spark, work, X, y),
+            "logistic, MLlib": _logistic_mllib(spark, X, y),
+        }
+    return {"data": "MMTF-14K trailer_visual_avg.csv", "rows": len(X), "largest": differences}
+
+
+def _read(store: Store) -> tuple[TrainingSet, RowArray]:
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    labels = tables.read_table(store, "labels")
+    config = DatasetConfig(min_movies_per_genre=20)
+    training = prepare_training(labels, outcomes, config, shuffle_labels=False)
+    rows_config = RowsConfig(statistics=("mean",))
+    of_link = {
+        link.link_id: link_rows(link, "pooled", rows_config)[0]
+        for links in iter_links(store, outcomes)
+        for link in links
+    }
+    return training, np.stack([of_link[link.link_id] for link in training.links])
+
+
+def _forest_sklearn(X: RowArray, y: NDArray[np.int8]) -> float:
+    from sklearn.ensemble import RandomForestClassifier
+
+    own = RandomForestClassifier(
+        n_estimators=FOREST.trees,
+        max_depth=FOREST.max_depth,
+        min_samples_leaf=FOREST.min_rows_per_leaf,
+        max_features="sqrt",
+        random_state=FOREST.seed,
+        n_jobs=2,
+    ).fit(X, y)
+    theirs = np.column_stack([genre[:, 1] for genre in own.predict_proba(X)])
+    exported = from_bytes(to_bytes(fit_forest(X, y, FOREST)))
+    return float(np.abs(exported.predict_proba(X) - theirs).max())
+
+
+def _logistic_sklearn(X: RowArray, y: NDArray[np.int8]) -> float:
+    from sklearn.linear_model import LogisticRegression
+
+    from trailergenre.logistic import TOLERANCE
+
+    model = fit_logistic(X, y, LogisticConfig())
+    scaled = model.scaling.scale(X)
+    own = [
+        LogisticRegression(C=LogisticConfig().c, tol=TOLERANCE, max_iter=500).fit(scaled, truth)
+        for truth in y.T
+    ]
+    theirs = np.column_stack([each.predict_proba(scaled)[:, 1] for each in own])
+    return float(np.abs(model.predict_proba(X) - theirs).max())
+
+
+def _table(spark: SparkSession, X: NDArray[np.floating[Any]], y: NDArray[np.int8]) -> DataFrame:
+    columns = {
+        "place": pa.array(range(len(X))),
+        "row": pa.array(list(X)),
+        "truth": pa.array(y.astype(np.float64).tolist()),
+    }
+    frame = spark.createDataFrame(pa.table(columns))
+    return frame.select("place", array_to_vector(F.col("row")).alias("row"), "truth").cache()
+
+
+def _probabilities(scored: DataFrame) -> NDArray[np.float64]:
+    second = vector_to_array(F.col("probability"))[1].alias("probability")
+    ordered = scored.select("place", second).toArrow().sort_by("place")
+    found: NDArray[np.float64] = ordered["probability"].to_numpy()
+    return found
+
+
+def _forest_mllib(spark: SparkSession, work: Path, X: RowArray, y: NDArray[np.int8]) -> float:
+    rows = _table(spark, X, y)
+    store = Store(str(work / "saved"))
+    largest = 0.0
+    for genre in range(GENRES):
+        model = fit_genre(rows, genre, FOREST)
+        model.write().overwrite().save(store.spark_path(str(genre)))
+        exported = read_saved_forest(store, str(genre), genre=0, n_features=X.shape[1])
+        ours = exported.predict_proba(X)[:, 0]
+        largest = max(largest, float(np.abs(ours - _probabilities(model.transform(rows))).max()))
+    return largest
+
+
+def _logistic_mllib(spark: SparkSession, X: RowArray, y: NDArray[np.int8]) -> float:
+    scaling = fit_logistic(X, y[:, :1], LogisticConfig()).scaling
+    scaled = scaling.scale(X)
+    rows = _table(spark, scaled, y)
+    largest = 0.0
+    for genre in range(GENRES):
+        model = fit_regression(rows, genre, len(X), LogisticConfig())
+        sums = scaled @ model.coefficients.toArray() + model.intercept
+        ours = 0.5 * (1 + np.tanh(0.5 * sums))
+        largest = max(largest, float(np.abs(ours - _probabilities(model.transform(rows))).max()))
+    return largest

@@ -1,0 +1,35 @@
+"""G0: labels are the metadata's, and the mis-aligned matrix is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from quality.commands import data_directory, run_job, try_job
+from trailergenre import tables
+from trailergenre.labels import read_metadata
+from trailergenre.storage import Store
+
+
+def measure_labels(work: Path) -> dict[str, Any]:
+    """Prepare the real list; compare the labels table with the metadata, row by row."""
+    imdb = data_directory() / "imdb5000"
+    run, metadata = work / "imdb", imdb / "movie_metadata.csv"
+    list_and_labels = ("--links", imdb / "trailer_source.csv", "--metadata", metadata)
+    prepared = run_job("prepare_dataset", run, *list_and_labels)
+    truth = read_metadata(metadata)
+    labels = tables.read_table(Store(str(run)), "labels").to_pylist()
+    equal = [tuple(row["genres"]) == truth.by_id[row["movie_id"]].genres for row in labels]
+    matrix = imdb / "movie_genre_matrix.csv"
+    refused = try_job("prepare_dataset", work / "refused", *list_and_labels, "--labels", matrix)
+    return {
+        "data": "imdb5000: trailer_source.csv, movie_metadata.csv, movie_genre_matrix.csv",
+        "rows": prepared["rows"],
+        "by_row_outcome": prepared["by_row_outcome"],
+        "movies": prepared["movies"],
+        "equal_share": sum(equal) / len(equal),
+        "matrix_exit_code": refused.code,
+        "matrix_refusal": next(
+            line for line in refused.said.splitlines() if line.startswith("error:")
+        ),
+    }
