@@ -15,14 +15,11 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from runs import make_movies, make_run
-from trailergenre import tables
 from trailergenre.config import ForestConfig
 from trailergenre.errors import SchemaError, StorageError
-from trailergenre.forest import Forest, check_forest
-from trailergenre.pooling import N_POOLED
+from trailergenre.forest import Forest, check_forest, to_bytes
+from trailergenre.spark import fitting
 from trailergenre.spark.forest import fit_forests, fit_genre
-from trailergenre.spark.pooling import collect_pooled, pool_links
 from trailergenre.spark.saved_forest import read_saved_forest
 from trailergenre.storage import Store
 
@@ -39,10 +36,8 @@ def likely_rows(n: int = 600) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
 
 
 def to_rows(spark: SparkSession, X: NDArray[np.float32], y: NDArray[np.int8]) -> DataFrame:
-    table = pa.table({"pooled": list(X), "truth": [[float(value)] for value in y]})
-    return spark.createDataFrame(table).select(
-        array_to_vector(F.col("pooled")).alias("pooled"), "truth"
-    )
+    table = pa.table({"row": list(X), "truth": [[float(value)] for value in y]})
+    return spark.createDataFrame(table).select(array_to_vector(F.col("row")).alias("row"), "truth")
 
 
 def export(model: RandomForestClassificationModel, directory: Path) -> Forest:
@@ -111,11 +106,11 @@ def test_exported_probabilities_are_sparks_on_every_row(
     forest = export(model, tmp_path)
     check_forest(forest)
     theirs = model.transform(rows).select(
-        vector_to_array("pooled", "float32").alias("pooled"),
+        vector_to_array("row", "float32").alias("row"),
         vector_to_array("probability").alias("probability"),
     )
     collected = theirs.toArrow()
-    seen = np.array(collected["pooled"].to_pylist(), dtype=np.float32)
+    seen = np.array(collected["row"].to_pylist(), dtype=np.float32)
     expected = np.array(collected["probability"].to_pylist())[:, 1]
     assert len(seen) == len(X)
     np.testing.assert_allclose(forest.predict_proba(seen)[:, 0], expected, rtol=0, atol=1e-6)
@@ -171,42 +166,72 @@ def test_another_saved_form_is_refused(spark: SparkSession, tmp_path: Path) -> N
             read_saved_forest(Store(str(tmp_path)), "saved", genre=0, n_features=N_COLUMNS)
 
 
-def test_one_forest_a_genre_from_pooled_links(spark: SparkSession, tmp_path: Path) -> None:
+def frame_rows(
+    spark: SparkSession, X: NDArray[np.float32], *, per_link: int, n_partitions: int
+) -> tuple[DataFrame, list[str]]:
+    """Rows of X, some a link, in no order; column 0 tells the genres."""
+    link_ids = [f"{number:064x}" for number in range(len(X) // per_link)]
+    table = pa.table(
+        {
+            "link_id": np.repeat(link_ids, per_link),
+            "number": np.tile(np.arange(per_link, dtype=np.int32), len(link_ids)),
+            "row": list(X),
+        }
+    )
+    mixed = table.take(np.random.default_rng(n_partitions).permutation(len(X)))
+    return spark.createDataFrame(mixed).repartition(n_partitions), link_ids
+
+
+def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    movies = make_movies(40, frames=2, strength=2.0)
-    fingerprint = make_run(store, movies)
-    link_ids = sorted(movie.link.link_id for movie in movies)
-    genres_of = {movie.link.link_id: movie.link.genres for movie in movies}
-    pooled = pool_links(spark, store, tables.read_outcomes(store, fingerprint), link_ids).cache()
-    found, rows = collect_pooled(pooled)
-    assert found == link_ids
-    # The third genre has every movie, the fourth none.
-    truth = np.array(
-        [["Action" in genres_of[i], "Drama" in genres_of[i], True, False] for i in link_ids],
-        dtype=np.int8,
-    )
+    X, _ = likely_rows(120)
+    rows, link_ids = frame_rows(spark, X, per_link=2, n_partitions=3)
+    first = X[::2]
+    # The third genre has every link, the fourth none; the last link is another part's.
+    truth = np.stack([first[:, 0] > 0, first[:, 1] > 1, first[:, 0] < 9, first[:, 0] > 9], axis=1)
+    train, truth = link_ids[:-1], truth[:-1].astype(np.int8)
     config = ForestConfig(trees=4, max_depth=4, parallelism=2)
-    reported: list[int] = []
+    reported: dict[int, int] = {}
     arguments: dict[str, Any] = {"config": config, "store": store}
-    forest = fit_forests(
-        pooled, link_ids, truth, **arguments, report=lambda genre, _: reported.append(genre)
-    )
+    forest = fit_forests(rows, train, truth, **arguments, report=reported.__setitem__)
     check_forest(forest)
-    assert sorted(reported) == [0, 1, 2, 3]
-    assert (forest.n_trees, forest.n_features) == (4 + 4 + 1 + 1, N_POOLED)
-    probabilities = forest.predict_proba(rows)
+    assert (forest.n_trees, forest.n_features) == (4 + 4 + 1 + 1, N_COLUMNS)
+    assert sum(reported.values()) == len(forest.feature)
+    probabilities = forest.predict_proba(first[:-1])
     for genre in (0, 1):
         true = truth[:, genre] == 1
-        assert probabilities[true, genre].mean() > probabilities[~true, genre].mean() + 0.3
+        assert probabilities[true, genre].mean() > probabilities[~true, genre].mean() + 0.2
     assert set(probabilities[:, 2]) == {1.0}
     assert set(probabilities[:, 3]) == {0.0}
     assert store.list_files("training") == []
-    with pytest.raises(StorageError, match="of 41 links were to be read; 40 were found"):
-        fit_forests(
-            pooled,
-            [*link_ids, "gone"],
-            np.vstack([truth, truth[:1]]),
-            **arguments,
-            report=lambda *_: None,
+    with pytest.raises(StorageError, match="of 60 links were to be read; 59 were found"):
+        gone = np.vstack([truth, truth[:1]])
+        fit_forests(rows, [*train, "gone"], gone, **arguments, report=lambda *_: None)
+
+
+def test_the_forest_does_not_depend_on_how_the_rows_come(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLlib draws a tree's rows by partition and place, which slots and files decide otherwise."""
+    # Several partitions, or there would be one and its order alone to get wrong.
+    monkeypatch.setattr(fitting, "_PARTITION_BYTES", 150 * N_COLUMNS * 8)
+    store = Store(str(tmp_path))
+    X, y = likely_rows(600)
+    config = ForestConfig(trees=3, max_depth=4, min_rows_per_leaf=3)
+    contents = set()
+    for n_partitions in (1, 2, 7):
+        rows, link_ids = frame_rows(spark, X, per_link=3, n_partitions=n_partitions)
+        labelled = fitting.label_rows(rows, link_ids, y[::3, None], store=store)
+        assert labelled.rows.rdd.getNumPartitions() == 4
+        forest = fit_forests(
+            rows, link_ids, y[::3, None], config=config, store=store, report=lambda *_: None
         )
-    pooled.unpersist()
+        contents.add(to_bytes(forest))
+    assert len(contents) == 1
+
+
+def test_rows_of_two_widths_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    table = pa.table({"link_id": ["a", "b"], "number": [0, 0], "row": [[1.0], [1.0, 2.0]]})
+    rows = spark.createDataFrame(table)
+    with pytest.raises(SchemaError, match=r"one width. Received: \[1, 2\]"):
+        fitting.label_rows(rows, ["a", "b"], np.ones((2, 1), np.int8), store=Store(str(tmp_path)))
