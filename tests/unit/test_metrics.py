@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
 from trailergenre.metrics import (
     calibration_error,
@@ -90,6 +90,17 @@ def test_threshold_is_the_best_on_the_validation_part() -> None:
 def test_of_two_equal_thresholds_the_higher_is_taken() -> None:
     truth = np.array([[1], [0], [0], [1]], np.int8)
     assert choose_thresholds(truth, np.array([[0.9], [0.8], [0.7], [0.6]])).tolist() == [0.9]
+
+
+@pytest.mark.parametrize("levels", [3, 10, 1000])
+def test_no_threshold_has_a_better_f1_by_scikit_learn(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    truth = (rng.random((40, 1)) < 0.3).astype(np.int8)
+    probabilities = np.round(0.3 * truth + 0.7 * rng.random((40, 1)), 6) * levels // 1 / levels
+    (chosen,) = choose_thresholds(truth, probabilities)
+    scores = {t: f1_score(truth, probabilities >= t) for t in np.unique(probabilities)}
+    assert scores[chosen] == max(scores.values())
+    assert chosen == max(t for t, score in scores.items() if score == scores[chosen])
 
 
 def test_threshold_without_a_positive_is_a_half() -> None:
