@@ -195,7 +195,8 @@ def _fit_platt(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> Pla
     if not 0 < truth.sum() < len(truth):
         return Identity()
     # Two numbers of many rows need no penalty; a tiny one bounds them where the rows are apart.
-    model = LogisticRegression(C=1e3, max_iter=1000, tol=1e-8)
+    # Newton's steps: a tenth of the time of the default solver on two numbers.
+    model = LogisticRegression(C=1e3, solver="newton-cholesky", max_iter=100, tol=1e-8)
     model.fit(log_odds(probability)[:, None], truth)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
     # A model that ranks a genre the wrong way round is not turned about behind its back.

@@ -93,7 +93,7 @@ def test_curves_say_what_scikit_learn_says() -> None:
     _, new = draw(500, seed=9, sharper=4.0)
     platt = fit_calibration(truth, raw, seed=7)
     for k in range(4):
-        model = LogisticRegression(C=1e3, max_iter=1000, tol=1e-8)
+        model = LogisticRegression(C=1e3, solver="newton-cholesky", tol=1e-8)
         model.fit(log_odds(raw[:, k])[:, None], truth[:, k])
         expected = model.predict_proba(log_odds(new[:, k])[:, None])[:, 1]
         np.testing.assert_allclose(platt.apply(new)[:, k], expected, atol=1e-9)
