@@ -240,7 +240,7 @@ def _summary(written: dict[str, Bundle], training: TrainingSet) -> dict[str, obj
         "not_modelled": training.not_modelled,
         "validation_mean_ap": [round(manifest.validation_mean_ap, 4) for manifest in manifests],
         "test_mean_ap": [round(score, 4) for score in scores],
-        "test_mean_ap_spread": round(float(np.std(scores)), 4) if len(scores) > 1 else None,
+        "test_mean_ap_spread": round(float(np.std(scores, ddof=1)), 4) if len(scores) > 1 else None,
     }
 
 
