@@ -45,7 +45,7 @@ def build_head(config: TemporalConfig, n_features: int, n_genres: int) -> Model:
     """
     features = keras.Input((None, n_features), name="features")
     mask = keras.Input((None,), name="mask")
-    frames = _Standardise(name=_STANDARDISE)(features, mask)
+    frames = _Standardise(name=_STANDARDISE)(features)
     if config.head == "transformer":
         pooled = _transform(frames, mask, config)
     elif config.head == "gru":
@@ -100,16 +100,15 @@ def _convolve(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
 
 
 class _Standardise(keras.layers.Layer):  # type: ignore[misc]
-    """(features - mean) / std, and 0 where the mask is 0."""
+    """(features - mean) / std; each feature's own, until `set_scale` 0 and 1."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         width = (shape[-1],)
         self.mean = self.add_weight(shape=width, initializer="zeros", trainable=False, name="mean")
         self.std = self.add_weight(shape=width, initializer="ones", trainable=False, name="std")
 
-    def call(self, features: Tensor, mask: Tensor) -> Tensor:
-        scaled = (features - self.mean) / self.std
-        return scaled * ops.expand_dims(mask, -1)
+    def call(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.std
 
 
 class _AddPositions(keras.layers.Layer):  # type: ignore[misc]

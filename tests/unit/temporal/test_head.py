@@ -77,6 +77,7 @@ def test_more_links_than_fit_into_a_call_are_scored(monkeypatch: pytest.MonkeyPa
     expected = made_head().predict_proba(links)
     monkeypatch.setattr(head, "_MAX_FRAMES_A_CALL", 10)
     np.testing.assert_array_equal(made_head().predict_proba(links), expected)
+    assert head._rows_by_length([5, 30, 5, 5]) == [[0, 2], [3], [1]]
 
 
 @pytest.mark.parametrize(
