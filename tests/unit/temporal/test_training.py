@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -143,3 +145,9 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
 def test_a_loss_that_is_no_number_ends_the_run() -> None:
     links = rising_or_falling(8, seed=1)
     assert "Lower temporal.learning_rate" in refusal(links, links, learning_rate=1e38, max_epochs=9)
+
+
+def test_without_keras_the_run_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = rising_or_falling(8, seed=1)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    assert "pip install 'trailergenre[tensorflow]'" in refusal(links, links)
