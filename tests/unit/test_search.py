@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -98,6 +100,14 @@ def test_a_trial_is_scored_by_movie_and_fold() -> None:
     trial = describe_trial(LogisticConfig(c=0.1), scores)
     assert trial.mean_ap == pytest.approx(np.mean(scores))
     assert trial.spread == pytest.approx(np.std(scores, ddof=1))
+
+
+def test_a_trial_is_not_scored_on_what_it_learned() -> None:
+    """Trees that learn every row by heart know nothing of noise."""
+    rows = make_rows()
+    noise = np.random.default_rng(1).normal(size=rows.X.shape).astype(np.float32)
+    by_heart = ForestConfig(trees=20, max_depth=20, min_rows_per_leaf=1)
+    assert max(score_trial(replace(rows, X=noise), by_heart)) < 0.6
 
 
 def test_of_equal_trials_the_first_is_taken() -> None:
