@@ -14,7 +14,8 @@ import typer
 from trailergenre import tables
 from trailergenre.backbone import check_backbone
 from trailergenre.chunks import ChunkSettings
-from trailergenre.config import Config, load_config
+from trailergenre.config import Config
+from trailergenre.config_files import load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, begin, entry, finish
 from trailergenre.errors import ExitCode
 from trailergenre.faults import read_fault

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from trailergenre import tables
-from trailergenre.config import LinksConfig, load_config
+from trailergenre.config import LinksConfig
+from trailergenre.config_files import load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
 from trailergenre.errors import ConfigError
 from trailergenre.inputs import InputList, is_video_directory, read_input

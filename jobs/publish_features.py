@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from trailergenre.config import load_config
+from trailergenre.config_files import load_config
 from trailergenre.documents import open_collection, parse_address
 from trailergenre.entry import (
     ConfigOption,

@@ -6,16 +6,19 @@ spark-submit --properties-file conf/spark-local.conf jobs/train_model.py RUN --b
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import pyarrow as pa
 import typer
 
 from trailergenre import tables
 from trailergenre.bundle import Bundle
-from trailergenre.config import Config, load_config
+from trailergenre.config import Config
+from trailergenre.config_files import load_config
 from trailergenre.dataset import TrainingSet, prepare_training
 from trailergenre.entry import (
     BundleOption,
@@ -118,36 +121,20 @@ def train_model(  # noqa: PLR0913 - a command's options
         )
         for name, fold in _folds(settings, cross_validate=cross_validate).items()
     }
-    feature_settings = list_settings(store)[fingerprint]
-    written: dict[str, Bundle] = {}
-    local = LocalTraining(store, outcomes)
-    with ExitStack() as open_for_run:
-        open_for_run.enter_context(run_lock(target, "train_model"))
-        place: Training = local
-        if search or recipe.trainer == "mllib":
-            # Else no Spark is started, and none need be installed.
-            from trailergenre.spark.session import spark_session
-            from trailergenre.spark.training import ClusterTraining
-
-            spark = open_for_run.enter_context(spark_session("train_model", store))
-            if recipe.trainer == "mllib":
-                place = ClusterTraining(spark, store, outcomes)
+    written = {}
+    with run_lock(target, "train_model"), _open_places(recipe, store, outcomes, search) as places:
         for name, (fold, training) in sets.items():
             _announce(training, name)
-            used = recipe
-            if search:
-                used = _search(
-                    spark, local, training, recipe, seed=fold.dataset.seed, trials=search
-                )
+            found = _search(places, training, recipe, seed=fold.dataset.seed, trials=search)
             with steps_bar("training") as report:
-                scorer = place.fit(training, used, report)
-            fitted = finish_model(place, training, scorer, seed=fold.dataset.seed)
+                scorer = places.training.fit(training, found, report)
+            fitted = finish_model(places.training, training, scorer, seed=fold.dataset.seed)
             written[name] = write_model(
                 Store(f"{bundle}/{name}") if name else target,
                 training,
                 fitted,
-                recipe=used,
-                settings=feature_settings,
+                recipe=found,
+                settings=list_settings(store)[fingerprint],
                 config=fold,
             )
             _say_figures(written[name])
@@ -168,6 +155,39 @@ def train_model(  # noqa: PLR0913 - a command's options
     )
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where the work of a training is done.
+
+    Attributes:
+        training: where models are fitted and links scored.
+        local: this machine.
+        spark: the session; None where none is needed.
+    """
+
+    training: Training
+    local: LocalTraining
+    spark: SparkSession | None
+
+
+@contextmanager
+def _open_places(
+    recipe: Recipe, store: Store, outcomes: pa.Table, trials: int
+) -> Iterator[_Places]:
+    local = LocalTraining(store, outcomes)
+    if recipe.trainer != "mllib" and not trials:
+        # No Spark is started, and none need be installed.
+        yield _Places(local, local, None)
+        return
+    from trailergenre.spark.session import spark_session
+    from trailergenre.spark.training import ClusterTraining
+
+    with spark_session("train_model", store) as spark:
+        is_cluster = recipe.trainer == "mllib"
+        training = ClusterTraining(spark, store, outcomes) if is_cluster else local
+        yield _Places(training, local, spark)
+
+
 def _folds(config: Config, *, cross_validate: bool) -> dict[str, Config]:
     """The configuration of each bundle, by its folder below the target; "" is the target."""
     if not cross_validate:
@@ -181,22 +201,18 @@ def _folds(config: Config, *, cross_validate: bool) -> dict[str, Config]:
 
 
 def _search(
-    spark: SparkSession,
-    local: LocalTraining,
-    training: TrainingSet,
-    recipe: Recipe,
-    *,
-    seed: int,
-    trials: int,
+    places: _Places, training: TrainingSet, recipe: Recipe, *, seed: int, trials: int
 ) -> Recipe:
     """Find hyper-parameters on the training part; the rows go through this machine's memory."""
+    if places.spark is None or not trials:
+        return recipe
     from trailergenre.spark.search import search_parameters
 
-    places, X = local.training_rows(training.link_ids_of(Part.TRAIN), recipe)
-    rows = gather_rows(training, places, X, seed=seed)
+    rows_of, X = places.local.training_rows(training.link_ids_of(Part.TRAIN), recipe)
+    rows = gather_rows(training, rows_of, X, seed=seed)
     with steps_bar("search") as report:
         found = search_parameters(
-            spark, rows, recipe.parameters, trials=trials, seed=seed, report=report
+            places.spark, rows, recipe.parameters, trials=trials, seed=seed, report=report
         )
     return replace(recipe, parameters=found.parameters, search=found.facts)
 

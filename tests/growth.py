@@ -24,7 +24,8 @@ from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, content, status
 from trailergenre.backbone import load_embedder
-from trailergenre.config import BackboneConfig, load_config
+from trailergenre.config import BackboneConfig
+from trailergenre.config_files import load_config
 from trailergenre.outcomes import Outcome
 from trailergenre.stream import embed_links, stream_settings
 

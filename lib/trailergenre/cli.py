@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from trailergenre.config import load_config
+from trailergenre.config_files import load_config
 from trailergenre.entry import ConfigOption, FeaturesOption, RunArgument, SetOption, entry
 from trailergenre.errors import ConfigError, ExitCode, ItemError
 from trailergenre.storage import Store

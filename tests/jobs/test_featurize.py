@@ -25,7 +25,8 @@ from submits import (
 from trailergenre import tables
 from trailergenre.backbone import load_embedder
 from trailergenre.backbone.export import export_backbone
-from trailergenre.config import BackboneConfig, load_config
+from trailergenre.config import BackboneConfig
+from trailergenre.config_files import load_config
 from trailergenre.demo.server import FileServer, serve
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.lock import LOCK_FILE, run_lock

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from trailergenre.config import Config, load_config
+from trailergenre.config import Config
+from trailergenre.config_files import load_config
 
 MAX_FILE_LINES = 300
 MAX_BODY_LINES = 50

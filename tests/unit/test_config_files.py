@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from trailergenre.config import Config, HostConfig, load_config
+from trailergenre.config import Config, HostConfig
+from trailergenre.config_files import load_config
 from trailergenre.errors import ConfigError
 
 
