@@ -181,7 +181,7 @@ def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = 
         f"[links]\nallowed_roots = {quoted['roots']}\n\n"
         f"[network]\nallow = {quoted['allow']}\n\n"
         f"[backbone]\npath = {quoted['backbone']}\n\n"
-        "[dataset]\nmin_movies_per_genre = 4\nfolds = 2\n\n"
+        "[dataset]\nmin_movies_per_genre = 4\nfolds = 2\nfold = 1\n\n"
         "[forest]\ntrees = 20\nmin_rows_per_leaf = 1\n\n"
         f"[score]\nbundle = {quoted['bundle']}\n\n"
         # Never into a collection that somebody works with.
