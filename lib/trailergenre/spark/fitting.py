@@ -23,7 +23,8 @@ from trailergenre.storage import Store
 
 _PARTITION_BYTES = 12 << 20
 """Of a partition's vectors, eight bytes a value. Every level of every tree is a job over all
-partitions: on a hundred rows one partition fits in half the time of four."""
+partitions: on a hundred rows one partition fits in half the time of four; on 700 rows of 6,144
+columns four cost 15 % more CPU than one, and let four slots work."""
 
 Report = Callable[[int, int], None]
 """Told the column of a genre whose model is ready, and its nodes or coefficients."""

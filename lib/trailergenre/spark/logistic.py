@@ -26,9 +26,9 @@ from trailergenre.storage import Store
 _GENRES_AT_A_TIME = 2
 """MLlib holds a copy of the rows for each."""
 
-_TOLERANCE = 1e-10
-"""MLlib stops when the loss changes by less than this share; at its own 1e-6 the coefficients are
-off by more than the 1e-3 that the trainers may differ by."""
+_TOLERANCE = 1e-8
+"""MLlib stops when the loss changes by less than this share. On 1,400 rows of 40 columns its
+coefficients are then within 2e-6 of scikit-learn's, and a smaller one does not bring them nearer."""
 
 Weights = tuple[NDArray[np.float64], float]
 """Coefficients, shape (n_features,), and intercept."""
