@@ -12,7 +12,10 @@ from trailergenre.forest import Forest, join_trees
 
 
 def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig) -> Forest:
-    """Fit one multi-output forest for all genres with scikit-learn.
+    """Fit one multi-output forest for all genres with scikit-learn, all rows in memory.
+
+    Four bytes a value: 4,000 pooled rows of 6,144 columns are 0.1 GB, 100,000 frames of 2,048
+    columns 0.8 GB.
 
     Args:
         X: shape (n, n_features), float32.

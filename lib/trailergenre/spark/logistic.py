@@ -28,7 +28,7 @@ _GENRES_AT_A_TIME = 2
 
 _TOLERANCE = 1e-8
 """MLlib stops when the loss changes by less than this share. On 1,400 rows of 40 columns its
-coefficients are then within 2e-6 of scikit-learn's, and a smaller one does not bring them nearer."""
+coefficients are then within 2e-6 of scikit-learn's; a smaller one brings them no nearer."""
 
 Weights = tuple[NDArray[np.float64], float]
 """Coefficients, shape (n_features,), and intercept."""
