@@ -4,7 +4,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from searches import make_rows
-from trailergenre.config import ForestConfig, LogisticConfig
+from trailergenre.config import ForestConfig
 from trailergenre.errors import ClusterError
 from trailergenre.search import choose_trial, draw_trials, score_trial
 from trailergenre.spark.search import search_parameters
@@ -13,7 +13,7 @@ from trailergenre.spark.session import worker_failures
 
 def test_trials_on_the_cluster_are_those_on_one_machine(spark: SparkSession) -> None:
     rows, told = make_rows(), []
-    start = LogisticConfig(c=1e-6)
+    start = ForestConfig(trees=2, min_rows_per_leaf=60)
     found = search_parameters(
         spark, rows, start, trials=3, seed=5, report=lambda *said: told.append(said)
     )
