@@ -29,6 +29,7 @@ from trailergenre.entry import (
     entry,
     finish,
 )
+from trailergenre.errors import ConfigError
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.lock import run_lock
 from trailergenre.progress import steps_bar
@@ -37,7 +38,7 @@ from trailergenre.scorer import ModelKind
 from trailergenre.search import draw_trials, gather_rows
 from trailergenre.splits import Part
 from trailergenre.storage import Store
-from trailergenre.trained import finish_model, write_model
+from trailergenre.trained import check_target, finish_model, write_model
 from trailergenre.training import (
     LocalTraining,
     Recipe,
@@ -111,6 +112,8 @@ def train_model(  # noqa: PLR0913 - a command's options
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     store, target = Store(run), Store(bundle)
+    folds = _folds(settings, cross_validate=cross_validate)
+    check_target(target, folds)
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
@@ -119,7 +122,7 @@ def train_model(  # noqa: PLR0913 - a command's options
             fold,
             prepare_training(labels, outcomes, fold.dataset, shuffle_labels=shuffle_labels),
         )
-        for name, fold in _folds(settings, cross_validate=cross_validate).items()
+        for name, fold in folds.items()
     }
     written = {}
     with run_lock(target, "train_model"), _open_places(recipe, store, outcomes, search) as places:
@@ -191,6 +194,11 @@ def _folds(config: Config, *, cross_validate: bool) -> dict[str, Config]:
     """The configuration of each bundle, by its folder below the target; "" is the target."""
     if not cross_validate:
         return {"": config}
+    if config.dataset.split != "folds":
+        raise ConfigError(
+            "--cross-validate tests on folds, and dataset.split is given: one test part. "
+            "Leave --cross-validate out, or --set dataset.split=folds."
+        )
     return {
         f"fold-{fold}": config.model_copy(
             update={"dataset": config.dataset.model_copy(update={"fold": fold})}

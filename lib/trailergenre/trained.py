@@ -6,7 +6,7 @@ Calibration and thresholds are chosen on the validation part, figures are taken 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from trailergenre.bundle import Bundle, write_bundle
 from trailergenre.calibration import Calibration, fit_calibration
 from trailergenre.config import Config
 from trailergenre.dataset import TrainingSet
-from trailergenre.errors import WeightsError
+from trailergenre.errors import ConfigError, WeightsError
 from trailergenre.fingerprint import FeatureSettings
 from trailergenre.manifest import (
     UNKNOWN_WEIGHTS,
@@ -59,6 +59,28 @@ class Fitted:
     thresholds: tuple[float, ...]
     validation_mean_ap: float
     test: TestFacts
+
+
+def check_target(store: Store, names: Collection[str]) -> None:
+    """Refuse a directory that would hold bundles of two trainings.
+
+    Args:
+        store: the directory.
+        names: of the bundles to be written, below it; "" is the directory itself.
+
+    Raises:
+        ConfigError: it holds another kind, or folds that would not be replaced.
+    """
+    held = {name for name in store.list_directories("") if name.startswith("fold-")}
+    if store.exists("manifest.json"):
+        held.add("")
+    stale = sorted(held - set(names))
+    if stale:
+        found = "a bundle of one training" if stale[0] == "" else f"folds ({', '.join(stale)})"
+        raise ConfigError(
+            f"{store} holds {found} that this training would not replace. "
+            "Give another --bundle, or delete it."
+        )
 
 
 def finish_model(place: Training, training: TrainingSet, scorer: Scorer, *, seed: int) -> Fitted:

@@ -197,6 +197,30 @@ def test_what_cannot_be_trained_is_refused_with_what_can(
     assert "--model forest --rows pooled --trainer sklearn" in result.stderr
 
 
+def test_folds_of_a_given_split_are_refused(run: Store, tmp_path: Path) -> None:
+    words = ("--cross-validate", "--set", "dataset.split=given")
+    result = invoke("train_model", run, "--bundle", tmp_path / "bundle", *words)
+    assert result.exit_code == 2
+    assert "dataset.split is given" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ("manifest.json", ("--cross-validate",)),
+        ("fold-0/manifest.json", ()),
+        ("fold-5/manifest.json", ("--cross-validate",)),
+    ],
+)
+def test_bundles_of_two_trainings_do_not_share_a_directory(
+    run: Store, tmp_path: Path, held: str, words: tuple[str, ...]
+) -> None:
+    Store(str(tmp_path / "bundle")).write_bytes(held, b"{}")
+    result = invoke("train_model", run, "--bundle", tmp_path / "bundle", *words, *SMALL)
+    assert result.exit_code == 2
+    assert "would not replace" in result.stderr
+
+
 def test_too_few_movies_are_refused(run: Store, tmp_path: Path) -> None:
     result = invoke("train_model", run, "--bundle", tmp_path / "bundle")
     assert result.exit_code == 2
