@@ -6,12 +6,16 @@ from pyspark.sql import SparkSession
 from searches import make_rows
 from trailergenre.config import ForestConfig
 from trailergenre.errors import ClusterError
-from trailergenre.search import choose_trial, draw_trials, score_trial
+from trailergenre.search import RANGES, Range, choose_trial, draw_trials, score_trial
 from trailergenre.spark.search import search_parameters
 from trailergenre.spark.session import worker_failures
 
 
-def test_trials_on_the_cluster_are_those_on_one_machine(spark: SparkSession) -> None:
+def test_trials_on_the_cluster_are_those_on_one_machine(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: Range(2, 9, is_whole=True) for name in ("trees", "min_rows_per_leaf")}
+    monkeypatch.setitem(RANGES, ForestConfig, few)
     rows, told = make_rows(), []
     start = ForestConfig(trees=2, min_rows_per_leaf=60)
     found = search_parameters(
