@@ -44,7 +44,7 @@ def parts(data_dir: Path) -> dict[Part, Scene]:
     return {part: Scene(scene.features[rows], y[rows]) for part, rows in places.items()}
 
 
-def check_is_as_published(probabilities: ProbabilityArray, test: Scene) -> None:
+def assert_as_published(probabilities: ProbabilityArray, test: Scene) -> None:
     assert probabilities.shape == test.y.shape == (1196, 6)
     assert average_precision_score(test.y.ravel(), probabilities.ravel()) >= 0.82
     assert label_ranking_average_precision_score(test.y, probabilities) >= 0.86
@@ -55,7 +55,7 @@ def test_scikit_learn_forests_are_as_published(parts: dict[Part, Scene]) -> None
     train = parts[Part.TRAIN]
     test = parts[Part.TEST]
     forests = [fit_forest(train.X, label[:, None], CONFIG) for label in train.y.T]
-    check_is_as_published(np.hstack([f.predict_proba(test.X) for f in forests]), test)
+    assert_as_published(np.hstack([f.predict_proba(test.X) for f in forests]), test)
 
 
 @pytest.mark.slow
@@ -74,4 +74,4 @@ def test_mllib_forests_are_as_published(
         report=lambda *_: None,
     )
     test = parts[Part.TEST]
-    check_is_as_published(forest.predict_proba(test.X), test)
+    assert_as_published(forest.predict_proba(test.X), test)
