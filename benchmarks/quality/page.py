@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 _HEAD = """\
@@ -39,9 +39,7 @@ def render_page(record: dict[str, Any]) -> str:
     """Render what `benchmarks/out/quality.json` holds."""
     parts = record["parts"]
     sections = [_HEAD, "## Goals\n", _goals(record.get("goals", {}))]
-    for name, section in _SECTIONS.items():
-        if name in parts:
-            sections.append(section(parts[name]))
+    sections += [section(parts[name]) for name, section in _SECTIONS.items() if name in parts]
     return "\n".join(sections).rstrip() + "\n"
 
 
@@ -145,26 +143,24 @@ def _exported(part: dict[str, Any]) -> str:
     )
 
 
-def _costs(part: dict[str, Any]) -> str:
-    sections = [f"## What training costs\n\n{_stamp(part)}. Made rows of random numbers.\n"]
-    sections.append(
-        _table(
-            ("trainer", "rows", "columns", "genres", "seconds", "peak memory"),
+def _costs(title: str) -> Callable[[dict[str, Any]], str]:
+    def section(part: dict[str, Any]) -> str:
+        rows = [
             (
-                (
-                    found["trainer"],
-                    f"{found['rows']:,}",
-                    f"{found['columns']:,}",
-                    str(found["genres"]),
-                    f"{found['seconds']:.0f}",
-                    found["memory"],
-                )
-                for found in part["runs"]
-            ),
-        )
-    )
-    sections += [f"{note}\n" for note in part["notes"]]
-    return "\n".join(sections)
+                found["trainer"],
+                f"{found['rows']:,}",
+                f"{found['columns']:,}",
+                str(found["genres"]),
+                f"{found['seconds']:.0f}",
+                found["memory"],
+            )
+            for found in part["runs"]
+        ]
+        headings = ("trainer", "rows", "columns", "genres", "seconds", "peak memory")
+        notes = "".join(f"\n{note}\n" for note in part["notes"])
+        return f"## {title}\n\n{_stamp(part)}. Made rows.\n\n{_table(headings, rows)}{notes}"
+
+    return section
 
 
 _SECTIONS = {
@@ -173,5 +169,7 @@ _SECTIONS = {
     "trailers": _trailers,
     "imdb": _imdb,
     "exported": _exported,
-    "costs": _costs,
+    "costs-pooled": _costs("What training costs: pooled rows"),
+    "costs-frames": _costs("What training costs: frame rows"),
+    "costs-epoch": _costs("What training costs: the temporal head"),
 }
