@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quality.balanced import measure_balanced
 from quality.commands import data_directory, read_folds, run_job
 from trailergenre.bundle import Bundle
 
@@ -32,6 +33,9 @@ def measure_trailers(work: Path) -> dict[str, Any]:
     source = data_directory() / "mmtf" / "trailer_visual_avg.csv"
     prepared = run_job("prepare_dataset", run, "--published", source)
     found = _measure_models(work, run, MODELS | {"shuffled labels": CONTROL}, min_movies=20)
+    folds = read_folds(work / "mmtf-logistic-scikit-learn")
+    balanced = [measure_balanced(run, fold) for fold in folds]
+    found["models"]["logistic, balanced class weights (no option of ours)"] = _spread(balanced)
     return {
         "data": "MMTF-14K trailer_visual_avg.csv, MovieLens genres",
         "rows": prepared["rows"],
@@ -75,20 +79,20 @@ def _measure_models(
 def _figures_of_folds(
     name: str, folds: list[Bundle], *, with_prior: bool
 ) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
+    measured = [fold.manifest.test.measures for fold in folds]
     if with_prior:
-        yield "label prior", _spread(folds, "prior")
-        yield "three most frequent genres", _spread(folds, "majority")
-    yield name, _spread(folds, "model")
+        yield "label prior", _spread([each["prior"] for each in measured])
+        yield "three most frequent genres", _spread([each["majority"] for each in measured])
+    yield name, _spread([each["model"] for each in measured])
     if any(fold.manifest.calibration.method != "none" for fold in folds):
-        yield f"{name}, not calibrated", _spread(folds, "uncalibrated")
+        raw = _spread([each["uncalibrated"] for each in measured])
+        yield f"{name}, not calibrated", raw
 
 
-def _spread(folds: list[Bundle], model: str) -> dict[str, dict[str, float]]:
+def _spread(folds: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
     """Mean and standard deviation over the folds of each measure."""
     found = {}
     for key in (*MEASURES, "brier", "ece"):
-        values: NDArray[np.float64] = np.array(
-            [fold.manifest.test.measures[model][key] for fold in folds], np.float64
-        )
+        values: NDArray[np.float64] = np.array([fold[key] for fold in folds], np.float64)
         found[key] = {"mean": float(values.mean()), "spread": float(values.std(ddof=1))}
     return found
