@@ -201,7 +201,9 @@ def give_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
             address = urlsplit(row.link.url)
             host = address.hostname or ""
             video_id = find_video_id(host, address) if is_youtube(host) else None
-            row.part = parts.get(row.movie) or parts.get(video_id or "")
+            row.part = parts.get(row.movie)
+            if row.part is None and video_id is not None:
+                row.part = parts.get(video_id)
             named += row.part is not None
     check_parts(labelled_links(labels_table(rows)))
     return named

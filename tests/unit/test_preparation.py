@@ -243,6 +243,12 @@ def test_a_split_names_videos_or_movies() -> None:
     assert [row.part for row in rows] == [Part.TEST, Part.TRAIN, None, None, None]
 
 
+def test_a_link_that_is_no_video_of_youtube_is_not_the_video_without_an_id() -> None:
+    rows = prepare(("https://example.org/1", "", "tt4", ("War",)))
+    assert give_parts(rows, {"": Part.TEST}) == 0
+    assert rows[0].part is None
+
+
 def test_a_movie_whose_two_trailers_are_in_two_parts_is_refused() -> None:
     rows = youtube(("aaaaaaaaaaa", "tt1"), ("bbbbbbbbbbb", "tt1"))
     with pytest.raises(LeakError, match="tt1 in test and train"):

@@ -187,6 +187,13 @@ def test_a_split_is_read_by_video_or_by_movie(tmp_path: Path) -> None:
     assert read_split(path, movies) == {"tt1": Part.TRAIN, "tt2": Part.TEST}
 
 
+def test_rows_and_videos_without_an_id_name_nothing(tmp_path: Path) -> None:
+    path = split(tmp_path, {"trn": ["a", "", None], "val": [" "], "tst": ["b"]})
+    assert read_split(path) == {"a": Part.TRAIN, "b": Part.TEST}
+    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\n,a\n ,b\ntt1,b\ntt2,\n")
+    assert read_split(path, movies) == {"tt1": Part.TEST}
+
+
 def test_a_video_or_a_movie_in_two_parts_is_refused(tmp_path: Path) -> None:
     twice = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["a"]})
     with pytest.raises(LeakError, match="a stands in two parts, train and test"):
@@ -210,3 +217,8 @@ def test_a_split_of_another_form_is_refused(content: object, received: str, tmp_
         read_split(split(tmp_path, content))
     with pytest.raises(ConfigError, match="is not JSON"):
         read_split(write(tmp_path / "splits.json", "{"))
+
+
+def test_a_split_of_lists_within_lists_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not JSON: maximum recursion"):
+        read_split(write(tmp_path / "splits.json", "[" * 200_000))

@@ -22,6 +22,7 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
 
     Returns:
         Video id -> part; with `movies`, IMDb id -> part, which holds for another trailer too.
+        What has no id is left out.
 
     Raises:
         ConfigError: a file has another form.
@@ -30,7 +31,7 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     for word, video_ids in _read_lists(path).items():
         for video_id in video_ids:
-            _set_part(parts, str(video_id), _PARTS[word], path)
+            _set_part(parts, clean_text(video_id), _PARTS[word], path)
     if movies is None:
         return parts
     columns, rows = read_cells(movies)
@@ -46,7 +47,7 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
 def _read_lists(path: Path) -> dict[str, list[object]]:
     try:
         lists = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}.") from error
     is_split = isinstance(lists, dict) and set(lists) == set(_PARTS)
     if not is_split or not all(isinstance(video_ids, list) for video_ids in lists.values()):
@@ -58,5 +59,5 @@ def _read_lists(path: Path) -> dict[str, list[object]]:
 
 
 def _set_part(parts: dict[str, Part], name: str, part: Part, path: Path) -> None:
-    if parts.setdefault(name, part) is not part:
+    if name and parts.setdefault(name, part) is not part:
         raise LeakError(f"{path}: {name} stands in two parts, {parts[name]} and {part}.")
