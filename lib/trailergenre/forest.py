@@ -17,8 +17,8 @@ from trailergenre.records import ProbabilityArray
 
 _MAX_DEPTH = 64
 """`ForestConfig.max_depth` ends at 30."""
-_MAX_TREES = 100_000
-"""With `_ROWS_AT_A_TIME`, 0.4 GB for a walk; 27 genres of 1,000 trees each are 27,000."""
+_MAX_SPOKEN = 2_000_000
+"""Trees times the genres that each speaks of; 27 genres of 1,000 trees each are 27,000."""
 
 _MAX_FEATURES = 1_000_000
 """Pooled rows of Inception-V3 have 6,144."""
@@ -26,7 +26,9 @@ _MAX_BYTES = 2 << 30
 """Unpacked: 2,200 trees of 4,096 leaves are 0.5 GB."""
 
 _ROWS_AT_A_TIME = 512
-"""Rows walked together; bounds the memory of the walk to a few megabytes."""
+"""Rows walked together; fewer where their leaves would be more than `_VALUES_AT_A_TIME`."""
+_VALUES_AT_A_TIME = 16_000_000
+"""Of leaves, looked up together: 128 MB; the walk to them takes at most six times that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,14 @@ class Forest:
             raise ValueError("Rows are not all finite.")
         probabilities = np.zeros((len(X), self.n_genres))
         width = self.value.shape[1]
-        for start in range(0, len(X), _ROWS_AT_A_TIME):
-            leaves = self._walk(X[start : start + _ROWS_AT_A_TIME])
-            block = probabilities[start : start + _ROWS_AT_A_TIME]
+        step = max(1, min(_ROWS_AT_A_TIME, _VALUES_AT_A_TIME // (self.n_trees * width)))
+        for start in range(0, len(X), step):
+            leaves = self._walk(X[start : start + step])
+            block = probabilities[start : start + step]
             for genre in np.unique(self.first_genre):
-                values = self.value[leaves[:, self.first_genre == genre]]
-                block[:, genre : genre + width] = values.mean(axis=1)
+                of_genre = leaves[:, self.first_genre == genre]
+                # Without a name, or the last values would stay while the next are looked up.
+                block[:, genre : genre + width] = self.value[of_genre].mean(axis=1)
         return probabilities
 
     def _walk(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -211,7 +215,9 @@ def _shape_problem(forest: Forest) -> str | None:
     if forest.value.shape[0] != n_nodes or forest.value.shape[1] < 1:
         return f"value has the shape {forest.value.shape} for {n_nodes} nodes"
     offsets = forest.offsets
-    if not 1 <= forest.n_trees <= _MAX_TREES or len(offsets) != forest.n_trees + 1:
+    if forest.n_trees * forest.value.shape[1] > _MAX_SPOKEN:
+        return f"it has {forest.n_trees} trees of {forest.value.shape[1]} genres each"
+    if forest.n_trees < 1 or len(offsets) != forest.n_trees + 1:
         return f"{len(offsets)} offsets for {forest.n_trees} trees"
     if offsets[0] != 0 or offsets[-1] != n_nodes or (np.diff(offsets) < 1).any():
         return "its trees do not cover its nodes"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import fields, replace
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_the_seed_decides_the_forest() -> None:
         ({"left": np.array([1, -1], np.int32)}, "different lengths"),
         ({"offsets": np.array([0, 2], np.int64)}, "cover"),
         ({"first_genre": np.array([1], np.int32)}, "every genre"),
-        ({"first_genre": np.zeros(100_001, np.int32)}, "for 100001 trees"),
+        ({"first_genre": np.zeros(2, np.int32)}, "2 offsets for 2 trees"),
         ({"feature": np.array([1.0, -1, -1])}, "float64"),
     ],
 )
@@ -142,6 +143,41 @@ def test_arrays_that_are_no_forest_are_refused(
     check_forest(stump())
     with pytest.raises(BundleError, match=reason):
         check_forest(replace(stump(), **change))  # type: ignore[arg-type]
+
+
+def leaves(n_trees: int, width: int) -> Forest:
+    """Trees of one leaf, each of which speaks of all genres."""
+    return replace(
+        stump(),
+        offsets=np.arange(n_trees + 1),
+        first_genre=np.zeros(n_trees, np.int32),
+        feature=np.full(n_trees, -1, np.int32),
+        threshold=np.zeros(n_trees),
+        left=np.full(n_trees, -1, np.int32),
+        right=np.full(n_trees, -1, np.int32),
+        value=np.full((n_trees, width), 0.25),
+    )
+
+
+@pytest.mark.parametrize(("n_trees", "width"), [(1_000, 27), (27_000, 1), (1, 100)])
+def test_forests_of_many_trees_or_genres_are_taken(n_trees: int, width: int) -> None:
+    assert check_forest(leaves(n_trees, width)) is None
+
+
+def test_a_forest_of_too_many_trees_of_too_many_genres_is_refused() -> None:
+    with pytest.raises(BundleError, match="2001 trees of 1000 genres each"):
+        check_forest(leaves(2_001, 1_000))
+
+
+def test_the_memory_of_a_walk_does_not_grow_with_the_width_of_leaves() -> None:
+    forest = leaves(2_000, 50)  # 512 rows at once would be 0.4 GB
+    X = np.zeros((512, 2), np.float32)
+    tracemalloc.start()
+    probabilities = forest.predict_proba(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 250e6
+    assert np.unique(probabilities).tolist() == [0.25]
 
 
 def chain(depth: int) -> Forest:
