@@ -38,7 +38,7 @@ from trailergenre.scorer import ModelKind
 from trailergenre.search import draw_trials, gather_rows
 from trailergenre.splits import Part
 from trailergenre.storage import Store
-from trailergenre.trained import check_target, finish_model, write_model
+from trailergenre.trained import clear_target, finish_model, write_model
 from trailergenre.training import (
     LocalTraining,
     Recipe,
@@ -82,7 +82,8 @@ def train_model(  # noqa: PLR0913 - a command's options
             "--search",
             min=0,
             metavar="N",
-            help="Try N sets of hyper-parameters on the cluster, by folds of the training part.",
+            help="Try N sets of hyper-parameters by scikit-learn, side by side on the cluster, by "
+            "folds of the training part.",
         ),
     ] = 0,
     shuffle_labels: Annotated[
@@ -113,7 +114,6 @@ def train_model(  # noqa: PLR0913 - a command's options
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     store, target = Store(run), Store(bundle)
     folds = _folds(settings, cross_validate=cross_validate)
-    check_target(target, folds)
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
@@ -126,6 +126,7 @@ def train_model(  # noqa: PLR0913 - a command's options
     }
     written = {}
     with run_lock(target, "train_model"), _open_places(recipe, store, outcomes, search) as places:
+        clear_target(target, folds)
         for name, (fold, training) in sets.items():
             _announce(training, name)
             found = _search(places, training, recipe, seed=fold.dataset.seed, trials=search)

@@ -166,7 +166,7 @@ class ForestConfig(Section):
     min_rows_per_leaf: int = Field(default=3, ge=1)
     seed: int = 7
     parallelism: int = Field(default=2, ge=1)
-    """MLlib models trained at the same time (one a genre)."""
+    """MLlib forests trained at the same time (one a genre); of scikit-learn, threads."""
 
 
 class LogisticConfig(Section):

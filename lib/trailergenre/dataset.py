@@ -155,7 +155,7 @@ def _hash_data(pairs: Sequence[tuple[LabelledLink, Part]], commits: dict[str, st
 
 
 def check_none_lost(store: Store, *, wanted: int, found: int) -> None:
-    """Refuse to go on with fewer pooled links than the outcomes promise.
+    """Refuse to go on with fewer links than the outcomes promise.
 
     Raises:
         StorageError: features of a link are gone.

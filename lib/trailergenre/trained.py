@@ -9,6 +9,7 @@ import platform
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,8 +62,11 @@ class Fitted:
     test: TestFacts
 
 
-def check_target(store: Store, names: Collection[str]) -> None:
-    """Refuse a directory that would hold bundles of two trainings.
+def clear_target(store: Store, names: Collection[str]) -> None:
+    """Refuse a directory that would hold bundles of two trainings; end folds to be replaced.
+
+    Folds are written one after the other: without this a training that stops in the middle would
+    leave old folds beside new ones. A single bundle is replaced at once, and stays until then.
 
     Args:
         store: the directory.
@@ -81,10 +85,15 @@ def check_target(store: Store, names: Collection[str]) -> None:
             f"{store} holds {found} that this training would not replace. "
             "Give another --bundle, or delete it."
         )
+    for name in filter(None, names):
+        store.delete(f"{name}/manifest.json")
 
 
 def finish_model(place: Training, training: TrainingSet, scorer: Scorer, *, seed: int) -> Fitted:
-    """Choose calibration and thresholds on the validation movies and measure the test movies.
+    """Choose calibration and thresholds on the validation part and measure the test movies.
+
+    Curves are fitted to links and bend the probabilities of links, as in scoring; a movie has the
+    mean of its links.
 
     Args:
         place: where the links are scored.
@@ -92,17 +101,17 @@ def finish_model(place: Training, training: TrainingSet, scorer: Scorer, *, seed
         scorer: the fitted model, not calibrated yet.
         seed: of the folds that the calibration is judged by.
     """
-    truth, raw = _by_movie(training, Part.VALIDATION, place, scorer)
-    calibration = fit_calibration(truth, raw, seed=seed)
-    calibrated = calibration.apply(raw)
+    raw = place.score(training.link_ids_of(Part.VALIDATION), scorer)
+    calibration = fit_calibration(training.truth_of(Part.VALIDATION), raw, seed=seed)
+    truth, calibrated = _by_movie(training, Part.VALIDATION, calibration.apply(raw))
     thresholds = choose_thresholds(truth, calibrated)
-    test_truth, test_raw = _by_movie(training, Part.TEST, place, scorer)
+    test_raw = place.score(training.link_ids_of(Part.TEST), scorer)
+    test_truth, test_calibrated = _by_movie(training, Part.TEST, calibration.apply(test_raw))
     genres, shares = training.genres, _genre_shares(training)
+    test = partial(measure, test_truth, genres=genres, thresholds=thresholds)
     figures = {
-        "model": measure(
-            test_truth, calibration.apply(test_raw), genres=genres, thresholds=thresholds
-        ),
-        "uncalibrated": measure(test_truth, test_raw, genres=genres, thresholds=thresholds),
+        "model": test(test_calibrated),
+        "uncalibrated": test(_by_movie(training, Part.TEST, test_raw)[1]),
         "prior": prior_figures(test_truth, genres, shares),
         "majority": majority_figures(test_truth, genres, shares),
     }
@@ -116,23 +125,22 @@ def finish_model(place: Training, training: TrainingSet, scorer: Scorer, *, seed
 
 
 def _by_movie(
-    training: TrainingSet, part: Part, place: Training, scorer: Scorer
+    training: TrainingSet, part: Part, probabilities: ProbabilityArray
 ) -> tuple[TruthArray, ProbabilityArray]:
-    """Score the movies of a part; a control's validation movies have the genres it was told."""
-    links = [training.links[row] for row in training.rows_of(part)]
-    scores = place.score([link.link_id for link in links], scorer)
-    movies = [link.movie_id for link in links]
-    _, truth, probabilities = by_movie(movies, training.truth_of(part), scores)
-    return truth, probabilities
+    """Merge the links of a part; a control's validation movies have the genres it was told."""
+    movies = [training.links[row].movie_id for row in training.rows_of(part)]
+    _, truth, merged = by_movie(movies, training.truth_of(part), probabilities)
+    return truth, merged
 
 
 def _test_facts(figures: Mapping[str, Figures]) -> TestFacts:
-    measures = {
-        name: {
-            key: value for key, value in asdict(found).items() if key not in {"movies", "genres"}
-        }
-        for name, found in figures.items()
-    }
+    measures = {}
+    for name, found in figures.items():
+        # The thresholds are those of calibrated probabilities: no F1 of raw ones.
+        left_out = {"movies", "genres"}
+        left_out |= {"macro_f1", "micro_f1"} if name == "uncalibrated" else set()
+        values = asdict(found).items()
+        measures[name] = {key: value for key, value in values if key not in left_out}
     model = figures["model"]
     genres = {genre.genre: GenreFacts(movies=genre.n, ap=genre.ap) for genre in model.genres}
     return TestFacts(movies=model.movies, measures=measures, genres=genres)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
 
 from trailergenre import tables
@@ -73,12 +74,22 @@ class FeatureFiles:
         Returns:
             link_id, probabilities (one a genre); one row a link.
         """
-        shared = self._spark.sparkContext.broadcast(predict)
+        return self._scores(self._spark.sparkContext.broadcast(predict))
 
+    def collect_scores(self, predict: Predict) -> tuple[list[str], ProbabilityArray]:
+        """Score links and bring the scores to the driver, sorted by link: 160 bytes a link."""
+        shared = self._spark.sparkContext.broadcast(predict)
+        try:
+            table = self._scores(shared).toArrow().sort_by("link_id")
+        finally:
+            shared.destroy()
+        return table["link_id"].to_pylist(), from_lists(table["probabilities"])
+
+    def _scores(self, predict: Broadcast[Predict]) -> DataFrame:
         def to_batch(links: list[LinkFrames]) -> pa.RecordBatch:
             columns = {
                 "link_id": pa.array([link.link_id for link in links]),
-                "probabilities": to_lists(shared.value(links)),
+                "probabilities": to_lists(predict.value(links)),
             }
             return pa.RecordBatch.from_pydict(columns)
 
@@ -123,9 +134,3 @@ def collect_rows(rows: DataFrame) -> tuple[list[str], RowArray]:
     table = rows.select("link_id", "number", "row").toArrow()
     table = table.sort_by([("link_id", "ascending"), ("number", "ascending")])
     return table["link_id"].to_pylist(), from_lists(table["row"]).astype(np.float32)
-
-
-def collect_scores(scores: DataFrame) -> tuple[list[str], ProbabilityArray]:
-    """Bring scores to the driver, sorted by link: 160 bytes a link."""
-    table = scores.select("link_id", "probabilities").toArrow().sort_by("link_id")
-    return table["link_id"].to_pylist(), from_lists(table["probabilities"])

@@ -19,7 +19,7 @@ from trailergenre.records import ProbabilityArray
 from trailergenre.scorer import Scorer
 from trailergenre.spark.forest import fit_forests
 from trailergenre.spark.logistic import fit_regressions
-from trailergenre.spark.rows import FeatureFiles, collect_scores
+from trailergenre.spark.rows import FeatureFiles
 from trailergenre.splits import Part
 from trailergenre.storage import Store
 from trailergenre.training import Recipe, Report
@@ -68,7 +68,7 @@ class ClusterTraining:
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Training.score`."""
         files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
-        found, scores = collect_scores(files.scores(scorer.predict_proba))
+        found, scores = files.collect_scores(scorer.predict_proba)
         check_none_lost(self._store, wanted=len(link_ids), found=len(found))
         place = {link_id: row for row, link_id in enumerate(found)}
         return scores[[place[link_id] for link_id in link_ids]]
