@@ -47,7 +47,7 @@ from trailergenre.measures import MEASURES, format_figure, format_spread
 from trailergenre.records import ProbabilityArray
 from trailergenre.report import render_evaluation
 from trailergenre.scorer import SideBySide
-from trailergenre.spark.rows import FeatureFiles, collect_scores
+from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
 from trailergenre.splits import LabelledLink
 from trailergenre.storage import Store
@@ -163,7 +163,7 @@ def _score(
     """Give the links that have features, and each bundle's raw scores of them."""
     raw = SideBySide(tuple(replace(bundle.scorer, calibration=None) for bundle in bundles))
     files = FeatureFiles(spark, store, outcomes, [link.link_id for link in links])
-    found, scores = collect_scores(files.scores(raw.predict_proba))
+    found, scores = files.collect_scores(raw.predict_proba)
     link_of = {link.link_id: link for link in links}
     return [link_of[i] for i in found], np.split(scores, len(bundles), axis=1) if found else []
 
