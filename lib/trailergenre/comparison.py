@@ -40,7 +40,7 @@ class Comparison:
         high: 97.5th percentile.
         share_a_better: of the draws; one in which both are equal counts half.
         movies: that both were tested on.
-        draws: how many.
+        draws: how many were used: those whose movies have the figure.
     """
 
     measure: Measure
@@ -63,7 +63,7 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
     folds: NDArray[np.int64] | None = None,
     draws: int = 1000,
     seed: int,
-) -> Comparison:
+) -> Comparison | None:
     """Compare two models by a paired bootstrap over movies.
 
     Args:
@@ -75,29 +75,46 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
             folds, since the models of two folds do not share a scale.
         draws: of all movies with replacement.
         seed: the same seed, the same draws.
+
+    Returns:
+        None where the movies have no such figure, as a genre that all of them have has no area
+        under the curve.
     """
     numbers = np.zeros(len(truth), np.int64) if folds is None else folds
     parts = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     rng = np.random.default_rng(seed)
-    figures = np.zeros((2, draws + 1))
-    for rows in parts:
+    # Of each fold and model; the first draw is every movie once.
+    measured = np.empty((len(parts), 2, draws + 1))
+    for figures, rows in zip(measured, parts, strict=True):
         counts = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=draws)
         counts = np.concatenate([np.ones((1, len(rows)), np.int64), counts])
-        for figure, scores in zip(figures, (a, b), strict=True):
-            figure += _measure_draws(truth[rows], scores[rows], counts, measure) / len(parts)
-    differences = figures[0] - figures[1]
-    low, high = np.percentile(differences[1:], [2.5, 97.5])
+        for place, scores in enumerate((a, b)):
+            figures[place] = _measure_draws(truth[rows], scores[rows], counts, measure)
+    of_a, of_b = _mean_of_known(measured)
+    differences = of_a - of_b
+    drawn = differences[1:][~np.isnan(differences[1:])]
+    if np.isnan(differences[0]) or not len(drawn):
+        return None
+    low, high = np.percentile(drawn, [2.5, 97.5])
     return Comparison(
         measure=measure,
-        a=float(figures[0, 0]),
-        b=float(figures[1, 0]),
+        a=float(of_a[0]),
+        b=float(of_b[0]),
         difference=float(differences[0]),
         low=float(low),
         high=float(high),
-        share_a_better=float((differences[1:] > 0).mean() + (differences[1:] == 0).mean() / 2),
+        share_a_better=float((drawn > 0).mean() + (drawn == 0).mean() / 2),
         movies=len(truth),
-        draws=draws,
+        draws=len(drawn),
     )
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average over the first axis what is not NaN; NaN where nothing is known."""
+    known = ~np.isnan(values)
+    n_known = known.sum(axis=0)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
 
 
 def _measure_draws(
@@ -145,10 +162,7 @@ def _mean_of_genres(
 ) -> NDArray[np.float64]:
     """Average over the genres that a draw has a figure for, as `metrics.measure` does."""
     pairs = zip(truth.T, scores.T, strict=True)
-    each = np.stack([figure(t, s, counts) for t, s in pairs])
-    known = ~np.isnan(each)
-    means: NDArray[np.float64] = np.where(known, each, 0).sum(axis=0) / known.sum(axis=0)
-    return means
+    return _mean_of_known(np.stack([figure(t, s, counts) for t, s in pairs]))
 
 
 def _ranked(

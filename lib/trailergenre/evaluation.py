@@ -198,7 +198,7 @@ def _subset_figures(
 
 
 def _compare(model: Scored, others: Sequence[Scored]) -> list[Record]:
-    """Compare the model with each other one by every measure that can be drawn."""
+    """Compare the model with each other one by every measure that these movies have."""
     truth = np.concatenate([fold.truth for fold in model.folds])
     ours = np.concatenate([fold.probabilities for fold in model.folds])
     numbers = np.repeat(np.arange(len(model.folds)), [len(fold.truth) for fold in model.folds])
@@ -207,7 +207,8 @@ def _compare(model: Scored, others: Sequence[Scored]) -> list[Record]:
         theirs = np.concatenate([fold.probabilities for fold in other.folds])
         for name in get_args(Measure):
             found = compare_models(truth, ours, theirs, measure=name, folds=numbers, seed=_SEED)
-            records.append({"other": other.candidate.name, **asdict(found)})
+            if found is not None:
+                records.append({"other": other.candidate.name, **asdict(found)})
     return records
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -184,3 +185,29 @@ def test_the_record_is_what_json_holds(bundle: Bundle) -> None:
 
     truth, _ = movies(20, seed=1)
     check(judge(scored(bundle, (truth, know(truth)))))
+
+
+def of_genres(bundle: Bundle, n: int) -> Bundle:
+    """The same bundle with its first genres alone."""
+    manifest = bundle.manifest
+    training = manifest.training.model_copy(
+        update={"genre_shares": manifest.training.genre_shares[:n]}
+    )
+    fewer = {"genres": GENRES[:n], "thresholds": manifest.thresholds[:n], "training": training}
+    return replace(bundle, manifest=manifest.model_copy(update=fewer))
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [np.eye(4, dtype=np.int8)[:3], np.ones((5, 1), np.int8), np.ones((1, 4), np.int8)],
+    ids=["three movies", "one genre", "one movie"],
+)
+def test_few_movies_are_compared_by_what_they_have(bundle: Bundle, truth: NDArray[np.int8]) -> None:
+    known = of_genres(bundle, truth.shape[1])
+    model, other = (scored(known, (truth, know(truth, share=s))) for s in (0.4, 0.2))
+    record = judge(model, others=[other])
+    json.dumps(record, allow_nan=False)
+    compared = {found["measure"] for found in record["comparisons"]}
+    has_area = record["models"]["model"]["macro_auc"] is not None
+    assert ("macro_auc" in compared) == has_area == (len(truth) == 3)
+    assert "mean_ap" in compared
