@@ -6,9 +6,12 @@ Knows nothing of what networks are for.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
 _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
@@ -52,6 +55,19 @@ def open_session(content: bytes, *, threads: int) -> Session:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except _REFUSALS as error:
         raise ValueError(str(error)) from error
+
+
+def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Give a network's first output.
+
+    Raises:
+        ValueError: it cannot be run on these inputs; says why.
+    """
+    try:
+        output: NDArray[np.float32] = session.run(None, inputs)[0]
+    except _REFUSALS as error:
+        raise ValueError(str(error)) from error
+    return output
 
 
 def session_ends(session: Session) -> tuple[list[End], list[End]]:

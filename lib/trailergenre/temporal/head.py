@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from trailergenre.errors import BundleError
-from trailergenre.onnx_session import Session, open_session, session_ends
+from trailergenre.onnx_session import Session, open_session, run_session, session_ends
 from trailergenre.records import FeatureArray, ProbabilityArray
 from trailergenre.temporal.operators import find_domains
 
@@ -20,6 +20,8 @@ _MAX_BYTES = 256 << 20
 """A head of 0.6 million parameters has 2.4 MB."""
 _MAX_FRAMES_A_CALL = 8192
 """Frames scored together, padding included: 64 MB of features 2,048 wide."""
+_TOLERANCE = 1e-4
+"""How far a probability may be beyond 0 or 1 by rounding."""
 _DOMAINS = {"", "ai.onnx"}
 """Both are ONNX's own operators. ONNX Runtime would run others (com.microsoft) as well."""
 
@@ -63,16 +65,37 @@ class TemporalHead:
         Raises:
             ValueError: a link has no frame, another width, another type or values that are not
                 finite.
+            BundleError: the network gives something else than probabilities.
         """
         for frames in sequences:
             self._check_frames(frames)
         probabilities = np.empty((len(sequences), self.n_genres))
         for rows in _rows_by_length([len(frames) for frames in sequences]):
             features = np.stack([sequences[row] for row in rows])
-            mask = np.ones(features.shape[:2], np.float32)
-            given = self._session.run(None, {"features": features, "mask": mask})
-            probabilities[rows] = given[0]
+            probabilities[rows] = self._run(features)
         return probabilities
+
+    def _run(self, features: FeatureArray) -> ProbabilityArray:
+        """Score links of one length; what a network announces is not what it has to give."""
+        mask = np.ones(features.shape[:2], np.float32)
+        try:
+            given = run_session(self._session, {"features": features, "mask": mask})
+        except ValueError as error:
+            raise BundleError(
+                f"The temporal head cannot be run: {error}. Train the bundle again."
+            ) from error
+        if given.shape != (len(features), self.n_genres):
+            raise BundleError(
+                f"The temporal head gave the shape {given.shape} for {len(features)} links and "
+                f"{self.n_genres} genres. Train the bundle again."
+            )
+        # Comparing this way round refuses what is not a number as well.
+        if not ((given >= -_TOLERANCE) & (given <= 1 + _TOLERANCE)).all():
+            raise BundleError(
+                f"The temporal head gave values between {given.min()} and {given.max()} for "
+                "probabilities. Train the bundle again."
+            )
+        return given.clip(0, 1).astype(np.float64)
 
     def _check_frames(self, frames: FeatureArray) -> None:
         if frames.ndim != 2 or frames.shape[1] != self.n_features or frames.dtype != np.float32:

@@ -23,14 +23,16 @@ def make_model(
     names: tuple[str, str] = ("features", "mask"),
     kind: int = TensorProto.FLOAT,
     domain: str = "",
+    keeps_links: bool = True,
+    activation: str = "Sigmoid",
 ) -> ModelProto:
     """A head in four operators: the masked mean of four features, as two genres."""
     nodes = [
         helper.make_node("Unsqueeze", [names[1], "last"], ["weights"]),
         helper.make_node("Mul", [names[0], "weights"], ["masked"]),
-        helper.make_node("ReduceMean", ["masked"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMean", ["masked"], ["mean"], axes=[int(keeps_links)], keepdims=0),
         helper.make_node("MatMul", ["mean", "matrix"], ["sums"]),
-        helper.make_node("Gelu" if domain else "Sigmoid", ["sums"], ["genres"], domain=domain),
+        helper.make_node("Gelu" if domain else activation, ["sums"], ["genres"], domain=domain),
     ]
     graph = helper.make_graph(
         nodes,
@@ -66,6 +68,41 @@ def test_row_i_belongs_to_link_i() -> None:
     probabilities = made_head().predict_proba(links)
     assert probabilities.dtype == np.float64
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+def test_probabilities_that_rounding_puts_beyond_one_are_one() -> None:
+    saturated = from_bytes(make_model(activation="Identity").SerializeToString())
+    link = np.full((1, WIDTH), 1 + 1e-6, np.float32)
+    assert saturated.predict_proba([link]).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "reason"),
+    [
+        (make_model(keeps_links=False), 0.5, r"shape \(1, 2\) for 2 links and 2 genres"),
+        (make_model(activation="Identity"), 1.1, r"between 1\.1.* and 1\.1"),
+        (make_model(activation="Identity"), -0.1, r"between -0\.1.* and -0\.1"),
+        (make_model(activation="Log"), -0.1, "between nan and nan"),
+    ],
+    ids=["one row for all", "above 1", "below 0", "nan"],
+)
+def test_what_is_no_probability_is_refused(model: ModelProto, values: float, reason: str) -> None:
+    changed = from_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match=f"{reason}.*Train the bundle again"):
+        changed.predict_proba([np.full((1, WIDTH), values, np.float32)] * 2)
+
+
+def test_a_network_that_cannot_be_run_on_these_frames_is_refused() -> None:
+    model = make_model()
+    mean = model.graph.node[2]
+    mean.op_type = "Squeeze"  # which only one frame allows
+    mean.ClearField("attribute")
+    mean.input.append("second")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "second"))
+    broken = from_bytes(model.SerializeToString())
+    assert broken.predict_proba(sequences(1)).shape == (1, 2)
+    with pytest.raises(BundleError, match="cannot be run"):
+        broken.predict_proba(sequences(3))
 
 
 def test_no_links_give_no_rows() -> None:
