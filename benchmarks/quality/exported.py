@@ -13,14 +13,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from quality.commands import data_directory, run_job
-from trailergenre import tables
+from trailergenre import forest, logistic, tables
 from trailergenre.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
 from trailergenre.dataset import TrainingSet, prepare_training
 from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.forest import from_bytes, to_bytes
+from trailergenre.forest import join_trees
 from trailergenre.forest_fit import fit_forest
-from trailergenre.logistic import fit_logistic
+from trailergenre.logistic import TOLERANCE, Logistic, fit_logistic
 from trailergenre.rows import RowArray, iter_links, link_rows
+from trailergenre.scaling import fit_scaling
 from trailergenre.spark.forest import fit_genre
 from trailergenre.spark.logistic import fit_genre as fit_regression
 from trailergenre.spark.saved_forest import read_saved_forest
@@ -77,16 +78,14 @@ def _forest_sklearn(X: RowArray, y: NDArray[np.int8]) -> float:
         n_jobs=2,
     ).fit(X, y)
     theirs = np.column_stack([genre[:, 1] for genre in own.predict_proba(X)])
-    exported = from_bytes(to_bytes(fit_forest(X, y, FOREST)))
+    exported = forest.from_bytes(forest.to_bytes(fit_forest(X, y, FOREST)))
     return float(np.abs(exported.predict_proba(X) - theirs).max())
 
 
 def _logistic_sklearn(X: RowArray, y: NDArray[np.int8]) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    from trailergenre.logistic import TOLERANCE
-
-    model = fit_logistic(X, y, LogisticConfig())
+    model = logistic.from_bytes(logistic.to_bytes(fit_logistic(X, y, LogisticConfig())))
     scaled = model.scaling.scale(X)
     own = [
         LogisticRegression(C=LogisticConfig().c, tol=TOLERANCE, max_iter=500).fit(scaled, truth)
@@ -116,24 +115,25 @@ def _probabilities(scored: DataFrame) -> NDArray[np.float64]:
 def _forest_mllib(spark: SparkSession, work: Path, X: RowArray, y: NDArray[np.int8]) -> float:
     rows = _table(spark, X, y)
     store = Store(str(work / "saved"))
-    largest = 0.0
+    theirs, trees = [], []
     for genre in range(GENRES):
         model = fit_genre(rows, genre, FOREST)
         model.write().overwrite().save(store.spark_path(str(genre)))
-        exported = read_saved_forest(store, str(genre), genre=0, n_features=X.shape[1])
-        ours = exported.predict_proba(X)[:, 0]
-        largest = max(largest, float(np.abs(ours - _probabilities(model.transform(rows))).max()))
-    return largest
+        trees.append(read_saved_forest(store, str(genre), genre=genre, n_features=X.shape[1]))
+        theirs.append(_probabilities(model.transform(rows)))
+    exported = forest.from_bytes(forest.to_bytes(join_trees(trees)))
+    return float(np.abs(exported.predict_proba(X) - np.stack(theirs, axis=1)).max())
 
 
 def _logistic_mllib(spark: SparkSession, X: RowArray, y: NDArray[np.int8]) -> float:
-    scaling = fit_logistic(X, y[:, :1], LogisticConfig()).scaling
-    scaled = scaling.scale(X)
-    rows = _table(spark, scaled, y)
-    largest = 0.0
-    for genre in range(GENRES):
-        model = fit_regression(rows, genre, len(X), LogisticConfig())
-        sums = scaled @ model.coefficients.toArray() + model.intercept
-        ours = 0.5 * (1 + np.tanh(0.5 * sums))
-        largest = max(largest, float(np.abs(ours - _probabilities(model.transform(rows))).max()))
-    return largest
+    scaling = fit_scaling(X)
+    rows = _table(spark, scaling.scale(X), y)
+    models = [fit_regression(rows, genre, len(X), LogisticConfig()) for genre in range(GENRES)]
+    theirs = np.stack([_probabilities(model.transform(rows)) for model in models], axis=1)
+    model = Logistic(
+        scaling,
+        np.stack([model.coefficients.toArray() for model in models]),
+        np.array([model.intercept for model in models]),
+    )
+    exported = logistic.from_bytes(logistic.to_bytes(model))
+    return float(np.abs(exported.predict_proba(X) - theirs).max())

@@ -53,6 +53,7 @@ def _trailers(found: dict[str, Any]) -> Iterator[_Check]:
         yield f"G2 {short}", "1,807 trailers, best of regression and forest", best, ">=", bar
     mllib = found["models"]["one forest a genre, MLlib"]["mean_ap"]["mean"]
     yield "G2 mAP MLlib", "1,807 trailers, MLlib, one forest a genre", mllib, ">=", 0.25
+    yield from _shuffled(found)
 
 
 def _imdb(found: dict[str, Any]) -> Iterator[_Check]:
@@ -66,10 +67,34 @@ def _exported(found: dict[str, Any]) -> Iterator[_Check]:
         yield f"G3 {name}", what, difference, "<=", EXPORT_BAR
 
 
+def _shuffled(found: dict[str, Any]) -> Iterator[_Check]:
+    control, prior = (
+        found["models"][name]["mean_ap"] for name in ("shuffled labels", "label prior")
+    )
+    what = "1,807 trailers: mAP of the shuffled control over the prior's, in spreads of folds"
+    above = (control["mean"] - prior["mean"]) / control["spread"]
+    yield "control", what, above, "<=", 2.0
+
+
+def _frames(found: dict[str, Any]) -> Iterator[_Check]:
+    peak = {run["rows"] // 1000: run["peak_bytes"]["driver"] for run in found["runs"]}
+    _, middle, most = (peak[rows] for rows in sorted(peak))
+    what = "driver's peak memory, 20,000 frame rows over 10,000"
+    yield "driver", what, most / middle, "<=", 1.1
+
+
+def _epoch(found: dict[str, Any]) -> Iterator[_Check]:
+    (run,) = found["runs"]
+    what = "peak resident GB of an epoch of 600,000 frames"
+    yield "epoch", what, run["peak_bytes"] / 1e9, "<=", 2.0
+
+
 _CHECKS = {
     "labels": _labels,
     "scene": _scene,
     "trailers": _trailers,
     "imdb": _imdb,
     "exported": _exported,
+    "costs-frames": _frames,
+    "costs-epoch": _epoch,
 }
