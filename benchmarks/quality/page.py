@@ -115,13 +115,7 @@ def _imdb(part: dict[str, Any]) -> str:
 
 def _folds(title: str, part: dict[str, Any]) -> str:
     rows = [
-        (
-            name,
-            *(
-                f"{_figure(found[key]['mean'])} ± {_figure(found[key]['spread'])}"
-                for key in _MEASURES
-            ),
-        )
+        (name, *(_with_spread(found[key]) for key in _MEASURES))
         for name, found in part["models"].items()
     ]
     return (
