@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from trailergenre.bundle import Bundle, read_bundle
 from trailergenre.errors import BundleError, ConfigError
+from trailergenre.manifest import Manifest
 from trailergenre.splits import LabelledLink, Part, check_no_leak, labelled_links
 from trailergenre.storage import Store
 
@@ -73,21 +74,50 @@ def _check_folds(found: Candidate) -> None:
             f"{found.address} holds {len(found.bundles)} of {wanted} folds. "
             "Train again: jobs/train_model.py --cross-validate."
         )
-    kinds = {
-        (m.genres, m.model, m.rows, m.training.shuffled_labels)
-        for m in (bundle.manifest for bundle in found.bundles)
-    }
+    trainings = [_training_of(bundle.manifest) for bundle in found.bundles]
+    differ = [
+        name for name, fact in trainings[0].items() if any(t[name] != fact for t in trainings)
+    ]
+    if differ:
+        raise BundleError(
+            f"The folds of {found.address} are not of one cross-validation: they differ in "
+            f"{', '.join(differ)}. Train again with --cross-validate."
+        )
+    numbers = [bundle.manifest.training.dataset.fold for bundle in found.bundles]
+    if numbers != list(range(wanted)):
+        raise BundleError(
+            f"fold-0 to fold-{wanted - 1} below {found.address} say that they are folds {numbers}. "
+            "Train again with --cross-validate."
+        )
     tested = [tested_ids(bundle) for bundle in found.bundles]
     n_links = sum(len(links) for links, _ in tested)
     n_movies = sum(len(movies) for _, movies in tested)
     links = set().union(*(links for links, _ in tested))
     movies = set().union(*(movies for _, movies in tested))
-    if len(kinds) > 1 or len(links) < n_links or len(movies) < n_movies:
+    if len(links) < n_links or len(movies) < n_movies:
         raise BundleError(
             f"The folds of {found.address} are not of one cross-validation: "
-            f"{len(kinds)} kinds of model or genres, {n_movies - len(movies)} movies and "
+            f"{n_movies - len(movies)} movies and "
             f"{n_links - len(links)} links tested twice. Train again with --cross-validate."
         )
+
+
+def _training_of(manifest: Manifest) -> dict[str, object]:
+    """What the folds of one cross-validation have in common."""
+    return {
+        "genres": manifest.genres,
+        "model": manifest.model,
+        "rows": manifest.rows,
+        "rows_config": manifest.rows_config,
+        "trainer": manifest.trainer,
+        # A search may find other values in each fold.
+        "parameters": manifest.parameters if manifest.search is None else None,
+        "search": manifest.search is not None,
+        "backbone": manifest.backbone,
+        "sampling": manifest.sampling,
+        "dataset": manifest.training.dataset.model_copy(update={"fold": 0}),
+        "shuffled_labels": manifest.training.shuffled_labels,
+    }
 
 
 def tested_ids(bundle: Bundle) -> tuple[set[str], set[str]]:

@@ -17,9 +17,9 @@ from trailergenre.candidates import (
     find_test_links,
     read_candidate,
 )
-from trailergenre.config import DatasetConfig
+from trailergenre.config import DatasetConfig, ForestConfig, RowsConfig
 from trailergenre.errors import BundleError, ConfigError, LeakError
-from trailergenre.manifest import Manifest
+from trailergenre.manifest import Manifest, SearchFacts, Trial
 from trailergenre.storage import Store
 
 PARTS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
@@ -110,6 +110,56 @@ def test_a_movie_that_two_folds_test_is_refused(tmp_path: Path) -> None:
     address = write_folds(tmp_path / "folds", parts={1: {**parts_of(1), "a": "test"}})
     with pytest.raises(BundleError, match="1 movies and 1 links tested twice"):
         read_candidate(address)
+
+
+SAMPLING = make_manifest().sampling.model_copy(update={"frames_per_s": 2.0})
+BACKBONE = make_manifest().backbone.model_copy(update={"precision": "int8"})
+
+
+@pytest.mark.parametrize(
+    ("fact", "other"),
+    [
+        ("trainer", "sklearn"),
+        ("rows_config", RowsConfig(span="middle")),
+        ("backbone", BACKBONE),
+        ("sampling", SAMPLING),
+        ("parameters", ForestConfig(trees=7)),
+        ("genres", ("Comedy", "Action", "Drama", "Horror")),
+    ],
+)
+def test_folds_of_two_trainings_are_refused(tmp_path: Path, fact: str, other: object) -> None:
+    address = write_folds(tmp_path)
+    changed = of_folds(3, fold=1).model_copy(update={fact: other})
+    make_bundle(Store(f"{address}/fold-1"), parts=parts_of(1), manifest=changed)
+    with pytest.raises(BundleError, match=rf"they differ in {fact}\."):
+        read_candidate(address)
+
+
+def test_folds_of_another_seed_or_in_another_place_are_refused(tmp_path: Path) -> None:
+    address = write_folds(tmp_path)
+    facts = of_folds(3, fold=1).training
+    dataset = facts.dataset.model_copy(update={"seed": 11})
+    changed = make_manifest().model_copy(
+        update={"training": facts.model_copy(update={"dataset": dataset})}
+    )
+    make_bundle(Store(f"{address}/fold-1"), parts=parts_of(1), manifest=changed)
+    with pytest.raises(BundleError, match="they differ in dataset"):
+        read_candidate(address)
+    make_bundle(Store(f"{address}/fold-1"), parts=parts_of(1), manifest=of_folds(3, fold=2))
+    with pytest.raises(BundleError, match=r"say that they are folds \[0, 2, 2\]"):
+        read_candidate(address)
+
+
+def test_a_search_may_find_other_parameters_in_each_fold(tmp_path: Path) -> None:
+    trial = Trial(parameters={"trees": 7}, mean_ap=0.3, spread=0.1)
+    for fold in range(3):
+        found = {
+            "parameters": ForestConfig(trees=7 + fold),
+            "search": SearchFacts(seed=7, folds=3, trials=(trial,)),
+        }
+        manifest = of_folds(3, fold=fold).model_copy(update=found)
+        make_bundle(Store(f"{tmp_path}/fold-{fold}"), parts=parts_of(fold), manifest=manifest)
+    assert len(read_candidate(str(tmp_path)).bundles) == 3
 
 
 def test_a_control_must_have_learned_from_shuffled_labels(tmp_path: Path) -> None:
