@@ -22,7 +22,7 @@ from trailergenre.logistic import fit_logistic
 from trailergenre.manifest import SearchFacts, Trial
 from trailergenre.metrics import mean_ap
 from trailergenre.records import TruthArray
-from trailergenre.splits import Part, fold_links
+from trailergenre.splits import Part, fold_links, group_links
 
 N_FOLDS = 3
 """Inner folds of the training part; every trial fits as many models."""
@@ -103,9 +103,15 @@ def gather_rows(
         seed: of the inner folds.
 
     Raises:
-        ConfigError: the training part has fewer movies than folds.
+        ConfigError: the training part has fewer movies than inner folds.
     """
     links = [training.links[row] for row in training.rows_of(Part.TRAIN)]
+    n_groups = len(np.unique(group_links(links)))
+    if n_groups < N_FOLDS:
+        raise ConfigError(
+            f"A search deals the training movies to {N_FOLDS} inner folds. Received: {n_groups} "
+            "movies that share no video. Leave --search out, or featurize more links."
+        )
     folds = fold_links(links, training.genres, DatasetConfig(folds=N_FOLDS, seed=seed))
     return SearchRows(
         X=X,

@@ -9,7 +9,7 @@ import pytest
 from runs import GENRES, labelled, labels_table
 from searches import make_rows
 from trailergenre.config import DatasetConfig, ForestConfig, LogisticConfig, TemporalConfig
-from trailergenre.dataset import prepare_training
+from trailergenre.dataset import TrainingSet, prepare_training
 from trailergenre.errors import ConfigError
 from trailergenre.search import (
     RANGES,
@@ -20,7 +20,7 @@ from trailergenre.search import (
     gather_rows,
     score_trial,
 )
-from trailergenre.splits import Part
+from trailergenre.splits import LabelledLink, Part
 
 
 @pytest.mark.parametrize("start", [ForestConfig(trees=7), LogisticConfig(c=0.5)])
@@ -48,8 +48,7 @@ def test_small_values_are_drawn_as_often_as_large_ones() -> None:
     assert 0.4 < np.mean(np.array(drawn) < 1e-2) < 0.6
 
 
-def test_rows_are_those_of_the_training_part_and_movies_stay_together() -> None:
-    links = [labelled(f"m{i}-{k}", [GENRES[i % 4]], f"tt{i}") for i in range(24) for k in range(2)]
+def training_set(links: list[LabelledLink], **dataset: int) -> TrainingSet:
     outcomes = pa.table(
         {
             "link_id": [link.link_id for link in links],
@@ -57,8 +56,13 @@ def test_rows_are_those_of_the_training_part_and_movies_stay_together() -> None:
             "commit": ["c"] * len(links),
         }
     )
-    config = DatasetConfig(min_movies_per_genre=2)
-    training = prepare_training(labels_table(links), outcomes, config, shuffle_labels=False)
+    config = DatasetConfig(min_movies_per_genre=2, **dataset)
+    return prepare_training(labels_table(links), outcomes, config, shuffle_labels=False)
+
+
+def test_rows_are_those_of_the_training_part_and_movies_stay_together() -> None:
+    links = [labelled(f"m{i}-{k}", [GENRES[i % 4]], f"tt{i}") for i in range(24) for k in range(2)]
+    training = training_set(links)
     n_links = len(training.link_ids_of(Part.TRAIN))
     places = np.repeat(np.arange(n_links), 3)
     rows = gather_rows(training, places, np.zeros((len(places), 2), np.float32), seed=7)
@@ -72,6 +76,15 @@ def test_rows_are_those_of_the_training_part_and_movies_stay_together() -> None:
     pairs = set(zip(rows.movie_ids, rows.folds.tolist(), strict=True))
     assert len(pairs) == len(set(rows.movie_ids))
     assert {fold for _, fold in pairs} == {0, 1, 2}
+
+
+def test_too_few_movies_for_the_inner_folds_are_refused() -> None:
+    training = training_set([labelled(f"m{i}", ["Action"]) for i in range(4)], folds=2)
+    links = training.link_ids_of(Part.TRAIN)
+    assert len(links) < 3
+    rows = np.zeros((len(links), 2), np.float32)
+    with pytest.raises(ConfigError, match=r"3 inner folds.*Leave --search out"):
+        gather_rows(training, np.arange(len(links)), rows, seed=7)
 
 
 def test_a_network_has_no_range() -> None:
