@@ -187,8 +187,14 @@ def _parse_split(content: bytes, store: Store) -> pa.Table:
         split = parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
     except (OSError, pa.ArrowException) as error:
         raise BundleError(f"split.parquet below {store} cannot be read: {error}.") from error
-    if not split.schema.equals(_SPLIT) or not _PARTS.issuperset(split["part"].to_pylist()):
+    if not split.schema.equals(_SPLIT):
         raise BundleError(f"split.parquet below {store} has not the columns {_SPLIT.names}.")
+    unknown = set(split["part"].to_pylist()) - _PARTS
+    if unknown:
+        raise BundleError(
+            f"split.parquet below {store} names parts that do not exist: "
+            f"{', '.join(sorted(map(repr, unknown))[:3])}. Copy the bundle again or train it again."
+        )
     return split
 
 

@@ -266,9 +266,10 @@ def test_an_unsound_forest_is_not_written(store: Store) -> None:
     assert not store.exists("manifest.json")
 
 
-def test_a_split_with_an_unknown_part_is_refused(store: Store) -> None:
-    make_bundle(store, parts={"a": "holdout"})
-    with pytest.raises(BundleError, match=r"split\.parquet"):
+@pytest.mark.parametrize("part", ["holdout", None])
+def test_a_split_with_an_unknown_part_is_refused(store: Store, part: str | None) -> None:
+    make_bundle(store, parts={"a": part})  # type: ignore[dict-item]
+    with pytest.raises(BundleError, match=f"parts that do not exist: {part!r}"):
         read_bundle(store)
 
 
