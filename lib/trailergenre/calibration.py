@@ -93,8 +93,8 @@ class Calibration(_Section):
     curves: tuple[Curve, ...]
     """In the order of the genres."""
     brier: dict[Method, _Probability]
-    """Method -> cross-validated Brier score on the validation part, mean over genres; only
-    `none` where there were too few movies to try any."""
+    """Method -> cross-validated Brier score on the validation part, mean over the genres that have
+    enough movies; empty where none has, so that no method was tried."""
 
     def apply(self, probabilities: ProbabilityArray) -> ProbabilityArray:
         """Bend probabilities.
