@@ -21,7 +21,7 @@ import numpy as np
 from trailergenre.baselines import by_movie, majority_figures, prior_figures
 from trailergenre.bundle import Bundle
 from trailergenre.candidates import Candidate
-from trailergenre.card import LEAK_MEAN_AP
+from trailergenre.card import LEAK_MEAN_AP, suggests_leak
 from trailergenre.chance import Chance, mixed_chance, random_chance
 from trailergenre.comparison import Measure, compare_models
 from trailergenre.folds import FoldFigures, join_folds, measure_subset
@@ -33,9 +33,6 @@ from trailergenre.splits import LabelledLink, Part, genre_matrix
 
 _SEED = 7
 """Of the bootstrap: the same movies are drawn whoever evaluates."""
-
-_MANY_MOVIES = 1000
-"""Training movies from which a very good figure is suspicious; made clips may be that clear."""
 
 Record = dict[str, object]
 """What JSON can hold."""
@@ -217,7 +214,7 @@ def find_notes(model: Scored) -> list[str]:
     notes = [note for fold in model.folds for note in fold.bundle.warnings]
     reached = _mean_ap(_figures(model))
     n_movies = model.candidate.bundles[0].manifest.training.movies.get(Part.TRAIN, 0)
-    if reached > LEAK_MEAN_AP and n_movies >= _MANY_MOVIES:
+    if suggests_leak(reached, training_movies=n_movies):
         notes.append(
             f"mAP {format_figure(reached)}: above {format_figure(LEAK_MEAN_AP)} from frames of "
             "about 3,000 training movies, look for a leak first."

@@ -68,11 +68,13 @@ def test_a_search_is_shown_with_its_spread() -> None:
     assert "| trees 300, max_depth 9 | .312 | .011 |" in card
 
 
-def test_a_suspicious_figure_is_doubted() -> None:
-    facts = make_manifest().test
-    measures = {**facts.measures, "model": {"mean_ap": 0.93}}
-    card = render_card(changed(test=facts.model_copy(update={"measures": measures})))
-    assert "is reached here: look for a leak first" in card
+@pytest.mark.parametrize(("trained", "said"), [(3000, "is reached here"), (80, "would mean")])
+def test_a_figure_too_good_for_so_many_movies_is_doubted(trained: int, said: str) -> None:
+    manifest = make_manifest()
+    measures = {**manifest.test.measures, "model": {"mean_ap": 0.93}}
+    test = manifest.test.model_copy(update={"measures": measures})
+    training = manifest.training.model_copy(update={"movies": {"train": trained}})
+    assert f"{said}: look for a leak first" in render_card(changed(test=test, training=training))
 
 
 def test_names_cannot_break_the_page() -> None:
