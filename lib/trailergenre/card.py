@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from trailergenre.errors import one_line
 from trailergenre.manifest import Manifest
 from trailergenre.measures import MEASURES, format_figure
-from trailergenre.splits import Part
 
 MODELS = {"forest": "A random forest", "logistic": "A logistic regression", "temporal": "A network"}
 ROWS = {
@@ -198,7 +197,7 @@ def _parameters(manifest: Manifest) -> str:
 
 def _limits(manifest: Manifest) -> str:
     reached = manifest.test.measures.get("model", {}).get("mean_ap") or 0.0
-    is_reached = suggests_leak(reached, training_movies=manifest.training.movies.get(Part.TRAIN, 0))
+    is_reached = suggests_leak(reached, training_movies=manifest.training.movies.get("train", 0))
     leak = f"mAP above {format_figure(LEAK_MEAN_AP)} from frames of about 3,000 training movies"
     lines = [
         "It sees pictures alone: no sound, no words, no title.",
