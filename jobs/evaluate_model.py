@@ -174,13 +174,16 @@ def _show(record: Mapping[str, Any]) -> None:
     folds = record["bundle"]["folds"]
     over = f", mean ± standard deviation over {folds} folds" if folds > 1 else ""
     table = Table(title=f"{record['test']['movies']} test movies{over}")
-    for heading in ("measure", *(heading for _, heading in columns), "random"):
+    for heading in ("measure", *(heading for _, heading in columns)):
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     for key, name, _ in MEASURES:
-        models = [record["models"][column] for column, _ in columns]
-        cells = [format_spread(model[key], model["std"][key]) for model in models]
-        chance = format_figure(record["random"]["mean_ap"]) if key == "mean_ap" else ""
-        table.add_row(name, *cells, chance)
+        cells = []
+        for column, _ in columns:
+            found = record["models"][column]
+            # The spread of a baseline is that of the folds' movies: left to JSON and page.
+            std = found["std"][key] if column in record["beats_prior"] else None
+            cells.append(format_spread(found[key], std))
+        table.add_row(name, *cells)
     console = Console(stderr=True)
     console.print(table)
     for line in [*_verdicts(record), *_comparisons(record)]:

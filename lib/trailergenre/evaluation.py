@@ -22,7 +22,7 @@ from trailergenre.baselines import by_movie, majority_figures, prior_figures
 from trailergenre.bundle import Bundle
 from trailergenre.candidates import Candidate
 from trailergenre.card import LEAK_MEAN_AP, suggests_leak
-from trailergenre.chance import Chance, mixed_chance, random_chance
+from trailergenre.chance import Chance, mixed_chance, random_chance, random_figures
 from trailergenre.comparison import Measure, compare_models
 from trailergenre.folds import FoldFigures, join_folds, measure_subset
 from trailergenre.genres import GENRE_SETS
@@ -33,6 +33,8 @@ from trailergenre.splits import LabelledLink, Part, genre_matrix
 
 _SEED = 7
 """Of the bootstrap: the same movies are drawn whoever evaluates."""
+
+_OF_THRESHOLDS = {"macro_f1", "micro_f1", "f1", "threshold"}
 
 Record = dict[str, object]
 """What JSON can hold."""
@@ -93,12 +95,13 @@ def evaluate(model: Scored, *, control: Scored | None, others: Sequence[Scored])
 
     Returns:
         What JSON and the report show: `columns` (key and heading of each model), `models` (figures
-        by key), `random`, `mixed`, `beats_prior`, `genre_sets`, `comparisons`, `calibration`.
+        by key), `random` and `mixed` (what mAP many draws of guesses reach), `beats_prior`,
+        `genre_sets`, `comparisons`, `calibration`.
     """
     tested = {"model": model} | ({"control": control} if control is not None else {})
     tested |= {f"other-{place}": other for place, other in enumerate(others, start=1)}
     figures = {key: _figures(found) for key, found in tested.items()}
-    figures |= _baselines(model) | {"uncalibrated": _figures(model, calibrated=False)}
+    figures |= _baselines(model)
     truths = [fold.truth for fold in model.folds]
     guesses = random_chance(truths)
     mixed = {
@@ -109,9 +112,12 @@ def evaluate(model: Scored, *, control: Scored | None, others: Sequence[Scored])
     headings = {"model": "model", "prior": "label prior", "majority": "top 3 always"}
     headings |= {"control": "shuffled labels"} if control is not None else {}
     headings |= {f"other-{k}": other.candidate.name for k, other in enumerate(others, start=1)}
+    headings |= {"random": "random"}
+    records = {key: found.to_json() for key, found in figures.items()}
+    raw = _figures(model, calibrated=False).to_json()
     return {
         "columns": [[key, heading] for key, heading in headings.items()],
-        "models": {key: found.to_json() for key, found in figures.items()},
+        "models": records | {"uncalibrated": _without_f1(raw)},
         "random": asdict(guesses),
         "mixed": {key: asdict(found) for key, found in mixed.items()},
         "beats_prior": {key: _beats(figures[key], bar, found) for key, found in mixed.items()},
@@ -133,7 +139,7 @@ def _mean_ap(figures: FoldFigures) -> float:
 
 
 def _figures(tested: Scored, *, calibrated: bool = True) -> FoldFigures:
-    """Measure each fold; thresholds were chosen for calibrated probabilities."""
+    """Measure each fold; thresholds are of calibrated probabilities, so raw ones have no F1."""
     return join_folds(
         [
             measure(
@@ -155,7 +161,22 @@ def _baselines(model: Scored) -> dict[str, FoldFigures]:
     return {
         "prior": join_folds([prior_figures(*fold) for fold in known]),
         "majority": join_folds([majority_figures(*fold) for fold in known]),
+        "random": join_folds(
+            [
+                random_figures(truth, genres, fold=number)
+                for number, (truth, genres, _) in enumerate(known)
+            ]
+        ),
     }
+
+
+def _without_f1(value: object) -> object:
+    """Leave out what thresholds decide: raw probabilities have none of their own."""
+    if isinstance(value, list):
+        return [_without_f1(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_f1(each) for key, each in value.items() if key not in _OF_THRESHOLDS}
 
 
 def _genre_sets(tested: Mapping[str, Scored]) -> list[Record]:

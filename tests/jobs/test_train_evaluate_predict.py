@@ -135,7 +135,8 @@ def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
     for word in ("label prior", "shuffled labels", "top 3 always", "beats"):
         assert word in printed
     record = json.loads(run.read_bytes("reports/evaluation.json"))
-    assert set(record["models"]) == {"model", "prior", "majority", "control", "uncalibrated"}
+    baselines = {"prior", "majority", "random"}
+    assert set(record["models"]) == {"model", "control", "uncalibrated", *baselines}
     assert "</html>" in page.read_text()
 
     predicted, _ = submit_well("predict_genres", run, "--bundle", bundle)

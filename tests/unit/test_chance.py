@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trailergenre.chance import N_DRAWS, mixed_chance, random_chance
+from trailergenre.chance import N_DRAWS, mixed_chance, random_chance, random_figures
 
 RNG = np.random.default_rng(3)
 
@@ -33,3 +33,22 @@ def test_mixing_the_genres_of_a_perfect_model_leaves_little() -> None:
 def test_scores_that_never_differ_can_be_mixed() -> None:
     truth = np.eye(4, dtype=np.int8)[np.arange(8) % 4]
     assert mixed_chance([truth], [np.full(truth.shape, 0.5)]).mean_ap == pytest.approx(0.25)
+
+
+def test_every_figure_of_random_scores_is_near_what_chance_gives() -> None:
+    truth = (RNG.random((200, 4)) < 0.3).astype(np.int8) | np.eye(4, dtype=np.int8)[
+        np.arange(200) % 4
+    ]
+    found = random_figures(truth, "ABCD")
+    assert found == random_figures(truth, "ABCD") != random_figures(truth, "ABCD", fold=1)
+    share = truth.mean()
+    assert (found.movies, [genre.n for genre in found.genres]) == (200, [*truth.sum(axis=0)])
+    assert found.mean_ap == pytest.approx(share, abs=0.05)
+    assert found.macro_auc == pytest.approx(0.5, abs=0.05)
+    assert found.precision_at_3 == pytest.approx(share, abs=0.03)
+    assert found.micro_f1 == pytest.approx(share / (share + 0.5), abs=0.03)
+
+
+def test_what_no_draw_has_random_scores_have_not() -> None:
+    found = random_figures(np.ones((5, 1), np.int8), "A")
+    assert (found.macro_auc, found.genres[0].auc, found.mean_ap) == (None, None, 1.0)

@@ -71,7 +71,8 @@ def test_a_model_that_knows_beats_and_one_that_guesses_does_not(bundle: Bundle) 
     guesses = scored(bundle, (truth, np.random.default_rng(2).random(truth.shape)))
     record = judge(model, control=guesses)
     assert record["beats_prior"] == {"model": True, "control": False}
-    assert set(record["models"]) == {"model", "control", "prior", "majority", "uncalibrated"}
+    baselines = {"prior", "majority", "random"}
+    assert set(record["models"]) == {"model", "control", "uncalibrated", *baselines}
     assert dict(record["columns"])["control"] == "shuffled labels"
 
 
@@ -96,6 +97,9 @@ def test_baselines_are_what_they_say(bundle: Bundle) -> None:
     hits = truth[:, :3].sum(axis=1)  # genre_shares fall with the column
     assert models["majority"]["precision_at_3"] == pytest.approx(hits.mean() / 3)
     assert [g["genre"] for g in models["model"]["genres"]] == list(GENRES)
+    assert set(models["random"]) == set(models["model"])
+    assert models["random"]["macro_auc"] == pytest.approx(0.5, abs=0.1)
+    assert models["random"]["brier"] == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_over_folds_each_figure_is_a_mean_with_its_spread(bundle: Bundle) -> None:
@@ -153,6 +157,17 @@ def test_calibrated_figures_stand_beside_raw_ones(bundle: Bundle) -> None:
     record = judge(Scored(Candidate("mine", (bundle,)), (fold,)))
     assert record["models"]["model"]["brier"] < record["models"]["uncalibrated"]["brier"]
     assert record["calibration"] == {"none": 1}
+
+
+def test_raw_probabilities_have_no_f1_of_thresholds_that_are_not_theirs(bundle: Bundle) -> None:
+    truth, _ = movies(40, seed=1)
+    models = judge(scored(bundle, (truth, know(truth)), (truth, know(truth))))["models"]
+    raw, model = models["uncalibrated"], models["model"]
+    dropped = {"macro_f1", "micro_f1"}
+    assert set(model) - set(raw) == set(model["folds"][1]) - set(raw["folds"][1]) == dropped
+    assert set(model["std"]) - set(raw["std"]) == dropped
+    assert set(model["genres"][0]) - set(raw["genres"][0]) == {"f1", "threshold"}
+    assert model["macro_f1"] > 0
 
 
 @pytest.mark.parametrize(("trained", "said"), [(3000, True), (80, False)])

@@ -80,7 +80,10 @@ def test_the_page_stands_alone(tmp_path: Path, given: dict[str, Any]) -> None:
 
 
 def test_the_page_shows_every_measure_beside_the_baselines(tmp_path: Path) -> None:
-    page = render_evaluation(record(tmp_path, control=True, others=True))
+    found = record(tmp_path, control=True, others=True)
+    page = render_evaluation(found)
+    guessed = found["models"]["random"]["sample_ap"]
+    assert f"<td>{guessed:.3f}</td>".replace("0.", ".") in page
     assert all(f'<th scope="row">{name}</th>' in page for _, name, _ in MEASURES)
     for heading in ("label prior", "top 3 always", "shuffled labels", "plain", "random"):
         assert f'<th scope="col">{heading}</th>' in page
