@@ -62,7 +62,8 @@ def main(
     with tempfile.TemporaryDirectory(prefix="trailergenre-quality-") as name:
         for number, wanted in enumerate(names, start=1):
             console.print(f"{number}/{len(names)} {wanted} ...")
-            record["parts"][wanted] = _where_and_when() | PARTS[wanted](Path(name))
+            found = PARTS[wanted](Path(name))
+            record["parts"][wanted] = _where_and_when() | found
             record["goals"] = check_goals(record["parts"])
             OUT.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
             PAGE.write_text(render_page(record))
@@ -91,7 +92,7 @@ def _where_and_when() -> dict[str, str]:
         "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
         "commit": commit.stdout.strip() or "unknown",
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, "
-        f"{platform.system()}",
+        f"{platform.system()}, load average of the last quarter of an hour {os.getloadavg()[2]:.1f}",
     }
 
 
