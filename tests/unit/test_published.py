@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from trailergenre.errors import ConfigError, LeakError
+from trailergenre.published import data as published_data
+from trailergenre.published import mmtf as mmtf_reader
 from trailergenre.published import read_published, read_split
 from trailergenre.splits import Part
 
@@ -85,6 +87,33 @@ def test_a_csv_that_cannot_be_read_is_named_by_row(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         read_published(mmtf(tmp_path, *rows))
+
+
+def test_a_csv_of_more_values_than_are_allowed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"')
+    monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 4)
+    assert len(read_published(path).features) == 2
+    monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 3)
+    with pytest.raises(ConfigError, match="2 rows of 2 numbers; at most 3 numbers are read"):
+        read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "message"),
+    [("_MAX_BYTES", 60, "bytes; at most 60 are read"), ("_MAX_LINES", 1, "than 1 lines")],
+)
+def test_a_file_that_is_too_large_is_refused(
+    name: str, limit: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"', "")
+    directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
+    assert read_published(path) and read_published(directory)
+    monkeypatch.setattr(published_data, name, limit)
+    for published in (path, directory):
+        with pytest.raises(ConfigError, match=message):
+            read_published(published)
 
 
 def test_a_csv_of_another_form_is_refused(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from trailergenre.errors import ConfigError
+from trailergenre.published import arff as reader
 from trailergenre.published.arff import parse_arff
 
 HEADER = "@relation 'a b'\n@attribute x numeric\n@ATTRIBUTE y {0,1}\n@attribute z real\n@data\n"
@@ -21,6 +25,7 @@ def rows(text: str) -> list[list[float]]:
         ("1.5,1,-2e3", [1.5, 1, -2000]),
         (" 1.5 , 1 ,-2e3 ", [1.5, 1, -2000]),
         ("1.5,'1',\"3\"", [1.5, 1, 3]),
+        ("1.5 , '1' , \"3\" ", [1.5, 1, 3]),
         ("{0 1.5,2 -1}", [1.5, 0, -1]),
         ("{ 2 7, 1 1 }", [0, 1, 7]),
         ("{}", [0, 0, 0]),
@@ -65,6 +70,7 @@ def test_a_sparse_row_leaves_out_the_first_word() -> None:
         (HEADER + "{3 1}", "line 6: cell 3 stands twice or is beyond 3"),
         (HEADER + "{1 1,1 1}", "line 6: cell 1 stands twice"),
         (HEADER + "{one 1}", "'one 1' is not a place and a value"),
+        (HEADER + "1  '0',1,2", "the quotes are wrong at \"1  '0',1,2\""),
         (HEADER + "1,'0,2", 'the quotes are wrong at "\'0,2"'),
         (HEADER, "3 attributes and 0 rows"),
         ("@data\n1", "line 2: 1 cells for 0 attributes"),
@@ -79,3 +85,23 @@ def test_what_cannot_be_read_is_named_by_line(text: str, message: str) -> None:
         parse_arff(text, name="x.arff")
     assert str(raised.value).startswith("x.arff")
     assert message in str(raised.value)
+
+
+def test_a_line_of_spaces_before_a_quote_takes_no_time() -> None:
+    code = (
+        "from trailergenre.published.arff import parse_arff\n"
+        "parse_arff('@attribute x numeric\\n@data\\n1' + ' ' * 200_000 + \"'1'\", name='x.arff')"
+    )
+    # A process of its own: nothing else ends a search that does not end by itself.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert "the quotes are wrong" in done.stderr
+
+
+@pytest.mark.parametrize("line", ["{}", "1,0,2"])
+def test_more_cells_than_are_allowed_are_refused(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "MAX_VALUES", 6)
+    assert rows(f"{HEADER}{line}\n{line}")[0][1] == 0
+    with pytest.raises(ConfigError, match="line 8: more than 6 values, in rows of 3"):
+        rows(HEADER + f"{line}\n" * 3)

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trailergenre.errors import ConfigError
+from trailergenre.published.data import MAX_VALUES
 
 _QUOTED = r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\""
-_CELL = re.compile(rf"\s*({_QUOTED}|[^,'\"]*)\s*(?:,|$)")
+# Possessive (*+): what was passed over is not tried again, or a run of spaces would take hours.
+_CELL = re.compile(rf"(?:\s*+({_QUOTED})\s*+|([^,'\"]*+))(?:,|$)")
 _ATTRIBUTE = re.compile(rf"@attribute\s+({_QUOTED}|[^\s'\"{{]+)\s*(.*)", re.IGNORECASE)
 _SPARSE = re.compile(rf"(\d+)\s+({_QUOTED}|\S+)")
 _NUMERIC = {"numeric", "real", "integer"}
@@ -85,6 +87,11 @@ def parse_arff(text: str, *, name: str) -> Arff:
     for number, line in _lines(text):
         try:
             if in_data:
+                # A sparse row of two bytes becomes one of all attributes.
+                if (len(rows) + 1) * len(attributes) > MAX_VALUES:
+                    raise ValueError(
+                        f"more than {MAX_VALUES} values, in rows of {len(attributes)}, are not read"
+                    )
                 rows.append(_parse_row(line, attributes))
             elif line.lower() == "@data":
                 in_data = True
@@ -162,7 +169,7 @@ def _cells(line: str) -> Iterator[str]:
         match = _CELL.match(line, position)
         if match is None:
             raise ValueError(f"the quotes are wrong at {line[position : position + 40]!r}")
-        yield _unquote(match[1].strip())
+        yield _unquote(match[1]) if match[1] else match[2].strip()
         position = match.end()
 
 

@@ -16,6 +16,11 @@ from trailergenre.inputs import InputList
 from trailergenre.records import FeatureArray
 from trailergenre.splits import Part
 
+MAX_VALUES = 100_000_000
+"""Rows times columns: 0.8 GB while they are read. MMTF-14K's visual features are 1.5 million."""
+_MAX_BYTES = 2 << 30
+_MAX_LINES = 2_000_000
+
 SCHEME = f"{PUBLISHED}:"
 """How the name begins that stands in place of a link; no downloader takes it."""
 
@@ -90,9 +95,19 @@ def read_bytes(path: Path) -> bytes:
     """Read a file.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: it cannot be read, or is too large: a line of two bytes becomes a row of
+            a hundred times that in memory.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no file {path}.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(content) > _MAX_BYTES:
+        size_bytes = path.stat().st_size
+        raise ConfigError(f"{path} has {size_bytes} bytes; at most {_MAX_BYTES} are read.")
+    if content.count(b"\n") + content.count(b"\r") > 2 * _MAX_LINES:  # Windows ends have both
+        raise ConfigError(f"{path} has more than {_MAX_LINES} lines.")
+    return content

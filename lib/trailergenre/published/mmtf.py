@@ -16,7 +16,7 @@ from trailergenre.inputs import (
     require_columns,
     split_genres,
 )
-from trailergenre.published.data import SCHEME, PublishedData, publish
+from trailergenre.published.data import MAX_VALUES, SCHEME, PublishedData, publish, read_bytes
 
 _COLUMNS = ("itemId", "title", "genres", "embedding")
 
@@ -30,6 +30,7 @@ def read_mmtf(path: Path) -> PublishedData:
     Raises:
         ConfigError: names the row and what is wrong there.
     """
+    read_bytes(path)  # for its bounds; `read_cells` has none
     columns, cells = read_cells(path)
     require_columns(path, columns, _COLUMNS)
     if not cells:
@@ -39,6 +40,12 @@ def read_mmtf(path: Path) -> PublishedData:
         name, title, genres, embedding = (clean_text(cell[column]) for column in _COLUMNS)
         if not name:
             raise ConfigError(f"{path}, row {number}: the itemId is empty.")
+        n_values = embedding.count(",") + 1
+        if len(cells) * n_values > MAX_VALUES:
+            raise ConfigError(
+                f"{path}, row {number}: {len(cells)} rows of {n_values} numbers; at most "
+                f"{MAX_VALUES} numbers are read."
+            )
         known = () if genres == _NO_GENRES else split_genres(genres)
         rows.append(InputRow(number, f"{SCHEME}{path.stem}/{name}", title, "", known))
         vectors.append(_parse_vector(embedding, f"{path}, row {number}"))
