@@ -92,10 +92,13 @@ def link_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
 
 
 def training_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
-    """Make the rows that a link is trained on: of frame rows at most `frames_per_link`."""
+    """Make the rows that a link is trained on: of frame rows at most `frames_per_link`.
+
+    They are no view: one would keep the features of a whole file in memory.
+    """
     rows = link_rows(link, kind, config)
     if len(rows) <= config.frames_per_link:
-        return rows
+        return rows.copy() if np.shares_memory(rows, link.features) else rows
     # Each frame from the middle of its share of the video.
     places = (np.arange(config.frames_per_link) + 0.5) * len(rows) / config.frames_per_link
     return rows[places.astype(np.int64)]

@@ -161,7 +161,7 @@ class LocalTraining:
     def training_rows(
         self, link_ids: Sequence[str], recipe: Recipe
     ) -> tuple[NDArray[np.int64], RowArray]:
-        """Make the training rows of links.
+        """Make the training rows of links; while they are put together they are held twice.
 
         Returns:
             For each row the position of its link in `link_ids`, and the rows, link by link.

@@ -87,6 +87,17 @@ def test_frame_rows_are_all_scored_and_evenly_sampled_for_training() -> None:
     assert training_rows(link(1, 2, 3), "frames", config)[:, 0].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("kind", ["pooled", "frames"])
+@pytest.mark.parametrize("span", ["whole", "middle"])
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_training_rows_do_not_keep_a_whole_file_in_memory(kind: str, span: str, n: int) -> None:
+    config = RowsConfig(frames_per_link=3, span=span)  # type: ignore[arg-type]
+    one = link(*range(n))
+    rows = training_rows(one, kind, config)  # type: ignore[arg-type]
+    assert not np.shares_memory(rows, one.features)
+    assert rows.base is None or rows.base.nbytes == rows.nbytes
+
+
 def test_a_table_is_taken_apart_link_by_link_in_the_order_of_frames() -> None:
     features = {
         "b": frames(1, 5, width=N_FEATURES),
