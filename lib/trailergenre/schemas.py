@@ -61,7 +61,7 @@ OUTCOMES = pa.schema(
         _column("engine", pa.string()),
         _column("device", pa.string()),
         _column("versions", pa.string()),  # JSON object: program -> version
-        _column("sandbox", pa.string()),  # full, or what the worker had to do without
+        _column("sandbox", pa.string()),  # full, not needed, or what was lacking
         _column("commit", pa.string(), nullable=True),  # null where there are no features
         _column("features_file", pa.string(), nullable=True),
         _column("features_rows", pa.int64(), nullable=True),

@@ -40,6 +40,10 @@ def assert_whole(run: Path, links: int) -> None:
     report = json.loads(verified.stdout)
     assert (report["by_outcome"], report["frames"]) == ({"ok": links}, links)
     assert "not recorded" not in verified.stdout
+    assert "sandbox:" not in verified.stdout
+    store = Store(str(run))
+    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    assert set(outcomes["sandbox"].to_pylist()) == {"not needed"}
     status = CliRunner().invoke(app, ["status", str(run)])
     assert f"{links}/{links} links ({links} ok)" in status.stdout
 

@@ -105,5 +105,5 @@ def list_weak_sandboxes(current: pa.Table) -> list[str]:
     return [
         f"sandbox: {row['values']} for {row['counts']} links"
         for row in rows
-        if row["values"] != "full"
+        if row["values"] not in {"full", "not needed"}
     ]
