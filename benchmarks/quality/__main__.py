@@ -92,7 +92,7 @@ def _where_and_when() -> dict[str, str]:
         "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
         "commit": commit.stdout.strip() or "unknown",
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, "
-        f"{platform.system()}, load average of the last quarter of an hour {os.getloadavg()[2]:.1f}",
+        f"{platform.system()}, load average over 15 minutes {os.getloadavg()[2]:.1f}",
     }
 
 
