@@ -20,6 +20,11 @@ Method = Literal["none", "platt", "isotonic"]
 MIN_MOVIES = 10
 """Fewer with a genre, or without it, say nothing of a curve: the genre stays as it is."""
 
+MIN_ISOTONIC = 1000
+"""Rows below which isotonic curves are not tried: their few steps tie what the model told apart. On
+Mulan's scene 121 rows preferred them by the Brier score, and the test part's micro AUPRC fell from
+.84 to .75. Source of the number: Niculescu-Mizil and Caruana 2005."""
+
 N_FOLDS = 5
 
 _MIN_PROBABILITY = 1e-6
@@ -145,6 +150,7 @@ def fit_calibration(
     brier = {
         method: _held_out_brier(truth[:, fitted], probabilities[:, fitted], fit, seed)
         for method, fit in _FITS.items()
+        if method != "isotonic" or len(truth) >= MIN_ISOTONIC
     }
     chosen = min(brier, key=brier.__getitem__)
     curves = [

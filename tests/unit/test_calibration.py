@@ -59,6 +59,14 @@ def test_what_no_logistic_curve_bends_is_bent_by_lines() -> None:
     assert found.brier["isotonic"] < found.brier["platt"] < found.brier["none"]
 
 
+def test_few_rows_are_not_bent_by_steps() -> None:
+    rng = np.random.default_rng(7)
+    raw = rng.random((400, 3))
+    truth = (rng.random(raw.shape) < np.where(raw > 0.85, 0.9, 0.3)).astype(np.int8)
+    found = fit_calibration(truth, raw, seed=7)
+    assert set(found.brier) == {"none", "platt"}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_calibrated_probabilities_are_left_alone(seed: int) -> None:
     truth, raw = draw(200, seed=100 + seed)
