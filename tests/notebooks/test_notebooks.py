@@ -96,7 +96,7 @@ def test_demo_tables_show_the_runs_own_figures(execute: Callable[[Path], Shown])
     assert "ok 5 25" in shown["outcomes"]
     assert "not_media 1 0" in shown["outcomes"]
     assert shown["matrix"] == "(5, 2048)"
-    assert shown["pooled"] == "(6144,)"
+    assert shown["pooled"] == "(1, 6144)"
     assert "same network as the run True" in shown["manifest"]
     assert "test 1 1 train 4 4" in shown["split"]
     assert shown["scores"].split("links ", 1)[1].startswith("Horror 0.4 0.1 Drama 0.3 0.2")
