@@ -42,7 +42,8 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "trailers": measure_trailers,
     "imdb": measure_imdb_trailers,
     "exported": measure_exported,
-    "costs-pooled": measure_pooled,
+    "costs-sklearn": measure_pooled("sklearn"),
+    "costs-mllib": measure_pooled("mllib"),
     "costs-frames": measure_frames,
     "costs-epoch": measure_epoch,
 }

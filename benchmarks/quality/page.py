@@ -164,7 +164,8 @@ _SECTIONS = {
     "trailers": _trailers,
     "imdb": _imdb,
     "exported": _exported,
-    "costs-pooled": _costs("What training costs: pooled rows"),
+    "costs-sklearn": _costs("What training costs: pooled rows, scikit-learn"),
+    "costs-mllib": _costs("What training costs: pooled rows, MLlib"),
     "costs-frames": _costs("What training costs: frame rows"),
     "costs-epoch": _costs("What training costs: the temporal head"),
 }
