@@ -57,6 +57,11 @@ def main(
     ] = None,
 ) -> None:
     """Measure, write and print."""
+    # A session of this process is the jobs': local, silent, on loopback.
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    properties = REPOSITORY / "conf" / "spark-local.conf"
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"--properties-file {properties} pyspark-shell")
+    os.chdir(REPOSITORY)
     if not (names := _chosen(part)):
         raise typer.BadParameter(f"no part {part!r}; there are {', '.join(PARTS)}")
     record = json.loads(OUT.read_text()) if OUT.exists() else {"parts": {}}
