@@ -20,7 +20,10 @@ from trailergenre.lock import run_lock
 from trailergenre.rows import iter_links
 from trailergenre.storage import Store
 
-SMALL = ("--set", "dataset.min_movies_per_genre=5", "--set", "forest.trees=15")
+SMALL = (
+    *("--set", "dataset.min_movies_per_genre=5", "--set", "forest.trees=15"),
+    *("--set", 'rows.statistics=["mean"]'),
+)
 
 
 @pytest.fixture(scope="module")
