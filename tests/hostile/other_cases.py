@@ -175,13 +175,19 @@ MODELS = [
 
 def _left_behind(act: str) -> Callable[[Bench], Measured]:
     """Let the download child leave something else than a file, and say that all is well."""
-    script = (
-        "import json, os, sys; request = json.load(sys.stdin);"
-        " path = request['directory'] + '/x.mp4';"
-        f" {act};"
-        " print(json.dumps({'outcome': 'ok', 'detail': '', 'connections': [],"
-        " 'retry_after_s': None, 'asked_at_s': None}))"
-    )
+    script = f"""
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from trailergenre.sandbox.server import serve
+
+def run():
+    path = json.load(sys.stdin)["directory"] + "/x.mp4"
+    {act}
+    answer = {{"outcome": "ok", "detail": "", "connections": [], "asked_at_s": None}}
+    print(json.dumps(answer), flush=True)
+
+serve(run, iter(()))
+"""
 
     def measure(bench: Bench) -> Measured:
         with patch("trailergenre.download.attempt._BOOTSTRAP", script):

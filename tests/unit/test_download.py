@@ -103,7 +103,13 @@ def test_memory_ends_it(tmp_path: Path) -> None:
 
 
 def test_processor_time_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "_BOOTSTRAP", "while True: pass")
+    endless = """
+import itertools, sys
+sys.path.insert(0, sys.argv[1])
+from trailergenre.sandbox.server import serve
+serve(lambda: sum(itertools.repeat(0)), iter(()))
+"""
+    monkeypatch.setattr(attempt, "_BOOTSTRAP", endless)
     monkeypatch.setattr(attempt, "_CPU_S", 1)
     error = failure({}, tmp_path)
     assert (error.outcome, "processor" in error.detail) == (Outcome.RESOURCE, True)

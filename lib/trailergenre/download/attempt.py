@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from trailergenre.errors import ItemError, ToolMissingError
 from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
-from trailergenre.sandbox import Child, ChildLimits, Deadline, start_child
+from trailergenre.sandbox import Child, ChildLimits, Deadline, fork_child
 
 _CPU_S = 120.0
 """Processor seconds of a child: 500 MB over HTTP cost it 2, so that only bombs come near."""
@@ -34,10 +33,13 @@ _MAX_ANSWER_BYTES = 100_000
 
 # -I ignores PYTHON* variables and the working directory, so the package's own place is handed on;
 # it may be a zip that came with --py-files.
-_BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]);"
-    " from trailergenre.download.child import main; main()"
-)
+_BOOTSTRAP = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from trailergenre.download.child import main, warm_up
+from trailergenre.sandbox.server import serve
+serve(main, warm_up())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,9 @@ class Attempt:
         package_home = str(Path(trailergenre.__file__).parents[1])
         with (
             tempfile.TemporaryFile(dir=directory) as stderr,
-            start_child(
-                [sys.executable, "-I", "-c", _BOOTSTRAP, package_home],
+            fork_child(
+                ["-c", _BOOTSTRAP, package_home],
+                directory=directory,
                 deadline=deadline,
                 stderr=stderr,
                 env=self.child_environment(directory),

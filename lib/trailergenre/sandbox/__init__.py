@@ -10,6 +10,7 @@ from trailergenre.sandbox.children import (
     group_memory_bytes,
     start_child,
 )
+from trailergenre.sandbox.forks import end_servers, fork_child
 from trailergenre.sandbox.launcher import LAUNCH_FAILED
 from trailergenre.sandbox.protections import missing_protections, protections
 
@@ -18,6 +19,8 @@ __all__ = [
     "Child",
     "ChildLimits",
     "Deadline",
+    "end_servers",
+    "fork_child",
     "group_memory_bytes",
     "missing_protections",
     "protections",

@@ -1,8 +1,8 @@
 """Child processes that outlive neither their deadline nor their parent, and stay in their limits.
 
 Each is a process group of its own, killed as a group. Its limits are set by `launcher.py` on the
-way to its program; time and the memory of the group are watched from here. Knows nothing of what
-the children do.
+way to its program; time and the memory of the group are watched from here. Children that need a
+warm start are `forks.py`'s. Knows nothing of what the children do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 import psutil
 
@@ -88,6 +88,42 @@ class ChildLimits:
     address_space_bytes: int | None
     has_network: bool
 
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """The kernel's part of them, as `launcher.bind` takes it behind the parent's id."""
+        return (
+            math.ceil(self.cpu_s),
+            self.file_bytes,
+            self.address_space_bytes or 0,
+            int(self.has_network),
+        )
+
+
+class Process(Protocol):
+    """What a child is watched and ended by, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, which stays its own until it was waited for."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The pipe to its standard input."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The pipe from its standard output."""
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended: exit code, or a signal's number below 0; None until that was asked for."""
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+
+    def wait(self) -> int:
+        """How it ended, once it has."""
+
 
 @dataclass
 class Child:
@@ -100,7 +136,7 @@ class Child:
         is_over_memory: set once the memory of its group ended it.
     """
 
-    process: subprocess.Popen[bytes]
+    process: Process
     limits: ChildLimits
     is_timed_out: bool = field(default=False)
     is_over_memory: bool = field(default=False)
@@ -180,7 +216,13 @@ def start_child(
         env=dict(env),
         start_new_session=True,
     )
-    child = Child(process, limits)
+    with watched(Child(process, limits), deadline) as child:
+        yield child
+
+
+@contextlib.contextmanager
+def watched(child: Child, deadline: Deadline) -> Iterator[Child]:
+    """Watch a child that has begun; whatever happens in the block, its group is gone afterwards."""
     # A thread and not a signal: Spark's Python workers and tests call this from any thread.
     is_over = threading.Event()
     watch = threading.Thread(target=child.watch, args=(deadline, is_over), daemon=True)
@@ -195,7 +237,7 @@ def start_child(
         child.stdout.close()
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
-        process.wait()
+        child.process.wait()
 
 
 @cache
@@ -205,12 +247,5 @@ def _launcher_source() -> str:
 
 
 def _launcher_arguments(limits: ChildLimits) -> list[str]:
-    numbers = (
-        os.getpid(),
-        math.ceil(limits.cpu_s),
-        limits.file_bytes,
-        limits.address_space_bytes or 0,
-        int(limits.has_network),
-    )
-    encoded = ",".join(str(number) for number in numbers)
+    encoded = ",".join(str(number) for number in (os.getpid(), *limits.numbers))
     return [sys.executable, "-I", "-S", "-c", _launcher_source(), encoded]

@@ -2,7 +2,8 @@
 
 Run as a program, `python -I -S -c <this source> LIMITS PROGRAM ARGUMENT...`, where LIMITS
 are five numbers from `children.py`. Imports only what starts in milliseconds: json and signal
-would add 8 ms to each of many thousands of children.
+would add 8 ms to each of many thousands of children. `server.py` binds its forks by the same
+function.
 """
 
 from __future__ import annotations
@@ -32,13 +33,31 @@ _SIGXFSZ = 25
 
 def main() -> None:
     """Bind this process, limit it and become the program."""
-    parent_pid, cpu_s, file_bytes, address_space_bytes, has_network = (
-        int(word) for word in sys.argv[1].split(",")
-    )
+    bind(*(int(word) for word in sys.argv[1].split(",")))
     libc = ctypes.CDLL(None)
     # Python ignores these two, and an ignored signal stays ignored over exec.
     libc.signal(_SIGPIPE, None)
     libc.signal(_SIGXFSZ, None)
+    try:
+        os.execv(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        sys.stderr.write(f"{sys.argv[2]} cannot be started: {error}\n")
+        sys.exit(LAUNCH_FAILED)
+
+
+def bind(
+    parent_pid: int, cpu_s: int, file_bytes: int, address_space_bytes: int, has_network: int
+) -> None:
+    """Bind this process to its parent and limit it; cannot be undone.
+
+    Args:
+        parent_pid: where another is the parent by now, this process ends.
+        cpu_s: as in `ChildLimits`.
+        file_bytes: as in `ChildLimits`.
+        address_space_bytes: as in `ChildLimits`; 0 for no bound.
+        has_network: 0 or 1.
+    """
+    libc = ctypes.CDLL(None)
     if sys.platform == "linux":
         libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -55,11 +74,6 @@ def main() -> None:
     _limit(resource.RLIMIT_FSIZE, file_bytes)
     if address_space_bytes:
         _limit(resource.RLIMIT_AS, address_space_bytes)
-    try:
-        os.execv(sys.argv[2], sys.argv[2:])
-    except OSError as error:
-        sys.stderr.write(f"{sys.argv[2]} cannot be started: {error}\n")
-        sys.exit(LAUNCH_FAILED)
 
 
 def _limit(kind: int, value: int) -> None:
