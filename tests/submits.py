@@ -41,13 +41,28 @@ class Ended:
 
 
 def command(
-    job: str, *arguments: str, master: str | None = None, conf: Sequence[str] = ()
+    job: str,
+    *arguments: str,
+    master: str | None = None,
+    conf: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> list[str]:
-    """The command line of a job; `conf` holds Spark properties, key=value."""
+    """The command line of a job; `conf` holds Spark properties, key=value.
+
+    A cluster's workers run `python`, so that not every test packs and unpacks an environment.
+    """
     submit = Path(sys.executable).with_name("spark-submit")
     name = "local" if master is None else "standalone"
     properties = REPOSITORY / "conf" / f"spark-{name}.conf"
     options = [] if master is None else ["--master", master]
+    if master is not None:
+        theirs = ("spark.pyspark.python", "spark.pyspark.driver.python")
+        conf = [
+            "spark.submit.pyFiles=",
+            "spark.archives=",
+            *(f"{k}={python}" for k in theirs),
+            *conf,
+        ]
     options += [word for pair in conf for word in ("--conf", pair)]
     script = REPOSITORY / "jobs" / f"{job}.py"
     return [str(submit), "--properties-file", str(properties), *options, str(script), *arguments]
@@ -95,10 +110,11 @@ def submit(
     env: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run a job to its end; `env` is added to its environment."""
+    environ = environment() | dict(env or {})
     done = subprocess.run(
-        command(job, *arguments, master=master, conf=conf),
+        command(job, *arguments, master=master, conf=conf, python=environ["PYSPARK_PYTHON"]),
         cwd=REPOSITORY,
-        env=environment() | dict(env or {}),
+        env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

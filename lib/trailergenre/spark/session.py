@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from trailergenre.errors import ClusterError, StorageError
 from trailergenre.floors import check_floors
 from trailergenre.java import check_java
+from trailergenre.locations import without_secrets
+from trailergenre.spark.workers import check_packages
 from trailergenre.storage import Store
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     Raises:
         ToolMissingError: no Java that Spark can start.
         StorageError: some worker does not see the run.
-        ClusterError: a worker failed at what was done with the session.
+        ClusterError: a worker lacks a package, or failed at what was done with the session.
     """
     check_java()
     check_floors("pyspark")
@@ -55,16 +58,38 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
         # Silence about lost files would be loss.
         .config("spark.sql.files.ignoreCorruptFiles", "false")
         .config("spark.sql.files.ignoreMissingFiles", "false")
+        .config("spark.eventLog.enabled", str(_can_log_events()).lower())
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
     try:
         with worker_failures():
             if not _is_local(spark):
+                # Executors register one after the other, and each is to be asked.
+                check_packages(spark, wait_for_slots(spark))
                 check_storage_is_shared(spark, store)
             yield spark
     finally:
         spark.stop()
+
+
+def _can_log_events() -> bool:
+    """Whether the event log is asked for and has a directory; Spark stops where that is missing."""
+    conf = SparkConf()
+    if conf.get("spark.eventLog.enabled", "false") != "true":
+        return False
+    jvm = SparkContext._jvm
+    assert jvm is not None  # SparkConf starts it
+    address = jvm.org.apache.spark.util.Utils.resolveURI(conf.get("spark.eventLog.dir"))
+    hadoop = jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(conf._jconf)
+    path = jvm.org.apache.hadoop.fs.Path(address)
+    try:
+        path.getFileSystem(hadoop).mkdirs(path)
+    except Py4JJavaError as error:
+        reason = str(error.java_exception.getMessage()).partition("\n")[0]
+        log.warning("no event log: %s cannot be made (%s)", without_secrets(str(address)), reason)
+        return False
+    return True
 
 
 @contextmanager
