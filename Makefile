@@ -35,8 +35,8 @@ test: $(VENV)/.ready | _java ## Tests that are not marked slow
 test-all: $(VENV)/.ready | _java ## All tests, and the examples in docstrings
 	$(BIN)/pytest --doctest-modules tests lib
 
-bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B1: one goal)
-	$(BIN)/python benchmarks/bench.py $(GOAL)
+bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a look)
+	cd benchmarks && ../$(BIN)/python -m speed $(GOAL)
 
 quality: $(VENV)/.ready | _java ## Measure models on published data (PART=trailers: one part)
 	cd benchmarks && ../$(BIN)/python -m quality $(PART)

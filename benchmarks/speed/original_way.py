@@ -1,6 +1,6 @@
 """The original project's way, faithfully: PNG files, one Keras `predict` a frame; frames/s.
 
-python benchmarks/original_way.py CLIP BACKBONE
+python -m speed.original_way CLIP BACKBONE
 """
 
 from __future__ import annotations

@@ -1,0 +1,103 @@
+"""How fast the project is, as ratios measured within one run.
+
+    make bench               every goal, about 50 minutes on 2 cores, on a machine at rest
+    make bench GOAL=B5       one goal
+    make bench GOAL=quick    a look in under 3 minutes; its figures are none for the README
+
+Prints a table and writes benchmarks/out/latest.json, one key a goal; running one goal replaces its
+own keys alone. `quick` writes benchmarks/out/quick.json. What is compared works in turns, A B A B;
+medians are quoted, and start-up (Java, loading networks) is in no figure but the scorer's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from speed.children import BENCHMARKS
+from speed.findings import show_findings
+from speed.inputs import Inputs
+from speed.machine import BUSY_CORES, others_cores, stamp
+from speed.parts import PARTS, QUICK, Part
+
+OUT = BENCHMARKS / "out"
+REPOSITORY = BENCHMARKS.parent
+GOALS = [goal for part in PARTS for goal in part.goals]
+
+console = Console(stderr=True, soft_wrap=True)
+
+
+def main(
+    goal: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(GOALS)}, or quick.")
+    ] = None,
+) -> None:
+    """Measure, write and print."""
+    _prepare_environment()
+    is_quick = goal == "quick"
+    if goal is not None and not is_quick and goal not in GOALS:
+        raise typer.BadParameter(f"no goal {goal!r}; there are {', '.join(GOALS)}, and quick")
+    parts = QUICK if is_quick else PARTS
+    wanted = [(part, _wanted(part, None if is_quick else goal)) for part in parts]
+    wanted = [(part, goals) for part, goals in wanted if goals]
+    minutes = sum(part.minutes for part, _ in wanted)
+    console.print(f"This takes about {minutes:g} minutes on 2 cores that nobody else uses.")
+    out = OUT / ("quick.json" if is_quick else "latest.json")
+    if is_quick:
+        out.unlink(missing_ok=True)
+    keys = _measure(wanted, out)
+    console.print(show_findings(json.loads(out.read_text()), keys))
+    if is_quick:
+        console.print("[bold]NOT FOR THE README[/bold]: short clips, few turns.")
+
+
+def _prepare_environment() -> None:
+    """Sessions of this process are the jobs': local, silent, on loopback."""
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    properties = REPOSITORY / "conf" / "spark-local.conf"
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"--properties-file {properties} pyspark-shell")
+    os.chdir(REPOSITORY)
+
+
+def _wanted(part: Part, goal: str | None) -> list[str]:
+    return [name for name in part.goals if goal in (None, name)]
+
+
+def _measure(wanted: list[tuple[Part, list[str]]], out: Path) -> list[str]:
+    """Measure part by part; what is found is written at once. Gives the keys."""
+    keys = []
+    with tempfile.TemporaryDirectory(prefix="trailergenre-bench-") as name:
+        inputs = Inputs(Path(name))
+        for part, goals in wanted:
+            others = others_cores()
+            if others > BUSY_CORES:
+                console.print(
+                    f"[bold red]OTHERS USE {others:.1f} CORES: what follows are no figures."
+                    "[/bold red]"
+                )
+            started = time.monotonic()
+            console.print(f"{', '.join(goals)} ...")
+            found = part.measure(inputs, goals)
+            where = stamp(others=others) | {"seconds": round(time.monotonic() - started)}
+            keys += list(found)
+            _write(out, goals, {key: one.to_json() | where for key, one in found.items()})
+    return keys
+
+
+def _write(out: Path, goals: list[str], found: dict[str, dict[str, Any]]) -> None:
+    """Replace the keys of these goals."""
+    record = json.loads(out.read_text()) if out.exists() else {}
+    kept = {key: value for key, value in record.items() if key.split()[0] not in goals}
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(kept | found, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

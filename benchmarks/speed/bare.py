@@ -1,0 +1,50 @@
+"""CPU and wall seconds of decoding and inference alone, nothing around them: prints JSON.
+
+python -m speed.bare CLIP BACKBONE [THREADS]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from trailergenre.backbone import load_embedder
+from trailergenre.config import BackboneConfig, LimitsConfig
+from trailergenre.decode import Decoder
+from trailergenre.sandbox import Deadline
+
+
+def main(clip: Path, backbone: Path, threads: int) -> None:
+    """Decode the whole clip, then embed all its frames."""
+    started = time.monotonic()
+    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(600))
+    frames = np.concatenate(list(video.batches(16)))
+    decode_wall_s = time.monotonic() - started
+    decode_s = _cpu_s(resource.RUSAGE_CHILDREN)
+    embedder = load_embedder(BackboneConfig(path=str(backbone), threads=threads))
+    embedder.embed(frames[:16])
+    before_s, started = _cpu_s(resource.RUSAGE_SELF), time.monotonic()
+    embedder.embed(frames)
+    embed_s = _cpu_s(resource.RUSAGE_SELF) - before_s
+    figures = {
+        "frames": len(frames),
+        "decode_cpu_s": decode_s / len(frames),
+        "embed_cpu_s": embed_s / len(frames),
+        "decode_wall_s": decode_wall_s,
+        "embed_wall_s": time.monotonic() - started,
+    }
+    print(json.dumps(figures))
+
+
+def _cpu_s(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)
