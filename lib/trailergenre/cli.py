@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ from trailergenre.config_files import load_config
 from trailergenre.entry import ConfigOption, FeaturesOption, RunArgument, SetOption, entry
 from trailergenre.errors import ConfigError, ExitCode, ItemError
 from trailergenre.storage import Store
+
+Precision = Literal["fp32", "int8"]
 
 app = typer.Typer(
     help="Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).",
@@ -145,6 +147,15 @@ def backbone_export(
         typer.Option("--weights", help="imagenet, random, or the path of a weights file."),
     ] = "imagenet",
     out: Annotated[Path | None, typer.Option("--out", help="Directory to write.")] = None,
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="int8 is faster on a CPU; needs --calibration.")
+    ] = "fp32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration", metavar="FRAMES", help="A video, or a directory of videos, for int8."
+        ),
+    ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
@@ -154,14 +165,24 @@ def backbone_export(
     Examples:
       trailergenre backbone export --weights imagenet
       trailergenre backbone export --weights inception_v3_notop.weights.h5 --out artefacts/mine
+      trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
     """
-    from trailergenre.backbone.export import export_backbone
+    from trailergenre.backbone.export import Int8Frames, export_backbone
+    from trailergenre.calibration_frames import take_frames
+    from trailergenre.progress import frames_bar
 
     settings = load_config(config or (), overrides or ())
+    if (precision == "int8") != (calibration is not None):
+        raise ConfigError("--precision int8 and --calibration FRAMES need each other.")
     directory = out or Path(settings.backbone.path)
-    manifest = export_backbone(weights, directory.expanduser())
+    videos = None if calibration is None else take_frames(calibration.expanduser(), settings)
+    with frames_bar("int8") as report:
+        int8 = None if videos is None else Int8Frames(videos, report)
+        manifest = export_backbone(weights, directory.expanduser(), int8=int8)
     if manifest.is_random:
         typer.echo("warning: random weights; features and scores mean nothing.", err=True)
+    if manifest.calibration:
+        typer.echo(f"int8 against fp32, {manifest.calibration.line(manifest.weights)}")
     typer.echo(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
     return ExitCode.FINISHED
 

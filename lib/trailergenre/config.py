@@ -104,6 +104,14 @@ class BackboneConfig(Section):
     """Threads of the engine in one task; tasks x threads = cores."""
     batch_size: int = Field(default=16, ge=1)
     """Frames a call of the network."""
+    mixed_precision: bool = False
+    """float16 arithmetic, by TensorFlow, for GPUs; other features than float32's."""
+
+    @model_validator(mode="after")
+    def _check_mixed_precision(self) -> Self:
+        if self.mixed_precision and self.engine != "tensorflow":
+            raise ValueError("mixed_precision takes engine = tensorflow")
+        return self
 
 
 class ChunksConfig(Section):

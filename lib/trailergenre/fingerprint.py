@@ -28,8 +28,9 @@ class FeatureSettings:
         frame_side_px: side of a frame.
         ffmpeg_major: major version of the decoder.
         backbone_id: the network, its weights and its preprocessing.
-        precision: fp32 or int8.
+        precision: fp32, int8 or mixed_float16.
         width: features a frame.
+        calibration: SHA-256 of the frames that an int8 network was calibrated with; else empty.
     """
 
     format_rule: str
@@ -39,14 +40,17 @@ class FeatureSettings:
     backbone_id: str
     precision: str
     width: int = N_FEATURES
+    calibration: str = ""
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits; names `features/FP/` and `outcomes/FP/`."""
         settings = asdict(self)
+        # A run made before there were other widths, or int8, keeps its fingerprint.
         if self.width == N_FEATURES:
-            # The network decides it; a run made before there was any other keeps its fingerprint.
             del settings["width"]
+        if not self.calibration:
+            del settings["calibration"]
         return _short_hash(settings)
 
     @property
@@ -58,6 +62,12 @@ class FeatureSettings:
     def videos_key(self) -> str:
         """16 hex digits of the part that videos depend on; names `videos/KEY/`."""
         return _short_hash({"format_rule": self.format_rule})
+
+    @property
+    def frames_key(self) -> str:
+        """16 hex digits of the part that frames depend on; names `frames/KEY/`."""
+        names = ("format_rule", "frames_per_s", "frame_side_px", "ffmpeg_major")
+        return _short_hash({name: getattr(self, name) for name in names})
 
     def changed_from(self, other: FeatureSettings) -> list[str]:
         """Name each setting that differs, with both values."""

@@ -24,6 +24,7 @@ CHANGES: dict[str, object] = {
     "backbone_id": "c" * 64,
     "precision": "int8",
     "width": 107,
+    "calibration": "d" * 64,
 }
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from trailergenre.arrays import read_arrays
 from trailergenre.errors import WeightsError
@@ -32,6 +32,37 @@ PREPROCESSING = "uint8 RGB 299x299 / 127.5 - 1"
 OUTPUT_LAYER = "global average pooling of the last mixed block, float32 (n, 2048)"
 
 
+class Int8Calibration(BaseModel):
+    """What an int8 network was calibrated with, and how far it is from fp32 on other frames.
+
+    Attributes:
+        sha256: over the frames that calibrated; enters the fingerprint of the features.
+        n_frames: those frames.
+        n_judged: other frames of the same videos, which the figures are of.
+        cosine_p1: 1st percentile of the cosine to fp32, the calibration's mean subtracted.
+        rms_share: rms(int8 - fp32) over the rms spread between frames.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    n_frames: int
+    n_judged: int
+    cosine_p1: float
+    rms_share: float
+
+    def line(self, weights: str) -> str:
+        """The figures for people, with the weights that they are of."""
+        text = (
+            f"weights {weights}: cosine {self.cosine_p1:.4f} (1st percentile), rms difference "
+            f"{self.rms_share:.4f} of the spread, on {self.n_judged} frames beside the "
+            f"{self.n_frames} that calibrated"
+        )
+        if weights.startswith("random"):
+            text += "; random weights are no evidence for ImageNet"
+        return text
+
+
 class BackboneManifest(BaseModel):
     """What an artefact says of itself.
 
@@ -41,6 +72,7 @@ class BackboneManifest(BaseModel):
         network: a name of `networks.NETWORKS`.
         weights: where they come from, e.g. `imagenet`, `random(seed=7)`, or a file's name.
         precision: of the ONNX file's arithmetic.
+        calibration: of int8; None for fp32.
         files: file name -> SHA-256.
         versions: program -> version at export.
     """
@@ -54,8 +86,15 @@ class BackboneManifest(BaseModel):
     output_layer: str = OUTPUT_LAYER
     weights: str
     precision: Literal["fp32", "int8"] = "fp32"
+    calibration: Int8Calibration | None = None
     files: dict[str, str]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _check_calibration(self) -> Self:
+        if (self.precision == "int8") != (self.calibration is not None):
+            raise ValueError("int8, and int8 alone, has a calibration")
+        return self
 
     @property
     def is_random(self) -> bool:

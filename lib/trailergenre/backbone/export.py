@@ -7,7 +7,8 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,13 +26,34 @@ from trailergenre.backbone.artefact import (
 )
 from trailergenre.errors import ConfigError, WeightsError
 from trailergenre.floors import check_floors
-from trailergenre.records import FRAME_SIDE_PX
+from trailergenre.records import FRAME_SIDE_PX, FrameArray
 
 RANDOM_SEED = 7
 
+_PACKAGES = ("keras", "tf2onnx", "numpy", "onnxruntime")
+"""What decides the files, named in the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Frames:
+    """What an int8 export is calibrated with and judged by.
+
+    Attributes:
+        videos: frames of one video each, evenly taken, shape (n, 299, 299, 3), uint8, RGB.
+        report: told the frames that are done and those that there are.
+    """
+
+    videos: Sequence[FrameArray]
+    report: Callable[[int, int], None]
+
 
 def export_backbone(
-    weights: str, out: Path, *, network: str = "inception_v3", seed: int = RANDOM_SEED
+    weights: str,
+    out: Path,
+    *,
+    network: str = "inception_v3",
+    seed: int = RANDOM_SEED,
+    int8: Int8Frames | None = None,
 ) -> BackboneManifest:
     """Write an artefact.
 
@@ -41,10 +63,12 @@ def export_backbone(
         out: directory to write; an artefact there is replaced.
         network: a name of `networks.NETWORKS`.
         seed: of random weights.
+        int8: frames to write the network in 8-bit integers by; None: it stays fp32.
 
     Raises:
-        WeightsError: the weights cannot be had or do not fit, or Keras is not installed.
-        ConfigError: `out` holds something that is not an artefact.
+        WeightsError: the weights cannot be had or do not fit, Keras is not installed, or int8 is
+            too far from fp32.
+        ConfigError: `out` holds something that is not an artefact, or the frames are too few.
     """
     check_floors("keras")
     # Keras reads this on import; a choice of the caller's is kept.
@@ -69,12 +93,21 @@ def export_backbone(
         with _quiet():
             model.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
         write_weights(unfinished / WEIGHTS_FILE, arrays)
+        calibration = None
+        if int8 is not None:
+            from trailergenre.backbone.int8 import quantize_network
+
+            calibration = quantize_network(
+                unfinished / ONNX_FILE, int8.videos, weights=source, report=int8.report
+            )
         manifest = BackboneManifest(
             backbone_id=compute_backbone_id(network, arrays),
             network=network,
             weights=source,
+            precision="fp32" if int8 is None else "int8",
+            calibration=calibration,
             files={file: hash_file(unfinished / file) for file in (ONNX_FILE, WEIGHTS_FILE)},
-            versions={package: version(package) for package in ("keras", "tf2onnx", "numpy")},
+            versions={package: version(package) for package in _PACKAGES},
         )
         write_manifest(unfinished, manifest)
         if out.exists():
