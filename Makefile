@@ -44,11 +44,12 @@ quality: $(VENV)/.ready | _java ## Measure models on published data (PART=traile
 soak: $(VENV)/.ready | _java ## Kills, mutations and growth at length (PART=fuzz-1: one part)
 	$(BIN)/python tests/soak.py $(PART)
 
-zip: $(VENV)/.ready ## Write dist/trailergenre.zip for spark-submit --py-files
+zip: $(VENV)/.ready ## Write dist/trailergenre.zip and dist/environment.tar.gz for spark-submit
 	rm -rf build dist
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	mv dist/trailergenre-*.whl dist/trailergenre.zip
 	rm -rf build
+	$(BIN)/python conf/pack_environment.py dist/environment.tar.gz
 
 # --- set-up -------------------------------------------------------------------------------------
 # Three stamps, so that an edit of pyproject.toml does not install everything again.

@@ -45,6 +45,20 @@ def test_what_no_worker_foresaw_keeps_its_place_in_the_log(
     assert "org.apache.spark" not in caplog.text
 
 
+def test_a_module_that_a_worker_lacks_is_named_with_what_to_do(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lack(number: int) -> None:
+        import no_such_module  # noqa: F401
+
+    with (
+        pytest.raises(ClusterError, match=r"lacks the Python module 'no_such_module'. .*make zip"),
+        worker_failures(),
+    ):
+        spark.sparkContext.parallelize([1], 1).foreach(lack)
+    assert caplog.records == []
+
+
 def test_a_lost_worker_is_told_in_one_line(spark: SparkSession) -> None:
     with pytest.raises(ClusterError, match="Python worker exited unexpectedly") as caught:  # noqa: SIM117
         with worker_failures():

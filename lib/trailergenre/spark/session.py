@@ -16,11 +16,11 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
-from trailergenre.errors import ClusterError, StorageError
+from trailergenre.errors import ClusterError, StorageError, one_line
 from trailergenre.floors import check_floors
 from trailergenre.java import check_java
 from trailergenre.locations import without_secrets
-from trailergenre.spark.workers import check_packages
+from trailergenre.spark.workers import ADVICE, check_packages
 from trailergenre.storage import Store
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ _SETTLED_S = 2.0
 _SETTLED_AT_MOST_S = 60.0
 
 _OUR_ERROR = re.compile(r"trailergenre\.errors\.\w+: ")
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named (\S+)$")
 _JOB_ABORTED = re.compile(r"Job aborted due to stage failure: .*")
 
 
@@ -75,21 +76,21 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
 
 def _can_log_events() -> bool:
     """Whether the event log is asked for and has a directory; Spark stops where that is missing."""
-    conf = SparkConf()
-    if conf.get("spark.eventLog.enabled", "false") != "true":
+    # A conf made before Java runs knows nothing of the properties file.
+    SparkContext._ensure_initialized()
+    conf, jvm = SparkConf(), SparkContext._jvm
+    if conf.get("spark.eventLog.enabled", "false") != "true" or jvm is None:
         return False
-    jvm = SparkContext._jvm
-    assert jvm is not None  # SparkConf starts it
     address = jvm.org.apache.spark.util.Utils.resolveURI(conf.get("spark.eventLog.dir"))
     hadoop = jvm.org.apache.spark.deploy.SparkHadoopUtil.get().newConfiguration(conf._jconf)
     path = jvm.org.apache.hadoop.fs.Path(address)
     try:
-        path.getFileSystem(hadoop).mkdirs(path)
+        is_there, reason = path.getFileSystem(hadoop).mkdirs(path), "refused"
     except Py4JJavaError as error:
-        reason = str(error.java_exception.getMessage()).partition("\n")[0]
-        log.warning("no event log: %s cannot be made (%s)", without_secrets(str(address)), reason)
-        return False
-    return True
+        is_there, reason = False, one_line(error.java_exception.getMessage())
+    if not is_there:
+        log.warning("no event log: %s cannot be made: %s", without_secrets(str(address)), reason)
+    return bool(is_there)
 
 
 @contextmanager
@@ -102,6 +103,10 @@ def worker_failures() -> Iterator[None]:
         yield
     except PythonException as error:
         message = _last_message(str(error))
+        if missing := _NO_MODULE.match(message):
+            raise ClusterError(
+                f"A worker lacks the Python module {missing[1]}. {ADVICE}"
+            ) from error
         if _OUR_ERROR.match(message) is None:
             # Not foreseen: whoever mends it needs the place.
             log.error("%s", error)

@@ -30,6 +30,12 @@ NEEDED = {
 }
 """Module -> the package that brings it."""
 
+ADVICE = (
+    "Send dist/environment.tar.gz and dist/trailergenre.zip along, as conf/spark-standalone.conf "
+    "does (make zip writes them), or install the package on every machine."
+)
+"""What to do about a worker that lacks one."""
+
 
 def check_packages(spark: SparkSession, n_slots: int) -> None:
     """Refuse workers that lack a package; they would fail every link, or end in a traceback.
@@ -45,11 +51,7 @@ def check_packages(spark: SparkSession, n_slots: int) -> None:
     lacking = sorted({(place, module) for place, modules in found for module in modules})
     if lacking:
         packages = "; ".join(f"{NEEDED[module]} on {place}" for place, module in lacking)
-        raise ClusterError(
-            f"Workers lack Python packages: {packages}. Send dist/environment.tar.gz and "
-            "dist/trailergenre.zip along, as conf/spark-standalone.conf does (make zip writes "
-            "them), or install the packages there."
-        )
+        raise ClusterError(f"Workers lack Python packages: {packages}. {ADVICE}")
 
 
 def _look_up() -> Callable[[int], tuple[str, list[str]]]:
