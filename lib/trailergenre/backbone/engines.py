@@ -19,9 +19,9 @@ def check_backbone(config: BackboneConfig) -> BackboneManifest:
 
     Raises:
         WeightsError: there is none, or its files are missing, changed, cut or do not fit.
+        ConfigError: the engine or device cannot run it.
     """
-    directory = Path(config.path).expanduser()
-    manifest = read_manifest(directory)
+    directory, manifest = _read(config)
     if config.engine == "tensorflow":
         read_checked_weights(directory, manifest)
     else:
@@ -31,24 +31,49 @@ def check_backbone(config: BackboneConfig) -> BackboneManifest:
     return manifest
 
 
-def load_embedder(config: BackboneConfig) -> Embedder:
+def load_embedder(config: BackboneConfig, *, address: str | None = None) -> Embedder:
     """Load the network that the configuration names; takes seconds, so do it once a process.
+
+    Args:
+        config: engine, device and artefact.
+        address: of the GPU that a cluster granted, its index on this machine; None: the first.
+            Of no meaning for a CPU.
 
     Raises:
         WeightsError: there is no artefact or it was changed.
         ConfigError: the engine is not installed, or cannot use the device.
     """
-    directory = Path(config.path).expanduser()
-    manifest = read_manifest(directory)
+    device_id = _read_address(address)
+    directory, manifest = _read(config)
     if config.engine == "tensorflow":
         from trailergenre.backbone.tensorflow_engine import TensorFlowEmbedder
 
-        return TensorFlowEmbedder(directory, manifest, config)
-    if config.device == "gpu":
-        raise ConfigError(
-            "backbone.engine = onnxruntime runs on the CPU in this version. "
-            "For a GPU set backbone.engine = tensorflow, or backbone.device = cpu."
-        )
-    from trailergenre.backbone.onnx_engine import OnnxEmbedder
+        return TensorFlowEmbedder(directory, manifest, config, device_id=device_id)
+    from trailergenre.backbone.onnx_engine import OnnxEmbedder, OnnxGpuEmbedder
 
+    if config.device == "gpu":
+        return OnnxGpuEmbedder(directory, manifest, config, device_id=device_id)
     return OnnxEmbedder(directory, manifest, config)
+
+
+def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
+    directory = Path(config.path).expanduser()
+    manifest = read_manifest(directory)
+    if manifest.precision == "int8" and (config.engine, config.device) != ("onnxruntime", "cpu"):
+        raise ConfigError(
+            f"The backbone in {directory} is int8, which runs by backbone.engine = onnxruntime on "
+            f"backbone.device = cpu. Received: {config.engine} on {config.device}. Export one with "
+            "--precision fp32, or change the configuration."
+        )
+    return directory, manifest
+
+
+def _read_address(address: str | None) -> int:
+    if address is None:
+        return 0
+    if not (address.isascii() and address.isdigit()):
+        raise ConfigError(
+            f"A GPU's address is its index on the machine: 0, 1, ... Received: {address!r}. "
+            "The cluster's discovery script must print indices."
+        )
+    return int(address)

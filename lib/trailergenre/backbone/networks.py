@@ -49,9 +49,25 @@ def build_network(name: str) -> Model:
         raise WeightsError(f"No network {name!r}. Received one of: {', '.join(NETWORKS)}.")
     inputs = keras.Input((FRAME_SIDE_PX, FRAME_SIDE_PX, 3), dtype="uint8", name="frames")
     # Inception-V3 was trained on [-1, 1]; the pixels arrive as 0..255.
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(inputs)
     outputs = NETWORKS[name](scaled)
     return keras.Model(inputs, outputs, name=name)
+
+
+def build_mixed_network(name: str) -> Model:
+    """Build a network that computes in float16 between float32 weights and float32 features.
+
+    Raises:
+        WeightsError: there is no such network.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network = build_network(name)
+    finally:
+        keras.config.set_dtype_policy(before)
+    features = keras.ops.cast(network.output, "float32")
+    return keras.Model(network.input, features, name=name)
 
 
 def random_weights(model: Model, seed: int) -> None:

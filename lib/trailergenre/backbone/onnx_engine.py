@@ -1,4 +1,7 @@
-"""ONNX Runtime: the engine for CPUs. Output is bit-identical over batch sizes and thread counts."""
+"""ONNX Runtime: the engine for CPUs, and for GPUs where its CUDA build is installed.
+
+On a CPU the output is bit-identical over batch sizes and thread counts.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,16 @@ import onnxruntime
 
 from trailergenre.backbone.artefact import ONNX_FILE, BackboneManifest, read_file
 from trailergenre.backbone.embedder import check_frames, no_features
+from trailergenre.backbone.fixed_batches import GPU_IN_FLIGHT, FixedBatches
 from trailergenre.config import BackboneConfig
 from trailergenre.errors import WeightsError
-from trailergenre.onnx_session import Session, open_session, session_ends
+from trailergenre.onnx_session import (
+    Session,
+    open_gpu_session,
+    open_session,
+    run_bound,
+    session_ends,
+)
 from trailergenre.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
 
 _INPUT = ("tensor(uint8)", [FRAME_SIDE_PX, FRAME_SIDE_PX, 3])
@@ -47,6 +57,37 @@ class OnnxEmbedder:
             for start in range(0, len(frames), self._batch_size)
         ]
         return np.concatenate(parts) if parts else no_features()
+
+
+class OnnxGpuEmbedder:
+    """`embedder.Embedder` over ONNX Runtime's CUDA provider, with a fixed batch size."""
+
+    engine = "onnxruntime"
+    device = "gpu"
+
+    def __init__(
+        self, directory: Path, manifest: BackboneManifest, config: BackboneConfig, *, device_id: int
+    ) -> None:
+        """Load `network.onnx` on a GPU after checking its hash.
+
+        Raises:
+            ConfigError: the GPU cannot be used.
+        """
+        self.manifest = manifest
+        self.version = str(onnxruntime.__version__)
+        content = read_file(directory, manifest, ONNX_FILE)
+        session = open_gpu_session(content, device_id=device_id)
+        _check_interface(session, directory / ONNX_FILE)
+        name = session.get_inputs()[0].name
+        self._batches = FixedBatches(
+            lambda frames: run_bound(session, {name: frames}),
+            size=config.batch_size,
+            in_flight=GPU_IN_FLIGHT,
+        )
+
+    def embed(self, frames: FrameArray) -> FeatureArray:
+        """Turn frames into features; the contract of `Embedder.embed`."""
+        return self._batches.embed(frames)
 
 
 def _check_interface(session: Session, path: Path) -> None:
