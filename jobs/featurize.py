@@ -5,7 +5,7 @@ spark-submit --properties-file conf/spark-local.conf jobs/featurize.py RUN --con
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ from trailergenre.entry import ConfigOption, RunArgument, SetOption, begin, entr
 from trailergenre.errors import ExitCode
 from trailergenre.faults import read_fault
 from trailergenre.fingerprint import FeatureSettings, write_settings
+from trailergenre.frames import FrameShelf
 from trailergenre.lock import run_lock
 from trailergenre.plan import Plan, parse_retry, plan_links
 from trailergenre.progress import Watch, read_status
@@ -29,6 +30,7 @@ from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 from trailergenre.strays import remove_strays
 from trailergenre.stream import feature_settings, stream_settings
+from trailergenre.time_spent import ExecutorTime, time_lines
 from trailergenre.videos import VideoShelf
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -39,9 +41,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def featurize(
     run: RunArgument,
     keep: Annotated[
-        Literal["videos"] | None,
+        Literal["videos", "frames"] | None,
         typer.Option(
-            "--keep", help="Keep the downloaded videos, so that nothing is downloaded twice."
+            "--keep",
+            help="videos: keep what is downloaded, so that nothing is downloaded twice. frames: "
+            "keep what is decoded (some 130 KB a frame), so that nothing is decoded twice, and "
+            "GPUs need not wait for downloads.",
         ),
     ] = None,
     retry: Annotated[
@@ -83,20 +88,21 @@ def featurize(
     again = parse_retry(retry or ())
     store = Store(run)
     features = feature_settings(settings, check_backbone(settings.backbone))
-    shelf = VideoShelf(store, features.videos_key, is_filled=keep == "videos")
+    tasks = task_settings(settings, store, features, keep)
     with run_lock(store, "featurize"):
-        plan = plan_links(store, features, shelf, recompute=recompute, retry=again)
+        kept = tasks.chunk.stream.list_kept()
+        plan = plan_links(store, features, kept, recompute=recompute, retry=again)
         write_settings(store, features)
         remove_strays(store, features)
         sweep_dead()
         if len(plan.carried):
             content = tables.to_parquet(plan.carried)
             store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
+        times: list[ExecutorTime] = []
         if plan.todo:
-            tasks = task_settings(settings, store, features, shelf)
             _begin(store, features, tasks)
-            _featurize(plan, store, features, tasks)
-        return _finish(store, features, plan)
+            times = _featurize(plan, store, features, tasks)
+        return _finish(store, features, plan, times)
 
 
 def _begin(store: Store, features: FeatureSettings, tasks: TaskSettings) -> None:
@@ -115,7 +121,10 @@ def _begin(store: Store, features: FeatureSettings, tasks: TaskSettings) -> None
 
 
 def task_settings(
-    config: Config, store: Store, features: FeatureSettings, shelf: VideoShelf
+    config: Config,
+    store: Store,
+    features: FeatureSettings,
+    keep: Literal["videos", "frames"] | None = None,
 ) -> TaskSettings:
     """What every task needs."""
     # Workers have another working directory than the driver, and perhaps another home.
@@ -127,7 +136,11 @@ def task_settings(
     chunk = ChunkSettings(
         store=store,
         fingerprint=features.fingerprint,
-        stream=replace(stream, shelf=shelf),
+        stream=replace(
+            stream,
+            videos=VideoShelf(store, features.videos_key, is_filled=keep == "videos"),
+            frames=FrameShelf(store, features.frames_key, is_filled=keep == "frames"),
+        ),
         chunks=config.chunks,
     )
     return TaskSettings(
@@ -140,15 +153,22 @@ def task_settings(
     )
 
 
-def _featurize(plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings) -> None:
+def _featurize(
+    plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings
+) -> list[ExecutorTime]:
     with spark_session("featurize", store) as spark:
-        Watch(store, features.fingerprint, plan.ready).run(
+        stages = Watch(store, features.fingerprint, plan.ready).run(
             lambda: featurize_links(spark, plan.todo, settings),
             stop=spark.sparkContext.cancelAllJobs,
         )
+    return [executor for stage in stages for executor in stage.by_executor()]
 
 
-def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
+def _finish(
+    store: Store, features: FeatureSettings, plan: Plan, times: list[ExecutorTime]
+) -> ExitCode:
+    for line in time_lines(times):
+        typer.echo(line, err=True)
     status = read_status(store, features.fingerprint, plan.ready)
     for lacking in status.sandbox:
         if lacking != "full":
@@ -164,6 +184,7 @@ def _finish(store: Store, features: FeatureSettings, plan: Plan) -> ExitCode:
             "without_outcome": status.without_outcome,
             "frames": status.frames,
             "sandbox": status.sandbox,
+            "time": [asdict(time) for time in times],
         },
     )
     return ExitCode.FINISHED if status.finished == status.ready else ExitCode.INCOMPLETE

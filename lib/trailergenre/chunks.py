@@ -1,4 +1,4 @@
-"""One chunk of links to committed features and outcomes: the unit of work, commit and resume."""
+"""Links to committed features and outcomes, chunk by chunk: the unit of commit and resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from trailergenre import __version__
+from trailergenre import __version__, schemas
 from trailergenre.backbone import Embedder
 from trailergenre.commits import write_commit
 from trailergenre.config import ChunksConfig
@@ -21,17 +21,22 @@ from trailergenre.download.gate import Gate
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, LinkFrames
+from trailergenre.sampling import LinkRecord, StreamSettings
 from trailergenre.sandbox import missing_protections
 from trailergenre.storage import Store
-from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
+from trailergenre.stream import embed_links, keep_frames
+from trailergenre.time_spent import TimeSpent
 
-CHUNKS_PER_SLOT = 4
-"""Enough chunks that slots which drew long videos do not keep the others waiting at the end."""
+PARTS_PER_SLOT = 4
+"""Enough tasks that slots which drew long videos do not keep the others waiting at the end."""
+
+NO_ENGINE = "none"
+"""Stands as engine and device of a link that failed before any network was there for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSettings:
-    """What a chunk needs besides its links and the network; small, so that it travels.
+    """What a task needs besides its links and the network; small, so that it travels.
 
     Attributes:
         store: the run.
@@ -46,13 +51,28 @@ class ChunkSettings:
     chunks: ChunksConfig
 
 
-def chunk_size(n_links: int, n_slots: int, config: ChunksConfig) -> int:
-    """Links a chunk: few enough to balance, at most `max_links` to bound what a kill costs.
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What was committed at once.
 
-    >>> chunk_size(4000, 8, ChunksConfig()), chunk_size(5, 8, ChunksConfig())
-    (32, 1)
+    Attributes:
+        outcomes: the rows as written; empty where frames were kept and no link failed.
+        spent: what its links took.
     """
-    return max(1, min(config.max_links, math.ceil(n_links / (CHUNKS_PER_SLOT * n_slots))))
+
+    outcomes: pa.Table
+    spent: TimeSpent
+
+
+def part_size(n_links: int, n_slots: int) -> int:
+    """Links a task: few enough to balance, and no fewer, since a task ends with its last download.
+
+    A task commits whenever `ChunksConfig` says, so its length costs nothing when it is killed.
+
+    >>> part_size(4000, 8), part_size(5, 8)
+    (125, 1)
+    """
+    return max(1, math.ceil(n_links / (PARTS_PER_SLOT * n_slots)))
 
 
 def featurize_chunk(
@@ -60,8 +80,8 @@ def featurize_chunk(
     settings: ChunkSettings,
     embedder: Embedder,
     gate: Gate | None = None,
-) -> Iterator[pa.Table]:
-    """Bring the links of a chunk, or of a lane, to their outcomes and commit them.
+) -> Iterator[Commit]:
+    """Bring the links of a task to their outcomes and commit them.
 
     Args:
         links: taken one by one.
@@ -70,39 +90,69 @@ def featurize_chunk(
         gate: passed by every attempt at a download; None: nothing is paced.
 
     Yields:
-        The committed outcomes rows, a table a commit: whenever the open links are old, large or
-        many enough, and at the end.
+        A commit whenever the open links are old, large or many enough, and at the end.
 
     Raises:
         StorageError: the run's storage cannot be written.
     """
+    return _commit_all(embed_links(links, settings.stream, embedder, gate), settings, embedder)
+
+
+def sample_chunk(
+    links: Iterable[Link], settings: ChunkSettings, gate: Gate | None = None
+) -> Iterator[Commit]:
+    """Bring the frames of a task's links to the shelf, and commit the outcomes of those that fail.
+
+    Args:
+        links: taken one by one.
+        settings: of the run; their stream's shelf of frames is filled.
+        gate: passed by every attempt at a download; None: nothing is paced.
+
+    Yields:
+        A commit as `featurize_chunk` does.
+
+    Raises:
+        StorageError: the run's storage cannot be written.
+    """
+    return _commit_all(keep_frames(links, settings.stream, gate), settings, None)
+
+
+def _commit_all(
+    records: Iterable[LinkRecord], settings: ChunkSettings, embedder: Embedder | None
+) -> Iterator[Commit]:
+    # With the links that the stream has begun these are the open ones, which a kill costs.
+    most = max(1, settings.chunks.max_links - settings.stream.ahead)
     opened_at = time.monotonic()
-    open_links: list[EmbeddedLink] = []
-    for record in embed_links(links, settings.stream, embedder, gate):
+    open_links: list[LinkRecord] = []
+    for record in records:
         _defer_throttled(record)
         open_links.append(record)
         n_bytes = sum(link.features.nbytes for link in open_links)
         age_s = time.monotonic() - opened_at
         if (
-            len(open_links) >= settings.chunks.max_links
+            len(open_links) >= most
             or n_bytes >= settings.chunks.max_bytes
             or age_s >= settings.chunks.max_seconds
         ):
-            yield _commit(open_links, settings, embedder)
+            yield _commit(open_links, settings, embedder, opened_at)
             open_links, opened_at = [], time.monotonic()
     if open_links:
-        yield _commit(open_links, settings, embedder)
+        yield _commit(open_links, settings, embedder, opened_at)
 
 
-def _defer_throttled(record: EmbeddedLink) -> None:
+def _defer_throttled(record: LinkRecord) -> None:
     """Leave a link to a later run whose site only wants to be asked less."""
     if record.outcome is Outcome.THROTTLED:
         record.fail(ItemError(Outcome.DEFERRED, f"throttled: {record.detail}"))
 
 
 def _commit(
-    records: Sequence[EmbeddedLink], settings: ChunkSettings, embedder: Embedder
-) -> pa.Table:
+    records: Sequence[LinkRecord],
+    settings: ChunkSettings,
+    embedder: Embedder | None,
+    opened_at: float,
+) -> Commit:
+    started = time.monotonic()
     frames_per_s = settings.stream.decoder.frames_per_s
     frames = [
         LinkFrames(
@@ -111,19 +161,37 @@ def _commit(
             frame_time_s=np.arange(len(record.features), dtype=np.int32) / frames_per_s,
         )
         for record in records
-        if record.outcome is Outcome.OK
+        if record.outcome is Outcome.OK and embedder is not None
     ]
-    rows = [_outcome_row(record, embedder) for record in records]
-    return write_commit(settings.store, settings.fingerprint, frames=frames, rows=rows)
+    # A link whose frames are kept has no outcome yet.
+    rows = [
+        _outcome_row(record, embedder)
+        for record in records
+        if record.outcome is not Outcome.OK or embedder is not None
+    ]
+    outcomes = schemas.OUTCOMES.empty_table()
+    if rows:
+        outcomes = write_commit(settings.store, settings.fingerprint, frames=frames, rows=rows)
+    ended = time.monotonic()
+    return Commit(
+        outcomes,
+        TimeSpent(
+            links=len(records),
+            frames=sum(record.n_frames for record in records if record.outcome is Outcome.OK),
+            download_s=sum(record.download_s for record in records if not record.is_kept),
+            decode_s=sum(record.decode_s for record in records if not record.is_kept),
+            embed_s=sum(record.embed_s for record in records),
+            write_s=ended - started + sum(record.write_s for record in records),
+            wall_s=ended - opened_at,
+        ),
+    )
 
 
-def _outcome_row(record: EmbeddedLink, embedder: Embedder) -> dict[str, object]:
+def _outcome_row(record: LinkRecord, embedder: Embedder | None) -> dict[str, object]:
     facts = record.facts
-    versions = {
-        "trailergenre": __version__,
-        "ffmpeg": ffmpeg_version(),
-        embedder.engine: embedder.version,
-    }
+    versions = {"trailergenre": __version__, "ffmpeg": ffmpeg_version()}
+    if embedder is not None:
+        versions[embedder.engine] = embedder.version
     return {
         "link_id": record.link.link_id,
         "outcome": record.outcome.value,
@@ -140,8 +208,8 @@ def _outcome_row(record: EmbeddedLink, embedder: Embedder) -> dict[str, object]:
         "frames": len(record.features),
         "decode_errors": facts.decode_errors if facts else 0,
         "connections": list(record.connections),
-        "engine": embedder.engine,
-        "device": embedder.device,
+        "engine": embedder.engine if embedder else NO_ENGINE,
+        "device": embedder.device if embedder else NO_ENGINE,
         "versions": json.dumps(versions, sort_keys=True),
         "sandbox": missing_protections() or "full",
         "finished_at": datetime.now(UTC),

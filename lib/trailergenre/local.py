@@ -18,7 +18,8 @@ from trailergenre.errors import ItemError
 from trailergenre.links import LinkError, parse_link
 from trailergenre.outcomes import Outcome
 from trailergenre.records import GenreScore, LinkFrames
-from trailergenre.stream import EmbeddedLink, embed_links, feature_settings, stream_settings
+from trailergenre.sampling import LinkRecord
+from trailergenre.stream import embed_links, feature_settings, stream_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
     )
 
 
-def _embed(cell: str, config: Config) -> EmbeddedLink:
+def _embed(cell: str, config: Config) -> LinkRecord:
     path = Path(cell).expanduser()
     if path.is_file():
         # Naming a file on one's own command line allows that file.

@@ -7,7 +7,9 @@ Spark, nor of how a download is made.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,6 +23,9 @@ from trailergenre.sandbox import Deadline
 
 BREAKER_ATTEMPTS = 5
 """Throttled attempts in a row after which a host is left alone, all who ask it together."""
+
+_POLL_S = 0.1
+_STOPPED = "stopped before it was asked for"
 
 Throttles = dict[str, list[str]]
 """Host -> what it said to the throttled attempts since its last other answer."""
@@ -95,6 +100,9 @@ class HostGate:
         # When a host was last asked, by a task or a run that was killed perhaps, nobody knows.
         now = time.monotonic()
         self._free_at = {host: now + config.seconds_between for host, config in hosts.items()}
+        self._rests_until: dict[str, float] = {}
+        self._held = {host: threading.Lock() for host in hosts}
+        self._noting = threading.Lock()
 
     def order(self, links: Iterable[Link]) -> Iterator[Link]:
         """Give a task's links one by one: of paced hosts when they are due, else others."""
@@ -103,8 +111,28 @@ class HostGate:
         for link in links:
             (others if find_host(link.url, self._hosts) is None else paced).append(link)
         while paced or others:
-            is_due = paced and (not others or self._wait_s(self._host_of(paced[0])) <= 0)
-            yield (paced if is_due else others).popleft()
+            is_next = paced and (not others or self._is_due(self._host_of(paced[0])))
+            yield (paced if is_next else others).popleft()
+
+    @contextlib.contextmanager
+    def hold(self, link: Link, deadline: Deadline) -> Iterator[None]:
+        """Have the lane of a paced host to oneself; the link's own time stands still meanwhile.
+
+        Raises:
+            ItemError: the task was stopped.
+        """
+        held = self._held.get(self._host_of(link))
+        if held is None:
+            yield
+            return
+        with deadline.paused():
+            while not held.acquire(timeout=_POLL_S):
+                if deadline.stopped.is_set():
+                    raise ItemError(Outcome.DEFERRED, _STOPPED)
+        try:
+            yield
+        finally:
+            held.release()
 
     def wait(self, link: Link, deadline: Deadline) -> None:
         """Return when the link's host may be asked; the link's own time stands still.
@@ -113,20 +141,26 @@ class HostGate:
             ItemError: the host throttles too much, or the task was stopped.
         """
         host = self._host_of(link)
-        if self._is_open(host):
-            raise ItemError(Outcome.DEFERRED, f"throttled: {self._throttles[host][-1]}")
+        with self._noting:
+            said = self._throttles.get(host, ())
+            # A rest that the link's own time would not outlast is not waited for.
+            if said and (self._is_open(host) or self._rest_s(host) >= deadline.left_s):
+                raise ItemError(Outcome.DEFERRED, f"throttled: {said[-1]}")
         with deadline.paused():
             is_stopped = deadline.stopped.wait(self._wait_s(host))
         if is_stopped:
-            raise ItemError(Outcome.DEFERRED, "stopped before it was asked for")
+            raise ItemError(Outcome.DEFERRED, _STOPPED)
 
     def report(self, link: Link, end: Video | ItemError) -> None:
         """Count throttles, and start the host's clock from when the attempt reached it."""
         host = self._host_of(link)
-        if isinstance(end, ItemError) and end.outcome is Outcome.THROTTLED:
-            self._throttles.setdefault(host, []).append(end.detail)
-        else:
-            self._throttles.pop(host, None)
+        with self._noting:
+            if isinstance(end, ItemError) and end.outcome is Outcome.THROTTLED:
+                self._throttles.setdefault(host, []).append(end.detail)
+                # Who backs off himself must not be passed by the next link of the host.
+                self._rests_until[host] = time.monotonic() + (end.retry_after_s or 0.0)
+            else:
+                self._throttles.pop(host, None)
         if host in self._hosts:
             # A child takes a while to begin, now more, now less: its start is not what sites see.
             asked_at_s = time.monotonic() if end.asked_at_s is None else end.asked_at_s
@@ -138,7 +172,15 @@ class HostGate:
     def _wait_s(self, host: str) -> float:
         if self._is_open(host):
             return 0.0
-        return max(0.0, self._free_at.get(host, 0.0) - time.monotonic())
+        return max(self._rest_s(host), self._free_at.get(host, 0.0) - time.monotonic())
+
+    def _rest_s(self, host: str) -> float:
+        """Seconds that the host asked to be left alone for."""
+        return max(0.0, self._rests_until.get(host, 0.0) - time.monotonic())
+
+    def _is_due(self, host: str) -> bool:
+        held = self._held.get(host)
+        return self._wait_s(host) <= 0 and not (held and held.locked())
 
     def _is_open(self, host: str) -> bool:
         n_asking = self._hosts[host].lanes if host in self._hosts else self._n_slots

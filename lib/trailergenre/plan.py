@@ -14,7 +14,6 @@ from trailergenre.fingerprint import FeatureSettings, list_settings
 from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.records import Link, LinkId
 from trailergenre.storage import Store
-from trailergenre.videos import VideoShelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def parse_retry(words: Iterable[str]) -> frozenset[Outcome]:
 def plan_links(
     store: Store,
     settings: FeatureSettings,
-    shelf: VideoShelf,
+    kept: Collection[str],
     *,
     recompute: bool,
     retry: Collection[Outcome] = (),
@@ -77,7 +76,7 @@ def plan_links(
     Args:
         store: the run.
         settings: of the features to be made.
-        shelf: the kept videos of their format rule.
+        kept: ids of links that no site is asked for: their videos or frames are there.
         recompute: whether finished links may be requested again.
         retry: failures that are not taken for final.
 
@@ -105,7 +104,7 @@ def plan_links(
     retried += [link for link in todo if failed.get(link.link_id) in retry]
     todo = [link for link in todo if link.link_id not in failed]
     if not recompute:
-        _refuse_repeats(store, settings, others, _to_download(todo, shelf))
+        _refuse_repeats(store, settings, others, _to_download(todo, kept))
     is_retried = pc.is_in(carried["outcome"], pa.array(sorted(retry), pa.string()))
     return Plan(
         ready=[link.link_id for link in ready],
@@ -149,9 +148,8 @@ def _final_ids(outcomes: pa.Table) -> set[str]:
     return set(final["link_id"].to_pylist())
 
 
-def _to_download(todo: list[Link], shelf: VideoShelf) -> set[str]:
+def _to_download(todo: list[Link], kept: Collection[str]) -> set[str]:
     """Links that a run would request from their site: neither kept nor local."""
-    kept = shelf.list_link_ids()
     return {
         link.link_id
         for link in todo

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 FRAME_SIDE_PX = 299
 """Side of a frame in pixels: the input size of Inception-V3 (Szegedy et al. 2016)."""
 
+FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3
+"""Of one frame in RGB, a byte a channel."""
+
 N_FEATURES = 2048
 """Features a frame: the channels of Inception-V3's last block, averaged over space."""
 

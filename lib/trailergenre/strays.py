@@ -50,7 +50,12 @@ def remove_strays(store: Store, settings: FeatureSettings) -> int:
         for file in list_unnamed(store, fingerprint, named)
         if has_addressed_name(file) and file.modified_at is not None and file.modified_at < before
     ]
-    below = (f"features/{fingerprint}", f"outcomes/{fingerprint}", f"videos/{settings.videos_key}")
+    below = (
+        f"features/{fingerprint}",
+        f"outcomes/{fingerprint}",
+        f"videos/{settings.videos_key}",
+        f"frames/{settings.frames_key}",
+    )
     unfinished = [file for directory in below for file in store.list_unfinished(directory)]
     for file in (*strays, *unfinished):
         store.delete(file.path)

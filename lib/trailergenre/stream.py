@@ -1,19 +1,15 @@
-"""Links to features as one overlapped stream: download, decode and embed at the same time.
+"""Links to features, or to kept frames, as one overlapped stream.
 
-While one link is embedded the next is decoded and the one after it downloaded, each step in a
-thread of its own with a bounded queue. Knows nothing of Spark or tables.
+While one link is embedded or written the next are downloaded and decoded (`sampling`). Knows
+nothing of Spark or tables.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,48 +19,14 @@ from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download.downloader import Downloader
 from trailergenre.download.formats import FORMAT_RULE
 from trailergenre.download.gate import Gate
-from trailergenre.errors import ItemError, RunError
 from trailergenre.faults import Point, reach
 from trailergenre.fingerprint import FeatureSettings
 from trailergenre.floors import DOWNLOAD, check_floors
+from trailergenre.frames import FramesFile, Origin
 from trailergenre.outcomes import Outcome
-from trailergenre.prefetch import Prefetch
-from trailergenre.records import (
-    FRAME_SIDE_PX,
-    N_FEATURES,
-    FeatureArray,
-    FrameArray,
-    Link,
-    Video,
-    VideoFacts,
-)
-from trailergenre.sandbox import Deadline
+from trailergenre.records import FRAME_SIDE_PX, FeatureArray, Link
+from trailergenre.sampling import LEAST_AHEAD, LinkRecord, StreamSettings, sample_links
 from trailergenre.scratch import scratch_directory
-from trailergenre.videos import VideoShelf
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-_BATCHES_AHEAD = 3
-"""Decoded batches that may wait for the engine; 16 frames are 4.3 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """What a stream needs besides its links; small, so that it travels to workers.
-
-    Attributes:
-        downloader: link to video.
-        decoder: video to frames.
-        batch_size: frames a call of the network.
-        shelf: kept videos; None where nothing is kept or looked up.
-    """
-
-    downloader: Downloader
-    decoder: Decoder
-    batch_size: int
-    shelf: VideoShelf | None = None
 
 
 def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSettings:
@@ -75,7 +37,8 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
         frame_side_px=FRAME_SIDE_PX,
         ffmpeg_major=ffmpeg_major(),
         backbone_id=manifest.backbone_id,
-        precision=manifest.precision,
+        precision="mixed_float16" if config.backbone.mixed_precision else manifest.precision,
+        calibration=manifest.calibration.sha256 if manifest.calibration else "",
     )
 
 
@@ -90,51 +53,18 @@ def stream_settings(config: Config) -> StreamSettings:
         downloader=Downloader.from_config(config),
         decoder=Decoder(config.frames.per_second, config.limits),
         batch_size=config.backbone.batch_size,
+        # What is begun when a task is killed is asked for again: half of a chunk at most.
+        ahead=max(LEAST_AHEAD, config.chunks.max_links // 2),
     )
-
-
-@dataclass(slots=True)
-class EmbeddedLink:
-    """What became of one link.
-
-    Attributes:
-        link: the link.
-        outcome: its class; features are kept only where it is `ok`.
-        detail: the reason, one line; empty for `ok`.
-        attempts: downloads tried.
-        download_s: wall seconds of the download, without those that its host's pace took.
-        decode_s: wall seconds that were spent waiting for the decoder.
-        embed_s: wall seconds of the network.
-        size_bytes: of the video file; None where none came.
-        connections: `address:port` of every server that the download spoke to.
-        facts: what the decoder saw; None where it saw nothing.
-        features: shape (n, 2048), float32; row i belongs to frame i; n = 0 unless `ok`.
-    """
-
-    link: Link
-    outcome: Outcome = Outcome.OK
-    detail: str = ""
-    attempts: int = 0
-    download_s: float = 0.0
-    decode_s: float = 0.0
-    embed_s: float = 0.0
-    size_bytes: int | None = None
-    connections: tuple[str, ...] = ()
-    facts: VideoFacts | None = None
-    features: FeatureArray = field(default_factory=lambda: np.empty((0, N_FEATURES), np.float32))
-
-    def fail(self, error: ItemError) -> None:
-        """Take the error's class and reason."""
-        self.outcome, self.detail = error.outcome, error.detail
 
 
 def embed_links(
     links: Iterable[Link], settings: StreamSettings, embedder: Embedder, gate: Gate | None = None
-) -> Iterator[EmbeddedLink]:
-    """Bring every link to its end, in order: rows in = rows out.
+) -> Iterator[LinkRecord]:
+    """Bring every link to its end, as its download ended: rows in = rows out.
 
     Args:
-        links: any number; the next is taken when the download of the one before has ended.
+        links: any number.
         settings: of the stream.
         embedder: the loaded network.
         gate: passed by every attempt at a download; None: nothing is paced.
@@ -142,17 +72,7 @@ def embed_links(
     Yields:
         One record a link; bad links are records with their class.
     """
-    # Leaving early ends both threads and their children at once: the event is set before any wait.
-    stopped = threading.Event()
-    with (
-        scratch_directory() as scratch,
-        Prefetch(
-            _download_all(links, settings, gate, scratch, stopped), depth=1, stopped=stopped
-        ) as fetched,
-        Prefetch(
-            _decode_all(fetched, settings, stopped), depth=_BATCHES_AHEAD, stopped=stopped
-        ) as steps,
-    ):
+    with closing(sample_links(links, settings, gate)) as steps:
         parts: list[FeatureArray] = []
         for record, frames in steps:
             if frames is not None:
@@ -168,89 +88,52 @@ def embed_links(
             yield record
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    record: EmbeddedLink
-    video: Video | None
-    left_s: float
+def keep_frames(
+    links: Iterable[Link], settings: StreamSettings, gate: Gate | None = None
+) -> Iterator[LinkRecord]:
+    """Bring the frames of every link to the shelf: rows in = rows out.
 
+    Args:
+        links: any number.
+        settings: of the stream; their shelf of frames is filled.
+        gate: passed by every attempt at a download; None: nothing is paced.
 
-def _download_all(
-    links: Iterable[Link],
-    settings: StreamSettings,
-    gate: Gate | None,
-    scratch: Path,
-    stopped: threading.Event,
-) -> Generator[_Fetched]:
-    for link in links:
-        record = EmbeddedLink(link)
-        directory = scratch / link.link_id
-        directory.mkdir()
-        deadline = Deadline(settings.downloader.limits.deadline_s, stopped)
-        video = _guarded(record, partial(_fetch, record, settings, gate, directory, deadline))
-        record.download_s = deadline.seconds - deadline.left_s
-        reach(Point.DOWNLOADED)
-        yield _Fetched(record, video, deadline.left_s)
-
-
-def _fetch(
-    record: EmbeddedLink,
-    settings: StreamSettings,
-    gate: Gate | None,
-    directory: Path,
-    deadline: Deadline,
-) -> Video:
-    shelf = settings.shelf
-    kept = shelf.find(record.link, directory) if shelf and not record.link.is_refetched else None
-    if kept is not None:
-        record.size_bytes = kept.size_bytes
-        return kept
-    video, record.attempts = settings.downloader.fetch(record.link, directory, deadline, gate)
-    record.size_bytes, record.connections = video.size_bytes, video.connections
-    if shelf is not None and shelf.is_filled and video.is_owned:
-        with deadline.paused():  # a slow storage is not the link's fault
-            shelf.keep(record.link, video)
-    return video
-
-
-def _decode_all(
-    fetched: Iterable[_Fetched], settings: StreamSettings, stopped: threading.Event
-) -> Generator[tuple[EmbeddedLink, FrameArray | None]]:
-    """Yield each link's batches, then the link with None."""
-    for item in fetched:
-        if item.video is not None:
-            # Waiting in the queue is not the link's fault: only what it used itself counts.
-            deadline = Deadline(item.left_s, stopped)
-            decoded = settings.decoder.decode(item.video.path, deadline=deadline)
-            batches = decoded.batches(settings.batch_size)
-            while True:
-                started = time.monotonic()
-                frames = _guarded(item.record, partial(next, batches, None))
-                item.record.decode_s += time.monotonic() - started
-                if frames is None:
-                    break
-                reach(Point.MID_DECODE)
-                yield item.record, frames
-            item.record.facts = decoded.facts
-            if item.video.is_owned:
-                item.video.path.unlink()
-        yield item.record, None
-
-
-def _guarded(record: EmbeddedLink, step: Callable[[], T]) -> T | None:
-    """Run one step of one link; what goes wrong with the link becomes its class.
-
-    The run's own faults (a full disk, a missing tool) go on: they must fail the task.
+    Yields:
+        One record a link, without features; where it is `ok` its frames are kept.
     """
-    try:
-        return step()
-    except ItemError as error:
-        record.fail(error)
-        record.attempts = max(record.attempts, error.attempts)
-        record.connections = record.connections or error.connections
-    except (RunError, OSError):
-        raise
-    except Exception as error:  # the one broad handler: a fault of ours costs one link, not all
-        log.exception("link %s", record.link.link_id)
-        record.fail(ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {error}"))
-    return None
+    shelf = settings.frames
+    assert shelf is not None  # its caller keeps frames
+    fresh = replace(settings, frames=None)
+    with scratch_directory() as scratch, closing(sample_links(links, fresh, gate)) as steps:
+        file: FramesFile | None = None
+        for record, frames in steps:
+            started = time.monotonic()
+            if frames is not None:
+                file = file or FramesFile(scratch / record.link.link_id)
+                file.add(frames)
+                record.write_s += time.monotonic() - started
+                continue
+            if file is not None:
+                origin = _origin(record, file.n_frames)
+                file.close(origin)
+                if origin is not None:
+                    shelf.keep(record.link, file)
+                file.path.unlink()
+                file = None
+            record.write_s += time.monotonic() - started
+            yield record
+
+
+def _origin(record: LinkRecord, n_frames: int) -> Origin | None:
+    """What a file says of its frames; None for one that failed."""
+    if record.outcome is not Outcome.OK or record.facts is None:
+        return None
+    return Origin(
+        frames=n_frames,
+        attempts=record.attempts,
+        download_s=record.download_s,
+        decode_s=record.decode_s,
+        size_bytes=record.size_bytes,
+        connections=record.connections,
+        facts=record.facts,
+    )

@@ -20,7 +20,8 @@ from trailergenre.decode import Decoder
 from trailergenre.download.downloader import Downloader
 from trailergenre.links import LinkError, parse_link
 from trailergenre.outcomes import RowOutcome
-from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
+from trailergenre.sampling import LinkRecord, StreamSettings
+from trailergenre.stream import embed_links
 
 DEADLINE_S = 60.0
 """Of a link, unless its case is about deadlines."""
@@ -60,14 +61,13 @@ Answers = Callable[[Place], Mapping[str, Answer]]
 
 @dataclass
 class Bench:
-    """Measures cases; safe for several threads. Whoever needs `warm` sets it."""
+    """Measures cases; safe for several threads."""
 
     server: AnswerServer
     traps: Traps
     embedder: Embedder
     clip: bytes
     root: Path
-    warm: WarmChild = field(init=False)
     release: threading.Event = field(default_factory=threading.Event)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -78,6 +78,11 @@ class Bench:
         except LinkError as error:
             return Measured(error.row_outcome, error.detail)
         return Measured(RowOutcome.READY, "")
+
+    @property
+    def warm(self) -> WarmChild:
+        """A child alone, whose world can be made up."""
+        return WarmChild(self.root)
 
     @property
     def network(self) -> NetworkConfig:
@@ -107,7 +112,7 @@ class Bench:
         record = self.embed(url, allow=allow, **limits)
         return Measured(record.outcome, self.stable(record.detail))
 
-    def embed(self, url: str, *, allow: str | None = None, **limits: float) -> EmbeddedLink:
+    def embed(self, url: str, *, allow: str | None = None, **limits: float) -> LinkRecord:
         """Bring one canonical link to its end, past what would refuse it in a list."""
         bounds = LimitsConfig.model_validate({"deadline_s": DEADLINE_S, **limits})
         links = LinksConfig(allowed_roots=(str(self.root),))

@@ -31,7 +31,8 @@ from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
 from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store
-from trailergenre.stream import EmbeddedLink, StreamSettings, embed_links
+from trailergenre.sampling import LinkRecord, StreamSettings
+from trailergenre.stream import embed_links
 
 MARK = b"CANARY-7f3a"
 
@@ -52,7 +53,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(directory.iterdir()) == []
 
 
-def embed(address: str, paths: list[str], backbone: Path, **limits: float) -> list[EmbeddedLink]:
+def embed(address: str, paths: list[str], backbone: Path, **limits: float) -> list[LinkRecord]:
     """Bring links of a server to their ends."""
     bounds = LimitsConfig.model_validate({"deadline_s": 60, **limits})
     network = NetworkConfig(allow=(address,))

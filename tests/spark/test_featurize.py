@@ -17,7 +17,7 @@ from servers import answer, status
 from submits import load_job
 from trailergenre import schemas, tables
 from trailergenre.backbone import load_embedder, read_manifest
-from trailergenre.chunks import ChunkSettings, featurize_chunk
+from trailergenre.chunks import ChunkSettings, Commit, featurize_chunk
 from trailergenre.config import (
     BackboneConfig,
     ChunksConfig,
@@ -36,7 +36,6 @@ from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import worker_failures
 from trailergenre.storage import Store
 from trailergenre.stream import embed_links, feature_settings, stream_settings
-from trailergenre.videos import VideoShelf
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +146,13 @@ def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
         monkeypatch.setattr(TaskContext, "get", lambda: Attempt(number))
         taken: list[str] = []
 
-        def commit(chunk: Iterable[Link], *rest: object) -> Iterator[pa.Table]:
+        def commit(chunk: Iterable[Link], *rest: object) -> Iterator[Commit]:
             links = list(chunk)
             taken.extend(link.link_id for link in links)
             return featurize_chunk(links, *rest)
 
         monkeypatch.setattr(featurize, "featurize_chunk", commit)
-        featurize._featurize_on_worker(of, settings, OPEN)
+        list(featurize._embed_on_worker(of, settings, OPEN))
         return taken
 
     assert attempt(0, links[:2]) == [link.link_id for link in links[:2]]
@@ -182,7 +181,7 @@ def test_a_worker_under_an_address_space_limit_is_refused(
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda kind: (1 << 30, 1 << 30))
     with pytest.raises(ConfigError, match=r"spark\.executor\.pyspark\.memory"):
-        featurize._featurize_on_worker(links, settings, OPEN)
+        featurize._embed_on_worker(links, settings, OPEN)
     assert settings.chunk.store.list_files("") == []
 
 
@@ -191,7 +190,7 @@ def test_another_ffmpeg_is_found_before_anything_is_read(
 ) -> None:
     other = replace(settings, ffmpeg_major=1)
     with pytest.raises(ToolMissingError, match="the driver 1"):
-        featurize._featurize_on_worker(links, other, OPEN)
+        featurize._embed_on_worker(links, other, OPEN)
 
 
 def test_worker_with_another_backbone_fails_before_anything_is_committed(
@@ -199,7 +198,7 @@ def test_worker_with_another_backbone_fails_before_anything_is_committed(
 ) -> None:
     other = replace(settings, backbone_id="driver's")
     with pytest.raises(WeightsError, match=rf"is {settings.backbone_id}, the driver's is driver's"):
-        featurize._featurize_on_worker(links, other, OPEN)
+        featurize._embed_on_worker(links, other, OPEN)
     assert settings.chunk.store.list_files("") == []
 
 
@@ -223,8 +222,7 @@ def test_tasks_find_paths_that_the_driver_was_given(
     links = LinksConfig(allowed_roots=("clips", "~/clips"))
     config = Config(links=links, backbone=BackboneConfig(path="backbone"))
     store, features = Store("run"), feature_settings(config, read_manifest(tiny_backbone))
-    shelf = VideoShelf(store, features.videos_key, is_filled=False)
-    settings = load_job("featurize").task_settings(config, store, features, shelf)
+    settings = load_job("featurize").task_settings(config, store, features)
     assert settings.backbone.path == str(tmp_path / "backbone")
     roots = settings.chunk.stream.downloader.links.allowed_roots
     assert roots == (str(tmp_path / "clips"), str(tmp_path / "home" / "clips"))

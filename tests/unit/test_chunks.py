@@ -11,7 +11,7 @@ from lists import as_links
 from servers import answer, status
 from trailergenre import tables
 from trailergenre.backbone import Embedder, load_embedder
-from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
+from trailergenre.chunks import ChunkSettings, featurize_chunk, part_size
 from trailergenre.config import (
     BackboneConfig,
     ChunksConfig,
@@ -57,8 +57,8 @@ def test_outcomes_name_their_features_file(
     links: list[Link], embedder: Embedder, tmp_path: Path
 ) -> None:
     settings = settings_for(tmp_path, links)
-    (committed,) = featurize_chunk(links, settings, embedder)
-    rows = {row["link_id"]: row for row in committed.to_pylist()}
+    (commit,) = featurize_chunk(links, settings, embedder)
+    rows = {row["link_id"]: row for row in commit.outcomes.to_pylist()}
     assert [rows[link.link_id]["outcome"] for link in links] == ["ok", "not_media", "ok"]
     assert rows[links[1].link_id]["features_file"] is None
     named = rows[links[0].link_id]
@@ -125,15 +125,15 @@ def test_a_throttled_link_is_left_to_a_later_run_with_the_sites_own_words(
     with answer({"/busy.mp4": status(429, Retry_After="0")}) as server:
         settings = settings_for(tmp_path, links, network=(server.address,))
         (link,) = as_links([f"http://{server.address}/busy.mp4"])
-        (committed,) = featurize_chunk([replace(link, round=4)], settings, embedder)
-    (row,) = committed.to_pylist()
+        (commit,) = featurize_chunk([replace(link, round=4)], settings, embedder)
+    (row,) = commit.outcomes.to_pylist()
     assert (row["outcome"], row["attempts"], row["round"]) == ("deferred", 3, 4)
     assert row["detail"].startswith("throttled: ")
     assert "429" in row["detail"]
 
 
 @pytest.mark.parametrize(
-    ("n_links", "n_slots", "size"), [(1, 2, 1), (8, 2, 1), (9, 2, 2), (4000, 8, 32)]
+    ("n_links", "n_slots", "size"), [(1, 2, 1), (8, 2, 1), (9, 2, 2), (4000, 8, 125)]
 )
-def test_chunk_size(n_links: int, n_slots: int, size: int) -> None:
-    assert chunk_size(n_links, n_slots, ChunksConfig()) == size
+def test_part_size(n_links: int, n_slots: int, size: int) -> None:
+    assert part_size(n_links, n_slots) == size

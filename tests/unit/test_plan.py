@@ -72,7 +72,7 @@ def plan(
     retry: Collection[Outcome] = (),
 ) -> Plan:
     shelf = VideoShelf(store, settings.videos_key, is_filled=False)
-    return plan_links(store, settings, shelf, recompute=recompute, retry=retry)
+    return plan_links(store, settings, shelf.list_link_ids(), recompute=recompute, retry=retry)
 
 
 def test_new_run_takes_every_link(store: Store) -> None:

@@ -20,9 +20,10 @@ from trailergenre.download.gate import OpenGate
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
+from trailergenre.sampling import StreamSettings
 from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store
-from trailergenre.stream import StreamSettings, embed_links
+from trailergenre.stream import embed_links
 from trailergenre.videos import VideoShelf
 
 
@@ -52,7 +53,7 @@ def settings_for(
     downloader = Downloader(
         LinksConfig(allowed_roots=(str(root),)), NetworkConfig(allow=allow), limits
     )
-    return StreamSettings(downloader, Decoder(1, limits), batch_size=2, shelf=shelf)
+    return StreamSettings(downloader, Decoder(1, limits), batch_size=2, videos=shelf)
 
 
 def file_links(root: Path, *names: str) -> list[str]:

@@ -21,10 +21,8 @@ from trailergenre.decode.length import find_missing_end
 from trailergenre.decode.report import Report, read_report
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
-from trailergenre.records import FRAME_SIDE_PX, FrameArray, VideoFacts
+from trailergenre.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, VideoFacts
 from trailergenre.sandbox import Deadline, start_child
-
-FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from trailergenre.errors import ItemError
@@ -10,7 +11,14 @@ from trailergenre.sandbox import Deadline
 
 
 class Gate(Protocol):
-    """Asked before and told after every attempt to download a link."""
+    """Asked before and told after every attempt to download a link, by several threads."""
+
+    def hold(self, link: Link, deadline: Deadline) -> AbstractContextManager[None]:
+        """Be around all attempts at a link: one that shares its lane waits outside.
+
+        Raises:
+            ItemError: the attempts may not begin.
+        """
 
     def wait(self, link: Link, deadline: Deadline) -> None:
         """Return when the attempt may begin; `deadline.paused()` spares the link's own time.
@@ -26,6 +34,10 @@ class Gate(Protocol):
 
 class OpenGate:
     """Lets everything pass at once."""
+
+    def hold(self, link: Link, deadline: Deadline) -> AbstractContextManager[None]:
+        """Hold nothing."""
+        return nullcontext()
 
     def wait(self, link: Link, deadline: Deadline) -> None:
         """Return at once."""

@@ -1,32 +1,42 @@
-"""Links to features over a cluster: one task a chunk or lane, and nothing comes back.
+"""Links to features over a cluster: a task a part of the list or a lane.
 
-Links go in, and the task itself writes its chunk's files, so no frame or feature crosses the JVM.
+Links go in, and the task itself writes its files, so no frame or feature crosses the JVM; what
+comes back is where the time went.
 """
 
 from __future__ import annotations
 
 import functools
 import resource
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from uuid import uuid4
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql import SparkSession
+from pyspark.resource import ResourceProfile
+from pyspark.sql import Row, SparkSession
 
 from trailergenre import faults, tables
 from trailergenre.backbone import Embedder, load_embedder
-from trailergenre.chunks import ChunkSettings, chunk_size, featurize_chunk
+from trailergenre.chunks import ChunkSettings, Commit, featurize_chunk, part_size, sample_chunk
 from trailergenre.config import BackboneConfig, HostConfig
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ConfigError, ToolMissingError, WeightsError
 from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.pacing import HostGate, Throttles, deal_links
 from trailergenre.records import Link
+from trailergenre.spark.resources import find_place, gpu_profile, granted_address
 from trailergenre.spark.session import wait_for_slots
+from trailergenre.time_spent import Place, StageTime, TimeSpent
 
 _LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
+_PLACE_COLUMNS = "executor string, host string, worker long"
+_SPENT_COLUMNS = (
+    "links long, frames long, download_s double, decode_s double, embed_s double, write_s double, "
+    "wall_s double"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,26 @@ class TaskSettings:
     fault: faults.Fault | None
 
 
-def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSettings) -> None:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the tasks of a stage do with their links.
+
+    Attributes:
+        name: for people.
+        work: links to commits.
+    """
+
+    name: str
+    work: Callable[[list[Link], TaskSettings, HostGate], Iterator[Commit]]
+
+
+def featurize_links(
+    spark: SparkSession, links: Sequence[Link], settings: TaskSettings
+) -> list[StageTime]:
     """Bring links to their outcomes on the cluster.
+
+    Where frames are to be kept, a first stage brings them to the shelf on CPUs alone, and a second
+    one reads and embeds them, on GPUs where there are any.
 
     Relies on `spark.python.worker.reuse` (true by default): the network is loaded once a worker.
 
@@ -59,11 +87,34 @@ def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSe
         spark: the session.
         links: without a final outcome.
         settings: for the tasks.
+
+    Returns:
+        Where each stage's time went.
     """
+    shelf = settings.chunk.stream.frames
+    if shelf is None or not shelf.is_filled:
+        return [_run_stage(spark, links, settings, EMBED)]
+    kept = shelf.list_link_ids()
+    missing = [link for link in links if link.link_id not in kept]
+    times = [_run_stage(spark, missing, settings, SAMPLE)] if missing else []
+    # The others failed, and have their outcomes.
+    kept = shelf.list_link_ids()
+    left = [link for link in links if link.link_id in kept]
+    profile = gpu_profile(spark) if settings.backbone.device == "gpu" else None
+    return [*times, _run_stage(spark, left, settings, EMBED, profile)]
+
+
+def _run_stage(
+    spark: SparkSession,
+    links: Sequence[Link],
+    settings: TaskSettings,
+    stage: Stage,
+    profile: ResourceProfile | None = None,
+) -> StageTime:
+    started = time.monotonic()
     n_slots = wait_for_slots(spark)
-    size = chunk_size(len(links), n_slots, settings.chunk.chunks)
-    shelf = settings.chunk.stream.shelf
-    kept = shelf.list_link_ids() if shelf and settings.hosts else ()
+    size = part_size(len(links), n_slots)
+    kept = settings.chunk.stream.list_kept() if settings.hosts else ()
     # Lanes come first: they take the longest, for most of their time is waiting.
     parts, rest = deal_links(links, settings.hosts, n_slots=n_slots, kept=kept)
     parts += [rest[start : start + size] for start in range(0, len(rest), size)]
@@ -73,25 +124,72 @@ def featurize_links(spark: SparkSession, links: Sequence[Link], settings: TaskSe
     table = spark.createDataFrame(rows, _LINK_COLUMNS)
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
-    task = _task(settings, session=uuid4().hex, n_slots=n_slots)
-    table.mapInArrow(task, "link_id string").collect()
+    task = _task(stage, settings, session=uuid4().hex, n_slots=n_slots)
+    commits = table.mapInArrow(
+        task, f"{_PLACE_COLUMNS}, {_SPENT_COLUMNS}", profile=profile
+    ).collect()
+    return StageTime(
+        name=stage.name,
+        wall_s=time.monotonic() - started,
+        commits=[_read_time(row) for row in commits],
+    )
+
+
+def _read_time(row: Row) -> tuple[Place, TimeSpent]:
+    values = row.asDict()
+    place = Place(**{name: values.pop(name) for name in ("executor", "host", "worker")})
+    return place, TimeSpent(**values)
 
 
 def _task(
-    settings: TaskSettings, *, session: str, n_slots: int
+    stage: Stage, settings: TaskSettings, *, session: str, n_slots: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """One task: the batches of its partition are its links; no row comes out."""
+    """One task: the batches of its partition are its links; a small row a commit comes out."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         links = [Link(**row) for batch in batches for row in batch.to_pylist()]
         gate = HostGate(settings.hosts, _throttles(session), n_slots=n_slots)
-        _featurize_on_worker(links, settings, gate)
-        return iter(())
+        place = find_place()
+        for commit in stage.work(links, settings, gate):
+            row = asdict(place) | asdict(commit.spent)
+            yield pa.RecordBatch.from_pylist([row])
 
     return run
 
 
-def _featurize_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) -> None:
+def _sample_on_worker(
+    links: list[Link], settings: TaskSettings, gate: HostGate
+) -> Iterator[Commit]:
+    _check_worker(settings)
+    shelf = settings.chunk.stream.frames
+    # An earlier attempt of this task may have kept some.
+    missing = (
+        link
+        for link in gate.order(_begin(links, settings))
+        if shelf is not None and not shelf.has(link)
+    )
+    return sample_chunk(missing, settings.chunk, gate)
+
+
+def _embed_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) -> Iterator[Commit]:
+    _check_worker(settings)
+    address = granted_address() if settings.backbone.device == "gpu" else None
+    embedder = _embedder(settings.backbone, address)
+    if embedder.manifest.backbone_id != settings.backbone_id:
+        raise WeightsError(
+            f"The backbone at {settings.backbone.path} on this worker is "
+            f"{embedder.manifest.backbone_id}, the driver's is {settings.backbone_id}: their "
+            "features differ. Copy the driver's to all nodes, or name a path that they share."
+        )
+    links = _begin(links, settings)
+    return featurize_chunk(gate.order(links), settings.chunk, embedder, gate)
+
+
+SAMPLE = Stage("sample", _sample_on_worker)
+EMBED = Stage("embed", _embed_on_worker)
+
+
+def _check_worker(settings: TaskSettings) -> None:
     check_floors("pyarrow", *DOWNLOAD)
     if ffmpeg_major() != settings.ffmpeg_major:
         raise ToolMissingError(
@@ -105,21 +203,17 @@ def _featurize_on_worker(links: list[Link], settings: TaskSettings, gate: HostGa
             "(spark.executor.pyspark.memory sets that), and YouTube's JavaScript runtime dies "
             "under such a limit. Leave it unset; limits.max_memory_bytes bounds each child."
         )
-    embedder = _embedder(settings.backbone)
-    if embedder.manifest.backbone_id != settings.backbone_id:
-        raise WeightsError(
-            f"The backbone at {settings.backbone.path} on this worker is "
-            f"{embedder.manifest.backbone_id}, the driver's is {settings.backbone_id}: their "
-            "features differ. Copy the driver's to all nodes, or name a path that they share."
-        )
+
+
+def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
+    """Arm the kill on purpose; gives the links that no earlier attempt of the task committed."""
     context = TaskContext.get()
     if context is not None:
         attempt = context.attemptNumber()
         faults.arm(settings.fault, task=context.partitionId(), attempt=attempt)
         links = _without_committed(links, settings.chunk) if attempt > 0 else links
     faults.reach(faults.Point.PLANNED)
-    for _ in featurize_chunk(gate.order(links), settings.chunk, embedder, gate):
-        pass  # committed
+    return links
 
 
 def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
@@ -139,6 +233,6 @@ def _throttles(session: str) -> Throttles:
 
 
 @functools.cache
-def _embedder(config: BackboneConfig) -> Embedder:
+def _embedder(config: BackboneConfig, address: str | None) -> Embedder:
     """Load the network once a Python worker."""
-    return load_embedder(config)
+    return load_embedder(config) if address is None else load_embedder(config, address=address)
