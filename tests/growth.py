@@ -27,6 +27,7 @@ from trailergenre.backbone import load_embedder
 from trailergenre.config import BackboneConfig
 from trailergenre.config_files import load_config
 from trailergenre.outcomes import Outcome
+from trailergenre.sandbox import end_servers
 from trailergenre.stream import embed_links, stream_settings
 
 MAX_GROWTH = 0.05
@@ -64,6 +65,7 @@ def measure(directory: Path, n_links: int) -> dict[str, object]:
         for record in track(records, total=n_links, console=Console(stderr=True)):
             outcomes[record.outcome] = outcomes.get(record.outcome, 0) + 1
             samples.append((me.memory_info().rss / 1e6, me.num_fds()))
+    end_servers()
     tenth = len(samples) // 10
     # The allocator needs a while until it has what the work takes; from there on it must be flat.
     first_mb = max(mb for mb, _ in samples[: 2 * tenth])

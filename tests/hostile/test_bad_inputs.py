@@ -24,13 +24,13 @@ from hostile.cases import CELLS, Case
 from hostile.decode_cases import CASES as FILES
 from hostile.decode_cases import DecodeCase
 from hostile.other_cases import DISKS, LISTS, MODELS, NETWORK
-from hostile.warm import warm_child
 from hostile.web_cases import WEB
 from trailergenre.backbone import load_embedder
 from trailergenre.config import BackboneConfig
 from trailergenre.decode import ffmpeg_version
 from trailergenre.errors import DETAIL_MAX_CHARS
 from trailergenre.outcomes import Outcome
+from trailergenre.sandbox import end_servers
 
 WRITE_DOCS = "TRAILERGENRE_WRITE_DOCS"
 
@@ -110,7 +110,7 @@ def test_every_kind_ends_in_its_class_and_leaves_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     process = psutil.Process()
     children, files = process.children(recursive=True), process.num_fds()
-    with warm_child(bench.root) as bench.warm, ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(3) as pool:
         together = [case for case in CASES if not case.is_alone]
         ends = pool.map(lambda case: case.measure(bench), together)
         measured = dict(zip(map(id, together), ends, strict=True))
@@ -120,6 +120,7 @@ def test_every_kind_ends_in_its_class_and_leaves_nothing(
     assert [complaint for complaint in complaints if complaint] == []
     assert bench.traps.accepted == []
     assert list(tmp_path.iterdir()) == []
+    end_servers()
     assert process.children(recursive=True) == children
     # The server's own ends of what stalls are open until they are released.
     bench.release.set()

@@ -1,7 +1,7 @@
 """Nobody gets in: every spelling of a denied host, in every place where a link can stand.
 
-Listeners on loopback count whoever comes. The cases of the child run in forks of a warm one,
-which call the real child's `main`; some of each kind go the whole way.
+Listeners on loopback count whoever comes. Most cases run in the child alone, which is told
+what names lead to; some of each kind go the whole way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hostile import spellings
-from hostile.warm import WarmChild, warm_child
+from hostile.warm import WarmChild
 from lists import as_links
 from servers import Answer, answer, content, redirect
 from servers.manifests import dash, hls, hls_master, videos
@@ -41,9 +41,8 @@ sys.exit(pytest.main(sys.argv[1:]))
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmChild]:
-    with warm_child(tmp_path_factory.mktemp("warm")) as child:
-        yield child
+def warm(tmp_path_factory: pytest.TempPathFactory) -> WarmChild:
+    return WarmChild(tmp_path_factory.mktemp("warm"))
 
 
 @pytest.fixture

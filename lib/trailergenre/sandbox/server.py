@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -57,7 +58,9 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
             control.detach()
             _become_child(request, files, server_pid)
             run()
-            # Tidying up would cost as much as the work.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Taking all the modules down would cost as much as the work.
             os._exit(0)
         living.add(pid)
         for file in files:
