@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from trailergenre.backbone.export import export_backbone
 
 
@@ -11,3 +13,8 @@ def export_tiny(directory: Path, seed: int = 7) -> Path:
     """Write a two-layer network with the real one's input and output; takes no second."""
     export_backbone("random", directory, network="tiny", seed=seed)
     return directory
+
+
+def frames_of(n: int, seed: int = 0) -> np.ndarray:
+    """Noise as frames, uint8 RGB."""
+    return np.random.default_rng(seed).integers(0, 256, (n, 299, 299, 3), np.uint8)

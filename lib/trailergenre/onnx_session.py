@@ -136,8 +136,8 @@ def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[n
     Raises:
         MemoryError: the device's memory does not hold it; says what was asked for.
     """
-    binding = session.io_binding()
     try:
+        binding = session.io_binding()
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
         binding.bind_output(session.get_outputs()[0].name, "cpu")
