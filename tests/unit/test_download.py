@@ -53,7 +53,7 @@ def failure(answers: dict[str, Answer], scratch: Path, **more: object) -> ItemEr
 
 def test_file_arrives_whole_and_is_named_by_its_link(clip: bytes, tmp_path: Path) -> None:
     received, attempts, requested = fetch({"/clip.mp4": content(clip)}, tmp_path)
-    # Asked for what it is, then fetched: the sites' extractors need no look at a file.
+    # Asked for what it is, then fetched.
     assert (received == clip, attempts, requested) == (True, 1, {"/clip.mp4": 2})
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -17,7 +17,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -29,7 +28,6 @@ from trailergenre.download.secrecy import scrub, secrets_of
 from trailergenre.download.watch import Watch
 from trailergenre.errors import ItemError, one_line
 from trailergenre.outcomes import Outcome
-from trailergenre.records import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import yt_dlp
@@ -147,8 +145,7 @@ def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of
         cookie_extractor = _cookie_extractor(request)
         options = link_options(request, watch, cookie_extractor=cookie_extractor)
         with youtube_dl(options) as ydl:
-            is_file = cookie_extractor is None and is_file_link(request["url"])
-            info = (_look_at_file if is_file else _look)(ydl, request["url"])
+            info = ydl.extract_info(request["url"], download=True)
     except BaseException as error:
         reason = watch.reason or next(iter(guard.refusals), None) or full_disk(error)
         raise reason or _judge(error, has_proxy=bool(request["proxy"])) from error
@@ -166,43 +163,6 @@ def _judge(error: BaseException, *, has_proxy: bool) -> ItemError:
     # What reading of foreign text can come to.
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         return ItemError(Outcome.INTERNAL, f"{type(e).__name__}: {e}")
-
-
-def _look(
-    ydl: yt_dlp.YoutubeDL, url: str, *, is_forced: bool = False
-) -> Mapping[str, object] | None:
-    info: Mapping[str, object] | None = ydl.extract_info(
-        url, download=True, force_generic_extractor=is_forced
-    )
-    return info
-
-
-def _look_at_file(ydl: yt_dlp.YoutubeDL, url: str) -> Mapping[str, object] | None:
-    """Look without the sites' extractors, and with them where that found a page and no video.
-
-    Some sites give their pages names of files (Dropbox, Wikimedia Commons). Both looks are one
-    attempt: the second is no retry, it asks what the first did not.
-    """
-    from yt_dlp.utils import DownloadError
-
-    try:
-        return _look(ydl, url, is_forced=True)
-    except DownloadError as error:
-        is_page = classify(error).outcome is Outcome.UNSUPPORTED_SITE
-        if not is_page or _extractor_of(url) == _GENERIC:
-            raise
-    return _look(ydl, url)
-
-
-def is_file_link(url: str) -> bool:
-    """Whether a link names a video file: most such need no site's extractor.
-
-    To ask each of 1,750 whether it takes a link compiles as many patterns, 0.6 s of processor time.
-
-    >>> is_file_link("https://example.org/a.MP4?x=1"), is_file_link("https://example.org/a")
-    (True, False)
-    """
-    return PurePosixPath(urlsplit(url).path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _cookie_extractor(request: Mapping[str, Any]) -> str | None:
