@@ -15,16 +15,13 @@ from typing import TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
-SLOW_S = 5.0
-"""After which the next step starts beside a running one; most downloads take less."""
-
 _POLL_S = 0.1
 
 
 class Ahead:
     """Bounds how many values are begun and not yet dealt with."""
 
-    def __init__(self, at_most: int, *, slow_s: float = SLOW_S) -> None:
+    def __init__(self, at_most: int, *, slow_s: float) -> None:
         """Begin with no value.
 
         Args:

@@ -39,6 +39,9 @@ T = TypeVar("T")
 _BATCHES_AHEAD = 3
 """Decoded batches that may wait for the engine; 16 frames are 4.3 MB."""
 
+SLOW_S = 5.0
+"""After which a download no longer keeps the next from starting; most take less."""
+
 LEAST_AHEAD = 4
 """Links that a stream needs open to overlap its steps: one a step, and one that waits."""
 
@@ -125,7 +128,7 @@ def sample_links(
     """
     # Leaving early ends all threads and their children at once: the event is set before any wait.
     stopped = threading.Event()
-    ahead = Ahead(settings.ahead)
+    ahead = Ahead(settings.ahead, slow_s=SLOW_S)
     with scratch_directory() as scratch:
         fetch = _Fetch(settings, gate or OpenGate(), scratch)
         with (

@@ -18,12 +18,13 @@ from trailergenre.demo.server import serve
 from trailergenre.download.downloader import Downloader
 from trailergenre.download.gate import OpenGate
 from trailergenre.errors import ItemError
+from trailergenre.frames import FrameShelf
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
 from trailergenre.sampling import StreamSettings
 from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store
-from trailergenre.stream import embed_links
+from trailergenre.stream import embed_links, keep_frames
 from trailergenre.videos import VideoShelf
 
 
@@ -47,13 +48,18 @@ def embedder(tiny_backbone: Path) -> Embedder:
 
 
 def settings_for(
-    root: Path, *, allow: tuple[str, ...] = (), shelf: VideoShelf | None = None
+    root: Path,
+    *,
+    allow: tuple[str, ...] = (),
+    shelf: VideoShelf | None = None,
+    frames: FrameShelf | None = None,
+    deadline_s: float = 600,
 ) -> StreamSettings:
-    limits = LimitsConfig()
+    limits = LimitsConfig(deadline_s=deadline_s)
     downloader = Downloader(
         LinksConfig(allowed_roots=(str(root),)), NetworkConfig(allow=allow), limits
     )
-    return StreamSettings(downloader, Decoder(1, limits), batch_size=2, videos=shelf)
+    return StreamSettings(downloader, Decoder(1, limits), batch_size=2, videos=shelf, frames=frames)
 
 
 def file_links(root: Path, *names: str) -> list[str]:
@@ -136,6 +142,48 @@ def test_the_gate_is_told_when_an_attempt_reached_its_server(
     for passed, end, at_s in zip(passed_at_s, ends, reached, strict=True):
         assert end.asked_at_s is not None
         assert passed < end.asked_at_s < at_s
+
+
+def test_kept_frames_give_the_same_features_and_are_neither_asked_for_nor_decoded_again(
+    clips: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = FrameShelf(Store(str(tmp_path)), "key", is_filled=True)
+    with serve(clips) as server:
+        links = as_links([f"http://{server.address}/{n}.mp4" for n in ("a", "noise", "b")])
+        settings = settings_for(clips, allow=(server.address,), frames=shelf)
+        alone = list(embed_links(links, replace(settings, frames=None), embedder))
+        kept = list(keep_frames(links, settings))
+        assert [record.outcome for record in kept] == ["ok", "not_media", "ok"]
+        assert [record.n_frames for record in kept] == [3, 0, 5]
+        assert shelf.list_link_ids() == {links[0].link_id, links[2].link_id}
+        server.requested.clear()
+        monkeypatch.setattr(Decoder, "decode", None)
+        again = list(embed_links([links[0], links[2]], settings, embedder))
+        assert server.requested == []
+    for first, stored, record in zip(alone[::2], kept[::2], again, strict=True):
+        np.testing.assert_array_equal(first.features, record.features)
+        assert (first.facts, first.size_bytes) == (record.facts, record.size_bytes)
+        assert (record.attempts, record.connections) == (1, (server.address,))
+        assert stored.download_s == record.download_s
+
+
+def test_a_link_that_hangs_costs_the_others_nothing(
+    clips: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trailergenre.sampling.SLOW_S", 0.1)
+    release = threading.Event()
+    video = content((clips / "a.mp4").read_bytes())
+    with answer({"/hangs.mp4": hangs(release), "/*": video}) as server:
+        names = ["hangs", *"abcdefgh"]
+        links = as_links([f"http://{server.address}/{name}.mp4" for name in names])
+        stream = embed_links(links, settings_for(clips, allow=(server.address,)), embedder)
+        # Its deadline is ten minutes; all others come out before it.
+        before = [next(stream) for _ in links[1:]]
+        assert [record.link for record in before] == links[1:]
+        assert {record.outcome for record in before} == {Outcome.OK}
+        release.set()
+        (last,) = stream
+    assert last.link == links[0]
 
 
 def test_fault_of_ours_costs_one_link_and_names_itself(

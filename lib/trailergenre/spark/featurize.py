@@ -235,4 +235,4 @@ def _throttles(session: str) -> Throttles:
 @functools.cache
 def _embedder(config: BackboneConfig, address: str | None) -> Embedder:
     """Load the network once a Python worker."""
-    return load_embedder(config) if address is None else load_embedder(config, address=address)
+    return load_embedder(config, address=address)

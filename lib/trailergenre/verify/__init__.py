@@ -48,7 +48,11 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
     if holder:
         notes.append(f"a run is at work: {holder.describe()}")
     notes += accounting.list_weak_sandboxes(current)
-    downloads = [bounds.check_connections(rows, allowed), bounds.check_limits(rows, allowed)]
+    ours = [
+        hygiene.check_kept_frames(store, settings.frames_key, ready),
+        bounds.check_connections(rows, allowed),
+        bounds.check_limits(rows, allowed),
+    ]
     return Report(
         run=str(store),
         features=fingerprint,
@@ -68,7 +72,7 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
             hygiene.check_unfinished(store, is_held=holder is not None),
             *([hygiene.check_scratch()] if store.is_local else []),
             hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
-            *([] if settings.is_published else downloads),
+            *([] if settings.is_published else ours),
         ],
         notes=notes,
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from trailergenre import scratch
 from trailergenre.errors import SchemaError, StorageError
+from trailergenre.frames import FrameShelf
 from trailergenre.parquet import read_addressed
 from trailergenre.storage import Store
 from trailergenre.strays import has_addressed_name, list_unnamed
 from trailergenre.verify.checks import Check
+
+_LINK_ID = re.compile("[0-9a-f]{64}")
 
 
 def check_unfinished(store: Store, *, is_held: bool) -> Check:
@@ -50,6 +54,37 @@ def check_scratch() -> Check:
     for directory in scratch.list_dead():
         check.find(str(directory))
     check.checked = check.found
+    return check
+
+
+def check_kept_frames(store: Store, key: str, ready: Collection[str]) -> Check:
+    """Every kept file holds the frames of a link as they were written.
+
+    Args:
+        store: the run.
+        key: `FeatureSettings.frames_key`.
+        ready: the distinct ready links.
+    """
+    check = Check(
+        "I3",
+        "kept frames are what was written",
+        "Delete them; jobs/featurize.py takes their links anew when their frames are needed.",
+    )
+    shelf, others = FrameShelf(store, key, is_filled=False), 0
+    for file in store.list_files(f"frames/{key}"):
+        check.checked += 1
+        link_id = file.path.removeprefix(f"frames/{key}/")
+        if _LINK_ID.fullmatch(link_id) is None:
+            check.find(f"{file.path} ({file.size_bytes} bytes): not a name of this package")
+            continue
+        try:
+            shelf.read(link_id)
+        except StorageError as error:
+            check.find(str(error))
+            continue
+        others += link_id not in ready
+    if others:
+        check.notes.append(f"frames of {others} links of an older list are kept")
     return check
 
 
