@@ -178,8 +178,9 @@ def _commit(
         TimeSpent(
             links=len(records),
             frames=sum(record.n_frames for record in records if record.outcome is Outcome.OK),
-            download_s=sum(record.download_s for record in records if not record.is_kept),
-            decode_s=sum(record.decode_s for record in records if not record.is_kept),
+            # An integer zero would be no double for Spark.
+            download_s=sum((record.download_s for record in records if not record.is_kept), 0.0),
+            decode_s=sum((record.decode_s for record in records if not record.is_kept), 0.0),
             embed_s=sum(record.embed_s for record in records),
             write_s=ended - started + sum(record.write_s for record in records),
             wall_s=ended - opened_at,
