@@ -1,7 +1,7 @@
 """A numeric IP address -> whether trailers may never come from there.
 
 Knows nothing of names or of exceptions to the rule. Standard library only: the download child
-imports this in every process it starts.
+imports this, and shall hold little.
 """
 
 from __future__ import annotations

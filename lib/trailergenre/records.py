@@ -1,6 +1,6 @@
 """What flows from stage to stage: small frozen records and the array types.
 
-Imports numpy for type checkers only: the download child comes by here in every process it starts.
+Imports numpy for type checkers only: the download child comes by here, and shall hold little.
 """
 
 from __future__ import annotations

@@ -37,6 +37,32 @@ def test_child_loads_nothing_heavy_before_its_request() -> None:
     assert loaded.isdisjoint({"numpy", "pydantic", "tenacity", "psutil", "pyarrow", "yt_dlp"})
 
 
+COMPILED = """
+import re
+from trailergenre.download.child import warm_up
+
+n_steps = sum(1 for _ in warm_up())
+from yt_dlp.extractor import gen_extractor_classes
+compile_, compiled = re._compiler.compile, []
+
+def noted(*arguments):
+    compiled.append(arguments)
+    return compile_(*arguments)
+
+re._compiler.compile = noted
+for extractor in gen_extractor_classes():
+    extractor.suitable("https://other.example/page")
+print(json.dumps([n_steps, len(compiled)]))
+"""
+
+
+def test_nothing_is_left_to_compile_after_the_warm_up() -> None:
+    n_steps, n_compiled = run_child(COMPILED)
+    # More than 1,000 before; some are put together anew each time.
+    assert n_steps > 1000
+    assert n_compiled < 100
+
+
 # One process for all that is asked below, since importing yt-dlp takes half a second.
 FACTS = """
 from trailergenre.download.child import load_yt_dlp

@@ -1,5 +1,4 @@
 """Link to video file: one child process an attempt, a deadline, one retry layer.
 
-Empty on purpose: the child imports modules of this package in every process that is started, and
-what stood here would be loaded each time.
+Empty on purpose: the child imports modules of this package, and shall hold little.
 """

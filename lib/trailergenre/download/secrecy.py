@@ -1,6 +1,6 @@
 r"""Proxy address and cookies -> the texts that must stand in no message.
 
-Standard library only: the download child imports this in every process it starts.
+Standard library only: the download child imports this, and shall hold little.
 """
 
 from __future__ import annotations

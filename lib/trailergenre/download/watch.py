@@ -1,6 +1,6 @@
 """What yt-dlp's callbacks see of a download, and why they stop it. Knows nothing of yt-dlp.
 
-Standard library only: the download child imports this in every process it starts.
+Standard library only: the download child imports this, and shall hold little.
 """
 
 from __future__ import annotations
