@@ -4,6 +4,7 @@
 SHELL      := /bin/bash
 VENV       := .venv
 BIN        := $(VENV)/bin
+PEERS      := benchmarks/peers/.venv
 JARS       := .cache/jars
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
@@ -35,6 +36,8 @@ test: $(VENV)/.ready | _java ## Tests that are not marked slow
 test-all: $(VENV)/.ready | _java ## All tests, and the examples in docstrings
 	$(BIN)/pytest --doctest-modules tests lib
 
+# Who is compared with has packages of its own; only a whole run and B12 need them.
+bench: $(if $(filter-out B12,$(GOAL)),,$(PEERS)/.ready)
 bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a look)
 	cd benchmarks && ../$(BIN)/python -m speed $(GOAL)
 
@@ -50,6 +53,12 @@ zip: $(VENV)/.ready ## Write dist/trailergenre.zip and dist/environment.tar.gz f
 	mv dist/trailergenre-*.whl dist/trailergenre.zip
 	rm -rf build
 	$(BIN)/python conf/pack_environment.py dist/environment.tar.gz
+
+$(PEERS)/.ready: benchmarks/peers/requirements.txt | $(VENV)/.locked
+	$(BIN)/python -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		--requirement $<
+	@touch $@
 
 # --- set-up -------------------------------------------------------------------------------------
 # Three stamps, so that an edit of pyproject.toml does not install everything again.

@@ -6,12 +6,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
+from speed.cluster import measure_scale
 from speed.findings import Findings
 from speed.forests import measure_forests
+from speed.hanging import measure_deadline
 from speed.inputs import Inputs
+from speed.kept import measure_kept
 from speed.many import measure_many
 from speed.mongo import measure_mongo
+from speed.precision import measure_precision
 from speed.scorer import measure_score
+from speed.served import measure_bytes, measure_children, measure_requests
 from speed.throughput import measure_throughput
 
 
@@ -31,18 +36,21 @@ class Part:
 
 
 PARTS = (
-    Part(("B1", "B2", "B3"), 10, measure_throughput),
+    Part(("B1", "B2", "B3", "B12"), 17, measure_throughput),
+    Part(("B4",), 1, measure_precision),
     Part(("B5", "memory"), 10, measure_many),
     Part(("B6",), 1, measure_score),
+    Part(("B7",), 0.2, measure_bytes),
+    Part(("B8",), 4, measure_kept),
     Part(("B9",), 4, measure_forests),
-    Part(("B10",), 2, measure_mongo),
+    Part(("B10",), 2.5, measure_mongo),
+    Part(("B13",), 1.5, measure_requests),
+    Part(("B14",), 1, measure_children),
+    Part(("scale",), 5, measure_scale),
+    Part(("deadline",), 4, measure_deadline),
 )
 
 QUICK = (
-    Part(
-        ("B1", "B2", "B3"),
-        2,
-        partial(measure_throughput, turns=1, n_clips=2, clip_s=30),
-    ),
+    Part(("B1", "B2", "B3"), 2, partial(measure_throughput, turns=1, n_clips=2, clip_s=30)),
     Part(("B6",), 0.5, partial(measure_score, turns=1)),
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from pyspark.sql import SparkSession
 
@@ -17,32 +17,43 @@ from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.config import BackboneConfig, Config, LinksConfig
 from trailergenre.errors import ConfigError
-from trailergenre.fingerprint import FeatureSettings
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.storage import Store
 from trailergenre.stream import feature_settings
-from trailergenre.videos import VideoShelf
+from trailergenre.time_spent import StageTime
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
 from submits import load_job
 
 
 @contextmanager
-def local_session(slots: int = CORES) -> Iterator[SparkSession]:
-    """A session on this machine with workers of its own; `__main__` sets the rest as jobs do."""
-    builder = SparkSession.builder.master(f"local[{slots}]")
-    builder = builder.config("spark.ui.showConsoleProgress", "false")
-    spark = builder.config("spark.eventLog.enabled", "false").getOrCreate()
+def open_session(master: str, **properties: str) -> Iterator[SparkSession]:
+    """A session with Python workers of its own; what is not set here is as in conf/.
+
+    Args:
+        master: Spark's.
+        properties: names take `_` for `.`.
+    """
+    builder = SparkSession.builder.master(master).config("spark.ui.showConsoleProgress", "false")
+    builder = builder.config("spark.eventLog.enabled", "false")
+    for name, value in properties.items():
+        builder = builder.config(name.replace("_", "."), value)
+    spark = builder.getOrCreate()
     try:
         yield spark
     finally:
         spark.stop()
 
 
+def local_session(slots: int = CORES) -> AbstractContextManager[SparkSession]:
+    """A session on this machine."""
+    return open_session(f"local[{slots}]")
+
+
 class Stage:
-    """Nothing kept: lists of clips to features."""
+    """Lists of clips to features."""
 
     def __init__(self, spark: SparkSession, inputs: Inputs, backbone: Path) -> None:
         """Nothing runs yet."""
@@ -55,12 +66,18 @@ class Stage:
         self.run(self._inputs.clips(2 * CORES, 1))
 
     def run(self, clips: Sequence[Path]) -> float:
-        """Featurize clips where they lie; gives frames a second."""
+        """Featurize clips where they lie, nothing kept; gives frames a second."""
         config = local_config(clips[0].parent, self._backbone)
         return self.run_urls([clip.as_uri() for clip in clips], config)
 
-    def run_urls(self, urls: Sequence[str], config: Config, n_failed: int = 0) -> float:
-        """Featurize links into a new run.
+    def embed_kept(self, clips: Sequence[Path]) -> float:
+        """Keep the frames of clips, then embed them; gives frames a second of the second stage."""
+        config = local_config(clips[0].parent, self._backbone)
+        n_frames, times = self._run([clip.as_uri() for clip in clips], config, keep="frames")
+        return n_frames / times[-1].wall_s
+
+    def run_urls(self, urls: Sequence[str], config: Config, *, n_failed: int = 0) -> float:
+        """Featurize links, nothing kept.
 
         Args:
             urls: canonical.
@@ -70,13 +87,24 @@ class Stage:
         Returns:
             Frames a second.
         """
+        n_frames, times = self._run(urls, config, n_failed=n_failed)
+        return n_frames / sum(stage.wall_s for stage in times)
+
+    def _run(
+        self,
+        urls: Sequence[str],
+        config: Config,
+        *,
+        keep: Literal["frames"] | None = None,
+        n_failed: int = 0,
+    ) -> tuple[int, list[StageTime]]:
+        """Bring links to their ends in a new run; gives frames, and where the time went."""
         store = Store(str(self._inputs.directory("run")))
         links = write_run(store, urls)
-        features, settings = task_settings(config, store)
-        started = time.monotonic()
-        featurize_links(self._spark, links, settings)
-        wall_s = time.monotonic() - started
-        return count_frames(store, features.fingerprint, links, n_failed=n_failed) / wall_s
+        features = feature_settings(config, read_manifest(Path(config.backbone.path)))
+        settings: TaskSettings = load_job("featurize").task_settings(config, store, features, keep)
+        times = featurize_links(self._spark, links, settings)
+        return count_frames(store, features.fingerprint, links, n_failed=n_failed), times
 
 
 def local_config(root: Path, backbone: Path) -> Config:
@@ -84,14 +112,6 @@ def local_config(root: Path, backbone: Path) -> Config:
     return Config(
         links=LinksConfig(allowed_roots=(str(root),)), backbone=BackboneConfig(path=str(backbone))
     )
-
-
-def task_settings(config: Config, store: Store) -> tuple[FeatureSettings, TaskSettings]:
-    """What the job sends to its tasks."""
-    features = feature_settings(config, read_manifest(Path(config.backbone.path)))
-    shelf = VideoShelf(store, features.videos_key, is_filled=False)
-    settings: TaskSettings = load_job("featurize").task_settings(config, store, features, shelf)
-    return features, settings
 
 
 def count_frames(

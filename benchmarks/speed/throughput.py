@@ -1,15 +1,26 @@
-"""B1, B2, B3: the stage against what the machine can, and against the original's way."""
+"""B1, B2, B3, B12: the stage against what the machine can, the original's way, and Ray Data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from speed.children import measure_bare, run_alone
 from speed.findings import Finding, Findings, medians, ratios, take_turns
 from speed.inputs import Inputs
+from speed.peers import run_ray_data
 from speed.stage import Stage, local_session
+
+_BARS = {
+    "B1": ("nothing kept, fp32: frames/s over the bound", "fp32", "bound fp32", 0.95, 0.85),
+    "B2": ("nothing kept, fp32, over the original's way", "fp32", "original", 2.7, 2.3),
+    "B3": ("nothing kept, int8, over the original's way", "int8", "original", 6.0, 4.5),
+    "B12": ("nothing kept, fp32, over Ray Data, fp32", "fp32", "Ray fp32", 1.15, 1.0),
+    "B12 int8": ("nothing kept, int8, over Ray Data, fp32", "int8", "Ray fp32", 2.4, 2.0),
+    "B12 both int8": ("the same, both int8", "int8", "Ray int8", 1.15, 1.0),
+}
+"""What, who, over whom, goal, floor."""
 
 
 def measure_throughput(
@@ -24,52 +35,41 @@ def measure_throughput(
 
     Args:
         inputs: where clips and networks come from.
-        wanted: of B1, B2, B3.
+        wanted: of B1, B2, B3, B12.
         turns: of each.
-        n_clips: of the stage; the original's way and the bound take the first alone.
+        n_clips: of the stage and Ray Data; the original's way and the bound take the first alone.
         clip_s: seconds of a clip.
     """
     clips = inputs.clips(n_clips, clip_s)
+    keys = [key for key in _BARS if key.split()[0] in wanted]
     costs: dict[str, dict[str, float]] = {}
 
     def bound(name: str, backbone: Path) -> float:
         costs[name] = measure_bare(clips[0], backbone)
         return costs[name]["frames_per_s"]
 
-    def original() -> float:
-        return float(run_alone("speed.original_way", clips[0], inputs.fp32))
-
-    contenders: dict[str, Callable[[], float]] = {}
-    with ExitStack() as stack:
-        spark = stack.enter_context(local_session())
-        for precision, backbone in _backbones(inputs, wanted).items():
-            stage = Stage(spark, inputs, backbone)
-            stage.warm()
-            contenders[f"bound {precision}"] = lambda p=precision, b=backbone: bound(p, b)
-            contenders[precision] = lambda stage=stage: stage.run(clips)
-        if {"B2", "B3"} & set(wanted):
-            contenders["original"] = original
+    with local_session() as spark:
+        contenders: dict[str, Callable[[], float]] = {}
+        names = dict.fromkeys(name for key in keys for name in _BARS[key][1:3])
+        # No goal, but what plans for other machines start from.
+        names |= {"bound int8": None} if "int8" in names else {}
+        for name in names:
+            who, _, precision = name.rpartition(" ")
+            backbone = inputs.fp32 if precision != "int8" else inputs.int8
+            if name == "original":
+                contenders[name] = partial(run_alone, "speed.original_way", clips[0], backbone)
+            elif who == "Ray":
+                contenders[name] = partial(run_ray_data, clips, backbone)
+            elif who == "bound":
+                contenders[name] = partial(bound, precision, backbone)
+            else:
+                stage = Stage(spark, inputs, backbone)
+                stage.warm()
+                contenders[name] = partial(stage.run, clips)
         values = take_turns(contenders, turns)
-    return {key: _find(key, values, costs) for key in sorted(wanted)}
-
-
-def _backbones(inputs: Inputs, wanted: Collection[str]) -> dict[str, Path]:
-    found = {}
-    if {"B1", "B2"} & set(wanted):
-        found["fp32"] = inputs.fp32
-    if "B3" in wanted:
-        found["int8"] = inputs.int8
-    return found
-
-
-def _find(key: str, values: dict[str, list[float]], costs: dict[str, dict[str, float]]) -> Finding:
-    what, one, other, goal, floor = _BARS[key]
     figures = {"frames_per_s": medians(values), "cpu_s_a_frame": costs}
-    return Finding(what, ratios(values, one, other), goal, floor, figures=figures)
-
-
-_BARS = {
-    "B1": ("nothing kept, fp32: frames/s over the bound", "fp32", "bound fp32", 0.95, 0.85),
-    "B2": ("nothing kept, fp32, over the original's way", "fp32", "original", 2.7, 2.3),
-    "B3": ("nothing kept, int8, over the original's way", "int8", "original", 6.0, 4.5),
-}
+    return {
+        key: Finding(what, ratios(values, one, other), goal, floor, figures=figures)
+        for key, (what, one, other, goal, floor) in _BARS.items()
+        if key in keys
+    }
