@@ -39,7 +39,7 @@ T = TypeVar("T")
 _BATCHES_AHEAD = 3
 """Decoded batches that may wait for the engine; 16 frames are 4.3 MB."""
 
-SLOW_S = 5.0
+SLOW_S = 2.0
 """After which a download no longer keeps the next from starting; most take less."""
 
 LEAST_AHEAD = 4

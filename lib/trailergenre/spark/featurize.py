@@ -19,7 +19,6 @@ from pyspark.resource import ResourceProfile
 from pyspark.sql import Row, SparkSession
 
 from trailergenre import faults, tables
-from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.chunks import ChunkSettings, Commit, featurize_chunk, part_size, sample_chunk
 from trailergenre.config import BackboneConfig, HostConfig
 from trailergenre.decode import ffmpeg_major
@@ -27,6 +26,7 @@ from trailergenre.errors import ConfigError, ToolMissingError, WeightsError
 from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.pacing import HostGate, Throttles, deal_links
 from trailergenre.records import Link
+from trailergenre.spark.images import load_once
 from trailergenre.spark.resources import find_place, gpu_profile, granted_address
 from trailergenre.spark.session import wait_for_slots
 from trailergenre.time_spent import Place, StageTime, TimeSpent
@@ -50,6 +50,7 @@ class TaskSettings:
         ffmpeg_major: of the driver; another on a worker would give other frames.
         hosts: the paced ones.
         fault: a kill on purpose.
+        calibration: of the driver's int8 network; empty for fp32.
     """
 
     chunk: ChunkSettings
@@ -58,6 +59,7 @@ class TaskSettings:
     ffmpeg_major: int
     hosts: Mapping[str, HostConfig]
     fault: faults.Fault | None
+    calibration: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +176,19 @@ def _sample_on_worker(
 def _embed_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) -> Iterator[Commit]:
     _check_worker(settings)
     address = granted_address() if settings.backbone.device == "gpu" else None
-    embedder = _embedder(settings.backbone, address)
-    if embedder.manifest.backbone_id != settings.backbone_id:
+    embedder = load_once(settings.backbone, address)
+    found = embedder.manifest
+    if found.calibration_sha256 != settings.calibration:
+        raise WeightsError(
+            f"The backbone at {settings.backbone.path} on this worker is {found.precision}, "
+            f"calibrated with {found.calibration_sha256 or 'nothing'}; the driver's calibration is "
+            f"{settings.calibration or 'none'}: their features differ. Copy the driver's to all "
+            "nodes, or name a path that they share."
+        )
+    if found.backbone_id != settings.backbone_id:
         raise WeightsError(
             f"The backbone at {settings.backbone.path} on this worker is "
-            f"{embedder.manifest.backbone_id}, the driver's is {settings.backbone_id}: their "
+            f"{found.backbone_id}, the driver's is {settings.backbone_id}: their "
             "features differ. Copy the driver's to all nodes, or name a path that they share."
         )
     links = _begin(links, settings)
@@ -230,9 +240,3 @@ def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
 def _throttles(session: str) -> Throttles:
     """What hosts said to the tasks of one call of `featurize_links` in this Python worker."""
     return {}
-
-
-@functools.cache
-def _embedder(config: BackboneConfig, address: str | None) -> Embedder:
-    """Load the network once a Python worker."""
-    return load_embedder(config, address=address)
