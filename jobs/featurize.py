@@ -150,6 +150,7 @@ def task_settings(
         ffmpeg_major=features.ffmpeg_major,
         hosts=config.hosts,
         fault=read_fault(),
+        calibration=features.calibration,
     )
 
 

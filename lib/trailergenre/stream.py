@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trailergenre.backbone import BackboneManifest, Embedder
+from trailergenre.backbone import BackboneManifest, Embedder, frames_a_call
 from trailergenre.config import Config
 from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download.downloader import Downloader
@@ -38,7 +38,7 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
         ffmpeg_major=ffmpeg_major(),
         backbone_id=manifest.backbone_id,
         precision="mixed_float16" if config.backbone.mixed_precision else manifest.precision,
-        calibration=manifest.calibration.sha256 if manifest.calibration else "",
+        calibration=manifest.calibration_sha256,
     )
 
 
@@ -52,7 +52,7 @@ def stream_settings(config: Config) -> StreamSettings:
     return StreamSettings(
         downloader=Downloader.from_config(config),
         decoder=Decoder(config.frames.per_second, config.limits),
-        batch_size=config.backbone.batch_size,
+        batch_size=frames_a_call(config.backbone),
         # What is begun when a task is killed is asked for again: half of a chunk at most.
         ahead=max(LEAST_AHEAD, config.chunks.max_links // 2),
     )

@@ -202,6 +202,15 @@ def test_worker_with_another_backbone_fails_before_anything_is_committed(
     assert settings.chunk.store.list_files("") == []
 
 
+def test_worker_with_another_calibration_fails_before_anything_is_committed(
+    links: list[Link], settings: TaskSettings
+) -> None:
+    other = replace(settings, calibration="driver's")
+    with pytest.raises(WeightsError, match=r"fp32, calibrated with nothing; .* is driver's"):
+        featurize._embed_on_worker(links, other, OPEN)
+    assert settings.chunk.store.list_files("") == []
+
+
 def test_a_chunk_is_a_task_of_the_only_stage(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:

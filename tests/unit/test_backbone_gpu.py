@@ -22,7 +22,13 @@ from trailergenre.config import BackboneConfig, Config
 from trailergenre.config_files import load_config
 from trailergenre.errors import ConfigError
 from trailergenre.onnx_session import open_gpu_session, open_session, run_bound
-from trailergenre.stream import feature_settings
+from trailergenre.stream import feature_settings, stream_settings
+
+
+def test_a_call_brings_several_batches_to_a_gpu() -> None:
+    gpu = Config(backbone=BackboneConfig(device="gpu", batch_size=64))
+    assert stream_settings(gpu).batch_size == 256
+    assert stream_settings(Config()).batch_size == 16
 
 
 @pytest.fixture

@@ -5,6 +5,13 @@ Knows nothing of videos or Spark. The input is what `decode` yields; nothing els
 
 from trailergenre.backbone.artefact import BackboneManifest, read_manifest
 from trailergenre.backbone.embedder import Embedder
-from trailergenre.backbone.engines import check_backbone, load_embedder
+from trailergenre.backbone.engines import check_backbone, frames_a_call, load_embedder
 
-__all__ = ["BackboneManifest", "Embedder", "check_backbone", "load_embedder", "read_manifest"]
+__all__ = [
+    "BackboneManifest",
+    "Embedder",
+    "check_backbone",
+    "frames_a_call",
+    "load_embedder",
+    "read_manifest",
+]

@@ -97,6 +97,11 @@ class BackboneManifest(BaseModel):
         return self
 
     @property
+    def calibration_sha256(self) -> str:
+        """Of the frames that an int8 network was calibrated with; empty for fp32."""
+        return self.calibration.sha256 if self.calibration else ""
+
+    @property
     def is_random(self) -> bool:
         """Whether the weights are random: fit for tests and the demo only."""
         return self.weights.startswith("random")

@@ -13,6 +13,14 @@ from trailergenre.backbone.embedder import Embedder
 from trailergenre.config import BackboneConfig
 from trailergenre.errors import ConfigError
 
+_GPU_BATCHES = 4
+"""Batches a call: with one alone nothing could be copied while another is computed."""
+
+
+def frames_a_call(config: BackboneConfig) -> int:
+    """Frames that a call of `Embedder.embed` should bring to keep the device busy."""
+    return config.batch_size * (_GPU_BATCHES if config.device == "gpu" else 1)
+
 
 def check_backbone(config: BackboneConfig) -> BackboneManifest:
     """Read an artefact as a worker would; on a machine that need not have the worker's GPU.
