@@ -90,7 +90,9 @@ def plan_links(
         raise ConfigError(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
-    todo, retried = _choose(ready, tables.read_outcomes(store, settings.fingerprint), retry)
+    columns = (*tables.CHOSEN_BY, "attempts")
+    outcomes = tables.read_outcomes(store, settings.fingerprint, columns=columns)
+    todo, retried = _choose(ready, outcomes, retry)
     others = {
         name: other for name, other in list_settings(store).items() if name != settings.fingerprint
     }
@@ -125,10 +127,14 @@ def _choose(
     ready: list[Link], outcomes: pa.Table, retry: Collection[Outcome]
 ) -> tuple[list[Link], list[Link]]:
     """The links that have no final outcome yet, and those that are to be retried."""
-    columns = outcomes.select(["link_id", "outcome", "round", "attempts"])
-    rows = {row["link_id"]: row for row in columns.to_pylist()}
+    is_open = pc.is_in(outcomes["outcome"], pa.array([Outcome.DEFERRED, *retry], pa.string()))
+    # A dictionary for every link would be the driver's memory: of the final ones, ids do.
+    rows = {row["link_id"]: row for row in outcomes.filter(is_open).to_pylist()}
+    final = set(outcomes.filter(pc.invert(is_open))["link_id"].to_pylist())
     todo, retried = [], []
     for link in ready:
+        if link.link_id in final:
+            continue
         row = rows.get(link.link_id)
         if row is None:
             todo.append(link)
@@ -136,14 +142,15 @@ def _choose(
         again = replace(link, round=row["round"] + 1)
         if row["outcome"] == Outcome.DEFERRED:
             todo.append(again)
-        elif row["outcome"] in retry:
+        else:
             retried.append(replace(again, is_refetched=row["outcome"] in _FILE_AT_FAULT))
     # A link that alone is throttled must not open the breaker before the others, run after run.
     todo.sort(key=lambda link: rows[link.link_id]["attempts"] if link.round else 0)
     return todo, retried
 
 
-def _final_ids(outcomes: pa.Table) -> set[str]:
+def _final_ids(store: Store, fingerprint: str) -> set[str]:
+    outcomes = tables.read_outcomes(store, fingerprint, columns=tables.CHOSEN_BY)
     final = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
     return set(final["link_id"].to_pylist())
 
@@ -189,7 +196,7 @@ def _refuse_repeats(
     downloads: set[str],
 ) -> None:
     for name, other in others.items():
-        repeated = downloads & _final_ids(tables.read_outcomes(store, name))
+        repeated = downloads & _final_ids(store, name)
         if repeated:
             raise FingerprintError(
                 f"The settings changed since this run's features {name} were made "

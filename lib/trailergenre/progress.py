@@ -34,6 +34,8 @@ _RATE_WINDOW_S = 600.0
 _RATE_MIN_SPAN_S = 10.0
 """Commits of a shorter time say nothing about the rate."""
 
+_COLUMNS = (*tables.CHOSEN_BY, "frames", "sandbox")
+
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
@@ -97,7 +99,8 @@ def read_status(
         since: when the present session of the run began; None: not known.
         known: see `tables.read_outcomes`.
     """
-    outcomes = tables.of_links(tables.read_outcomes(store, fingerprint, known), ready)
+    rows = tables.read_outcomes(store, fingerprint, known, _COLUMNS)
+    outcomes = tables.of_links(rows, ready)
     counts = Counter(outcomes["outcome"].to_pylist())
     # Deferring takes no time, and a thousand at once are no rate.
     finished = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))

@@ -12,7 +12,7 @@ FP is the features fingerprint (`trailergenre.fingerprint`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
@@ -112,7 +112,10 @@ def _advising(store: Store) -> Iterator[None]:
 
 
 def read_outcomes(
-    store: Store, fingerprint: str, known: dict[str, pa.Table] | None = None
+    store: Store,
+    fingerprint: str,
+    known: dict[str, pa.Table] | None = None,
+    columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
     """Read the current outcome of every finished link: one row a link.
 
@@ -125,13 +128,18 @@ def read_outcomes(
         fingerprint: of the features.
         known: for one who reads again and again: files read before, which never change; new ones
             are added.
+        columns: those that are wanted, the `CHOSEN_BY` among them; a run of a million links holds
+            gigabytes in the others.
     """
-    rows = read_all_outcomes(store, fingerprint, known)
-    return current_outcomes(rows).select(schemas.OUTCOMES.names)
+    rows = read_all_outcomes(store, fingerprint, known, columns)
+    return current_outcomes(rows).select(columns)
 
 
 def read_all_outcomes(
-    store: Store, fingerprint: str, known: dict[str, pa.Table] | None = None
+    store: Store,
+    fingerprint: str,
+    known: dict[str, pa.Table] | None = None,
+    columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
     """Read every outcomes row, superseded ones too, with the file that holds it as `_file`.
 
@@ -139,6 +147,7 @@ def read_all_outcomes(
         store: the run.
         fingerprint: of the features.
         known: see `read_outcomes`.
+        columns: see `read_outcomes`.
 
     Raises:
         StorageError: a file is missing, cut or changed.
@@ -148,18 +157,25 @@ def read_all_outcomes(
     for path in paths:
         if path not in known:
             with _advising(store):
-                known[path] = read_addressed(store, "outcomes", path)
-    return join_outcomes({path: known[path] for path in paths})
+                known[path] = read_addressed(store, "outcomes", path).select(columns)
+    return join_outcomes({path: known[path] for path in paths}, columns)
 
 
-def join_outcomes(parts: dict[str, pa.Table]) -> pa.Table:
+def join_outcomes(
+    parts: dict[str, pa.Table], columns: Sequence[str] = tuple(schemas.OUTCOMES.names)
+) -> pa.Table:
     """Put the rows of outcomes files, by path, behind each other, with the path as `_file`."""
-    empty = schemas.OUTCOMES.empty_table().append_column("_file", pa.array([], pa.string()))
+    empty = schemas.OUTCOMES.empty_table().select(columns)
+    empty = empty.append_column("_file", pa.array([], pa.string()))
     named = [
         part.append_column("_file", pa.array([path] * len(part), pa.string()))
         for path, part in parts.items()
     ]
     return pa.concat_tables([empty, *named])
+
+
+CHOSEN_BY = ("link_id", "outcome", "round", "finished_at")
+"""Columns that say which of a link's rows is the current one."""
 
 
 def current_outcomes(rows: pa.Table) -> pa.Table:
