@@ -77,7 +77,7 @@ def child_cpu_s_a_link(kind: Literal["file", "page"], n_links: int = N_LINKS) ->
 
 
 def bytes_of_served_list() -> dict[str, int]:
-    """Bytes for a link that offers 144p ... 1080p, each with and without sound.
+    """Bytes for a link that offers 144p ... 1080p, with and without sound.
 
     Returns:
         `video`: of the file that came; `smallest`: of the format that should; `wire`: of all

@@ -70,8 +70,10 @@ def test_the_server_is_told_neither_link_nor_secret(
 
 
 def test_no_two_attempts_share_the_key_that_extractors_hand_options_on_by() -> None:
-    of = program(warm_up="from trailergenre.download.child import load_yt_dlp; load_yt_dlp()")
     code = "from yt_dlp.utils import smuggle_url; print(smuggle_url('http://x/', {}))"
+    # Also where the server used one itself.
+    load = f"from trailergenre.download.child import load_yt_dlp; load_yt_dlp(); {code}"
+    of = program(warm_up=load)
     first, second = (run_fork(code, of=of).out.strip() for _ in range(2))
     assert len(first) == len(second) > 32
     assert first != second

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lists import as_links
-from served import MASTER, SIZES, SMALLEST, serve_formats, video_of
+from served import FORMATS, MASTER, SMALLEST, serve_formats, video_of
 from servers import answer
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download.downloader import Downloader
@@ -24,7 +24,7 @@ def test_the_smallest_format_of_a_served_list_is_fetched_and_nothing_else(tmp_pa
         # yt-dlp reads the first playlist too, for the length of the whole.
         parts = [path for path in server.requested if path.endswith(".ts")]
         n_offered = sum(path.endswith("list.m3u8") for path in server.answers)
-    assert (n_offered, attempts) == (2 * len(SIZES), 1)
+    assert (n_offered, attempts) == (len(FORMATS), 1)
     smallest = video_of(formats, SMALLEST)
     assert video.path.read_bytes() == smallest
     assert len(smallest) < len(video_of(formats, SMALLEST.replace("alone", "sound")))

@@ -71,6 +71,24 @@ def test_an_error_is_on_its_stderr() -> None:
     assert run_fork("1 / 0").out.splitlines()[-1] == "ZeroDivisionError: division by zero"
 
 
+def test_a_fork_that_cannot_become_a_child_ends_as_a_program_that_fails(tmp_path: Path) -> None:
+    with (
+        (tmp_path / "log").open("w+b") as log,
+        fork_child(
+            program(),
+            directory=tmp_path / "none",
+            deadline=Deadline(60),
+            stderr=log,
+            env={},
+            limits=LIMITS,
+        ) as child,
+    ):
+        assert child.stdout.read() == b""
+        assert child.process.wait() == 1
+    assert "FileNotFoundError" in (tmp_path / "log").read_text()
+    assert run_fork("print(1)").out == "1\n"
+
+
 @linux
 def test_it_is_bound_and_has_no_files_but_its_own() -> None:
     code = """
