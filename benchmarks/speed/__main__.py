@@ -16,13 +16,13 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from speed.children import BENCHMARKS
-from speed.findings import show_findings
+from speed.findings import render_findings, write_findings
 from speed.inputs import Inputs
 from speed.machine import BUSY_CORES, others_cores, stamp
 from speed.parts import PARTS, QUICK, Part
@@ -53,7 +53,7 @@ def main(
     if is_quick:
         out.unlink(missing_ok=True)
     keys = _measure(wanted, out)
-    console.print(show_findings(json.loads(out.read_text()), keys))
+    print(render_findings(json.loads(out.read_text()), keys))
     if is_quick:
         console.print("[bold]NOT FOR THE README[/bold]: short clips, few turns.")
 
@@ -73,30 +73,29 @@ def _wanted(part: Part, goal: str | None) -> list[str]:
 def _measure(wanted: list[tuple[Part, list[str]]], out: Path) -> list[str]:
     """Measure part by part; what is found is written at once. Gives the keys."""
     keys = []
+    before = _look_for_others()
     with tempfile.TemporaryDirectory(prefix="trailergenre-bench-") as name:
         inputs = Inputs(Path(name))
         for part, goals in wanted:
-            others = others_cores()
-            if others > BUSY_CORES:
-                console.print(
-                    f"[bold red]OTHERS USE {others:.1f} CORES: what follows are no figures."
-                    "[/bold red]"
-                )
             started = time.monotonic()
             console.print(f"{', '.join(goals)} ...")
             found = part.measure(inputs, goals)
-            where = stamp(others=others) | {"seconds": round(time.monotonic() - started)}
+            seconds = round(time.monotonic() - started)
+            after = _look_for_others()
+            where = stamp(others=max(before, after)) | {"seconds": seconds}
+            before = after
             keys += list(found)
-            _write(out, goals, {key: one.to_json() | where for key, one in found.items()})
+            write_findings(out, goals, found, where)
     return keys
 
 
-def _write(out: Path, goals: list[str], found: dict[str, dict[str, Any]]) -> None:
-    """Replace the keys of these goals."""
-    record = json.loads(out.read_text()) if out.exists() else {}
-    kept = {key: value for key, value in record.items() if key.split()[0] not in goals}
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(kept | found, indent=2, ensure_ascii=False) + "\n")
+def _look_for_others() -> float:
+    """Cores that others use now, while nothing of ours runs; a loud line where it is much."""
+    others = others_cores()
+    if others > BUSY_CORES:
+        line = f"OTHERS USE {others:.1f} CORES: figures beside other work are no figures."
+        console.print(f"[bold red]{line}[/bold red]")
+    return others
 
 
 if __name__ == "__main__":

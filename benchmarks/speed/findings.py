@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,35 @@ def medians(values: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: float(statistics.median(runs)) for name, runs in values.items()}
 
 
-def show_findings(record: Mapping[str, Any], keys: Sequence[str]) -> Table:
-    """A table of what `keys` of the record hold."""
-    table = Table("goal", "what", "median", "min", "max", "goal", "floor", "reached", "alone")
+def write_findings(
+    path: Path, goals: Collection[str], found: Findings, where: Mapping[str, Any]
+) -> None:
+    """Replace the keys of these goals in a file and leave the others.
+
+    Args:
+        path: JSON; it need not exist.
+        goals: that were measured.
+        found: what was found.
+        where: the machine and the time; put to each.
+    """
+    record = json.loads(path.read_text()) if path.exists() else {}
+    kept = {key: value for key, value in record.items() if key.split()[0] not in goals}
+    new = {key: {**one.to_json(), **where} for key, one in found.items()}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(kept | new, indent=2, ensure_ascii=False) + "\n")
+
+
+def render_findings(record: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """A table in Markdown of what `keys` of a record hold."""
+    lines = [
+        "| | what | median | lowest | highest | goal | floor | reached | alone |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for key in keys:
         found = record[key]
-        cells = [found["value"], min(found["runs"]), max(found["runs"])]
-        bars = [f"{found['sign']} {found[bar]:g}" for bar in ("goal", "floor")]
-        alone = "yes" if found["is_alone"] else "NO"
-        figures = (f"{cell:.4g}" for cell in cells)
-        table.add_row(key, found["what"], *figures, *bars, found["reached"], alone)
-    return table
+        figures = (found["value"], min(found["runs"]), max(found["runs"]))
+        bars = (f"{found['sign']} {found[bar]:g}" for bar in ("goal", "floor"))
+        alone = "yes" if found["is_alone"] else "**no**"
+        cells = [key, found["what"], *(f"{figure:.3g}" for figure in figures), *bars]
+        lines.append(f"| {' | '.join([*cells, found['reached'], alone])} |")
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ from speed.precision import measure_precision
 from speed.scorer import measure_score
 from speed.served import measure_bytes, measure_children, measure_requests
 from speed.throughput import measure_throughput
+from speed.udf import measure_udf
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ PARTS = (
     Part(("B14",), 1, measure_children),
     Part(("scale",), 5, measure_scale),
     Part(("deadline",), 4, measure_deadline),
+    Part(("udf",), 3, measure_udf),
 )
 
 QUICK = (
