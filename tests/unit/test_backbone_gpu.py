@@ -116,9 +116,20 @@ def test_a_cuda_build_that_cannot_use_the_gpu_is_no_silent_cpu(
     content = (tiny_backbone / "network.onnx").read_bytes()
     with (
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
-        pytest.raises(ConfigError, match="cannot use GPU 2"),
+        pytest.raises(ConfigError, match=r"cannot use GPU 2.*CPU EP has been explicitly disabled"),
     ):
         open_gpu_session(content, device_id=2)
+
+
+def test_a_session_that_took_the_cpu_nevertheless_is_refused(
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (tiny_backbone / "network.onnx").read_bytes()
+    session = open_session(content, threads=1)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: session)
+    with pytest.raises(ConfigError, match="the session runs on CPUExecutionProvider"):
+        open_gpu_session(content, device_id=0)
 
 
 def test_tensorflows_out_of_memory_halves_the_batch(
