@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.compute as pc
+
 from trailergenre import tables
 from trailergenre.fingerprint import FeatureSettings
 from trailergenre.storage import Store, StoredFile
@@ -42,8 +44,8 @@ def remove_strays(store: Store, settings: FeatureSettings) -> int:
         StorageError: an outcomes file is damaged, so that nobody can say what it names.
     """
     fingerprint = settings.fingerprint
-    rows = tables.read_all_outcomes(store, fingerprint)
-    named = set(rows["features_file"].to_pylist())
+    rows = tables.read_all_outcomes(store, fingerprint, columns=("features_file",))
+    named = set(pc.unique(rows["features_file"]).to_pylist())
     before = datetime.now(UTC) - _KEPT_FOR
     strays = [
         file

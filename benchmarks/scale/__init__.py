@@ -1,0 +1,1 @@
+"""What featurising many trailers takes, and what breaks first: measured tables, then arithmetic."""
