@@ -6,13 +6,15 @@
 
 Prints a table and writes benchmarks/out/latest.json, one key a goal; running one goal replaces its
 own keys alone. `quick` writes benchmarks/out/quick.json. What is compared works in turns, A B A B;
-medians are quoted, and start-up (Java, loading networks) is in no figure but the scorer's.
+medians are quoted, and start-up (Java, loading networks) is in no figure but the scorer's. Exit
+code 1: a floor was missed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -53,14 +55,18 @@ def main(
     if is_quick:
         out.unlink(missing_ok=True)
     keys = _measure(wanted, out)
-    print(render_findings(json.loads(out.read_text()), keys))
+    record = json.loads(out.read_text())
+    print(render_findings(record, keys))
     if is_quick:
         console.print("[bold]NOT FOR THE README[/bold]: short clips, few turns.")
+    elif any(record[key]["reached"] == "NO" for key in keys):
+        raise typer.Exit(1)
 
 
 def _prepare_environment() -> None:
     """Sessions of this process are the jobs': local, silent, on loopback."""
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     properties = REPOSITORY / "conf" / "spark-local.conf"
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", f"--properties-file {properties} pyspark-shell")
     os.chdir(REPOSITORY)
