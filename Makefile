@@ -7,6 +7,8 @@ BIN        := $(VENV)/bin
 PEERS      := benchmarks/peers/.venv
 JARS       := .cache/jars
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
+# Two processes: half of the tests' time is waiting. Each has a Spark session, so not one a core.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 
 # Spark's scripts and its workers must run the interpreter that has the packages.
@@ -31,10 +33,10 @@ check: $(VENV)/.ready ## Lint, formatting, types and import contracts
 	$(BIN)/lint-imports
 
 test: $(VENV)/.ready | _java ## Tests that are not marked slow
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: $(VENV)/.ready | _java ## All tests, and the examples in docstrings
-	$(BIN)/pytest --doctest-modules tests lib
+	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib
 
 # Who is compared with has packages of its own; only a whole run and B12 need them.
 bench: $(if $(filter-out B12,$(GOAL)),,$(PEERS)/.ready)
