@@ -204,7 +204,7 @@ def find_walls(driver: DriverCost, given: Assumptions) -> list[Wall]:
         Wall(
             "one MongoDB server",
             given.mongo_bytes / mongo_bytes_a_link,
-            "publish the links' pooled rows, or shard the collection by `link_id`",
+            "it grows slow beyond its memory and disk; shard the collection by `link_id`",
         ),
         Wall(
             "tasks of one Spark stage",
