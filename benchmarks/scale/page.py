@@ -60,9 +60,8 @@ def render_page(
 
 
 def _assumed(given: Assumptions) -> str:
-    rows = [
-        (_MEANING[field.name], f"{getattr(given, field.name):,.12g}") for field in fields(given)
-    ]
+    values = {field.name: getattr(given, field.name) for field in fields(given)}
+    rows = [(_MEANING[name], f"{value:,.15g}") for name, value in values.items()]
     return (
         "## Assumed\n\nEdit them in `Assumptions`; prices are in dollars, of the size that public "
         "clouds ask on demand.\n\n" + _table(("what", "value"), rows)
