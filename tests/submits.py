@@ -136,29 +136,55 @@ def finish(
 
 
 @contextmanager
-def standalone_cluster(directory: Path, *, workers: int = 2) -> Iterator[str]:
-    """Run a standalone master and workers of one core each; yields the master's address."""
+def standalone_cluster(
+    directory: Path, *, workers: int = 2, cores: int = 1, gpus: bool = False
+) -> Iterator[str]:
+    """Run a standalone master and workers; yields the master's address.
+
+    Args:
+        directory: for their logs and work.
+        workers: how many.
+        cores: of each worker.
+        gpus: whether worker N says that it has a GPU of address N.
+    """
     port, page = _free_port(), _free_port()
     with ExitStack() as stack:
         master = ["master.Master", "--host", "127.0.0.1", "--port", str(port)]
         stack.enter_context(_daemon([*master, "--webui-port", str(page)], directory / "master"))
         for number in range(workers):
             work = directory / f"worker-{number}"
-            worker = ["worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "4g"]
+            worker = ["worker.Worker", "--host", "127.0.0.1", "--cores", str(cores)]
+            worker += ["--memory", "4g"]
             worker += ["--work-dir", str(work), "--webui-port", str(_free_port())]
-            stack.enter_context(_daemon([*worker, f"spark://127.0.0.1:{port}"], work))
+            env = _gpu_environment(work, number) if gpus else {}
+            stack.enter_context(_daemon([*worker, f"spark://127.0.0.1:{port}"], work, env))
         _wait_for_workers(page, workers)
         yield f"spark://127.0.0.1:{port}"
 
 
+def _gpu_environment(directory: Path, address: int) -> dict[str, str]:
+    """What makes a standalone worker offer one GPU, which need not exist."""
+    directory.mkdir(parents=True)
+    script = directory / "discover"
+    script.write_text(
+        f"#!/bin/sh\necho '{json.dumps({'name': 'gpu', 'addresses': [str(address)]})}'\n"
+    )
+    script.chmod(0o700)
+    options = {"amount": "1", "discoveryScript": str(script)}
+    pairs = (f"-Dspark.worker.resource.gpu.{name}={value}" for name, value in options.items())
+    return {"SPARK_WORKER_OPTS": " ".join(pairs)}
+
+
 @contextmanager
-def _daemon(arguments: list[str], directory: Path) -> Iterator[None]:
+def _daemon(
+    arguments: list[str], directory: Path, env: Mapping[str, str] | None = None
+) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     spark_class = SPARK_HOME / "bin" / "spark-class"
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(spark_class), f"org.apache.spark.deploy.{arguments[0]}", *arguments[1:]],
-            env={**environment(), "SPARK_HOME": str(SPARK_HOME)},
+            env={**environment(), "SPARK_HOME": str(SPARK_HOME), **(env or {})},
             stdout=log,
             stderr=subprocess.STDOUT,
         )

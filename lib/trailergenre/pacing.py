@@ -11,7 +11,7 @@ import contextlib
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -103,6 +103,8 @@ class HostGate:
         self._rests_until: dict[str, float] = {}
         self._held = {host: threading.Lock() for host in hosts}
         self._noting = threading.Lock()
+        # Attempts under way by host: of one that throttles, one at a time tries again.
+        self._asking: Counter[str] = Counter()
 
     def order(self, links: Iterable[Link]) -> Iterator[Link]:
         """Give a task's links one by one: of paced hosts when they are due, else others."""
@@ -141,20 +143,31 @@ class HostGate:
             ItemError: the host throttles too much, or the task was stopped.
         """
         host = self._host_of(link)
+        with deadline.paused():
+            while not self._may_ask(host, deadline):
+                if deadline.stopped.wait(_POLL_S):
+                    raise ItemError(Outcome.DEFERRED, _STOPPED)
+            if deadline.stopped.wait(self._wait_s(host)):
+                self._asking[host] -= 1
+                raise ItemError(Outcome.DEFERRED, _STOPPED)
+
+    def _may_ask(self, host: str, deadline: Deadline) -> bool:
+        """Count an attempt that may begin; false while another finds out whether it may."""
         with self._noting:
             said = self._throttles.get(host, ())
+            if said and self._asking[host]:
+                return False
             # A rest that the link's own time would not outlast is not waited for.
             if said and (self._is_open(host) or self._rest_s(host) >= deadline.left_s):
                 raise ItemError(Outcome.DEFERRED, f"throttled: {said[-1]}")
-        with deadline.paused():
-            is_stopped = deadline.stopped.wait(self._wait_s(host))
-        if is_stopped:
-            raise ItemError(Outcome.DEFERRED, _STOPPED)
+            self._asking[host] += 1
+            return True
 
     def report(self, link: Link, end: Video | ItemError) -> None:
         """Count throttles, and start the host's clock from when the attempt reached it."""
         host = self._host_of(link)
         with self._noting:
+            self._asking[host] -= 1
             if isinstance(end, ItemError) and end.outcome is Outcome.THROTTLED:
                 self._throttles.setdefault(host, []).append(end.detail)
                 # Who backs off himself must not be passed by the next link of the host.

@@ -28,6 +28,7 @@ from trailergenre.config import (
 )
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ClusterError, ConfigError, ToolMissingError, WeightsError
+from trailergenre.frames import FrameShelf
 from trailergenre.outcomes import Outcome
 from trailergenre.pacing import HostGate
 from trailergenre.records import Link
@@ -99,6 +100,60 @@ def test_every_link_is_committed_with_the_features_it_has_without_spark(
     assert set(committed) == {link.link_id for link in links[:3]}
     for record in alone:
         np.testing.assert_array_equal(committed[record.link.link_id], record.features)
+
+
+def keeping_frames(settings: TaskSettings, key: str = "key") -> TaskSettings:
+    """The same in two stages."""
+    shelf = FrameShelf(settings.chunk.store, key, is_filled=True)
+    stream = replace(settings.chunk.stream, frames=shelf)
+    return replace(settings, chunk=replace(settings.chunk, stream=stream))
+
+
+def test_kept_frames_give_the_bytes_that_nothing_kept_gives(
+    spark: SparkSession, links: list[Link], settings: TaskSettings, tmp_path: Path
+) -> None:
+    kept = keeping_frames(
+        replace(settings, chunk=replace(settings.chunk, store=Store(str(tmp_path / "kept"))))
+    )
+    (only,) = featurize_links(spark, links, settings)
+    first, second = featurize_links(spark, links, kept)
+    assert [stage.name for stage in (only, first, second)] == ["embed", "sample", "embed"]
+    # Who failed in the first stage has its outcome, and is not taken by the second.
+    assert [sum(spent.links for _, spent in stage.commits) for stage in (first, second)] == [4, 3]
+    assert [sum(spent.frames for _, spent in stage.commits) for stage in (only, first, second)] == [
+        6,
+        6,
+        6,
+    ]
+    features = [read_features(each) for each in (settings, kept)]
+    assert features[0].keys() == features[1].keys()
+    for link_id, values in features[0].items():
+        np.testing.assert_array_equal(values, features[1][link_id])
+    columns = ["link_id", "outcome", "frames", "attempts", "size_bytes", "width_px"]
+    rows = [
+        tables.read_outcomes(each.chunk.store, "fp").select(columns).sort_by("link_id").to_pylist()
+        for each in (settings, kept)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_first_stage_that_is_tried_again_takes_no_link_whose_frames_are_kept(
+    links: list[Link], settings: TaskSettings
+) -> None:
+    keeping = keeping_frames(settings)
+    (first,) = featurize._sample_on_worker(links[:2], keeping, OPEN)
+    (again,) = featurize._sample_on_worker(links, keeping, OPEN)
+    assert (first.spent.links, again.spent.links) == (2, 2)
+    assert again.outcomes["outcome"].to_pylist() == ["not_media"]
+    assert again.outcomes["engine"].to_pylist() == ["none"]
+
+
+def test_a_gpu_is_not_shared_by_the_slots_of_one_machine(
+    spark: SparkSession, links: list[Link], settings: TaskSettings
+) -> None:
+    gpu = replace(settings, backbone=settings.backbone.model_copy(update={"device": "gpu"}))
+    with pytest.raises(ConfigError, match=r"Received: --master local\[2\]"):
+        featurize_links(spark, links, gpu)
 
 
 def over_http(settings: TaskSettings, address: str, **more: object) -> TaskSettings:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from trailergenre.config import (
     LinksConfig,
     NetworkConfig,
 )
-from trailergenre.records import Link
+from trailergenre.records import Link, LinkId
 from trailergenre.storage import Store
 from trailergenre.stream import stream_settings
 
@@ -117,6 +118,28 @@ def test_cut_of_the_chunks_does_not_change_the_features(
         contents.append((len(commits), sorted(kept)))
     assert [n for n, _ in contents] == [1, 2, 3]
     assert contents[0][1] == contents[1][1] == contents[2][1]
+
+
+def test_a_kill_costs_no_more_links_than_a_chunk_may_hold(
+    links: list[Link], embedder: Embedder, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, links, max_links=8)
+    settings = replace(settings, stream=replace(settings.stream, ahead=4))
+    begun = 0
+    committed = 0
+    most = 0
+
+    def source() -> Iterator[Link]:
+        nonlocal begun, most
+        for number in range(30):
+            begun += 1
+            most = max(most, begun - committed)
+            yield replace(links[1], link_id=LinkId(f"{number:064}"))
+
+    for commit in featurize_chunk(source(), settings, embedder):
+        committed += len(commit.outcomes)
+    assert (begun, committed) == (30, 30)
+    assert 4 < most <= 8
 
 
 def test_a_throttled_link_is_left_to_a_later_run_with_the_sites_own_words(

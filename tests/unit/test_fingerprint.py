@@ -100,3 +100,15 @@ def test_unknown_fingerprint_is_refused_with_those_there_are(tmp_path: Path) -> 
     write_settings(store, SETTINGS)
     with pytest.raises(ConfigError, match=f"'0000'.*{SETTINGS.fingerprint}"):
         choose_fingerprint(store, "0000")
+
+
+def test_frames_are_shared_by_all_networks_and_by_no_other_sampling() -> None:
+    other_network = replace(SETTINGS, backbone_id="another", precision="int8")
+    assert other_network.frames_key == SETTINGS.frames_key
+    for name, value in (
+        ("format_rule", "another"),
+        ("frames_per_s", 2.0),
+        ("frame_side_px", 150),
+        ("ffmpeg_major", 8),
+    ):
+        assert replace(SETTINGS, **{name: value}).frames_key != SETTINGS.frames_key

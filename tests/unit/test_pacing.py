@@ -174,6 +174,21 @@ def test_a_host_that_throttles_is_left_alone_by_all_who_ask_it_together(
     assert clock.now - before == (allowed * 12 if is_paced else 0)
 
 
+def test_of_a_host_that_throttled_one_link_at_a_time_tries_again(clock: Clock) -> None:
+    gate, (a, b, c) = make_gate(n_slots=1), others(3)
+    for link in (a, b):
+        gate.wait(link, Deadline(600, clock))
+    gate.report(a, ItemError(Outcome.THROTTLED, NOT_A_BOT))
+    deadline = Deadline(600)
+    trying = threading.Thread(target=gate.wait, args=(c, deadline))
+    trying.start()
+    trying.join(0.3)
+    assert trying.is_alive()
+    gate.report(b, VIDEO)
+    trying.join(60)
+    assert not trying.is_alive()
+
+
 def test_an_answer_between_throttles_keeps_a_host_in(clock: Clock) -> None:
     gate = make_gate()
     for link in paced(4):
@@ -191,3 +206,37 @@ def test_a_breaker_outlives_the_task_and_keeps_to_its_host(clock: Clock) -> None
 def test_links_behind_an_open_breaker_are_given_up_at_once(clock: Clock) -> None:
     gate, (a, b), (x, y) = make_gate({"slow.org": [NOT_A_BOT] * 5}), paced(2), others(2)
     assert list(gate.order([a, x, b, y])) == [a, b, x, y]
+
+
+def test_a_lane_is_held_from_the_first_attempt_at_a_link_to_the_last(clock: Clock) -> None:
+    gate, (a, b), (x,) = make_gate(), paced(2), others(1)
+    clock.now += 60  # the lane is due
+    order = gate.order([a, b, x])
+    with gate.hold(next(order), Deadline(600)):
+        # The other link is not the lane's, so it may pass.
+        assert next(order) is x
+        with gate.hold(x, Deadline(600)):
+            pass
+        deadline = Deadline(600)
+        deadline.stopped.set()
+        with pytest.raises(ItemError, match="stopped"), gate.hold(b, deadline):
+            pass
+    with gate.hold(b, Deadline(600)):
+        pass
+
+
+def test_the_next_link_waits_while_its_host_rests_and_is_left_where_that_takes_too_long(
+    clock: Clock,
+) -> None:
+    gate, (x, y, z) = make_gate(), others(3)
+    for link, rest_s in ((x, 30), (z, 700)):
+        gate.wait(link, Deadline(600, clock))
+        gate.report(link, ItemError(Outcome.THROTTLED, NOT_A_BOT, retry_after_s=rest_s))
+        if link is x:
+            gate.wait(y, Deadline(600, clock))
+            assert clock.now == 1030
+            gate.report(y, VIDEO)
+    with pytest.raises(ItemError, match=NOT_A_BOT) as left:
+        gate.wait(y, Deadline(600, clock))
+    assert left.value.outcome is Outcome.DEFERRED
+    assert clock.now == 1030

@@ -47,6 +47,14 @@ def test_old_strays_go_and_young_ones_and_named_ones_stay(store: Store) -> None:
     assert len(list(tables.iter_features(store, tables.read_outcomes(store, FP)))) == 1
 
 
+def test_unfinished_frames_go_at_once_and_kept_ones_stay(store: Store) -> None:
+    directory = f"frames/{SETTINGS.frames_key}"
+    for name in (".unfinished-x", "0" * 64):
+        store.write_bytes(f"{directory}/{name}", b"frames")
+    assert remove_strays(store, SETTINGS) == 1
+    assert [file.path for file in store.list_all_files("frames")] == [f"{directory}/{'0' * 64}"]
+
+
 def test_what_a_superseded_row_names_is_no_stray(store: Store) -> None:
     """A twin's row came later: nobody reads its features, but its row still names them."""
     rows = tables.read_outcomes(store, FP).to_pylist()

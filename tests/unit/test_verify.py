@@ -8,16 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runs import link_id, write_features
+from runs import SETTINGS, link_id, write_features
+from trailergenre import tables
 from trailergenre.cli import app
 from trailergenre.errors import ConfigError
+from trailergenre.frames import FramesFile, FrameShelf, Origin
 from trailergenre.lock import run_lock
+from trailergenre.records import Link, LinkId, VideoFacts
+from trailergenre.storage import Store
 from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return make_verified(tmp_path, monkeypatch)
+
+
+def make_kept(store: Store, id_: str, file: Path) -> None:
+    """Keep one frame of a link."""
+    frames = FramesFile(file)
+    frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
+    facts = VideoFacts(duration_s=1.0, width_px=320, height_px=320)
+    frames.close(Origin(1, 1, 0.1, 0.1, 100, (), facts))
+    shelf = FrameShelf(store, SETTINGS.frames_key, is_filled=True)
+    shelf.keep(Link(LinkId(id_), "https://example.org/x"), frames)
 
 
 def test_a_whole_run_holds(run: Run) -> None:
@@ -39,6 +53,23 @@ def test_a_damaged_outcomes_file_is_named(run: Run, damage: Callable[[Run, str],
     assert report.content_hash is None
     # Its links have no outcome any more, and are named too.
     assert len(found(report)["I1 every ready link has one outcome"]) == 5
+
+
+@pytest.mark.parametrize("damage", [cut, zero, flip, empty])
+def test_damaged_kept_frames_are_named_and_foreign_files_among_them(
+    run: Run, damage: Callable[[Run, str], str], tmp_path: Path
+) -> None:
+    (listed, *_) = tables.read_table(run.store, "links").to_pylist()
+    for id_ in (listed["link_id"], "0" * 64):
+        make_kept(run.store, id_, tmp_path / "file")
+    assert found(run.verify()) == {}
+    assert "frames of 1 links of an older list are kept" in notes(run.verify())
+    path = f"frames/{SETTINGS.frames_key}/{listed['link_id']}"
+    damage(run, path)
+    run.store.write_bytes(f"frames/{SETTINGS.frames_key}/notes.txt", b"mine")
+    ((first, second),) = found(run.verify()).values()
+    assert f"{path} below {run.store} was changed or cut" in first
+    assert "notes.txt (4 bytes): not a name of this package" in second
 
 
 def test_a_missing_outcomes_file_leaves_its_links_without_outcome(run: Run) -> None:

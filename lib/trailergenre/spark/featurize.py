@@ -27,7 +27,7 @@ from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.pacing import HostGate, Throttles, deal_links
 from trailergenre.records import Link
 from trailergenre.spark.images import load_once
-from trailergenre.spark.resources import find_place, gpu_profile, granted_address
+from trailergenre.spark.resources import check_gpu_slots, find_place, gpu_profile, granted_address
 from trailergenre.spark.session import wait_for_slots
 from trailergenre.time_spent import Place, StageTime, TimeSpent
 
@@ -93,6 +93,9 @@ def featurize_links(
     Returns:
         Where each stage's time went.
     """
+    is_gpu = settings.backbone.device == "gpu"
+    if is_gpu:
+        check_gpu_slots(spark)
     shelf = settings.chunk.stream.frames
     if shelf is None or not shelf.is_filled:
         return [_run_stage(spark, links, settings, EMBED)]
@@ -102,7 +105,7 @@ def featurize_links(
     # The others failed, and have their outcomes.
     kept = shelf.list_link_ids()
     left = [link for link in links if link.link_id in kept]
-    profile = gpu_profile(spark) if settings.backbone.device == "gpu" else None
+    profile = gpu_profile(spark) if is_gpu else None
     return [*times, _run_stage(spark, left, settings, EMBED, profile)]
 
 
@@ -229,9 +232,10 @@ def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
 def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
     """A task that is tried again asks for nothing that its predecessor committed."""
     # All rows, also those that do not count: a retry that was deferred is not asked for again.
-    outcomes = tables.read_all_outcomes(chunk.store, chunk.fingerprint)
+    columns = ("link_id", "round")
+    outcomes = tables.read_all_outcomes(chunk.store, chunk.fingerprint, columns=columns)
     rounds: dict[str, int] = {}
-    for row in outcomes.select(["link_id", "round"]).to_pylist():
+    for row in tables.of_links(outcomes, (link.link_id for link in links)).to_pylist():
         rounds[row["link_id"]] = max(row["round"], rounds.get(row["link_id"], -1))
     return [link for link in links if rounds.get(link.link_id, -1) < link.round]
 

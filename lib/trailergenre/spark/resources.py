@@ -26,6 +26,24 @@ _SCRIPT = "spark.executor.resource.gpu.discoveryScript"
 _EXECUTOR_ID = "--executor-id"
 
 
+def check_gpu_slots(spark: SparkSession) -> None:
+    """Refuse to run several tasks on one GPU: without a cluster Spark grants no addresses.
+
+    Raises:
+        ConfigError: this is one machine with several slots.
+    """
+    master = spark.sparkContext.master or ""
+    if _is_local(master) and spark.sparkContext.defaultParallelism > 1:
+        raise ConfigError(
+            "backbone.device = gpu takes one task a GPU, and without a cluster Spark grants no "
+            f"addresses. Received: --master {master}. Use --master local[1], or a cluster."
+        )
+
+
+def _is_local(master: str) -> bool:
+    return master.startswith("local") and not master.startswith("local-cluster")
+
+
 def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
     """The executors and tasks of a stage that embeds on GPUs: one GPU and all cores each.
 
@@ -38,7 +56,7 @@ def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
         ConfigError: the cluster could not start such executors.
     """
     conf = spark.sparkContext.getConf()
-    if (spark.sparkContext.master or "").startswith("local["):
+    if _is_local(spark.sparkContext.master or ""):
         return None
     if conf.get("spark.dynamicAllocation.enabled", "false") != "true":
         raise ConfigError(
