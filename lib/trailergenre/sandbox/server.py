@@ -8,7 +8,6 @@ links nor secrets: those reach a fork by its own standard input. Knows nothing o
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import select
@@ -51,8 +50,6 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
             living.remove(request["ended"])
             control.sendall(b"%d\n" % _reap(request["ended"]))
             continue
-        # What is there by now stays as it is in every fork, and is shared by all.
-        gc.freeze()
         server_pid, pid = os.getpid(), os.fork()
         if pid == 0:
             control.detach()
