@@ -199,6 +199,27 @@ def test_it_outlives_the_thread_that_started_its_server() -> None:
     assert run_fork("import os; print(os.getppid())").out == f"{server.pid}\n"
 
 
+# Speaks as the server does, and has forks with an id that no system gives.
+HIGHEST = """
+import os, socket
+control = socket.socket(fileno=0)
+control.sendall(b"ready\\n")
+while (asked := socket.recv_fds(control, 65536, 4))[0]:
+    if asked[1]:
+        os.write(asked[1][3], b"\\n")
+    for file in asked[1]:
+        os.close(file)
+    control.sendall(b"4194304\\n" if asked[1] else b"-9\\n")
+"""
+
+
+def test_the_longest_ids_are_understood() -> None:
+    for _ in range(2):
+        with fork_python("", of=["-c", HIGHEST]) as child:
+            assert (child.process.pid, child.process.wait()) == (4194304, -9)
+    end_servers()
+
+
 def servers() -> list[psutil.Process]:
     """The servers of this process."""
     found = []

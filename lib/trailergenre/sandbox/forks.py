@@ -23,13 +23,15 @@ from typing import IO, Any
 
 from trailergenre.errors import ToolMissingError
 from trailergenre.sandbox.children import Child, ChildLimits, Deadline, watched
-from trailergenre.sandbox.server import READY
 
 _START_S = 120.0
 """A machine that loads a program for longer than this is no machine to work on."""
 
 _END_S = 5.0
 """It ends at once, unless it is loading its program."""
+
+_MAX_ANSWER_BYTES = 64
+"""Of an id or an exit code; there is one answer to each request, sent at once."""
 
 # PATH leads to nothing; each fork gets an environment of its own.
 _ENVIRONMENT = {"PATH": os.devnull, "HOME": os.devnull, "LANG": "C.UTF-8"}
@@ -95,10 +97,12 @@ class _Server:
 
     def _answer(self) -> bytes:
         try:
-            answer = self._control.recv(len(READY))
-        except OSError as error:
-            raise _ServerGoneError from error
+            answer = self._control.recv(_MAX_ANSWER_BYTES)
+        except OSError:
+            answer = b""
         if not answer:
+            # An answer that comes later is none to the next request.
+            self._control.close()
             raise _ServerGoneError
         return answer
 

@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 
 from trailergenre.sandbox.launcher import bind
 
-READY = b"ready\n"
-MAX_REQUEST_BYTES = 65536
+_READY = b"ready\n"
+"""The first answer, to nobody's request."""
+_MAX_REQUEST_BYTES = 65536
 
 _LINE = 3
 """A fork's own end of the pair of sockets by which the worker sees it begin and end."""
@@ -39,7 +40,7 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
         warm_up: what makes forks cheaper, in short steps; taken while nobody asks for one.
     """
     control = socket.socket(fileno=0)
-    control.sendall(READY)
+    control.sendall(_READY)
     living: set[int] = set()
     while True:
         _use_time(control, warm_up)
@@ -78,7 +79,7 @@ def _use_time(control: socket.socket, warm_up: Iterator[None]) -> None:
 def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """A request (JSON of our own worker) and its files; None where the worker has gone."""
     try:
-        text, files, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, _N_FILES)
+        text, files, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, _N_FILES)
     except ConnectionError:
         return None, []
     return (json.loads(text) if text else None), files
