@@ -25,7 +25,6 @@ def test_neither_tables_nor_output_nor_the_event_log_hold_a_secret(
     tiny_backbone: Path, tmp_path: Path
 ) -> None:
     run, events = tmp_path / "run", tmp_path / "events"
-    events.mkdir()
     cookies = tmp_path / "cookies.txt"
     cookies.write_text(COOKIES)
     store = Store(str(run))
@@ -40,8 +39,8 @@ def test_neither_tables_nor_output_nor_the_event_log_hold_a_secret(
         "featurize",
         *(str(run), *(word for setting in settings for word in ("--set", setting))),
         conf=[
-            "spark.eventLog.enabled=true",
             "spark.eventLog.compress=false",
+            # conf/ turns it on, and the run makes the directory.
             f"spark.eventLog.dir={events.as_uri()}",
         ],
         # Nobody listens there: the reason of each link tells of the proxy.

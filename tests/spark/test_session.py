@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,11 @@ from backbones import export_tiny
 from lists import write_links
 from submits import submit
 from trailergenre.errors import ClusterError, ExitCode, StorageError, WeightsError
-from trailergenre.spark.session import check_storage_is_shared, worker_failures
+from trailergenre.spark.session import (
+    can_log_events,
+    check_storage_is_shared,
+    worker_failures,
+)
 from trailergenre.storage import Store
 
 
@@ -71,6 +76,46 @@ def test_mistakes_of_the_driver_pass_as_they_are(spark: SparkSession) -> None:
         spark.range(1).select("no_such_column")
     with pytest.raises(ZeroDivisionError), worker_failures():
         _ = 1 / 0
+
+
+@pytest.fixture
+def properties(spark: SparkSession) -> Iterator[dict[str, str]]:
+    """What a properties file says; every conf that is made later holds it."""
+    system = spark.sparkContext._jvm.java.lang.System  # type: ignore[union-attr]
+
+    class Properties(dict[str, str]):
+        def __setitem__(self, key: str, value: str) -> None:
+            super().__setitem__(key, value)
+            system.setProperty(key, value)
+
+    found = Properties()
+    yield found
+    for key in found:
+        system.clearProperty(key)
+
+
+def test_the_event_log_gets_its_directory_only_where_it_is_asked_for(
+    properties: dict[str, str], tmp_path: Path
+) -> None:
+    properties["spark.eventLog.dir"] = str(tmp_path / "new" / "events")
+    assert not can_log_events()
+    assert list(tmp_path.iterdir()) == []
+    properties["spark.eventLog.enabled"] = "true"
+    assert can_log_events()
+    assert (tmp_path / "new" / "events").is_dir()
+
+
+@pytest.mark.parametrize("directory", ["/proc/nowhere", "nosuch://key:secret@host/events"])
+def test_an_event_log_that_cannot_be_is_a_warning_and_stops_nothing(
+    directory: str, properties: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    properties["spark.eventLog.enabled"] = "true"
+    properties["spark.eventLog.dir"] = directory
+    assert not can_log_events()
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "no event log" in record.getMessage()
+    assert "secret" not in record.getMessage()
 
 
 def test_storage_that_workers_see_is_accepted_and_left_clean(

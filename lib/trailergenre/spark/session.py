@@ -59,7 +59,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
         # Silence about lost files would be loss.
         .config("spark.sql.files.ignoreCorruptFiles", "false")
         .config("spark.sql.files.ignoreMissingFiles", "false")
-        .config("spark.eventLog.enabled", str(_can_log_events()).lower())
+        .config("spark.eventLog.enabled", str(can_log_events()).lower())
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
@@ -74,7 +74,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
         spark.stop()
 
 
-def _can_log_events() -> bool:
+def can_log_events() -> bool:
     """Whether the event log is asked for and has a directory; Spark stops where that is missing."""
     # A conf made before Java runs knows nothing of the properties file.
     SparkContext._ensure_initialized()
