@@ -1,7 +1,7 @@
 """How fast the project is, as ratios measured within one run.
 
     make bench               every goal, about 50 minutes on 2 cores, on a machine at rest
-    make bench GOAL=B5       one goal
+    make bench GOAL=B5       one goal; B11, on a GPU, only so
     make bench GOAL=quick    a look in under 3 minutes; its figures are none for the README
 
 Prints a table and writes benchmarks/out/latest.json, one key a goal; running one goal replaces its
@@ -27,11 +27,11 @@ from speed.children import BENCHMARKS
 from speed.findings import render_findings, write_findings
 from speed.inputs import Inputs
 from speed.machine import BUSY_CORES, others_cores, stamp
-from speed.parts import PARTS, QUICK, Part
+from speed.parts import ASKED_FOR, PARTS, QUICK, Part
 
 OUT = BENCHMARKS / "out"
 REPOSITORY = BENCHMARKS.parent
-GOALS = [goal for part in PARTS for goal in part.goals]
+GOALS = [goal for part in (*PARTS, *ASKED_FOR) for goal in part.goals]
 
 console = Console(stderr=True, soft_wrap=True)
 
@@ -46,9 +46,7 @@ def main(
     is_quick = goal == "quick"
     if goal is not None and not is_quick and goal not in GOALS:
         raise typer.BadParameter(f"no goal {goal!r}; there are {', '.join(GOALS)}, and quick")
-    parts = QUICK if is_quick else PARTS
-    wanted = [(part, _wanted(part, None if is_quick else goal)) for part in parts]
-    wanted = [(part, goals) for part, goals in wanted if goals]
+    wanted = _choose(goal)
     minutes = sum(part.minutes for part, _ in wanted)
     console.print(f"This takes about {minutes:g} minutes on 2 cores that nobody else uses.")
     out = OUT / ("quick.json" if is_quick else "latest.json")
@@ -72,8 +70,11 @@ def _prepare_environment() -> None:
     os.chdir(REPOSITORY)
 
 
-def _wanted(part: Part, goal: str | None) -> list[str]:
-    return [name for name in part.goals if goal in (None, name)]
+def _choose(goal: str | None) -> list[tuple[Part, list[str]]]:
+    """The parts to measure, and which of their goals."""
+    if goal in (None, "quick"):
+        return [(part, list(part.goals)) for part in (PARTS if goal is None else QUICK)]
+    return [(part, [goal]) for part in (*PARTS, *ASKED_FOR) if goal in part.goals]
 
 
 def _measure(wanted: list[tuple[Part, list[str]]], out: Path) -> list[str]:
