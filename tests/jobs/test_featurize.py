@@ -73,6 +73,14 @@ def test_real_clips_over_http_give_equal_bytes_locally_on_a_cluster_and_without_
         finish("featurize", *options(tmp_path / "local", backbone, server))
         hashes["local"] = content_hash(local)
         assert frames_by_link(local) == [10, 10, 10, 30]
+        for keep in ("videos", "frames"):
+            run = tmp_path / keep
+            write_links(Store(str(run)), urls)
+            ended = finish("featurize", *options(run, backbone, server), "--keep", keep)
+            hashes[keep] = content_hash(Store(str(run)))
+            assert len(list(run.glob(f"{keep}/*/*"))) == 4
+            stages = {executor["stage"]: executor["links"] for executor in ended["time"]}
+            assert stages == ({"embed": 4} if keep == "videos" else {"sample": 4, "embed": 4})
 
         cluster = Store(str(tmp_path / "cluster"))
         write_links(cluster, urls)
@@ -100,7 +108,7 @@ def test_real_clips_over_http_give_equal_bytes_locally_on_a_cluster_and_without_
     assert len(rows) == 60
     for row in rows:
         assert alone[row["link_id"]][row["frame_index"]].tolist() == row["features"]
-    assert hashes["local"] == hashes["cluster"]
+    assert hashes["local"] == hashes["cluster"] == hashes["videos"] == hashes["frames"]
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +154,28 @@ def test_kept_videos_are_downloaded_once_for_all_settings(
             zip(*(outcomes[c].to_pylist() for c in ("outcome", "frames")), strict=True)
         )
         assert counts == {("ok", 3 * settings.frames_per_s): 2, ("unavailable", 0): 1}
+
+
+def test_kept_frames_are_neither_asked_for_nor_decoded_again_by_another_network(
+    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
+) -> None:
+    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
+    other = export_tiny(tmp_path / "other", seed=8)
+    with serve(clips) as server:
+        write_links(store, [f"http://{server.address}/{n}" for n in ("00.mp4", "01.mp4", "no.mp4")])
+        keep = ["--keep", "frames"]
+        first = driver.featurize([*options(run, tiny_backbone, server), *keep]).summary
+        assert first["by_outcome"] == {"ok": 2, "unavailable": 1}
+        server.requested.clear()
+        second = driver.featurize(options(run, other, server)).summary
+        # Neither the site's answer nor what is kept is asked for again.
+        assert (second["requested"], second["by_outcome"]) == (2, first["by_outcome"])
+        assert server.requested == []
+        faster = driver.featurize(options(run, other, server, "frames.per_second=2"))
+        assert (faster.code, server.requested) == (2, [])
+    for fingerprint in list_settings(store):
+        outcomes = tables.read_outcomes(store, fingerprint)
+        assert sorted(outcomes["frames"].to_pylist()) == [0, 3, 3]
 
 
 def test_changed_settings_without_kept_videos_stop_the_run(
