@@ -10,7 +10,7 @@ import pytest
 
 from clips import make_clip
 from lists import as_links
-from servers import answer, content, hangs
+from servers import answer, content, drips, hangs
 from trailergenre.backbone import Embedder, load_embedder
 from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.decode import Decoder
@@ -173,7 +173,7 @@ def test_a_link_that_hangs_costs_the_others_nothing(
     monkeypatch.setattr("trailergenre.sampling.SLOW_S", 0.1)
     release = threading.Event()
     video = content((clips / "a.mp4").read_bytes())
-    with answer({"/hangs.mp4": hangs(release), "/*": video}) as server:
+    with answer({"/hangs.mp4": drips(release), "/*": video}) as server:
         names = ["hangs", *"abcdefgh"]
         links = as_links([f"http://{server.address}/{name}.mp4" for name in names])
         stream = embed_links(links, settings_for(clips, allow=(server.address,)), embedder)
