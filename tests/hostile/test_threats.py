@@ -29,9 +29,9 @@ from trailergenre.decode import Decoder
 from trailergenre.download.downloader import Downloader
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
+from trailergenre.sampling import LinkRecord, StreamSettings
 from trailergenre.sandbox import Deadline
 from trailergenre.storage import Store
-from trailergenre.sampling import LinkRecord, StreamSettings
 from trailergenre.stream import embed_links
 
 MARK = b"CANARY-7f3a"
