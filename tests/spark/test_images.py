@@ -87,6 +87,15 @@ def test_nulls_stay_nulls_and_a_wrong_length_is_named(
         short.select(embed("image")).collect()
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_a_part_of_a_column_behind_a_null_is_read_at_its_place(kind: pa.DataType) -> None:
+    column = pa.array([None, image(0), image(1), image(2)], kind)
+    for start in (1, 2, 3):
+        frames = decode_images(column.slice(start, 1))
+        assert [frame.tobytes() for frame in frames] == [image(start - 1)]
+    assert [frame.tobytes() for frame in decode_images(column[1:])] == [image(n) for n in range(3)]
+
+
 def test_a_part_of_a_column_is_read_at_its_place() -> None:
     column = pa.array([image(0), image(1), None, image(2)])
     frames = decode_images(column[1:])

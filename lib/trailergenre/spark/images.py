@@ -51,7 +51,7 @@ def decode_images(images: pa.Array) -> FrameArray:
     """Read raw pixels, without a copy where no image is null.
 
     Args:
-        images: `binary`; nulls are left out.
+        images: `binary` or `large_binary`; nulls are left out.
 
     Returns:
         Shape (n, 299, 299, 3), uint8, RGB; row i is the i-th image that is no null.
@@ -70,8 +70,10 @@ def decode_images(images: pa.Array) -> FrameArray:
     shape = (len(images), FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
     if not len(images):
         return np.empty(shape, np.uint8)
-    start = images.offset * FRAME_BYTES
-    _, _, values = images.buffers()
+    _, offsets, values = images.buffers()
+    offset_type = np.dtype(np.int64 if pa.types.is_large_binary(images.type) else np.int32)
+    # A null before this part of a column takes no bytes, so its place alone does not tell.
+    (start,) = np.frombuffer(offsets, offset_type, 1, images.offset * offset_type.itemsize)
     return np.frombuffer(values, np.uint8, len(images) * FRAME_BYTES, start).reshape(shape)
 
 
