@@ -137,6 +137,15 @@ def test_kept_frames_give_the_bytes_that_nothing_kept_gives(
     assert rows[0] == rows[1]
 
 
+def test_where_no_link_has_frames_nothing_is_embedded(
+    spark: SparkSession, links: list[Link], settings: TaskSettings
+) -> None:
+    (only,) = featurize_links(spark, links[3:], keeping_frames(settings))
+    assert (only.name, [spent.links for _, spent in only.commits]) == ("sample", [1])
+    (row,) = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
+    assert row["outcome"] == "not_media"
+
+
 def test_a_first_stage_that_is_tried_again_takes_no_link_whose_frames_are_kept(
     links: list[Link], settings: TaskSettings
 ) -> None:

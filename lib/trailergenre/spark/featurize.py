@@ -105,6 +105,8 @@ def featurize_links(
     # The others failed, and have their outcomes.
     kept = shelf.list_link_ids()
     left = [link for link in links if link.link_id in kept]
+    if not left:
+        return times
     profile = gpu_profile(spark) if is_gpu else None
     return [*times, _run_stage(spark, left, settings, EMBED, profile)]
 
