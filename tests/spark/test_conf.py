@@ -83,7 +83,8 @@ def test_spark_submit_takes_the_file(path: Path, tmp_path: Path) -> None:
     # What `make zip` and `make setup` would make.
     ours = {"archives": "", "submit.pyFiles": "", "pyspark.driver.python": sys.executable}
     conf = [word for key, value in ours.items() for word in ("--conf", f"spark.{key}={value}")]
-    submit = ["spark-submit", "--verbose", "--properties-file", path, "--deploy-mode", "client"]
+    program = Path(sys.executable).with_name("spark-submit")
+    submit = [program, "--verbose", "--properties-file", path, "--deploy-mode", "client"]
     done = subprocess.run(
         [*submit, *conf, tmp_path / "nothing.py"],
         cwd=REPOSITORY,
