@@ -17,6 +17,7 @@ from trailergenre.sandbox import (
     Child,
     ChildLimits,
     Deadline,
+    children,
     group_memory_bytes,
     start_child,
 )
@@ -167,6 +168,26 @@ def test_more_memory_than_the_group_may_have_ends_it(tmp_path: Path) -> None:
         assert child.is_over_memory
         assert not child.is_timed_out
     assert group_memory_bytes(child.process.pid) == 0
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_memory_is_the_childs_and_its_childrens(
+    is_listed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_listed:
+        if not children._knows_children():
+            pytest.skip("this kernel does not list a process's children")
+        # Machines run thousands of processes; each look at all of them is one of many a second.
+        monkeypatch.setattr(psutil, "pids", lambda: pytest.fail("looked at every process"))
+    else:
+        monkeypatch.setattr(children, "_knows_children", lambda: False)
+    hold = "held = bytearray(60_000_000); print(1, flush=True); sys.stdin.read()"
+    # A thread's child is the process's, too.
+    start = f"subprocess.run([sys.executable, '-c', {f'import sys; {hold}'!r}])"
+    code = f"import subprocess, sys, threading; threading.Thread(target=lambda: {start}).start()"
+    with run_python(code, directory=tmp_path) as child:
+        assert child.stdout.readline() == b"1\n"
+        assert group_memory_bytes(child.process.pid) > 60_000_000
 
 
 def test_memory_within_bounds_is_left_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import IO, Protocol, cast
 
 import psutil
@@ -27,7 +28,7 @@ _POLL_S = 0.1
 """How late a deadline may be noticed."""
 
 _MEMORY_POLL_S = 0.25
-"""How late the group's memory may be noticed: a look at 500 processes takes 3 ms."""
+"""How late the group's memory may be noticed."""
 
 
 class Deadline:
@@ -174,15 +175,35 @@ class Child:
                 return
 
 
-def group_memory_bytes(group_id: int) -> int:
-    """Resident memory of all processes of a group; shared pages count for each."""
+def group_memory_bytes(leader: int) -> int:
+    """Resident memory of a child and of all that it started; shared pages count for each.
+
+    Costs as much on a machine of ten thousand processes as on one of ten. What was left behind by
+    a process between, and is nobody's child of these any more, is not found.
+    """
     total = 0
-    for pid in psutil.pids():
+    pids = [leader]
+    while pids:
+        pid = pids.pop()
         # A process may end while it is looked at.
         with contextlib.suppress(psutil.Error, OSError):
-            if os.getpgid(pid) == group_id:
-                total += psutil.Process(pid).memory_info().rss
+            total += psutil.Process(pid).memory_info().rss
+            pids += _list_children(pid)
     return total
+
+
+def _list_children(pid: int) -> list[int]:
+    if not _knows_children():
+        return [child.pid for child in psutil.Process(pid).children()]
+    # Each thread has children of its own.
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for children in lists for child in children.read_text().split()]
+
+
+@cache
+def _knows_children() -> bool:
+    """Whether the kernel lists a process's children; else all processes have to be looked at."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
 @contextlib.contextmanager
