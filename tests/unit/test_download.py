@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from servers import Answer, answer, chunks, content, hangs, redirect, status
 from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download import attempt
 from trailergenre.download.downloader import Downloader
-from trailergenre.errors import ItemError, ToolMissingError
+from trailergenre.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.outcomes import Outcome
-from trailergenre.sandbox import Deadline
+from trailergenre.sandbox import Deadline, forks
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,32 @@ def test_deadline_ends_a_server_that_says_nothing(tmp_path: Path) -> None:
     release.set()
     assert error.outcome is Outcome.TIMEOUT
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_that_went_with_its_server_is_no_fault_of_the_links(
+    clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "_PAUSE_S", 0)
+    send = content(clip)
+
+    def once(request: BaseHTTPRequestHandler, seen: int) -> None:
+        if seen == 0:
+            end_server()
+        send(request, seen)
+
+    received, attempts, _ = fetch({"/clip.mp4": once}, tmp_path)
+    assert (received == clip, attempts) == (True, 1)
+
+    def always(request: BaseHTTPRequestHandler, seen: int) -> None:
+        end_server()
+        send(request, seen)
+
+    with pytest.raises(ClusterError, match="This machine ended two children in a row"):
+        fetch({"/clip.mp4": always}, tmp_path)
+
+
+def end_server() -> None:
+    """As the kernel does where memory is short."""
+    for (_, program), server in forks._servers.items():
+        if attempt._BOOTSTRAP in program:
+            server._process.kill()

@@ -20,14 +20,24 @@ from typing import IO, Any
 import trailergenre
 from trailergenre.config import LimitsConfig, NetworkConfig
 from trailergenre.download.secrecy import scrub, secrets_of
-from trailergenre.errors import ItemError, ToolMissingError
+from trailergenre.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.faults import Point, reach
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
-from trailergenre.sandbox import Child, ChildLimits, Deadline, fork_child
+from trailergenre.sandbox import (
+    SERVER_GONE,
+    Child,
+    ChildLimits,
+    Deadline,
+    NoForkError,
+    fork_child,
+)
 
 _CPU_S = 120.0
 """Processor seconds of a child: 500 MB over HTTP cost it 2, so that only bombs come near."""
+
+_PAUSE_S = 1.0
+"""Before a machine that gave no child is asked for another."""
 
 _MAX_ANSWER_BYTES = 100_000
 
@@ -62,11 +72,29 @@ class Attempt:
     def run(self, link: Link, scratch: Path, deadline: Deadline) -> Video:
         """Make one attempt; the child makes one `extract_info` call.
 
+        A child that this machine did not keep to its end says nothing of the link: another is
+        started, once.
+
         Raises:
             ItemError: with the class of the site's answer, and the servers that were spoken to.
             ToolMissingError: the child cannot begin on this machine.
+            ClusterError: this machine keeps no child.
             OSError: the disk is full, which is no fault of the link's.
         """
+        try:
+            return self._run(link, scratch, deadline)
+        except NoForkError:
+            deadline.stopped.wait(_PAUSE_S)
+        try:
+            return self._run(link, scratch, deadline)
+        except NoForkError as error:
+            raise ClusterError(
+                f"This machine ended two children in a row that download one link: {error}. Give "
+                "it more memory or fewer task slots, raise its limit of processes (ulimit -u), and "
+                "run again: what is committed stays."
+            ) from error
+
+    def _run(self, link: Link, scratch: Path, deadline: Deadline) -> Video:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="attempt-") as name:
             directory = Path(name)
             answer = self._ask(link, directory, deadline)
@@ -153,6 +181,8 @@ class Attempt:
                 Outcome.RESOURCE,
                 f"the download took more than {self.limits.max_memory_bytes} bytes of memory",
             )
+        if code == SERVER_GONE:
+            raise NoForkError("the process that they are forked from was ended")
         if code == -signal.SIGXCPU:
             raise ItemError(
                 Outcome.RESOURCE, f"the download took more than {_CPU_S:g} s of processor time"

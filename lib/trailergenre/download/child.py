@@ -91,6 +91,7 @@ def warm_up() -> Iterator[None]:
 
 def _compile_patterns() -> Iterator[None]:
     from yt_dlp.extractor import gen_extractor_classes
+    from yt_dlp.utils import YoutubeDLError
 
     url = "http://example.org/x"
     for extractor in gen_extractor_classes():
@@ -99,7 +100,7 @@ def _compile_patterns() -> Iterator[None]:
     with load_yt_dlp()({"quiet": True, "cachedir": False}) as ydl:
         for extractor in ydl._ies.values():
             # What the generic extractor does with a page: whose video does it embed?
-            with contextlib.suppress(extractor.StopExtraction):
+            with contextlib.suppress(extractor.StopExtraction, YoutubeDLError):
                 list(extractor.extract_from_webpage(ydl, url, ""))
             yield
 

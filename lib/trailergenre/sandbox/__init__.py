@@ -10,15 +10,17 @@ from trailergenre.sandbox.children import (
     group_memory_bytes,
     start_child,
 )
-from trailergenre.sandbox.forks import end_servers, fork_child
+from trailergenre.sandbox.forks import SERVER_GONE, NoForkError, end_servers, fork_child
 from trailergenre.sandbox.launcher import LAUNCH_FAILED
 from trailergenre.sandbox.protections import missing_protections, protections
 
 __all__ = [
     "LAUNCH_FAILED",
+    "SERVER_GONE",
     "Child",
     "ChildLimits",
     "Deadline",
+    "NoForkError",
     "end_servers",
     "fork_child",
     "group_memory_bytes",

@@ -11,7 +11,6 @@ import atexit
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +26,9 @@ from trailergenre.sandbox.children import Child, ChildLimits, Deadline, watched
 _START_S = 120.0
 """A machine that loads a program for longer than this is no machine to work on."""
 
+_BEGIN_S = 30.0
+"""From a fork to its sign takes milliseconds; a directory that hangs would take for ever."""
+
 _END_S = 5.0
 """It ends at once, unless it is loading its program."""
 
@@ -35,6 +37,14 @@ _MAX_ANSWER_BYTES = 64
 
 # PATH leads to nothing; each fork gets an environment of its own.
 _ENVIRONMENT = {"PATH": os.devnull, "HOME": os.devnull, "LANG": "C.UTF-8"}
+
+
+SERVER_GONE = 256
+"""Stands as exit code of a fork whose server ended before it, and took it along."""
+
+
+class NoForkError(Exception):
+    """This machine could not give a fork, or not keep it; no fault of what the fork does."""
 
 
 class _ServerGoneError(Exception):
@@ -66,16 +76,22 @@ class _Server:
             raise self.cannot_begin() from None
 
     def fork(self, request: Mapping[str, object], files: Sequence[int]) -> int:
-        """The id of a new fork that has these open files."""
-        return int(self._ask(request, files))
+        """The id of a new fork that has these open files.
+
+        Raises:
+            NoForkError: the machine has no room for another process.
+        """
+        pid = int(self._ask(request, files))
+        if pid < 0:
+            raise NoForkError(f"no process could be forked: {os.strerror(-pid)}")
+        return pid
 
     def reap(self, pid: int) -> int:
-        """How a fork ended that has closed its line."""
+        """How a fork ended that has closed its line; `SERVER_GONE` where nobody knows."""
         try:
             return int(self._ask({"ended": pid}))
         except _ServerGoneError:
-            # A fork dies with its server.
-            return -signal.SIGKILL
+            return SERVER_GONE
 
     def close(self) -> None:
         """End it, and with it all of its forks."""
@@ -164,6 +180,8 @@ def fork_child(
 ) -> Iterator[Child]:
     """Run a fork of a warmed program; whatever happens in the block, its group is gone afterwards.
 
+    Its exit code is `SERVER_GONE` where it ended with its server.
+
     Args:
         program: arguments of Python behind `-I`; it calls `server.serve`. Its start is not in the
             deadline.
@@ -175,6 +193,7 @@ def fork_child(
 
     Raises:
         ToolMissingError: the program cannot begin.
+        NoForkError: it did, and this machine gives no fork of it.
     """
     request = {"env": dict(env), "directory": str(directory), "limits": limits.numbers}
     with deadline.paused():
@@ -204,7 +223,13 @@ def _start(program: tuple[str, ...], request: Mapping[str, Any], stderr: IO[byte
         server, pid = _fork(program, request, files)
         # From its sign on it leads a group, which can be ended.
         theirs.close()
-        line.recv(1)
+        line.settimeout(_BEGIN_S)
+        try:
+            line.recv(1)
+        except TimeoutError:
+            server.reap(pid)
+            raise NoForkError(f"a fork had not begun after {_BEGIN_S:g} s") from None
+        line.settimeout(None)
         ours.pop_all()
     return _Fork(server, pid, line, (to_stdin, from_stdout))
 

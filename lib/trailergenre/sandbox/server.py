@@ -8,6 +8,7 @@ links nor secrets: those reach a fork by its own standard input. Knows nothing o
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -31,13 +32,28 @@ _MAX_FILES = 1024
 """More than this program has ever open."""
 _END = object()
 
+_STEP_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What others' code comes to where one step of a warm-up meets what it did not expect."""
+
 
 def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
     """Fork for every request, until the worker has closed its end or is gone.
 
     Args:
         run: what a fork does; it ends with 0 afterwards, or as Python does with an error.
-        warm_up: what makes forks cheaper, in short steps; taken while nobody asks for one.
+        warm_up: what makes forks cheaper, in short steps; taken while nobody asks for one. A step
+            that fails is the last one.
     """
     control = socket.socket(fileno=0)
     control.sendall(_READY)
@@ -51,7 +67,7 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
             living.remove(request["ended"])
             control.sendall(b"%d\n" % _reap(request["ended"]))
             continue
-        server_pid, pid = os.getpid(), os.fork()
+        server_pid, pid = os.getpid(), _fork()
         if pid == 0:
             control.detach()
             _become_child(request, files, server_pid)
@@ -60,7 +76,8 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
             sys.stderr.flush()
             # Taking all the modules down would cost as much as the work.
             os._exit(0)
-        living.add(pid)
+        if pid > 0:
+            living.add(pid)
         for file in files:
             os.close(file)
         control.sendall(b"%d\n" % pid)
@@ -71,9 +88,19 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
 
 def _use_time(control: socket.socket, warm_up: Iterator[None]) -> None:
     """Warm up until somebody asks, or all is warm."""
-    while not select.select([control], [], [], 0)[0]:
-        if next(warm_up, _END) is _END:
-            return
+    # Forks are only dearer without it.
+    with contextlib.suppress(*_STEP_ERRORS):
+        while not select.select([control], [], [], 0)[0]:
+            if next(warm_up, _END) is _END:
+                return
+
+
+def _fork() -> int:
+    """As `os.fork`; a number below 0 is the error's, where the machine has no room for another."""
+    try:
+        return os.fork()
+    except OSError as error:
+        return -(error.errno or errno.EAGAIN)
 
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -105,6 +132,8 @@ def _reap(pid: int) -> int:
 
 
 def _kill(pid: int) -> None:
-    # macOS answers EPERM for a group of which only a zombie is left.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    # One that hangs on its way to a group of its own has none yet. macOS answers EPERM for a group
+    # of which only a zombie is left.
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
