@@ -2,8 +2,9 @@
 
 A file is an Arrow stream of record batches (one column of fixed-size binary), then its own SHA-256.
 Each frame stands as the differences from pixel to pixel along a row, which zstd makes smaller
-than the pixels themselves; the figures are in `docs/decisions/0016-kept-frames.md`. What the
-outcomes row needs to know of the download and the decode comes last, beside an empty batch.
+than the pixels themselves; the figures are in `docs/decisions/0016-kept-frames.md`. Whose frames
+they are comes first, with the schema; what the outcomes row needs to know of the download and the
+decode comes last, beside an empty batch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from trailergenre.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, Link, V
 from trailergenre.storage import Store
 
 _SCHEMA = pa.schema([pa.field("frame", pa.binary(FRAME_BYTES), nullable=False)])
+_PLACE = b"place"
+"""Key of the metadata of a file's schema: its path on the shelf, of key and link."""
 _ORIGIN = b"origin"
 """Key of the metadata of the last batch."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -53,12 +56,19 @@ class Origin:
 class FramesFile:
     """Frames on their way to the shelf, as a file on the local disk."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin a file."""
+    def __init__(self, path: Path, place: str) -> None:
+        """Begin a file.
+
+        Args:
+            path: on the local disk.
+            place: where it will stand, from `FrameShelf.place`.
+        """
         self.path = path
+        self.place = place
         self._sink = pa.OSFile(str(path), "wb")
         options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
-        self._writer = pa.ipc.new_stream(self._sink, _SCHEMA, options=options)
+        schema = _SCHEMA.with_metadata({_PLACE: place})
+        self._writer = pa.ipc.new_stream(self._sink, schema, options=options)
         self.n_frames = 0
 
     def add(self, frames: FrameArray) -> None:
@@ -91,16 +101,25 @@ class KeptFrames:
         origin: where they come from; known once iteration has ended.
     """
 
-    def __init__(self, content: bytes) -> None:
-        """Check a file's content.
+    def __init__(self, content: bytes, place: str, *, where: str) -> None:
+        """Check a file's content, but for the number of frames.
+
+        Args:
+            content: of the file.
+            place: where it stands, from `FrameShelf.place`.
+            where: for people.
 
         Raises:
-            ValueError: it is not what was written.
+            StorageError: it is not what was written there.
         """
+        self._where = where
         body, digest = memoryview(content)[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
-            raise ValueError("its SHA-256 is not the one that it ends with")
-        self._body = body
+            raise self._damaged("its SHA-256 is not the one that it ends with")
+        self._reader = pa.ipc.open_stream(pa.py_buffer(body))
+        found = (self._reader.schema.metadata or {}).get(_PLACE, b"nobody's").decode()
+        if found != place:
+            raise self._damaged(f"its frames are {found}")
         self.origin: Origin | None = None
 
     def batches(self, size: int) -> Iterator[FrameArray]:
@@ -111,10 +130,13 @@ class KeptFrames:
 
         Yields:
             Shape (n, 299, 299, 3), uint8, RGB; each a fresh array.
+
+        Raises:
+            StorageError: there are more or fewer than were written.
         """
-        batch, filled = _empty(size), 0
+        batch, filled, n_frames = _empty(size), 0, 0
         for differences in self._read():
-            start = 0
+            start, n_frames = 0, n_frames + len(differences)
             while start < len(differences):
                 end = min(len(differences), start + size - filled)
                 target = batch[filled : filled + end - start]
@@ -123,19 +145,26 @@ class KeptFrames:
                 if filled == size:
                     yield batch
                     batch, filled = _empty(size), 0
+        if self.origin is None or self.origin.frames != n_frames:
+            raise self._damaged(f"it has {n_frames} frames, and says otherwise")
         if filled:
             yield batch[:filled]
 
     def _read(self) -> Iterator[FrameArray]:
         """Yield the record batches' values; the last one tells the origin."""
-        reader = pa.ipc.open_stream(pa.py_buffer(self._body))
         while self.origin is None:
-            batch, metadata = reader.read_next_batch_with_custom_metadata()
+            batch, metadata = self._reader.read_next_batch_with_custom_metadata()
             if metadata is not None:
                 self.origin = _parse_origin(metadata[_ORIGIN])
             elif len(batch):
                 values = np.frombuffer(batch.column(0).buffers()[1], np.uint8)
                 yield values[: len(batch) * FRAME_BYTES].reshape(_shape(len(batch)))
+
+    def _damaged(self, reason: str) -> StorageError:
+        return StorageError(
+            f"{self._where} was changed or cut: {reason}. "
+            "Delete it and run jobs/featurize.py again, which takes its link anew."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,28 +187,24 @@ class FrameShelf:
 
     def has(self, link: Link) -> bool:
         """Whether a link's frames are kept."""
-        return self.store.exists(self._path(link.link_id))
+        return self.store.exists(self.place(link.link_id))
 
     def read(self, link_id: str) -> KeptFrames:
         """Read kept frames, which are some 130 KB each, and check them.
 
         Raises:
-            StorageError: the file is not there, cut or changed.
+            StorageError: the file is not there, cut, changed or another link's.
         """
-        path = self._path(link_id)
-        try:
-            return KeptFrames(self.store.read_bytes(path))
-        except ValueError as error:
-            raise StorageError(
-                f"{path} below {self.store} was changed or cut: {error}. "
-                "Delete it and run jobs/featurize.py again, which takes its link anew."
-            ) from error
+        place = self.place(link_id)
+        content = self.store.read_bytes(place)
+        return KeptFrames(content, place, where=f"{place} below {self.store}")
 
-    def keep(self, link: Link, file: FramesFile) -> None:
-        """Store a closed file; it appears at once or not at all."""
-        self.store.upload(file.path, self._path(link.link_id))
+    def keep(self, file: FramesFile) -> None:
+        """Store a closed file at its place; it appears at once or not at all."""
+        self.store.upload(file.path, file.place)
 
-    def _path(self, link_id: str) -> str:
+    def place(self, link_id: str) -> str:
+        """Where the frames of a link stand in the run."""
         return f"frames/{self.key}/{link_id}"
 
 

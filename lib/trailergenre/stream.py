@@ -109,7 +109,8 @@ def keep_frames(
         for record, frames in steps:
             started = time.monotonic()
             if frames is not None:
-                file = file or FramesFile(scratch / record.link.link_id)
+                link_id = record.link.link_id
+                file = file or FramesFile(scratch / link_id, shelf.place(link_id))
                 file.add(frames)
                 record.write_s += time.monotonic() - started
                 continue
@@ -117,7 +118,7 @@ def keep_frames(
                 origin = _origin(record, file.n_frames)
                 file.close(origin)
                 if origin is not None:
-                    shelf.keep(record.link, file)
+                    shelf.keep(file)
                 file.path.unlink()
                 file = None
             record.write_s += time.monotonic() - started

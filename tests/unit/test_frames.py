@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,17 @@ FRAMES = np.random.default_rng(7).integers(0, 256, (7, 299, 299, 3), np.uint8)
 def shelf(tmp_path: Path) -> FrameShelf:
     """A shelf that holds the frames of LINK, written in batches of 3, 3 and 1."""
     shelf = FrameShelf(Store(str(tmp_path / "run")), "key", is_filled=True)
-    file = FramesFile(tmp_path / "file")
+    keep(shelf, tmp_path / "file", ORIGIN)
+    return shelf
+
+
+def keep(shelf: FrameShelf, path: Path, origin: Origin) -> None:
+    file = FramesFile(path, shelf.place(LINK.link_id))
     for start in range(0, 7, 3):
         file.add(FRAMES[start : start + 3])
     assert file.n_frames == 7
-    file.close(ORIGIN)
-    shelf.keep(LINK, file)
-    return shelf
+    file.close(origin)
+    shelf.keep(file)
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (5, [5, 2]), (16, [7])])
@@ -50,7 +55,7 @@ def test_frames_come_back_as_they_were_in_batches_of_any_size(
 
 def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> None:
     slope = np.arange(299, dtype=np.uint8)
-    file = FramesFile(tmp_path / "file")
+    file = FramesFile(tmp_path / "file", "place")
     file.add(np.broadcast_to(slope[None, None, :, None], FRAMES.shape).copy())
     file.close(ORIGIN)
     assert file.path.stat().st_size < FRAMES.nbytes / 2
@@ -76,3 +81,23 @@ def test_a_file_that_was_changed_or_cut_is_refused_by_name(
     shelf.store.write_bytes(path, broken(shelf.store.read_bytes(path)))  # type: ignore[operator]
     with pytest.raises(StorageError, match=rf"{path} .* was changed or cut.*Delete it"):
         shelf.read(LINK.link_id)
+
+
+@pytest.mark.parametrize("key", ["key", "another key"])
+def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
+    shelf: FrameShelf, key: str
+) -> None:
+    other = FrameShelf(shelf.store, key, is_filled=True)
+    copy = other.place(OTHER.link_id if key == "key" else LINK.link_id)
+    shelf.store.write_bytes(copy, shelf.store.read_bytes(shelf.place(LINK.link_id)))
+    with pytest.raises(StorageError, match=rf"{copy} .* its frames are .*/{LINK.link_id}.*Delete"):
+        other.read(copy.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("says", [6, 8])
+def test_more_or_fewer_frames_than_a_file_says_are_refused_by_name(
+    shelf: FrameShelf, says: int, tmp_path: Path
+) -> None:
+    keep(shelf, tmp_path / "file", replace(ORIGIN, frames=says))
+    with pytest.raises(StorageError, match=rf"{LINK.link_id} .* it has 7 frames.*Delete it"):
+        list(shelf.read(LINK.link_id).batches(4))

@@ -14,7 +14,7 @@ from trailergenre.cli import app
 from trailergenre.errors import ConfigError
 from trailergenre.frames import FramesFile, FrameShelf, Origin
 from trailergenre.lock import run_lock
-from trailergenre.records import Link, LinkId, VideoFacts
+from trailergenre.records import VideoFacts
 from trailergenre.storage import Store
 from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
 
@@ -26,12 +26,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def make_kept(store: Store, id_: str, file: Path) -> None:
     """Keep one frame of a link."""
-    frames = FramesFile(file)
+    shelf = FrameShelf(store, SETTINGS.frames_key, is_filled=True)
+    frames = FramesFile(file, shelf.place(id_))
     frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
     facts = VideoFacts(duration_s=1.0, width_px=320, height_px=320)
     frames.close(Origin(1, 1, 0.1, 0.1, 100, (), facts))
-    shelf = FrameShelf(store, SETTINGS.frames_key, is_filled=True)
-    shelf.keep(Link(LinkId(id_), "https://example.org/x"), frames)
+    shelf.keep(frames)
 
 
 def test_a_whole_run_holds(run: Run) -> None:
