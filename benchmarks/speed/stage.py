@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -53,16 +54,25 @@ def local_session(slots: int = CORES) -> AbstractContextManager[SparkSession]:
 
 
 class Stage:
-    """Lists of clips to features."""
+    """Lists of clips to features.
+
+    Attributes:
+        spent: where the time of the last run went, by stage and executor.
+    """
 
     def __init__(self, spark: SparkSession, inputs: Inputs, backbone: Path) -> None:
         """Nothing runs yet."""
         self._spark = spark
         self._inputs = inputs
         self._backbone = backbone
+        self.spent: list[dict[str, object]] = []
 
     def warm(self) -> None:
-        """Start every Python worker and load the network in each."""
+        """Start every Python worker and load the network in each.
+
+        Spark ends workers that were idle for a minute: where others work between two runs, each
+        run needs this before it.
+        """
         self.run(self._inputs.clips(2 * CORES, 1))
 
     def run(self, clips: Sequence[Path]) -> float:
@@ -104,6 +114,7 @@ class Stage:
         features = feature_settings(config, read_manifest(Path(config.backbone.path)))
         settings: TaskSettings = load_job("featurize").task_settings(config, store, features, keep)
         times = featurize_links(self._spark, links, settings)
+        self.spent = [asdict(one) for stage in times for one in stage.by_executor()]
         return count_frames(store, features.fingerprint, links, n_failed=n_failed), times
 
 

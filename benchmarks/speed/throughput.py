@@ -43,10 +43,17 @@ def measure_throughput(
     clips = inputs.clips(n_clips, clip_s)
     keys = [key for key in _BARS if key.split()[0] in wanted]
     costs: dict[str, dict[str, float]] = {}
+    spent: dict[str, list[dict[str, object]]] = {}
 
     def bound(name: str, backbone: Path) -> float:
         costs[name] = measure_bare(clips[0], backbone)
         return costs[name]["frames_per_s"]
+
+    def run(name: str, stage: Stage) -> float:
+        stage.warm()
+        frames_per_s = stage.run(clips)
+        spent[name] = stage.spent
+        return frames_per_s
 
     with local_session() as spark:
         contenders: dict[str, Callable[[], float]] = {}
@@ -63,11 +70,9 @@ def measure_throughput(
             elif who == "bound":
                 contenders[name] = partial(bound, precision, backbone)
             else:
-                stage = Stage(spark, inputs, backbone)
-                stage.warm()
-                contenders[name] = partial(stage.run, clips)
+                contenders[name] = partial(run, name, Stage(spark, inputs, backbone))
         values = take_turns(contenders, turns)
-    figures = {"frames_per_s": medians(values), "cpu_s_a_frame": costs}
+    figures = {"frames_per_s": medians(values), "cpu_s_a_frame": costs, "spent": spent}
     return {
         key: Finding(what, ratios(values, one, other), goal, floor, figures=figures)
         for key, (what, one, other, goal, floor) in _BARS.items()
