@@ -28,7 +28,7 @@ from lists import as_links, write_links
 from served import MASTER, SMALLEST, serve_formats, video_of
 from servers import Answer, AnswerServer, answer, content, page
 from submits import command, environment
-from trailergenre.chunks import part_size
+from trailergenre.chunks import PARTS_PER_SLOT, part_size
 from trailergenre.config import ChunksConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download import attempt
 from trailergenre.download.downloader import Downloader
@@ -41,8 +41,10 @@ N_LINKS = 32
 """One chunk, so that the start of a worker's server is in the figure as in a short run."""
 
 _CLIP_S = 10
-_SLOTS = 2
-_N_RUN_LINKS = 48
+_SLOTS = 1
+_LINKS_A_TASK = 24
+_CHUNK = ChunksConfig(max_links=8)
+"""A third of a task, so that a task asked for anew as a whole would be seen."""
 
 # Counts the calls from outside; a page that leads on makes yt-dlp call itself.
 _COUNTED = """
@@ -98,23 +100,25 @@ def bytes_of_served_list() -> dict[str, int]:
 
 
 def requests_of_run() -> dict[str, int]:
-    """Requests of a small run on Spark, of which a worker is killed right before it commits.
+    """Requests of a small run on Spark, of which a worker is killed before its second commit.
 
     Returns:
         `committed`: requests of a second run, whose links are all committed; `extract_info`: most
         calls of one attempt, at a file and at a page; `repeated`: links asked for again after the
-        kill; `open_chunk`: links of the one chunk that was open.
+        kill; `open_chunk`: most links that may be open, of `links_a_task`.
     """
     with tempfile.TemporaryDirectory() as name, _clip() as clip:
         work = Path(name)
         backbone = export_tiny(work / "tiny")
-        paths = [f"/{number}.mp4" for number in range(_N_RUN_LINKS)]
+        n_links = PARTS_PER_SLOT * _SLOTS * _LINKS_A_TASK
+        paths = [f"/{number}.mp4" for number in range(n_links)]
         with answer(dict.fromkeys(paths, content(clip))) as server:
             run = work / "run"
             write_links(Store(str(run)), [f"http://{server.address}{path}" for path in paths])
             settings = [f"backbone.path={backbone}", f'network.allow=["{server.address}"]']
+            settings += [f"chunks.max_links={_CHUNK.max_links}"]
             arguments = [str(run), *(word for pair in settings for word in ("--set", pair))]
-            _featurize(arguments, f"{Point.FEATURES_WRITTEN}:{Victim.WORKER}:0")
+            _featurize(arguments, f"{Point.FEATURES_WRITTEN}:{Victim.WORKER}:0:1")
             repeated = [path for path in paths if server.requested[path] > _once(clip)]
             server.requests.clear()
             _featurize(arguments)
@@ -123,7 +127,8 @@ def requests_of_run() -> dict[str, int]:
         "committed": committed,
         "extract_info": max(_looks(kind) for kind in ("file", "page")),
         "repeated": len(repeated),
-        "open_chunk": min(part_size(_N_RUN_LINKS, _SLOTS), ChunksConfig().max_links),
+        "open_chunk": _CHUNK.max_links,
+        "links_a_task": part_size(n_links, _SLOTS),
     }
 
 

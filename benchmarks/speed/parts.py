@@ -46,7 +46,7 @@ PARTS = (
     Part(("B8",), 3.5, measure_kept),
     Part(("B9",), 3, measure_forests),
     Part(("B10",), 2.5, measure_mongo),
-    Part(("B13",), 1.5, measure_requests),
+    Part(("B13",), 2, measure_requests),
     Part(("B14",), 1, measure_children),
     Part(("scale",), 5, measure_scale),
     Part(("deadline",), 4, measure_deadline),

@@ -26,7 +26,7 @@ def measure_requests(inputs: Inputs, wanted: Collection[str]) -> Findings:
         "B13": ("requests for links whose outcome is committed", "committed", 0),
         "B13 extract_info": ("calls of extract_info an attempt", "extract_info", 1),
         "B13 kill": (
-            "links asked for again after a kill; the bar is the open chunk",
+            "links asked for again after a kill in a task of 24; the bar is what may be open",
             "repeated",
             found["open_chunk"],
         ),

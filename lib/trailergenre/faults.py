@@ -2,7 +2,7 @@
 
 TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, read by the driver and sent to its tasks: the task of the
 first chunk, in this attempt (from 0; or several, as in 0,1,2), ends the victim with SIGKILL when it
-reaches the point.
+reaches the point. A fourth number says after how many times that it came by unharmed.
 """
 
 from __future__ import annotations
@@ -54,12 +54,14 @@ class Fault:
         point: where.
         victim: whom.
         attempts: in which attempts of the task; 0 is the first.
+        spared: times that the point is passed before.
         driver_pid: of the driver's Python process.
     """
 
     point: Point
     victim: Victim
     attempts: frozenset[int]
+    spared: int = 0
     driver_pid: int = field(default_factory=os.getpid)
 
 
@@ -73,22 +75,26 @@ def read_fault() -> Fault | None:
     if not text:
         return None
     try:
-        point, victim, attempts = text.split(":")
-        return Fault(Point(point), Victim(victim), frozenset(map(int, attempts.split(","))))
+        point, victim, attempts, *more = text.split(":")
+        (spared,) = more or ["0"]
+        of = frozenset(map(int, attempts.split(",")))
+        return Fault(Point(point), Victim(victim), of, int(spared))
     except ValueError as error:
         raise ConfigError(
-            f"{VARIABLE} takes POINT:VICTIM:ATTEMPT, e.g. P4:worker:0. Received: {text!r}."
+            f"{VARIABLE} takes POINT:VICTIM:ATTEMPT, e.g. P4:worker:0, or with a fourth number. "
+            f"Received: {text!r}."
         ) from error
 
 
 _armed: Fault | None = None
+_passed = 0
 
 
 def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
     """Say which task runs in this process from now on."""
-    global _armed
+    global _armed, _passed
     is_meant = fault is not None and task == 0 and attempt in fault.attempts
-    _armed = fault if is_meant else None
+    _armed, _passed = (fault if is_meant else None), 0
 
 
 def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
@@ -98,7 +104,11 @@ def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
         point: the point.
         when: waited for before the kill, to hit the middle of what another process does.
     """
+    global _passed
     if _armed is None or _armed.point is not point:
+        return
+    if _passed < _armed.spared:
+        _passed += 1
         return
     while not when():
         time.sleep(_POLL_S)

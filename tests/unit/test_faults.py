@@ -16,6 +16,8 @@ from trailergenre.faults import Point, arm, reach, read_fault
 arm(read_fault(), task=int(sys.argv[1]), attempt=int(sys.argv[2]))
 reach(Point.PLANNED)
 reach(Point.MID_DECODE)
+reach(Point.DOWNLOADED)
+reach(Point.DOWNLOADED)
 print("alive")
 """
 
@@ -60,6 +62,12 @@ def test_several_attempts_may_be_hit(tmp_path: Path) -> None:
     assert run(tmp_path, "P4:worker:0,2", attempt=2).returncode == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(("spared", "dies"), [(1, True), (2, False)])
+def test_a_point_may_be_passed_before(spared: int, dies: bool, tmp_path: Path) -> None:
+    code = run(tmp_path, f"P3:worker:0:{spared}").returncode
+    assert code == (-signal.SIGKILL if dies else 0)
+
+
 def test_a_point_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[Fault] = []
     monkeypatch.setattr("trailergenre.faults._kill", killed.append)
@@ -72,7 +80,10 @@ def test_a_point_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(answers) == []
 
 
-@pytest.mark.parametrize("text", ["P4", "P44:worker:0", "P4:nobody:0", "P4:worker:soon"])
+@pytest.mark.parametrize(
+    "text",
+    ["P4", "P44:worker:0", "P4:nobody:0", "P4:worker:soon", "P4:worker:0:soon", "P4:worker:0:1:2"],
+)
 def test_another_text_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(ConfigError, match="POINT:VICTIM:ATTEMPT"):
