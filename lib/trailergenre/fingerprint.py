@@ -30,7 +30,7 @@ class FeatureSettings:
         backbone_id: the network, its weights and its preprocessing.
         precision: fp32, int8 or mixed_float16.
         width: features a frame.
-        calibration: SHA-256 of the frames that an int8 network was calibrated with; else empty.
+        calibration: SHA-256 of an int8 network's file, which its calibration made; else empty.
     """
 
     format_rule: str

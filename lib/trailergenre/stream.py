@@ -38,7 +38,7 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
         ffmpeg_major=ffmpeg_major(),
         backbone_id=manifest.backbone_id,
         precision="mixed_float16" if config.backbone.mixed_precision else manifest.precision,
-        calibration=manifest.calibration_sha256,
+        calibration=manifest.int8_sha256,
     )
 
 

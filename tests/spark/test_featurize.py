@@ -270,7 +270,7 @@ def test_worker_with_another_calibration_fails_before_anything_is_committed(
     links: list[Link], settings: TaskSettings
 ) -> None:
     other = replace(settings, calibration="driver's")
-    with pytest.raises(WeightsError, match=r"fp32, calibrated with nothing; .* is driver's"):
+    with pytest.raises(WeightsError, match=r"fp32, its calibrated network none; .* is driver's"):
         featurize._embed_on_worker(links, other, OPEN)
     assert settings.chunk.store.list_files("") == []
 

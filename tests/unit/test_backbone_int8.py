@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from clips import make_clip
-from trailergenre.backbone import check_backbone, export, load_embedder, read_manifest
-from trailergenre.backbone.artefact import write_manifest
+from trailergenre.backbone import check_backbone, export, int8, load_embedder, read_manifest
+from trailergenre.backbone.artefact import ONNX_FILE, hash_file, write_manifest
 from trailergenre.backbone.export import Int8Frames, export_backbone
 from trailergenre.backbone.int8 import compare_features
 from trailergenre.cli import app
@@ -49,9 +49,9 @@ def test_int8_is_the_same_backbone_with_its_figures_and_its_frames_hash(
     assert (manifest.precision, read_manifest(tiny_backbone).calibration) == ("int8", None)
     found = manifest.calibration
     assert found is not None
-    every_second = np.concatenate([frames[::2] for frames in VIDEOS])
-    assert found.sha256 == hashlib.sha256(every_second.tobytes()).hexdigest()
-    assert (found.n_frames, found.n_judged) == (21, 20)
+    assert found.sha256 == hashlib.sha256(VIDEOS[0].tobytes()).hexdigest()
+    assert (found.n_frames, found.n_judged, found.is_held_out) == (21, 20, True)
+    assert "on 20 frames of other videos than the 21 that calibrated" in found.line("x")
     assert 0.95 <= found.cosine_p1 < 1
     assert 0 < found.rms_share <= 0.1
 
@@ -62,8 +62,7 @@ def test_figures_of_the_manifest_are_those_of_the_frames_that_did_not_calibrate(
     fp32, int8 = (
         load_embedder(BackboneConfig(path=str(path))) for path in (tiny_backbone, int8_backbone)
     )
-    unseen = np.concatenate([frames[1::2] for frames in VIDEOS])
-    seen = np.concatenate([frames[::2] for frames in VIDEOS])
+    seen, unseen = VIDEOS
     mean = fp32.embed(seen).mean(0)
     figures = compare_features(fp32.embed(unseen), int8.embed(unseen), mean)
     stored = read_manifest(int8_backbone).calibration
@@ -105,9 +104,21 @@ def test_calibration_on_other_pictures_is_refused_with_both_figures_and_writes_n
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_few_frames_are_refused_by_number(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Received: 31"):
-        export_int8(tmp_path / "new", [make_frames(31, 4)])
+@pytest.mark.parametrize(("lengths", "received"), [((31,), "16 and 15"), ((40, 15), "40 and 15")])
+def test_too_few_frames_are_refused_by_number(
+    lengths: tuple[int, ...], received: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"Received: {received}"):
+        export_int8(tmp_path / "new", [make_frames(length, 4) for length in lengths])
+
+
+def test_of_several_videos_whole_ones_are_held_out_and_none_is_lost(tmp_path: Path) -> None:
+    videos = [make_frames(length, 10 + length) for length in (20, 16, 21)]
+    found = read_manifest(export_int8(tmp_path / "new", videos)).calibration
+    assert found is not None
+    calibrated = np.concatenate([videos[0], videos[2]])
+    assert found.sha256 == hashlib.sha256(calibrated.tobytes()).hexdigest()
+    assert (found.n_frames, found.n_judged) == (41, 16)
 
 
 def test_frames_that_are_all_alike_judge_nothing(tmp_path: Path) -> None:
@@ -159,6 +170,22 @@ def test_other_calibration_frames_are_another_fingerprint(
     assert fp32.calibration == ""
 
 
+def test_one_frames_quantized_otherwise_are_another_fingerprint(
+    int8_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As another version of ONNX Runtime may do.
+    monkeypatch.setattr(int8, "_QUANTIZED", ["Conv"])
+    other = read_manifest(export_int8(tmp_path / "other", VIDEOS))
+    first = read_manifest(int8_backbone)
+    assert first.calibration is not None and other.calibration is not None
+    assert first.calibration.sha256 == other.calibration.sha256
+    (difference,) = feature_settings(Config(), other).changed_from(
+        feature_settings(Config(), first)
+    )
+    assert difference == f"calibration: {first.int8_sha256} -> {other.int8_sha256}"
+    assert other.int8_sha256 == hash_file(tmp_path / "other" / ONNX_FILE)
+
+
 def test_command_takes_videos_and_says_the_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +202,7 @@ def test_command_takes_videos_and_says_the_figures(
     found = read_manifest(out).calibration
     assert found is not None
     assert (found.n_frames, found.n_judged) == (20, 20)
+    assert "on 20 neighbours of the 20 frames that calibrated, which flatters" in result.stdout
 
 
 @pytest.mark.parametrize("options", [["--precision", "int8"], ["--calibration", "x"]])

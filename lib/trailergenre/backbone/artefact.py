@@ -36,9 +36,10 @@ class Int8Calibration(BaseModel):
     """What an int8 network was calibrated with, and how far it is from fp32 on other frames.
 
     Attributes:
-        sha256: over the frames that calibrated; enters the fingerprint of the features.
+        sha256: over the frames that calibrated.
         n_frames: those frames.
-        n_judged: other frames of the same videos, which the figures are of.
+        n_judged: other frames, which the figures are of.
+        is_held_out: whether those are of other videos, and not neighbours in the same one.
         cosine_p1: 1st percentile of the cosine to fp32, the calibration's mean subtracted.
         rms_share: rms(int8 - fp32) over the rms spread between frames.
     """
@@ -48,15 +49,21 @@ class Int8Calibration(BaseModel):
     sha256: str
     n_frames: int
     n_judged: int
+    is_held_out: bool = False
     cosine_p1: float
     rms_share: float
 
     def line(self, weights: str) -> str:
         """The figures for people, with the weights that they are of."""
+        judged = (
+            f"{self.n_judged} frames of other videos than the {self.n_frames} that calibrated"
+            if self.is_held_out
+            else f"{self.n_judged} neighbours of the {self.n_frames} frames that calibrated, which "
+            "flatters: several videos would be judged by others"
+        )
         text = (
             f"weights {weights}: cosine {self.cosine_p1:.4f} (1st percentile), rms difference "
-            f"{self.rms_share:.4f} of the spread, on {self.n_judged} frames beside the "
-            f"{self.n_frames} that calibrated"
+            f"{self.rms_share:.4f} of the spread, on {judged}"
         )
         if weights.startswith("random"):
             text += "; random weights are no evidence for ImageNet"
@@ -94,12 +101,17 @@ class BackboneManifest(BaseModel):
     def _check_calibration(self) -> Self:
         if (self.precision == "int8") != (self.calibration is not None):
             raise ValueError("int8, and int8 alone, has a calibration")
+        if self.calibration and ONNX_FILE not in self.files:
+            raise ValueError(f"the SHA-256 of {ONNX_FILE} is missing")
         return self
 
     @property
-    def calibration_sha256(self) -> str:
-        """Of the frames that an int8 network was calibrated with; empty for fp32."""
-        return self.calibration.sha256 if self.calibration else ""
+    def int8_sha256(self) -> str:
+        """Of an int8 network's file; empty for fp32.
+
+        Its frames do not tell it apart: another ONNX Runtime quantizes the same ones otherwise.
+        """
+        return self.files[ONNX_FILE] if self.calibration else ""
 
     @property
     def is_random(self) -> bool:

@@ -52,7 +52,7 @@ def quantize_network(
     Args:
         path: the ONNX file; the new one takes its place.
         videos: frames of one video each, evenly taken, shape (n, 299, 299, 3), uint8, RGB. Every
-            second one calibrates; the others judge.
+            second video calibrates and the others judge; of a single one every second frame does.
         weights: where the network's weights come from, for messages.
         report: told of the progress.
 
@@ -60,13 +60,15 @@ def quantize_network(
         ConfigError: the frames are too few, or all alike.
         WeightsError: the int8 network is too far from fp32.
     """
-    seen = np.concatenate([frames[::2] for frames in videos])
-    unseen = np.concatenate([frames[1::2] for frames in videos])
+    is_held_out = len(videos) > 1
+    # Of one video its own frames have to do.
+    pieces = videos if is_held_out else [videos[0][::2], videos[0][1::2]]
+    seen, unseen = np.concatenate(pieces[::2]), np.concatenate(pieces[1::2])
     if min(len(seen), len(unseen)) < MIN_FRAMES:
         raise ConfigError(
-            f"Calibrating takes {2 * MIN_FRAMES} frames at least, half of them to judge by. "
-            f"Received: {len(seen) + len(unseen)}. Give more or longer videos, or set "
-            "frames.per_second higher."
+            f"Calibrating takes {MIN_FRAMES} frames at least, and as many to judge by, of other "
+            f"videos where there are several. Received: {len(seen)} and {len(unseen)}. Give more "
+            "or longer videos, or set frames.per_second higher."
         )
     progress = _Progress(report, 3 * len(seen) + 2 * len(unseen))
     fp32 = _open(path)
@@ -83,6 +85,7 @@ def quantize_network(
             sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
             n_frames=len(seen),
             n_judged=len(unseen),
+            is_held_out=is_held_out,
             cosine_p1=cosine_p1,
             rms_share=rms_share,
         )

@@ -50,7 +50,7 @@ class TaskSettings:
         ffmpeg_major: of the driver; another on a worker would give other frames.
         hosts: the paced ones.
         fault: a kill on purpose.
-        calibration: of the driver's int8 network; empty for fp32.
+        calibration: SHA-256 of the driver's int8 network; empty for fp32.
     """
 
     chunk: ChunkSettings
@@ -183,10 +183,10 @@ def _embed_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) 
     address = granted_address() if settings.backbone.device == "gpu" else None
     embedder = load_once(settings.backbone, address)
     found = embedder.manifest
-    if found.calibration_sha256 != settings.calibration:
+    if found.int8_sha256 != settings.calibration:
         raise WeightsError(
             f"The backbone at {settings.backbone.path} on this worker is {found.precision}, "
-            f"calibrated with {found.calibration_sha256 or 'nothing'}; the driver's calibration is "
+            f"its calibrated network {found.int8_sha256 or 'none'}; the driver's is "
             f"{settings.calibration or 'none'}: their features differ. Copy the driver's to all "
             "nodes, or name a path that they share."
         )
