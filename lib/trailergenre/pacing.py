@@ -148,7 +148,8 @@ class HostGate:
                 if deadline.stopped.wait(_POLL_S):
                     raise ItemError(Outcome.DEFERRED, _STOPPED)
             if deadline.stopped.wait(self._wait_s(host)):
-                self._asking[host] -= 1
+                with self._noting:
+                    self._asking[host] -= 1
                 raise ItemError(Outcome.DEFERRED, _STOPPED)
 
     def _may_ask(self, host: str, deadline: Deadline) -> bool:

@@ -189,6 +189,22 @@ def test_of_a_host_that_throttled_one_link_at_a_time_tries_again(clock: Clock) -
     assert not trying.is_alive()
 
 
+def test_an_attempt_that_was_stopped_while_it_waited_is_no_longer_counted(clock: Clock) -> None:
+    gate, (link, *_) = make_gate({"fast.org": [NOT_A_BOT]}, n_slots=1), others(1)
+    noting = gate._noting
+
+    class Counts(dict[str, int]):
+        def __setitem__(self, host: str, count: int) -> None:
+            assert noting.locked()  # another thread counts too
+            super().__setitem__(host, count)
+
+    gate._asking = Counts({"fast.org": 0})  # type: ignore[assignment]
+    clock.set()
+    with pytest.raises(ItemError, match="stopped"):
+        gate.wait(link, Deadline(600, clock))
+    assert gate._asking["fast.org"] == 0
+
+
 def test_an_answer_between_throttles_keeps_a_host_in(clock: Clock) -> None:
     gate = make_gate()
     for link in paced(4):
