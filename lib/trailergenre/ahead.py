@@ -1,7 +1,8 @@
 """A step for each value, ahead of whoever takes the results, in the order in which they end.
 
 Steps follow one another; but one that takes long no longer keeps the next from starting, so a
-value that hangs costs the others nothing. Knows nothing of what the steps do.
+value that hangs costs the others nothing, until as many hang as may run at the same time. Knows
+nothing of what the steps do.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ _POLL_S = 0.1
 
 
 class Ahead:
-    """Bounds how many values are begun and not yet dealt with."""
+    """Bounds how many values are begun and not yet dealt with, and how many steps run at once."""
 
-    def __init__(self, at_most: int, *, slow_s: float) -> None:
+    def __init__(self, at_most: int, *, at_once: int, slow_s: float) -> None:
         """Begin with no value.
 
         Args:
             at_most: values that are taken and of which `leave` is not yet called.
+            at_once: steps that run at the same time.
             slow_s: seconds of a step after which the next may start beside it.
         """
-        self._at_most = at_most
+        self._at_once = at_once
         self._slow_s = slow_s
         self._room = threading.Semaphore(at_most)
 
@@ -58,11 +60,12 @@ class Ahead:
         running: set[Future[T]] = set()
         is_over, fresh_until = False, 0.0
         newest: Future[T] | None = None
-        with ThreadPoolExecutor(max_workers=self._at_most) as executor:
+        with ThreadPoolExecutor(max_workers=self._at_once) as executor:
             try:
                 while (running or not is_over) and not stopped.is_set():
                     is_fresh = newest in running and time.monotonic() < fresh_until
-                    if not is_over and not is_fresh and self._has_room(is_idle=not running):
+                    may_begin = not is_over and not is_fresh and len(running) < self._at_once
+                    if may_begin and self._has_room(is_idle=not running):
                         try:
                             newest = executor.submit(step, next(values), halted)
                         except StopIteration:

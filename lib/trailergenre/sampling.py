@@ -42,6 +42,11 @@ _BATCHES_AHEAD = 3
 SLOW_S = 2.0
 """After which a download no longer keeps the next from starting; most take less."""
 
+_AT_ONCE = 8
+"""Downloads of a stream at the same time: what a slow host sees of a slot, and what the scratch
+disk and the memory must hold. Fewer would not do where every tenth link hangs
+(docs/decisions/0016-kept-frames.md)."""
+
 LEAST_AHEAD = 4
 """Links that a stream needs open to overlap its steps: one a step, and one that waits."""
 
@@ -128,7 +133,7 @@ def sample_links(
     """
     # Leaving early ends all threads and their children at once: the event is set before any wait.
     stopped = threading.Event()
-    ahead = Ahead(settings.ahead, slow_s=SLOW_S)
+    ahead = Ahead(settings.ahead, at_once=_AT_ONCE, slow_s=SLOW_S)
     with scratch_directory() as scratch:
         fetch = _Fetch(settings, gate or OpenGate(), scratch)
         with (

@@ -31,7 +31,7 @@ def test_steps_that_end_soon_follow_one_another() -> None:
         running.discard(value)
         return value
 
-    assert run(Ahead(4, slow_s=60), [0, 1, 2], step) == [0, 1, 2]
+    assert run(Ahead(4, at_once=4, slow_s=60), [0, 1, 2], step) == [0, 1, 2]
     assert set(together) == {1}
 
 
@@ -45,13 +45,13 @@ def test_a_step_that_hangs_keeps_no_other_from_starting() -> None:
             release.set()
         return value
 
-    given = run(Ahead(3, slow_s=0.01), list(range(10)), step)
+    given = run(Ahead(3, at_once=3, slow_s=0.01), list(range(10)), step)
     assert given[:8] == list(range(1, 9))
     assert sorted(given) == list(range(10))
 
 
 def test_no_more_values_are_begun_than_there_is_room_for() -> None:
-    ahead, taken = Ahead(3, slow_s=60), []
+    ahead, taken = Ahead(3, at_once=3, slow_s=60), []
 
     def source() -> object:
         for value in range(9):
@@ -71,6 +71,21 @@ def test_no_more_values_are_begun_than_there_is_room_for() -> None:
     assert (taken, more) == ([0, 1, 2, 3], [3])
 
 
+def test_no_more_steps_run_at_once_than_may_however_slow_they_are() -> None:
+    running: set[int] = set()
+    together: list[int] = []
+
+    def step(value: int, stopped: threading.Event) -> int:
+        running.add(value)
+        together.append(len(running))
+        time.sleep(0.3)
+        running.discard(value)
+        return value
+
+    assert sorted(run(Ahead(6, at_once=2, slow_s=0.01), list(range(6)), step)) == list(range(6))
+    assert max(together) == 2
+
+
 def test_an_error_of_a_step_ends_the_others_and_comes_out() -> None:
     ended = threading.Event()
 
@@ -82,7 +97,7 @@ def test_an_error_of_a_step_ends_the_others_and_comes_out() -> None:
         return value
 
     with pytest.raises(OSError, match="disk full"):
-        run(Ahead(2, slow_s=0.01), [0, 1, 2], step)
+        run(Ahead(2, at_once=2, slow_s=0.01), [0, 1, 2], step)
     assert ended.is_set()
 
 
@@ -95,5 +110,5 @@ def test_being_stopped_ends_what_runs() -> None:
         ended.set()
         return value
 
-    assert list(Ahead(2, slow_s=60).run([0, 1], step, stopped)) == []
+    assert list(Ahead(2, at_once=2, slow_s=60).run([0, 1], step, stopped)) == []
     assert ended.is_set()
