@@ -118,8 +118,13 @@ class ChunksConfig(Section):
     """The unit of work, commit and resume."""
 
     max_links: int = Field(default=32, ge=1)
+    """What a kill costs a task at most. Below 4, downloads, decoders and network overlap less."""
     max_seconds: float = Field(default=300, gt=0)
-    """A chunk is committed when it is this old, even if links are left."""
+    """A chunk is committed when a link ends and it is this old, even if links are left.
+
+    Where nothing ends for longer, for all downloads that may run at once hang, what is finished
+    waits with them, at most the rest of their deadline.
+    """
     max_bytes: int = Field(default=64_000_000, gt=0)
     """A chunk is committed when its features are this large, even if links are left."""
 

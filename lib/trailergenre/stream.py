@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from trailergenre.backbone import BackboneManifest, Embedder, frames_a_call
-from trailergenre.config import Config
+from trailergenre.config import ChunksConfig, Config
 from trailergenre.decode import Decoder, ffmpeg_major
 from trailergenre.download.downloader import Downloader
 from trailergenre.download.formats import FORMAT_RULE
@@ -53,9 +53,17 @@ def stream_settings(config: Config) -> StreamSettings:
         downloader=Downloader.from_config(config),
         decoder=Decoder(config.frames.per_second, config.limits),
         batch_size=frames_a_call(config.backbone),
-        # What is begun when a task is killed is asked for again: half of a chunk at most.
-        ahead=max(LEAST_AHEAD, config.chunks.max_links // 2),
+        ahead=links_ahead(config.chunks),
     )
+
+
+def links_ahead(chunks: ChunksConfig) -> int:
+    """Links that a stream begins before the first of them is at its end.
+
+    What is begun when a task is killed is asked for again: half of a chunk, and never more than
+    one of `max_links`, even where that leaves the steps nothing to overlap with.
+    """
+    return min(chunks.max_links, max(LEAST_AHEAD, chunks.max_links // 2))
 
 
 def embed_links(
