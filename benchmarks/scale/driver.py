@@ -19,7 +19,8 @@ from typing import Any
 
 import psutil
 
-from scale.made import LINKS_A_FILE, SETTINGS, make_links, make_outcomes
+from scale.made import SETTINGS, make_links, make_outcomes
+from trailergenre.chunks import part_size
 from trailergenre.pacing import deal_links
 from trailergenre.plan import plan_links, read_ready_links
 from trailergenre.progress import read_status
@@ -61,7 +62,7 @@ def _plan(store: Store) -> object:
 
 def _deal(store: Store) -> object:
     links = read_ready_links(store)
-    size = LINKS_A_FILE
+    size = part_size(len(links), SLOTS)
     _, rest = deal_links(links, {}, n_slots=SLOTS)
     parts = [rest[start : start + size] for start in range(0, len(rest), size)]
     return [pickle.dumps(part) for part in parts]

@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from trailergenre import schemas, tables
+from trailergenre.chunks import most_links
+from trailergenre.config import ChunksConfig
 from trailergenre.fingerprint import FeatureSettings, write_settings
 from trailergenre.storage import Store
+from trailergenre.stream import links_ahead
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
-LINKS_A_FILE = 32
-"""A full chunk's (`chunks.max_links`)."""
+LINKS_A_FILE = most_links(ChunksConfig(), links_ahead(ChunksConfig()))
+"""A full commit's."""
 
 _VERSIONS = '{"ffmpeg": "7.0.2", "onnxruntime": "1.23.2", "trailergenre": "0.6.0"}'
 

@@ -30,7 +30,8 @@ _MEANING = {
     "thousand_puts": "price of 1,000 writing requests to it",
     "driver_bytes": "bytes of memory for the driver's Python process",
     "poll_s": "seconds between two lines of progress",
-    "links_a_chunk": "links a commit (`chunks.max_links`)",
+    "links_a_commit": "links a commit, at most: `chunks.max_links` less those that are ahead",
+    "commit_s": "seconds after which a commit is closed (`chunks.max_seconds`)",
     "max_tasks": "tasks of one Spark stage; a rule of thumb",
     "mongo_bytes": "bytes that one MongoDB server holds comfortably",
 }
@@ -53,7 +54,7 @@ def render_page(
         _assumed(given),
         _measured(latest, measured, driver, speeds),
         *(_plans(speed, driver, given) for speed in speeds),
-        _walls(find_walls(driver, given)),
+        _walls(find_walls(driver, given, speeds[0] if speeds else None)),
         _LIMITS,
     ]
     return "\n".join(parts)
@@ -108,6 +109,7 @@ _ROWS = (
     ("core hours", lambda plan: plan.core_hours),
     ("GPUs, for one day's run", lambda plan: plan.gpus),
     ("GPU hours", lambda plan: plan.gpu_hours),
+    ("tasks of such a run", lambda plan: plan.tasks),
     ("downloaded, GB", lambda plan: plan.downloaded_gb),
     ("features stored, GB", lambda plan: plan.features_gb),
     ("outcomes stored, GB", lambda plan: plan.outcomes_gb),

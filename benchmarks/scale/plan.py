@@ -6,8 +6,11 @@ Knows nothing of where the measured figures come from, nor of how the page looks
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from trailergenre.chunks import PARTS_PER_SLOT, most_links, part_size
+from trailergenre.config import ChunksConfig
+from trailergenre.stream import links_ahead
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -32,7 +35,8 @@ class Assumptions:
         thousand_puts: of requests that write to object storage.
         driver_bytes: `spark.driver.memory` of conf/, taken for the Python driver beside it too.
         poll_s: how often a run in a pipe shows its progress.
-        links_a_chunk: `chunks.max_links`, one commit of two files.
+        links_a_commit: most links of one commit, which is two files.
+        commit_s: age at which a commit is closed with fewer (`chunks.max_seconds`).
         max_tasks: of one Spark stage before the scheduler is what a run waits for; a rule of thumb.
         mongo_bytes: what one MongoDB server holds comfortably; beyond it the collection is sharded.
     """
@@ -48,7 +52,8 @@ class Assumptions:
     thousand_puts: float = 0.005
     driver_bytes: float = 4e9
     poll_s: float = 15
-    links_a_chunk: int = 32
+    links_a_commit: int = most_links(ChunksConfig(), links_ahead(ChunksConfig()))
+    commit_s: float = ChunksConfig().max_seconds
     max_tasks: int = 100_000
     mongo_bytes: float = 2e12
 
@@ -98,6 +103,7 @@ class Plan:
         cores: for a run of one day.
         gpu_hours: 0 where the cores do it.
         gpus: for a run of one day.
+        tasks: of the one stage of such a run, by as many slots as it has cores.
         downloaded_gb: from the sites.
         features_gb: stored.
         outcomes_gb: stored.
@@ -114,6 +120,7 @@ class Plan:
     cores: int
     gpu_hours: float
     gpus: int
+    tasks: int
     downloaded_gb: float
     features_gb: float
     outcomes_gb: float
@@ -154,15 +161,18 @@ def plan_run(n_links: int, speed: Speed, driver: DriverCost, given: Assumptions)
     frames = n_links * given.frames_a_video
     core_s = frames * speed.core_s_a_frame
     gpu_s = frames / speed.gpu_frames_per_s if speed.gpu_frames_per_s else 0.0
-    files = 2 * math.ceil(n_links / given.links_a_chunk)
+    cores = math.ceil(core_s / DAY_S)
+    in_time = math.ceil(given.commit_s * n_links / core_s)
+    files = 2 * math.ceil(n_links / min(given.links_a_commit, in_time))
     features_gb = frames * given.bytes_a_frame / GB
     outcomes_gb = n_links * driver.outcomes_bytes / GB
     return Plan(
         n_links=n_links,
         core_hours=core_s / HOUR_S,
-        cores=math.ceil(core_s / DAY_S),
+        cores=cores,
         gpu_hours=gpu_s / HOUR_S,
         gpus=math.ceil(gpu_s / DAY_S),
+        tasks=math.ceil(n_links / part_size(n_links, cores)),
         downloaded_gb=n_links * given.bytes_a_video / GB,
         features_gb=features_gb,
         outcomes_gb=outcomes_gb,
@@ -177,10 +187,16 @@ def plan_run(n_links: int, speed: Speed, driver: DriverCost, given: Assumptions)
     )
 
 
-def find_walls(driver: DriverCost, given: Assumptions) -> list[Wall]:
-    """What is reached first comes first."""
+def find_walls(driver: DriverCost, given: Assumptions, speed: Speed | None) -> list[Wall]:
+    """What is reached first comes first.
+
+    Args:
+        driver: costs a link.
+        given: what is not measured.
+        speed: of the run; None where none was measured, which leaves the wall of tasks out.
+    """
     mongo_bytes_a_link = given.frames_a_video * given.document_bytes
-    walls: Sequence[Wall] = (
+    walls = [
         Wall(
             "one address at one site, in a day",
             given.videos_an_hour * DAY_S / HOUR_S,
@@ -206,10 +222,16 @@ def find_walls(driver: DriverCost, given: Assumptions) -> list[Wall]:
             given.mongo_bytes / mongo_bytes_a_link,
             "it grows slow beyond its memory and disk; shard the collection by `link_id`",
         ),
-        Wall(
-            "tasks of one Spark stage",
-            given.max_tasks * given.links_a_chunk,
-            "the scheduler is what tasks wait for; raise `chunks.max_links`, or part the list",
-        ),
-    )
+    ]
+    if speed is not None:
+        # A list is dealt to so many tasks a slot, however long it is.
+        slots = given.max_tasks / PARTS_PER_SLOT
+        links_a_slot = DAY_S / (given.frames_a_video * speed.core_s_a_frame)
+        walls.append(
+            Wall(
+                f"tasks of one Spark stage, in one day by {speed.name}",
+                slots * links_a_slot,
+                "the scheduler is what tasks wait for; take fewer slots and more days",
+            )
+        )
     return sorted(walls, key=lambda wall: wall.n_links)

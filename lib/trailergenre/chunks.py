@@ -117,11 +117,18 @@ def sample_chunk(
     return _commit_all(keep_frames(links, settings.stream, gate), settings, None)
 
 
+def most_links(chunks: ChunksConfig, ahead: int) -> int:
+    """Links of one commit, at most.
+
+    With those that the stream has begun, `ahead`, they are the open ones, which a kill costs.
+    """
+    return max(1, chunks.max_links - ahead)
+
+
 def _commit_all(
     records: Iterable[LinkRecord], settings: ChunkSettings, embedder: Embedder | None
 ) -> Iterator[Commit]:
-    # With the links that the stream has begun these are the open ones, which a kill costs.
-    most = max(1, settings.chunks.max_links - settings.stream.ahead)
+    most = most_links(settings.chunks, settings.stream.ahead)
     opened_at = time.monotonic()
     open_links: list[LinkRecord] = []
     for record in records:

@@ -27,7 +27,8 @@ GIVEN = Assumptions(
     thousand_puts=0.005,
     driver_bytes=4e9,
     poll_s=15,
-    links_a_chunk=32,
+    links_a_commit=32,
+    commit_s=300,
     max_tasks=100_000,
     mongo_bytes=2e12,
 )
@@ -45,16 +46,17 @@ def test_a_plan_is_the_sum_of_its_frames() -> None:
     assert plan.features_gb == pytest.approx(11.796, abs=1e-3)
     assert plan.outcomes_gb == pytest.approx(0.00576)
     assert plan.mongo_gb == pytest.approx(14.4)
-    assert plan.files == 900
+    assert plan.tasks == 8  # four a slot
+    assert plan.files == 2 * 14_400 / 25  # 12 s a link: 25 of them are 300 s
     assert plan.site_hours == pytest.approx(48)
     assert plan.addresses == 2
-    assert plan.money == pytest.approx(4.8 + 0.0045)
+    assert plan.money == pytest.approx(4.8 + 0.00576)
     assert plan.money_a_month == pytest.approx((11.796 + 0.006) * 0.02, abs=1e-3)
 
 
 def test_a_gpu_takes_the_network_from_the_cores() -> None:
     plan = plan_run(14_400, Speed("GPU", 0.01, 100.0), DRIVER, GIVEN)
-    assert (plan.cores, plan.gpus) == (1, 1)
+    assert (plan.cores, plan.gpus, plan.files) == (1, 1, 900)
     assert (plan.core_hours, plan.gpu_hours) == (pytest.approx(4), pytest.approx(4))
     assert plan.money == pytest.approx(0.4 + 16 + 0.0045)
 
@@ -64,15 +66,18 @@ def test_what_an_empty_process_takes_is_no_cost_a_link() -> None:
 
 
 def test_walls_come_nearest_first_at_the_links_where_they_are_reached() -> None:
-    walls = {wall.name: wall.n_links for wall in find_walls(DRIVER, GIVEN)}
+    speed = Speed("cores", 0.12)
+    walls = {wall.name: wall.n_links for wall in find_walls(DRIVER, GIVEN, speed)}
     assert list(walls.values()) == sorted(walls.values())
     assert walls["one address at one site, in a day"] == 7_200
     assert walls["the driver's memory while it plans"] == 2_000_000
     assert walls["the driver's memory while it watches"] == 4_000_000
     assert walls["one MongoDB server"] == 2_000_000
-    assert walls["tasks of one Spark stage"] == 3_200_000
+    # 25,000 slots, of which each takes 7,200 links of 12 s a day.
+    assert walls["tasks of one Spark stage, in one day by cores"] == pytest.approx(180_000_000)
+    assert len(find_walls(DRIVER, GIVEN, None)) == len(walls) - 1
     more = replace(GIVEN, videos_an_hour=1e9)
-    assert find_walls(DRIVER, more)[-1].name == "one address at one site, in a day"
+    assert find_walls(DRIVER, more, speed)[-1].name == "one address at one site, in a day"
 
 
 LATEST = {
