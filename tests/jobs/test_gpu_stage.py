@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 CONF = [
     "spark.dynamicAllocation.enabled=true",
     "spark.dynamicAllocation.shuffleTracking.enabled=true",
+    "spark.dynamicAllocation.maxExecutors=2",
     "spark.dynamicAllocation.executorIdleTimeout=2s",
     "spark.dynamicAllocation.schedulerBacklogTimeout=1s",
     "spark.executor.cores=1",

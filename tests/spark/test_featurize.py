@@ -31,7 +31,7 @@ from trailergenre.errors import ClusterError, ConfigError, ToolMissingError, Wei
 from trailergenre.frames import FrameShelf
 from trailergenre.outcomes import Outcome
 from trailergenre.pacing import HostGate
-from trailergenre.records import Link
+from trailergenre.records import Link, LinkId
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import worker_failures
@@ -285,6 +285,19 @@ def test_a_chunk_is_a_task_of_the_only_stage(
     jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup("one stage")]
     stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
     assert [stage.numTasks for stage in stages if stage] == [4]
+
+
+def test_where_executors_come_by_demand_the_list_is_cut_for_those_that_may_come(
+    spark: SparkSession,
+    links: list[Link],
+    settings: TaskSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(featurize, "coming_slots", lambda spark, on_gpus: 1)
+    noise = [replace(links[3], link_id=LinkId(f"{number:064}")) for number in range(8)]
+    (stage,) = featurize_links(spark, noise, settings)
+    # A commit a task; for the two slots that are there it would be eight of them.
+    assert [spent.links for _, spent in stage.commits] == [2, 2, 2, 2]
 
 
 def test_tasks_find_paths_that_the_driver_was_given(

@@ -27,7 +27,13 @@ from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.pacing import HostGate, Throttles, deal_links
 from trailergenre.records import Link
 from trailergenre.spark.images import load_once
-from trailergenre.spark.resources import check_gpu_slots, find_place, gpu_profile, granted_address
+from trailergenre.spark.resources import (
+    check_gpu_slots,
+    coming_slots,
+    find_place,
+    gpu_profile,
+    granted_address,
+)
 from trailergenre.spark.session import wait_for_slots
 from trailergenre.time_spent import Place, StageTime, TimeSpent
 
@@ -99,6 +105,8 @@ def featurize_links(
     shelf = settings.chunk.stream.frames
     if shelf is None or not shelf.is_filled:
         return [_run_stage(spark, links, settings, EMBED)]
+    # What the second stage lacks is told before the first one takes its hours.
+    profile = gpu_profile(spark) if is_gpu else None
     kept = shelf.list_link_ids()
     missing = [link for link in links if link.link_id not in kept]
     times = [_run_stage(spark, missing, settings, SAMPLE)] if missing else []
@@ -107,7 +115,6 @@ def featurize_links(
     left = [link for link in links if link.link_id in kept]
     if not left:
         return times
-    profile = gpu_profile(spark) if is_gpu else None
     return [*times, _run_stage(spark, left, settings, EMBED, profile)]
 
 
@@ -119,7 +126,7 @@ def _run_stage(
     profile: ResourceProfile | None = None,
 ) -> StageTime:
     started = time.monotonic()
-    n_slots = wait_for_slots(spark)
+    n_slots = coming_slots(spark, on_gpus=profile is not None) or wait_for_slots(spark)
     size = part_size(len(links), n_slots)
     kept = settings.chunk.stream.list_kept() if settings.hosts else ()
     # Lanes come first: they take the longest, for most of their time is waiting.

@@ -22,7 +22,11 @@ GPU = "gpu"
 """Spark's name of the resource."""
 
 _CORES = "spark.executor.cores"
+_TASK_CORES = "spark.task.cpus"
+_BY_DEMAND = "spark.dynamicAllocation.enabled"
+_MOST_EXECUTORS = "spark.dynamicAllocation.maxExecutors"
 _SCRIPT = "spark.executor.resource.gpu.discoveryScript"
+_VENDOR = "spark.executor.resource.gpu.vendor"
 _EXECUTOR_ID = "--executor-id"
 
 
@@ -44,6 +48,33 @@ def _is_local(master: str) -> bool:
     return master.startswith("local") and not master.startswith("local-cluster")
 
 
+def coming_slots(spark: SparkSession, *, on_gpus: bool) -> int | None:
+    """Tasks of a stage that run at the same time once all executors that may come are there.
+
+    Args:
+        spark: the session.
+        on_gpus: whether the stage has the profile of `gpu_profile`, one task an executor.
+
+    Returns:
+        None where executors do not come by demand: there those that have come are all.
+
+    Raises:
+        ConfigError: nothing says how many may come, or of what size.
+    """
+    conf = spark.sparkContext.getConf()
+    if _is_local(spark.sparkContext.master or "") or conf.get(_BY_DEMAND, "false") != "true":
+        return None
+    most, cores = conf.get(_MOST_EXECUTORS), conf.get(_CORES)
+    if most is None or cores is None:
+        raise ConfigError(
+            f"With {_BY_DEMAND}=true executors come when tasks wait for them, so the list is cut "
+            f"by how many may come: set {_MOST_EXECUTORS} and {_CORES}. "
+            f"Received: {most or 'nothing'} and {cores or 'nothing'}."
+        )
+    tasks = 1 if on_gpus else int(cores) // int(conf.get(_TASK_CORES, "1") or 1)
+    return max(1, int(most) * tasks)
+
+
 def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
     """The executors and tasks of a stage that embeds on GPUs: one GPU and all cores each.
 
@@ -58,15 +89,17 @@ def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
     conf = spark.sparkContext.getConf()
     if _is_local(spark.sparkContext.master or ""):
         return None
-    if conf.get("spark.dynamicAllocation.enabled", "false") != "true":
+    if conf.get(_BY_DEMAND, "false") != "true":
         raise ConfigError(
             "With --keep frames and backbone.device = gpu Spark starts executors with a GPU for "
-            "the second stage, which needs spark.dynamicAllocation.enabled=true. Received: false."
+            f"the second stage, which needs {_BY_DEMAND}=true and what docs/cluster.md lists "
+            "beside it. Received: false."
         )
     cores = int(conf.get(_CORES, "1") or 1)
     memory = conf.get("spark.executor.memory", "1g") or "1g"
     executors = ExecutorResourceRequests().cores(cores).memory(memory)
-    executors = executors.resource(GPU, 1, discoveryScript=conf.get(_SCRIPT, "") or "")
+    script, vendor = conf.get(_SCRIPT, "") or "", conf.get(_VENDOR, "") or ""
+    executors = executors.resource(GPU, 1, discoveryScript=script, vendor=vendor)
     tasks = TaskResourceRequests().cpus(cores).resource(GPU, 1)
     return ResourceProfileBuilder().require(executors).require(tasks).build
 

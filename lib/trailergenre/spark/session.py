@@ -131,7 +131,8 @@ def _last_message(traceback: str) -> str:
 
 def slots(spark: SparkSession) -> int:
     """Tasks that can run at the same time."""
-    return max(1, spark.sparkContext.defaultParallelism)
+    task_cores = int(spark.sparkContext.getConf().get("spark.task.cpus", "1") or 1)
+    return max(1, spark.sparkContext.defaultParallelism // task_cores)
 
 
 def wait_for_slots(spark: SparkSession) -> int:
