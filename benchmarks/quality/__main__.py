@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quality.commands import REPOSITORY
-from quality.costs import measure_epoch, measure_frames, measure_pooled
+from quality.costs import measure_driver, measure_epoch, measure_frames, measure_pooled
 from quality.exported import measure_exported
 from quality.goals import check_goals
 from quality.labels import measure_labels
@@ -45,6 +45,7 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "costs-sklearn": measure_pooled("sklearn"),
     "costs-mllib": measure_pooled("mllib"),
     "costs-frames": measure_frames,
+    "costs-driver": measure_driver,
     "costs-epoch": measure_epoch,
 }
 

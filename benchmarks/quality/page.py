@@ -167,5 +167,6 @@ _SECTIONS = {
     "costs-sklearn": _costs("What training costs: pooled rows, scikit-learn"),
     "costs-mllib": _costs("What training costs: pooled rows, MLlib"),
     "costs-frames": _costs("What training costs: frame rows"),
+    "costs-driver": _costs("What training costs: the driver's memory"),
     "costs-epoch": _costs("What training costs: the temporal head"),
 }
