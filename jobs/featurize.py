@@ -157,8 +157,11 @@ def task_settings(
 def _featurize(
     plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings
 ) -> list[ExecutorTime]:
+    shelf = settings.chunk.stream.frames
+    count_kept = shelf.count_links if shelf is not None and shelf.is_filled else None
     with spark_session("featurize", store) as spark:
-        stages = Watch(store, features.fingerprint, plan.ready).run(
+        watch = Watch(store, features.fingerprint, plan.ready, count_kept=count_kept)
+        stages = watch.run(
             lambda: featurize_links(spark, plan.todo, settings),
             stop=spark.sparkContext.cancelAllJobs,
         )

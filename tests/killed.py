@@ -200,7 +200,8 @@ def live_children(temporary: Path) -> list[str]:
         try:
             if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
                 continue
-            words = [*process.cmdline(), process.environ().get("HOME", "")]
+            # A fork keeps its server's words and environment, but works in its own directory.
+            words = [*process.cmdline(), process.environ().get("HOME", ""), process.cwd()]
         except psutil.Error:
             continue
         if any(f"{temporary}/trailergenre-" in word for word in words):

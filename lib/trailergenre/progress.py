@@ -166,6 +166,8 @@ class Watch:
         ready: the distinct ready links.
         console: where to show it; stderr, so that stdout keeps the summary alone.
         since: when the work began.
+        count_kept: how many links have their frames kept; None where none are to be. Most links
+            get no outcome while that is all that is done with them.
     """
 
     store: Store
@@ -173,6 +175,7 @@ class Watch:
     ready: Collection[LinkId]
     console: Console = field(default_factory=open_console)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    count_kept: Callable[[], int] | None = None
     _known: dict[str, pa.Table] = field(default_factory=dict, init=False)
 
     def run(self, work: Callable[[], T], stop: Callable[[], None]) -> T:
@@ -197,12 +200,18 @@ class Watch:
                 raise
             return future.result()
 
-    def _status(self) -> RunStatus | None:
-        """None where the storage does not answer: the work itself has to bear that, or to fail."""
+    def _status(self) -> tuple[int, str] | None:
+        """Links finished, and a line; None where the storage does not answer.
+
+        The work itself has to bear that, or to fail.
+        """
         try:
-            return read_status(
+            status = read_status(
                 self.store, self.fingerprint, self.ready, since=self.since, known=self._known
             )
+            if self.count_kept is None:
+                return status.finished, status.line()
+            return status.finished, f"{status.line()}; frames of {self.count_kept()} links kept"
         except StorageError:
             return None
 
@@ -218,15 +227,16 @@ class Watch:
             while not done:
                 done = _is_done(future, _POLL_S)
                 if status := self._status():
-                    bar.update(task, completed=status.finished, description=status.line())
+                    finished, line = status
+                    bar.update(task, completed=finished, description=line)
 
     def _print_lines(self, future: Future[T]) -> None:
         started, last, done = time.monotonic(), "", False
         while not done:
             done = _is_done(future, _PLAIN_EVERY_S)
             status = self._status()
-            if status and (done or status.line() != last):
-                last = status.line()
+            if status and (done or status[1] != last):
+                last = status[1]
                 self.console.print(f"[{format_s(time.monotonic() - started)}] {last}", markup=False)
 
 

@@ -173,6 +173,14 @@ def test_a_terminal_gets_a_bar(run: Run) -> None:
 
 
 @pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
+def test_links_whose_frames_are_kept_are_counted(is_terminal: bool, run: Run) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=is_terminal, width=120)
+    Watch(*run, console=console, count_kept=lambda: 5).run(lambda: 7, stop=lambda: None)
+    assert "2/2 links (2 ok), 6 frames; frames of 5 links kept" in written.getvalue()
+
+
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
 def test_storage_that_does_not_answer_a_look_stops_no_work(
     is_terminal: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
