@@ -45,7 +45,7 @@ from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, me
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.measures import MEASURES, format_figure, format_spread
 from trailergenre.records import ProbabilityArray
-from trailergenre.report import render_evaluation
+from trailergenre.report.evaluation import render_evaluation
 from trailergenre.scorer import SideBySide
 from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session

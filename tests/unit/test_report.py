@@ -14,7 +14,7 @@ from trailergenre.candidates import Candidate, describe_candidate
 from trailergenre.card import render_card
 from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes
 from trailergenre.measures import MEASURES
-from trailergenre.report import render_evaluation
+from trailergenre.report.evaluation import render_evaluation
 from trailergenre.storage import Store
 
 ADDRESS = "bundles/<script>alert(1)</script>"

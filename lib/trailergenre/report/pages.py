@@ -1,0 +1,117 @@
+"""A template and its figures to one self-contained page: no script, no request to anywhere.
+
+All pages extend `base.html`: one look, light and dark, and a policy that lets a browser load
+nothing. The templates lie beside this file as package data, which may be inside of a zip. What
+stands in a page may be written by strangers: every value is escaped, and an address becomes a link
+only where it is http(s).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from trailergenre.floors import check_floors
+from trailergenre.measures import format_figure, format_spread
+
+_UNITS = ("bytes", "KB", "MB", "GB", "TB")
+
+
+def render_page(template: str, record: Mapping[str, object], **more: object) -> str:
+    """Render a page as HTML.
+
+    Args:
+        template: name of a file beside this one, which extends `base.html`.
+        record: what the page shows; each key is a variable of the template, and all that it uses
+            must be there.
+        more: further variables.
+    """
+    return _environment().get_template(template).render(record, **more)
+
+
+@functools.cache
+def _environment() -> Environment:
+    check_floors("jinja2")
+    environment = Environment(
+        loader=FunctionLoader(_read_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        figure=format_figure,
+        spread=lambda model, key: format_spread(model[key], model["std"][key]),
+        count=format_count,
+        share=format_share,
+        seconds=format_seconds,
+        size=format_size,
+    )
+    environment.tests["web"] = is_web
+    return environment
+
+
+def _read_template(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def is_web(address: str | None) -> bool:
+    """Whether an address may be a link to click on; `javascript:` and files may not.
+
+    >>> is_web("https://a.test/x"), is_web("javascript:alert(1)"), is_web(None)
+    (True, False, False)
+    """
+    return address is not None and address.startswith(("http://", "https://"))
+
+
+def format_count(number: int) -> str:
+    """Show a number of things, in groups of three digits.
+
+    >>> format_count(123456)
+    '123,456'
+    """
+    return f"{number:,}"
+
+
+def format_share(share: float | None) -> str:
+    """Show a share of 0..1 in percent.
+
+    >>> format_share(0.1234), format_share(1), format_share(None)
+    ('12.3 %', '100 %', '–')
+    """
+    if share is None:
+        return "–"
+    return f"{100 * share:.{0 if share in {0, 1} else 1}f} %"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Show how long something took.
+
+    >>> format_seconds(0.034), format_seconds(12.34), format_seconds(75), format_seconds(7325)
+    ('0.03 s', '12.3 s', '1 min 15 s', '2 h 02 min')
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.{2 if seconds < 1 else 1}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest} s"
+
+
+def format_size(size_bytes: float | None) -> str:
+    """Show a number of bytes.
+
+    >>> format_size(950), format_size(2_340_000), format_size(None)
+    ('950 bytes', '2.3 MB', '–')
+    """
+    if size_bytes is None:
+        return "–"
+    unit = 0
+    while size_bytes >= 1000 and unit < len(_UNITS) - 1:
+        size_bytes /= 1000
+        unit += 1
+    return f"{size_bytes:.{1 if unit else 0}f} {_UNITS[unit]}"
