@@ -92,7 +92,7 @@ def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
     if conf.get(_BY_DEMAND, "false") != "true":
         raise ConfigError(
             "With --keep frames and backbone.device = gpu Spark starts executors with a GPU for "
-            f"the second stage, which needs {_BY_DEMAND}=true and what docs/cluster.md lists "
+            f"the second stage, which needs {_BY_DEMAND}=true and what docs/gpu.md lists "
             "beside it. Received: false."
         )
     cores = int(conf.get(_CORES, "1") or 1)
