@@ -77,8 +77,11 @@ class LimitsConfig(Section):
     deadline_s: float = Field(default=600, gt=0)
     """Wall-clock seconds for downloading and decoding one link, all attempts together."""
     max_file_bytes: int = Field(default=500_000_000, gt=0)
+    """Largest download; a larger one is `too_large`."""
     max_duration_s: float = Field(default=1200, gt=0)
+    """Longest video; a longer one is `too_long`."""
     max_frames: int = Field(default=1200, gt=0)
+    """Most frames of one video; what has more is `too_long`."""
     max_pixels: int = Field(default=8_300_000, gt=0)
     """Pixels of a source frame."""
     max_memory_bytes: int = Field(default=1_500_000_000, gt=0)
@@ -91,6 +94,7 @@ class FramesConfig(Section):
     """Which frames are taken from a video."""
 
     per_second: float = Field(default=1.0, gt=0, le=60)
+    """Frames for each second of the video, the first at its start."""
 
 
 class BackboneConfig(Section):
@@ -99,7 +103,9 @@ class BackboneConfig(Section):
     path: str = "artefacts/backbone"
     """Directory that `trailergenre backbone export` wrote."""
     engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
+    """Who runs the network."""
     device: Literal["cpu", "gpu"] = "cpu"
+    """gpu: a task without a GPU fails; it is never silently the CPU."""
     threads: int = Field(default=1, ge=1)
     """Threads of the engine in one task; tasks x threads = cores."""
     batch_size: int = Field(default=16, ge=1)
@@ -143,6 +149,7 @@ class DatasetConfig(Section):
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training movies that thresholds are chosen on."""
     seed: int = 7
+    """Of the folds and of the validation movies."""
 
     @model_validator(mode="after")
     def _check_fold(self) -> Self:
@@ -175,9 +182,13 @@ class ForestConfig(Section):
     """The random forest, the same words for both trainers."""
 
     trees: int = Field(default=100, ge=1)
+    """Of a forest."""
     max_depth: int = Field(default=12, ge=1, le=30)
+    """Of a tree."""
     min_rows_per_leaf: int = Field(default=3, ge=1)
+    """Training rows of a leaf at least."""
     seed: int = 7
+    """Of the rows and columns that trees are grown on."""
     parallelism: int = Field(default=2, ge=1)
     """MLlib forests trained at the same time (one a genre); of scikit-learn, threads."""
 
@@ -188,23 +199,30 @@ class LogisticConfig(Section):
     c: float = Field(default=0.03, gt=0)
     """Inverse strength of the L2 penalty, as in scikit-learn."""
     max_iterations: int = Field(default=500, ge=1)
+    """Of the optimizer."""
 
 
 class TemporalConfig(Section):
     """The head over the sequence of a link's frames."""
 
     head: Literal["transformer", "gru", "conv", "mean"] = "transformer"
+    """How the sequence is read; mean: without its order, to compare with."""
     units: int = Field(default=128, ge=1)
+    """Width of the layers."""
     heads: int = Field(default=4, ge=1)
     """Attention heads of the transformer."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
+    """Share of the units that are left out in training."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Of the optimizer, Adam."""
     batch_size: int = Field(default=32, ge=1)
     """Links a step."""
     max_epochs: int = Field(default=50, ge=1)
+    """Passes over the training links at most."""
     patience: int = Field(default=5, ge=1)
     """Epochs without a better validation mAP before training ends."""
     seed: int = 7
+    """Of the first weights and of the order of the links."""
 
 
 class ScoreConfig(Section):
@@ -213,19 +231,34 @@ class ScoreConfig(Section):
     bundle: str | None = None
     """Model bundle that `trailergenre score` uses where `--bundle` is not given."""
     top: int = Field(default=3, ge=1)
+    """Genres that are named."""
 
 
 class MongoConfig(Section):
-    """Publishing to MongoDB. The address itself comes from the environment only."""
+    """Publishing to MongoDB. The address itself comes from the environment or a file only."""
 
     uri_variable: str = "TRAILERGENRE_MONGO_URI"
     """Environment variable that holds the connection string."""
+    uri_file: str | None = None
+    """File that holds the connection string, e.g. a mounted secret; goes before the variable."""
     database: str = "trailergenre"
+    """Database that holds all collections."""
     collection: str = "frames"
+    """One document a frame; `<collection>_trailers` and `<collection>_meta` stand beside it."""
     batch_size: int = Field(default=256, ge=1, le=512)
     """Documents a bulk write."""
     timeout_s: float = Field(default=10, gt=0)
-    """Seconds to find the server."""
+    """Seconds to find the server, at the start and each time that it went away."""
+
+    @property
+    def trailers_collection(self) -> str:
+        """One document a link."""
+        return f"{self.collection}_trailers"
+
+    @property
+    def meta_collection(self) -> str:
+        """One document: what the collection holds."""
+        return f"{self.collection}_meta"
 
 
 class Config(Section):
