@@ -7,7 +7,7 @@ nothing of Spark or tables.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from trailergenre.fingerprint import FeatureSettings
 from trailergenre.floors import DOWNLOAD, check_floors
 from trailergenre.frames import FramesFile, Origin
 from trailergenre.outcomes import Outcome
-from trailergenre.records import FRAME_SIDE_PX, FeatureArray, Link
+from trailergenre.records import FRAME_SIDE_PX, FeatureArray, FrameArray, Link
 from trailergenre.sampling import LEAST_AHEAD, LinkRecord, StreamSettings, sample_links
 from trailergenre.scratch import scratch_directory
 
@@ -67,7 +67,12 @@ def links_ahead(chunks: ChunksConfig) -> int:
 
 
 def embed_links(
-    links: Iterable[Link], settings: StreamSettings, embedder: Embedder, gate: Gate | None = None
+    links: Iterable[Link],
+    settings: StreamSettings,
+    embedder: Embedder,
+    gate: Gate | None = None,
+    *,
+    watch: Callable[[FrameArray], None] | None = None,
 ) -> Iterator[LinkRecord]:
     """Bring every link to its end, as its download ended: rows in = rows out.
 
@@ -76,6 +81,7 @@ def embed_links(
         settings: of the stream.
         embedder: the loaded network.
         gate: passed by every attempt at a download; None: nothing is paced.
+        watch: shown all frames on their way to the network, those before a failure too.
 
     Yields:
         One record a link; bad links are records with their class.
@@ -85,6 +91,8 @@ def embed_links(
         for record, frames in steps:
             if frames is not None:
                 reach(Point.MID_INFERENCE)
+                if watch is not None:
+                    watch(frames)
                 started = time.monotonic()
                 parts.append(embedder.embed(frames))
                 record.embed_s += time.monotonic() - started

@@ -9,13 +9,13 @@ import pytest
 from bundles import make_bundle, manifest_for
 from clips import make_clip
 from lists import as_links
-from trailergenre import local, tables
+from trailergenre import tables
 from trailergenre.backbone import load_embedder, read_manifest
 from trailergenre.bundle import Bundle
 from trailergenre.chunks import ChunkSettings, featurize_chunk
 from trailergenre.config import BackboneConfig, Config, FramesConfig, LinksConfig
 from trailergenre.errors import BundleError, ItemError
-from trailergenre.local import score_link
+from trailergenre.local import embed_link, score_link
 from trailergenre.outcomes import Outcome
 from trailergenre.records import LinkFrames
 from trailergenre.storage import Store
@@ -51,7 +51,7 @@ def test_features_are_the_bytes_that_a_chunk_commits(
     outcomes = tables.read_outcomes(settings.store, "fp")
     (committed,) = tables.iter_features(settings.store, outcomes)
 
-    record = local._embed(str(clip), config)
+    record = embed_link(str(clip), config)
     assert record.link == links[0]
     np.testing.assert_array_equal(record.features, np.stack(committed["features"].to_pylist()))
 
@@ -68,10 +68,10 @@ def test_the_model_is_given_the_links_own_frames_and_their_times(
     monkeypatch.setattr(Bundle, "predict_proba", predict)
     scored = score_link(str(clip), bundle, config)
     (frames,) = received
-    np.testing.assert_array_equal(frames.features, local._embed(str(clip), config).features)
+    np.testing.assert_array_equal(frames.features, embed_link(str(clip), config).features)
     assert frames.frame_time_s.tolist() == [0, 1, 2, 3, 4]
     assert [genre.genre for genre in scored.genres] == ["Action", "Horror", "Drama"]
-    assert (scored.frames, set(scored.seconds)) == (5, {"download", "decode", "embed"})
+    assert (scored.frames, set(scored.seconds)) == (5, {"download", "decode", "embed", "score"})
 
 
 def test_naming_a_file_allows_that_file_and_no_other_place(
