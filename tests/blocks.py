@@ -1,0 +1,124 @@
+"""The blocks of README and docs that a reader would copy, and the commands in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from submits import REPOSITORY, load_job
+from trailergenre.cli import app as command_line
+
+LANGUAGES = {"sh", "text", "toml", "python", "json"}
+"""`sh` is run; `text` is what somebody sees, or a picture of it."""
+
+_FENCE = re.compile(r"^ *```(\w*)$")
+_NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
+_JOB = re.compile(r"jobs/\w+\.py")
+_ASSIGNMENT = re.compile(r"\w+=.*")
+_OPERATORS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "<<"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block.
+
+    Attributes:
+        page: path below the repository.
+        line: of the opening fence, from 1.
+        language: of the fence.
+        text: what stands between the fences, each line with its end.
+        not_run: why it is not run; empty for those that are.
+    """
+
+    page: str
+    line: int
+    language: str
+    text: str
+    not_run: str
+
+    def __str__(self) -> str:
+        """Where it stands, as editors take it."""
+        return f"{self.page}:{self.line}"
+
+
+def list_pages() -> list[str]:
+    """README and all pages of docs/, without the decisions: those quote, they do not instruct."""
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    return [str(page.relative_to(REPOSITORY)) for page in pages]
+
+
+def read_blocks(page: str, text: str) -> list[Block]:
+    """Take a page apart; raises where a fence is left open or a mark stands before nothing."""
+    blocks: list[Block] = []
+    lines = iter(enumerate(text.splitlines(keepends=True), start=1))
+    not_run = ""
+    for number, line in lines:
+        fence, mark = _FENCE.match(line.rstrip("\n")), _NOT_RUN.match(line.rstrip("\n"))
+        if fence:
+            body = []
+            for _, inner in lines:
+                if inner.strip() == "```":
+                    break
+                body.append(inner)
+            else:
+                raise ValueError(f"{page}:{number}: the fence is never closed")
+            blocks.append(Block(page, number, fence[1], "".join(body), not_run))
+        elif not_run:
+            raise ValueError(f"{page}:{number}: `not run` stands before something else")
+        not_run = mark[1] if mark else ""
+    return blocks
+
+
+def read_page(page: str) -> list[Block]:
+    """The blocks of a page of the repository."""
+    return read_blocks(page, (REPOSITORY / page).read_text(encoding="utf-8"))
+
+
+def split_commands(text: str) -> Iterator[list[str]]:
+    """The words of each simple command of a shell block, without what stands in here-documents.
+
+    >>> list(split_commands("A=1 make zip && cat x > y  # why\\n"))
+    [['make', 'zip'], ['cat', 'x'], ['y']]
+    """
+    text = re.sub(r"<<'EOF'\n.*?^EOF$", "", text, flags=re.DOTALL | re.MULTILINE)
+    for line in text.replace("\\\n", " ").splitlines():
+        words: list[str] = []
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
+        lexer.whitespace_split = True
+        for word in [*lexer, ";"]:
+            if word in _OPERATORS:
+                if words:
+                    yield words
+                words = []
+            elif words or not _ASSIGNMENT.fullmatch(word):
+                words.append(word)
+
+
+def parse_command(words: list[str]) -> str:
+    """Let the program that a command starts read its options, and start nothing.
+
+    Returns:
+        `trailergenre score`, `jobs/featurize.py`, ..., or "" where the program is none of ours.
+
+    Raises:
+        Exception: Click's, of an option or a choice that does not exist, or of too few words.
+    """
+    if words[0] == "trailergenre":
+        app, name, rest = command_line, words[0], words[1:]
+    else:
+        place = next((k for k, word in enumerate(words) if _JOB.fullmatch(word)), None)
+        if place is None:
+            return ""
+        name, rest = words[place], words[place + 1 :]
+        app = load_job(Path(name).stem).app
+    command = typer.main.get_command(app)
+    while rest and not rest[0].startswith("-") and hasattr(command, "commands"):
+        command = command.commands[rest[0]]
+        name, rest = f"{name} {rest[0]}", rest[1:]
+    command.make_context(name, rest)
+    return name

@@ -1,0 +1,169 @@
+"""What README and docs say, without running it: blocks, options, targets, links, tables."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from blocks import LANGUAGES, Block, list_pages, parse_command, read_blocks, read_page
+from blocks import split_commands as split
+from submits import REPOSITORY
+from trailergenre.outcomes import OUTCOME_HELP, ROW_OUTCOME_HELP
+
+PAGES = list_pages()
+BLOCKS = [block for page in PAGES for block in read_page(page)]
+ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+
+NOT_RUN = [
+    "README.md: asks a site on the internet",
+    "README.md: fetches the ImageNet weights from the internet",
+    "README.md: needs a cluster; tests/jobs/test_cluster.py packs and submits to one of its own",
+    "README.md: tests/jobs/test_demo.py runs the demo; the other runs this very test",
+    "docs/cluster.md: needs a cluster; tests/jobs/test_cluster.py packs and submits to one of its "
+    "own",
+    "docs/cluster.md: serves until it is stopped",
+    "docs/first-run.md: JupyterLab is not among the packages of the set-up; tests/notebooks runs "
+    "the notebooks",
+    "docs/first-run.md: asks a site on the internet",
+    "docs/first-run.md: changes the machine",
+    "docs/first-run.md: tests/jobs/test_demo.py runs it; set-up is what every test stands on",
+    "docs/gpu.md: needs a GPU",
+    "docs/gpu.md: needs a GPU and a cluster",
+    "docs/original-notebooks.md: the IMDB5000 files are not part of the repository; "
+    "tests/jobs/test_prepare_dataset.py runs it where they lie",
+    "docs/own-data.md: an excerpt; tests/spark/test_images.py runs it",
+    "docs/own-data.md: fetches the ImageNet weights from the internet",
+    "docs/own-data.md: tests/jobs/test_demo.py runs it",
+]
+"""Every block that is not run, with its reason; a new one must be added here."""
+
+
+def shell_blocks() -> list[Block]:
+    return [block for block in BLOCKS if block.language == "sh"]
+
+
+def test_pages_and_commands_are_found() -> None:
+    assert {"README.md", "docs/first-run.md", "docs/mongodb.md"} <= set(PAGES)
+    assert len(shell_blocks()) > 20
+
+
+def test_only_listed_blocks_are_not_run() -> None:
+    marked = [f"{block.page}: {block.not_run}" for block in BLOCKS if block.not_run]
+    assert sorted(marked) == sorted(NOT_RUN)
+
+
+def test_tests_that_stand_for_a_block_exist() -> None:
+    named = re.findall(r"tests/[\w/]+(?:\.py)?", " ".join(NOT_RUN))
+    assert len(named) > 5
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def test_every_block_says_its_language_and_code_stands_in_fences() -> None:
+    assert [str(block) for block in BLOCKS if block.language not in LANGUAGES] == []
+    indented = [page for page in PAGES if has_indented_code((REPOSITORY / page).read_text())]
+    assert indented == []
+
+
+def has_indented_code(text: str) -> bool:
+    """Whether four spaces after an empty line make a block, outside of fences."""
+    outside = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.search(r"\n\n    \S", outside) is not None
+
+
+def test_indented_code_is_found() -> None:
+    assert has_indented_code("a\n\n    make zip\n")
+    assert not has_indented_code("a\n\n```sh\n\n    make zip\n```\n")
+
+
+def test_marks_and_fences_are_read() -> None:
+    text = "```sh\nA=1 x\n```\n<!-- not run: why -->\n```sh\ny \\\n  z\n```\n"
+    first, second = read_blocks("p", text)
+    assert (first.text, first.not_run, first.line) == ("A=1 x\n", "", 1)
+    assert (second.text, second.not_run, second.line) == ("y \\\n  z\n", "why", 5)
+    for broken in ("```sh\nx\n", "<!-- not run: why -->\n\n```sh\nx\n```\n"):
+        with pytest.raises(ValueError, match="p:"):
+            read_blocks("p", broken)
+
+
+def test_words_of_commands_are_told_apart() -> None:
+    text = (
+        "A='b c' submit jobs/x.py \\\n  --set 'a.b=\"c\"' # why\n"
+        "cat > f <<'EOF'\nnot a && command\nEOF\nmake setup && make zip\n"
+    )
+    assert list(split(text)) == [
+        ["submit", "jobs/x.py", "--set", 'a.b="c"'],
+        ["cat"],
+        ["f"],
+        ["make", "setup"],
+        ["make", "zip"],
+    ]
+
+
+@pytest.mark.parametrize("block", shell_blocks(), ids=str)
+def test_options_of_every_command_exist(block: Block) -> None:
+    commands = list(split(block.text))
+    ours = [words for words in commands if "trailergenre" in words or "jobs/" in " ".join(words)]
+    assert [parse_command(words) for words in ours].count("") == 0
+    assert commands
+
+
+def test_an_option_that_does_not_exist_is_found() -> None:
+    assert parse_command(["submit", "jobs/featurize.py", "runs/x"]) == "jobs/featurize.py"
+    assert (
+        parse_command(["trailergenre", "bundle", "inspect", "b"]) == "trailergenre bundle inspect"
+    )
+    for words in (["trailergenre", "status", "r", "--jsn"], ["python", "jobs/featurize.py"]):
+        with pytest.raises(Exception, match=r"No such option|Missing argument"):
+            parse_command(words)
+
+
+def test_targets_of_make_exist() -> None:
+    known = re.findall(r"^([a-z][a-z-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    commands = [words for block in shell_blocks() for words in split(block.text)]
+    named = {word for words in commands if words[0] == "make" for word in words[1:]}
+    targets = {word for word in named if "=" not in word}
+    assert "setup" in targets
+    assert targets - set(known) == set()
+
+
+@pytest.mark.parametrize("page", ROOT_PAGES)
+def test_links_of_a_page_outside_of_the_site_lead_to_files(page: str) -> None:
+    text = (REPOSITORY / page).read_text()
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [link for link in linked if not (REPOSITORY / link).exists()] == []
+    assert linked or page != "README.md"
+
+
+@pytest.mark.parametrize("help_of", [ROW_OUTCOME_HELP, OUTCOME_HELP], ids=["rows", "links"])
+def test_every_outcome_stands_in_the_table_with_its_meaning(help_of: dict[str, str]) -> None:
+    page = (REPOSITORY / "docs" / "outcomes.md").read_text()
+    section = page.split("\n## Rows\n" if help_of is ROW_OUTCOME_HELP else "\n## Links\n")[1]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| ?(.*?) ?\|$", section.split("\n## ")[0], re.M)
+    assert [(name, meaning) for name, meaning, _ in rows] == [*help_of.items()]
+    assert [name for name, _, todo in rows if not todo] == [next(iter(help_of))]
+
+
+def test_the_reference_is_what_the_configuration_says() -> None:
+    path = REPOSITORY / "conf" / "configuration_page.py"
+    spec = importlib.util.spec_from_file_location("configuration_page", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (REPOSITORY / "docs" / "configuration.md").read_text()
+    assert page == module.render_page(), "run: python conf/configuration_page.py"
+    assert "| `per_second` | number, > 0, <= 60 | `1.0` | " in page
+
+
+def test_every_decision_stands_in_the_index_under_its_title() -> None:
+    folder = REPOSITORY / "docs" / "decisions"
+    titles = {path.name: title_of(path) for path in sorted(folder.glob("0*.md"))}
+    index = (folder / "index.md").read_text()
+    rows = re.findall(r"^\| \[(\d+)\]\((.*?)\) \| (.*) \|$", index, re.MULTILINE)
+    assert {name: f"{number}: {title}" for number, name, title in rows} == titles
+
+
+def title_of(path: Path) -> str:
+    return path.read_text().splitlines()[0].removeprefix("# ")
