@@ -74,6 +74,22 @@ def test_the_model_is_given_the_links_own_frames_and_their_times(
     assert (scored.frames, set(scored.seconds)) == (5, {"download", "decode", "embed", "score"})
 
 
+def test_frames_on_their_way_to_the_network_may_be_watched(clip: Path, config: Config) -> None:
+    watched: list[np.ndarray] = []
+    record = embed_link(str(clip), config, watch=watched.append)
+    frames = np.concatenate(watched)
+    expected = load_embedder(config.backbone).embed(frames)
+    np.testing.assert_array_equal(record.features, expected)
+
+
+def test_a_score_that_nobody_wants_a_report_of_has_no_timeline(
+    clip: Path, config: Config, bundle: Bundle
+) -> None:
+    scored = score_link(str(clip), bundle, config)
+    assert scored.timeline is None
+    assert "timeline" not in scored.to_json()
+
+
 def test_naming_a_file_allows_that_file_and_no_other_place(
     clip: Path, config: Config, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

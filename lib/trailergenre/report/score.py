@@ -16,7 +16,7 @@ from trailergenre.report.pages import render_page
 _WIDTH, _HEIGHT = 1000, 100
 """Of a chart's own coordinates; it is stretched to the page, and its texts stand beside it."""
 
-_TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300)
+_TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 """Seconds that may lie between two labels of the time axis."""
 
 _N_TICKS = 5

@@ -1,0 +1,120 @@
+"""Pages of one link made without a network or a video: frames and features by formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundles import make_bundle, make_manifest
+from lists import as_links
+from trailergenre import link_report
+from trailergenre.bundle import Bundle
+from trailergenre.config import Config
+from trailergenre.forest import Forest, join_trees
+from trailergenre.link_report import report_link
+from trailergenre.local import LinkScore
+from trailergenre.outcomes import Outcome
+from trailergenre.records import N_FEATURES, FeatureArray, FrameArray, VideoFacts
+from trailergenre.sampling import LinkRecord
+from trailergenre.storage import Store
+
+LINK = "https://films.test/watch?v=abc"
+
+
+def make_frames(n_frames: int) -> FrameArray:
+    """A disc that crosses a sky whose colour changes; shape (n, 299, 299, 3), uint8."""
+    y, x = np.mgrid[0:299, 0:299] / 299
+    frames = np.empty((n_frames, 299, 299, 3), np.uint8)
+    for k in range(n_frames):
+        t = k / n_frames
+        hue = np.array([np.sin(6 * t + phase) for phase in (0, 2, 4)]) * 0.35 + 0.5
+        sky = hue * (1 - 0.7 * y[..., None])
+        disc = ((x - t) ** 2 + (y - 0.6 + 0.4 * np.sin(3 * t)) ** 2 < 0.02)[..., None]
+        ground = (y > 0.75 + 0.05 * np.sin(9 * x + 9 * t))[..., None]
+        picture = np.where(ground, hue[::-1] * 0.25, np.where(disc, 0.95, sky))
+        frames[k] = (255 * picture.clip(0, 1)).astype(np.uint8)
+    return frames
+
+
+def make_features(n_frames: int) -> FeatureArray:
+    """The genre k is where feature k is high: each in waves of its own, and some noise."""
+    t = np.arange(n_frames)[:, None] / n_frames
+    waves = 0.5 + 0.4 * np.sin(2 * np.pi * (np.array([1, 1.5, 2, 2.5]) * t + np.arange(4) / 4))
+    noise = np.random.default_rng(7).normal(scale=0.15, size=waves.shape)
+    features = np.zeros((n_frames, N_FEATURES), np.float32)
+    features[:, :4] = waves * np.array([0.4, 0.9, 0.7, 1.1]) + noise
+    return features
+
+
+def make_stumps() -> Forest:
+    """A forest: the higher the mean of feature k, the more probable the genre k."""
+    trees = [_stump(k, threshold) for k in range(4) for threshold in np.linspace(-0.1, 1.3, 60)]
+    return join_trees(trees)
+
+
+def _stump(genre: int, threshold: float) -> Forest:
+    return Forest(
+        offsets=np.array([0, 3], np.int64),
+        first_genre=np.array([genre], np.int32),
+        feature=np.array([genre, -1, -1], np.int32),
+        threshold=np.array([threshold, 0, 0]),
+        left=np.array([1, -1, -1], np.int32),
+        right=np.array([2, -1, -1], np.int32),
+        value=np.array([[0.0], [0.02], [0.98]]),
+        n_features=3 * N_FEATURES,
+    )
+
+
+def make_link_bundle(directory: Path, *, weights: str = "imagenet") -> Bundle:
+    store = Store(str(directory))
+    return make_bundle(store, manifest=make_manifest(weights=weights), model=make_stumps())
+
+
+def make_link_record(n_frames: int = 150) -> LinkRecord:
+    """A link that went well."""
+    return LinkRecord(
+        as_links([LINK])[0],
+        attempts=1,
+        download_s=3.2,
+        decode_s=1.5,
+        embed_s=14.25,
+        n_frames=n_frames,
+        size_bytes=12_345_678,
+        facts=VideoFacts(duration_s=float(n_frames), width_px=1280, height_px=720),
+        features=make_features(n_frames),
+    )
+
+
+def make_failed_record(outcome: Outcome, detail: str, *, size_bytes: int | None) -> LinkRecord:
+    """A link that failed; in the download where no size is known."""
+    return LinkRecord(
+        as_links([LINK])[0],
+        outcome,
+        detail,
+        attempts=3,
+        download_s=3.2,
+        size_bytes=size_bytes,
+    )
+
+
+def write_score_page(
+    page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    record: LinkRecord,
+    bundle: Bundle,
+    frames: FrameArray,
+) -> LinkScore:
+    """Report a link as if it had come to this record, with these frames on their way."""
+
+    def embed(cell: str, config: Config, *, watch: Callable[[FrameArray], None]) -> LinkRecord:
+        for start in range(0, len(frames), 16):
+            watch(frames[start : start + 16])
+        return record
+
+    monkeypatch.setattr(link_report, "embed_link", embed)
+    monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
+    return report_link(LINK, bundle, Config(), page=page)
