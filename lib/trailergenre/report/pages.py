@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         share=format_share,
         seconds=format_seconds,
         size=format_size,
+        moment=format_moment,
     )
     environment.tests["web"] = is_web
     return environment
@@ -115,3 +117,12 @@ def format_size(size_bytes: float | None) -> str:
         size_bytes /= 1000
         unit += 1
     return f"{size_bytes:.{1 if unit else 0}f} {_UNITS[unit]}"
+
+
+def format_moment(moment: str) -> str:
+    """Show a time of ISO 8601 to the minute.
+
+    >>> format_moment("2026-01-05T09:30:12+01:00")
+    '2026-01-05 08:30 UTC'
+    """
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

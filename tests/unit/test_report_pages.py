@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from trailergenre.report import pages
+from trailergenre.report.pages import render_page
+
+
+def with_template(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let `page.html` be this; the others stay."""
+    read = pages._read_template
+    monkeypatch.setattr(
+        pages, "_read_template", lambda name: text if name == "page.html" else read(name)
+    )
+    pages._environment.cache_clear()
+
+
+def page(content: str) -> str:
+    return (
+        "{% extends 'base.html' %}{% import 'parts.html' as parts %}"
+        "{% block title %}T{% endblock %}{% block content %}" + content + "{% endblock %}"
+    )
+
+
+def test_values_are_escaped_and_only_web_addresses_are_links(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_template(monkeypatch, page("{{ a }}{{ parts.address(b) }}{{ parts.address(c) }}"))
+    record = {"a": "<script>", "b": "https://a.example/?x='\"<", "c": "javascript:alert(1)"}
+    html = render_page("page.html", record)
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert 'href="https://a.example/?x=&#39;&#34;&lt;"' in html
+    assert "<bdi>javascript:alert(1)</bdi>" in html
+    assert html.count("href=") == 2  # the icon's
+
+
+def test_what_a_template_misses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_template(monkeypatch, page("{{ missing }}"))
+    with pytest.raises(UndefinedError, match="missing"):
+        render_page("page.html", {})
+
+
+def test_bars_fill_the_height_and_marks_stand_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_template(monkeypatch, page("{{ parts.columns(values, [1], 'two values') }}"))
+    html = render_page("page.html", {"values": [4, 1]})
+    assert 'aria-label="two values"' in html
+    assert 'y="0.0" width=".88" height="100.0"' in html
+    assert 'y="75.0" width=".88" height="25.0"' in html
+    assert html.count("<line") == 1
+
+
+def test_templates_are_read_from_a_zip(repository: Path, tmp_path: Path) -> None:
+    """As executors have the package."""
+    archive = shutil.make_archive(
+        str(tmp_path / "trailergenre"), "zip", repository / "lib", "trailergenre"
+    )
+    code = (
+        "import trailergenre; assert '.zip' in trailergenre.__file__\n"
+        "from trailergenre.report.pages import _environment\n"
+        "assert _environment().get_template('run.html').blocks"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": archive},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
