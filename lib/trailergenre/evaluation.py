@@ -24,6 +24,7 @@ from trailergenre.candidates import Candidate
 from trailergenre.card import LEAK_MEAN_AP, suggests_leak
 from trailergenre.chance import Chance, mixed_chance, random_chance, random_figures
 from trailergenre.comparison import Measure, compare_models
+from trailergenre.curves import draw_curves
 from trailergenre.folds import FoldFigures, join_folds, measure_subset
 from trailergenre.genres import GENRE_SETS
 from trailergenre.measures import format_figure
@@ -96,7 +97,7 @@ def evaluate(model: Scored, *, control: Scored | None, others: Sequence[Scored])
     Returns:
         What JSON and the report show: `columns` (key and heading of each model), `models` (figures
         by key), `random` and `mixed` (what mAP many draws of guesses reach), `beats_prior`,
-        `genre_sets`, `comparisons`, `calibration`.
+        `genre_sets`, `comparisons`, `calibration`, `curves` (of the model).
     """
     tested = {"model": model} | ({"control": control} if control is not None else {})
     tested |= {f"other-{place}": other for place, other in enumerate(others, start=1)}
@@ -125,6 +126,13 @@ def evaluate(model: Scored, *, control: Scored | None, others: Sequence[Scored])
         "comparisons": _compare(model, others),
         "calibration": dict(
             Counter(fold.bundle.manifest.calibration.method for fold in model.folds)
+        ),
+        "curves": asdict(
+            draw_curves(
+                truths,
+                [fold.probabilities for fold in model.folds],
+                [fold.raw for fold in model.folds],
+            )
         ),
     }
 
