@@ -20,7 +20,8 @@ from trailergenre.cli import app
 from trailergenre.storage import Store
 from trailergenre.tables import write_table
 
-HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn"}
+HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn", "PIL", "jinja2"}
+"""What trains, and what makes pages."""
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_broken_backbone_is_one_line(
     assert "Export it again" in line
 
 
-def test_score_imports_neither_spark_nor_tensorflow_nor_what_trains(
+def test_score_imports_neither_spark_nor_tensorflow_nor_what_trains_or_makes_pages(
     server: AnswerServer, tiny_backbone: Path, bundle: Path
 ) -> None:
     arguments = [*score_arguments(server, tiny_backbone), "--bundle", str(bundle)]
