@@ -190,6 +190,21 @@ def test_what_each_fold_warns_of_is_said_once(tmp_path: Path) -> None:
     assert "weights are random" in notes[0]
 
 
+def test_curves_are_the_models_over_all_folds(bundle: Bundle) -> None:
+    folds = [movies(n, seed=n)[0] for n in (20, 24)]
+    scores = [know(truth) for truth in folds]
+    tested = zip(folds, scores, strict=True)
+    model = tuple(ScoredFold(bundle, truth, found / 2, found) for truth, found in tested)
+    curves = judge(Scored(Candidate("mine", (bundle, bundle)), model))["curves"]
+    assert len(curves["genres"]) == 4
+    truth = np.concatenate(folds)
+    assert curves["genres"][0]["share"] == pytest.approx(truth[:, 0].mean(), abs=1e-4)
+    for name, probabilities in (("reliability", 1), ("reliability_raw", 0.5)):
+        seen = [bin for bin in curves[name] if bin["n"]]
+        assert sum(bin["n"] for bin in seen) == truth.size
+        assert max(bin["probability"] for bin in seen) <= probabilities
+
+
 def test_the_record_is_what_json_holds(bundle: Bundle) -> None:
     def check(value: object) -> None:
         assert isinstance(value, dict | list | str | int | float | bool | None)

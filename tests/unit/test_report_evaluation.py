@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def record(
     bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
     model = scored(bundle, ADDRESS, folds=folds, knows=0.9)
     shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
-    beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.5)] if others else []
+    beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
     return {
         "created_at": "2026-01-01T00:00:00+00:00",
         "run": "runs/mine",
@@ -125,3 +126,33 @@ def test_what_users_named_is_escaped(tmp_path: Path) -> None:
     page = render_evaluation(record(tmp_path))
     assert "alert(1)" in page
     assert "<script>" not in page
+
+
+def test_each_genre_that_has_a_movie_has_its_curve_told_in_words_too(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    html = render_evaluation(found)
+    assert html.count('<path class="line" d="M0 ') == 4  # all pairs, and three genres
+    assert len(re.findall(r'aria-label="Precision over recall, \w+: precision', html)) == 3
+    assert "Precision over recall, Horror" not in html
+    first = found["curves"]["genres"][0]
+    assert f"V{92 * (1 - first['precision'][-1]):.1f}H120.0" in html
+
+
+def test_reliability_is_drawn_and_told(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    html = render_evaluation(found)
+    for of_model, name in (("dot", "reliability"), ("ring", "reliability_raw")):
+        bins = [bin for bin in found["curves"][name] if bin["n"]]
+        assert html.count(f'<circle class="{of_model}"') == len(bins) > 1
+    assert "0.9 to 1.0" in html
+
+
+def test_an_interval_is_drawn_where_it_lies(tmp_path: Path) -> None:
+    found = record(tmp_path, others=True)
+    html = render_evaluation(found)
+    reach = max(abs(each[end]) for each in found["comparisons"] for end in ("low", "high"))
+    spans = re.findall(r'class="span" style="left: ([\d.]+)%; width: ([\d.]+)%', html)
+    assert len(spans) == len(found["comparisons"])
+    for each, (left, width) in zip(found["comparisons"], spans, strict=True):
+        assert float(left) == pytest.approx(50 + 50 * each["low"] / reach, abs=0.01)
+        assert float(left) + float(width) <= 100.01
