@@ -1,15 +1,25 @@
-"""Features and genres of a run -> MongoDB, one document a frame."""
+"""Features and genres of a run -> MongoDB: one document a frame, and one a trailer."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from trailergenre.config_files import load_config
-from trailergenre.documents import open_collection, parse_address
+from trailergenre.documents import (
+    Publishable,
+    Published,
+    Shape,
+    Target,
+    choose_target,
+    prepare_collections,
+    read_publishable,
+    withdraw_links,
+)
 from trailergenre.entry import (
     ConfigOption,
     FeaturesOption,
@@ -18,9 +28,9 @@ from trailergenre.entry import (
     entry,
     finish,
 )
-from trailergenre.errors import ConfigError, StorageError
+from trailergenre.errors import ConfigError, ExitCode, StorageError
 from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.spark.publish import read_publishable, write_frames
+from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 
@@ -32,61 +42,82 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def publish_features(
     run: RunArgument,
     features: FeaturesOption = None,
+    shape: Annotated[
+        Shape,
+        typer.Option(
+            "--shape",
+            help="frames: packed vectors (some 8.5 KB a frame), and a document a trailer. "
+            "original: a double for each feature (some 28 KB a frame), as the original notebooks "
+            "read them, in a collection of its own, <collection>_original.",
+        ),
+    ] = "frames",
     config: ConfigOption = None,
     overrides: SetOption = None,
-) -> None:
-    """Publish the features of a run to MongoDB; again gives the same documents.
+) -> ExitCode:
+    """Publish the features of a run to MongoDB; again changes nothing, or mends what is wrong.
 
-    The connection string is read from the environment only.
+    The connection string is read from the environment, or from the file mongo.uri_file. A
+    collection holds features of one fingerprint; mongo.collection names another one for others.
+
+    Exit code 4: the server refused some documents for what they are; they are named, and all
+    others are there.
 
     \b
-    Example:
+    Examples:
       export TRAILERGENRE_MONGO_URI='mongodb://127.0.0.1:27017'
       spark-submit --properties-file conf/spark-local.conf \\
         jobs/publish_features.py runs/mine
+      spark-submit --properties-file conf/spark-local.conf \\
+        jobs/publish_features.py runs/mine --set mongo.collection=frames_2fps
     """
-    settings = load_config(config or [], overrides or []).mongo
+    settings = load_config(config or (), overrides or ()).mongo
     store = Store(run)
-    fingerprint = choose_fingerprint(store, features)
-    source = read_publishable(store, fingerprint)
-    address = parse_address(_read_uri(settings.uri_variable))
-    # Before Spark starts: a missing server should cost a user seconds.
-    with open_collection(address, settings):
-        pass
+    source = read_publishable(store, choose_fingerprint(store, features))
+    if not len(source.links):
+        raise ConfigError(
+            f"No link of {store} has features {source.fingerprint} yet. Run jobs/featurize.py "
+            "first."
+        )
+    target = choose_target(settings, shape)
+    # Before Spark starts: a missing server, or a collection of others, should cost a user seconds.
+    prepare_collections(target, source.settings)
     started = time.monotonic()
     report = _progress_lines(source.n_frames)
     with spark_session("publish_features", store) as spark:
-        counts = write_frames(spark, source, address, settings, report=report)
-        report(counts.documents)
-    if counts.documents != source.n_frames:
+        done = publish_documents(spark, source, target, report=report)
+        report(done.frames.documents)
+    done += withdraw_links(target, source.withdrawn)
+    return _finish(source, target, done, seconds=time.monotonic() - started)
+
+
+def _finish(source: Publishable, target: Target, done: Published, *, seconds: float) -> ExitCode:
+    received = done.frames.documents + done.frames.refused
+    if received != source.n_frames:
         raise StorageError(
-            f"The outcomes of {store} promise {source.n_frames} rows of features. "
-            f"Published: {counts.documents}. Check the run: trailergenre verify {store}"
+            f"The outcomes of {source.store} promise {source.n_frames} rows of features. "
+            f"Received: {received}. Check the run: trailergenre verify {source.store}"
         )
     finish(
-        store,
+        source.store,
         "publish_features",
         {
-            "fingerprint": fingerprint,
+            "fingerprint": source.fingerprint,
             "rows": source.n_frames,
-            "documents": counts.documents,
-            "matched": counts.matched,
-            "upserted": counts.upserted,
-            "database": settings.database,
-            "collection": settings.collection,
-            "seconds": round(time.monotonic() - started, 3),
+            **asdict(done.frames),
+            "trailers": asdict(done.trailers),
+            "database": target.config.database,
+            "collection": target.config.collection,
+            "shape": target.shape,
+            "seconds": round(seconds, 3),
         },
     )
-
-
-def _read_uri(variable: str) -> str:
-    uri = os.environ.get(variable, "")
-    if not uri:
-        raise ConfigError(
-            f"The environment variable {variable} holds no MongoDB connection string. "
-            f"Set it: export {variable}='mongodb://127.0.0.1:27017'"
-        )
-    return uri
+    refused = done.frames.refused + done.trailers.refused
+    if not refused:
+        return ExitCode.FINISHED
+    for reason in (*done.frames.reasons, *done.trailers.reasons):
+        typer.echo(f"refused: {reason}", err=True)
+    typer.echo(f"{refused} documents were refused; all others are there.", err=True)
+    return ExitCode.INCOMPLETE
 
 
 def _progress_lines(total: int) -> Callable[[int], None]:

@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
     LOCKED = 3
     """Another run holds the output."""
     INCOMPLETE = 4
-    """Deferred links are left; run again."""
+    """Deferred links are left, run again; or MongoDB refused documents, which are named."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; resumable."""
     TERMINATED = 143

@@ -27,7 +27,7 @@ _POLL_S = 0.005
 
 
 class Point(StrEnum):
-    """Where a task can be hit, in the order in which it comes by."""
+    """Where a task can be hit, in the order in which it comes by; P8 to P10 are publishing's."""
 
     PLANNED = "P1"
     MID_DOWNLOAD = "P2"
@@ -36,6 +36,9 @@ class Point(StrEnum):
     MID_INFERENCE = "P5"
     FEATURES_WRITTEN = "P6"
     OUTCOMES_WRITTEN = "P7"
+    FEATURES_READ = "P8"
+    MID_PUBLISH = "P9"
+    PUBLISHED = "P10"
 
 
 class Victim(StrEnum):

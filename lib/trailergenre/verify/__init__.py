@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre import schemas, tables
+from trailergenre.documents import Target
 from trailergenre.entry import read_begun
 from trailergenre.errors import SchemaError, StorageError
 from trailergenre.fingerprint import list_settings
@@ -20,20 +21,29 @@ from trailergenre.verify import accounting, bounds, hygiene
 from trailergenre.verify.checks import Check, Report
 from trailergenre.verify.features import Features
 from trailergenre.verify.features import Report as Progress
+from trailergenre.verify.mongo import check_published
 
 __all__ = ["Check", "Report", "verify_run"]
 
 
-def verify_run(store: Store, fingerprint: str, progress: Progress | None = None) -> Report:
+def verify_run(
+    store: Store,
+    fingerprint: str,
+    progress: Progress | None = None,
+    target: Target | None = None,
+) -> Report:
     """Check a run.
 
     Args:
         store: the run.
         fingerprint: of the features.
-        progress: told the frames that are read and those that there are.
+        progress: told the frames that are read and those that there are; twice where MongoDB is
+            compared.
+        target: MongoDB's collections, where they are to be compared with the run.
 
     Raises:
-        ConfigError: the run has no list of links.
+        ConfigError: the run has no list of links; or MongoDB does not let us read.
+        StorageError: MongoDB cannot be reached.
     """
     holder = read_holder(store)
     links, rows_check = _read_list(store)
@@ -42,8 +52,10 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = tables.current_outcomes(rows)
     settings = list_settings(store)[fingerprint]
+    report = progress or (lambda done, total: None)
     features = Features(settings.frames_per_s, settings.width)
-    features.read(store, current, progress or (lambda done, total: None))
+    features.read(store, current, report)
+    in_mongo = [] if target is None else check_published(store, fingerprint, target, report)
     allowed, notes = bounds.parse_allowed(read_begun(store, "featurize"))
     if holder:
         notes.append(f"a run is at work: {holder.describe()}")
@@ -73,6 +85,7 @@ def verify_run(store: Store, fingerprint: str, progress: Progress | None = None)
             *([hygiene.check_scratch()] if store.is_local else []),
             hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
             *([] if settings.is_published else ours),
+            *in_mongo,
         ],
         notes=notes,
     )

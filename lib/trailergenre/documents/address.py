@@ -1,0 +1,186 @@
+"""A connection string to a database that answers; no message ever shows the string.
+
+pymongo is the extra `mongo` and imported where it is used.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trailergenre.config import MongoConfig
+from trailergenre.errors import ConfigError, RunError, StorageError, ToolMissingError, one_line
+from trailergenre.floors import check_floors
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+    from pymongo.errors import PyMongoError
+
+Document = dict[str, object]
+"""What MongoDB stores; `documents.shapes` says which fields there are."""
+
+_UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+"""Options that take whoever answers for the server."""
+_WRONG_PASSWORD = (18, 8000)
+"""AuthenticationFailed, and what Atlas says for it."""
+_NO_RIGHT = 13
+
+
+@dataclass(frozen=True, slots=True)
+class MongoAddress:
+    """A connection string that passed `parse_address`.
+
+    Attributes:
+        uri: holds the password, so it is left out of `repr` and of every message.
+        hosts: `host:port` of each server; what messages name.
+    """
+
+    uri: str = field(repr=False)
+    hosts: str
+
+
+def read_address(config: MongoConfig) -> MongoAddress:
+    """Read the connection string from `uri_file`, where that is set, else from the environment.
+
+    Raises:
+        ConfigError: there is none, or `parse_address` refuses it.
+    """
+    if config.uri_file is not None:
+        path = Path(config.uri_file).expanduser()
+        try:
+            uri = path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError as error:
+            raise ConfigError(
+                f"mongo.uri_file cannot be read: {error.strerror}. Received: {path}."
+            ) from error
+        where = f"The file {path} (mongo.uri_file)"
+    else:
+        uri = os.environ.get(config.uri_variable, "")
+        where = f"The environment variable {config.uri_variable}"
+    if not uri:
+        raise ConfigError(
+            f"{where} holds no MongoDB connection string. Set "
+            f"{config.uri_variable}='mongodb://127.0.0.1:27017', or mongo.uri_file to a file that "
+            "holds it."
+        )
+    return parse_address(uri)
+
+
+def parse_address(uri: str) -> MongoAddress:
+    """Check a connection string; no server is asked.
+
+    Off this machine it must carry credentials and checked TLS: features are written with the
+    rights that it gives, and both it and they would cross the network in the open.
+
+    Raises:
+        ConfigError: it cannot be read or is refused. No part of it but the hosts is repeated:
+            where special characters are not encoded, any other part may be the password.
+        ToolMissingError: pymongo is not installed.
+    """
+    try:
+        from pymongo.errors import PyMongoError
+        from pymongo.uri_parser import parse_uri
+    except ImportError as error:
+        raise ToolMissingError(
+            "MongoDB needs pymongo. Install it: pip install 'trailergenre[mongo]'."
+        ) from error
+    try:
+        parsed = parse_uri(uri)
+    except (PyMongoError, ValueError):
+        raise ConfigError(
+            "The MongoDB connection string cannot be read (or its mongodb+srv host not be found). "
+            "Write mongodb://USER:PASSWORD@HOST:27017/?tls=true and percent-encode special "
+            "characters of the user and the password."
+        ) from None
+    servers = parsed["nodelist"]
+    hosts = ", ".join(f"{host}:{port}" if port else str(host) for host, port in servers)
+    options = parsed["options"]
+    has_credentials = bool(parsed["username"] or options.get("authMechanism"))
+    is_checked = options.get("tls") is True and not any(map(options.get, _UNCHECKED))
+    is_safe = has_credentials and is_checked
+    if not is_safe and not all(_is_this_machine(host, port) for host, port in servers):
+        raise ConfigError(
+            f"MongoDB at {hosts} is not on this machine, so the connection string must carry a "
+            "user with password and tls=true, and no option that leaves certificates unchecked."
+        )
+    return MongoAddress(uri=uri, hosts=hosts)
+
+
+def _is_this_machine(host: str, port: int | None) -> bool:
+    if port is None or host == "localhost":  # no port: a Unix socket
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Database[Document]]:
+    """Connect, and find the server before anything is sent.
+
+    Raises:
+        ConfigError: the server refuses the user, or does not let it do what it is asked.
+        StorageError: the server cannot be reached within `config.timeout_s`, or fails while the
+            database is in use; names the hosts and never the credentials.
+    """
+    check_floors("pymongo")
+    from pymongo import MongoClient, WriteConcern
+    from pymongo.errors import PyMongoError
+
+    timeout_ms = int(config.timeout_s * 1000)
+    try:
+        with MongoClient[Document](
+            address.uri,
+            appname="trailergenre",
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+        ) as client:
+            client.admin.command("ping")
+            # Acknowledged means: on the disks of a majority.
+            acknowledged = WriteConcern(w="majority", j=True)
+            yield client.get_database(config.database, write_concern=acknowledged)
+    except PyMongoError as error:
+        raise _explain(error, address, config) from None
+
+
+def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) -> RunError:
+    from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+
+    if isinstance(error, ServerSelectionTimeoutError):
+        # What follows are the timeout and the driver's picture of the servers.
+        reason = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
+        return StorageError(
+            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({reason}). "
+            "Check that it runs, that this machine may connect to it, and tls=true."
+        )
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code in _WRONG_PASSWORD:
+        return ConfigError(
+            f"MongoDB at {address.hosts} refuses the user or the password of the connection "
+            "string. Check both, and authSource, the database that the user was made in."
+        )
+    if code == _NO_RIGHT:
+        return ConfigError(
+            f"MongoDB at {address.hosts} does not allow this: {tell_reason(error)}. Name a user "
+            f"in the connection string who has the role readWrite on {config.database!r}."
+        )
+    return StorageError(f"MongoDB at {address.hosts}: {tell_reason(error)}")
+
+
+def tell_reason(error: Exception) -> str:
+    """Say what the server said in one line; a bulk error's own text repeats whole documents."""
+    from pymongo.errors import BulkWriteError, OperationFailure
+
+    if isinstance(error, BulkWriteError):
+        failures = error.details["writeErrors"] + error.details["writeConcernErrors"]
+        first = failures[0].get("errmsg", "no reason given") if failures else "no reason given"
+        return one_line(f"{len(failures)} writes of a batch were refused, the first: {first}")
+    if isinstance(error, OperationFailure) and error.details:
+        return one_line(str(error.details.get("errmsg", error)))
+    return one_line(f"{type(error).__name__}: {error}")
