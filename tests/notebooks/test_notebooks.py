@@ -1,26 +1,34 @@
-"""Notebooks as a newcomer runs them: on a small run, in a kernel of their own."""
+"""Notebooks as a newcomer runs them: on what the demo left, in a kernel of their own."""
 
 from __future__ import annotations
 
 import ast
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-import pyarrow as pa
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from bundles import make_bundle, make_manifest
-from runs import Movie, link_id, make_movies, make_run
-from trailergenre import schemas, tables
-from trailergenre.storage import Store
+from demos import session_directory, shared_demo
+from submits import REPOSITORY
+from trailergenre.outcomes import RowOutcome
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+NAMES = [
+    "01_links",
+    "02_frames_and_features",
+    "03_train_and_compare",
+    "04_explore_in_mongo",
+    "05_score_one_link",
+]
+
 
 Shown = dict[str, str]
-"""Cell id -> the text of what it shows."""
+"""Cell id -> the text of what it shows, spaces folded; a picture shows its MIME type."""
 
 
 def read(path: Path) -> NotebookNode:
@@ -32,7 +40,7 @@ def code_cells(path: Path) -> list[NotebookNode]:
 
 
 def test_notebooks_are_found() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_demo_tables.ipynb"]
+    assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -43,7 +51,7 @@ def test_notebook_is_committed_without_outputs_and_valid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebook_defines_no_function_and_imports_the_package(path: Path) -> None:
+def test_notebook_defines_nothing_and_imports_the_package(path: Path) -> None:
     trees = [node for cell in code_cells(path) for node in ast.walk(ast.parse(cell.source))]
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     assert [node for node in trees if isinstance(node, definitions)] == []
@@ -51,54 +59,120 @@ def test_notebook_defines_no_function_and_imports_the_package(path: Path) -> Non
     assert any(module.startswith("trailergenre") for module in modules)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_tells_of_every_step_and_leads_to_the_next(path: Path) -> None:
+    cells = read(path).cells
+    assert cells[0].cell_type == cells[-1].cell_type == "markdown"
+    linked = re.findall(r"\]\(([^)]+\.ipynb)\)", cells[-1].source)
+    assert linked == [following.name for following in NOTEBOOKS[NOTEBOOKS.index(path) + 1 :][:1]]
+
+
 @pytest.fixture
-def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Shown]:
-    """Runs a notebook on a made run; an error in a cell is raised here."""
-    store, movies = Store(str(tmp_path / "run")), make_movies(6, frames=5)
-    make_run(store, [*movies[:5], Movie(movies[5].link, None)])
-    _add_rows_that_are_not_ready(store)
-    parts = {f"movie-{n}": "test" if n == 0 else "train" for n in range(5)}
-    manifest = make_manifest(weights="random(seed=7)")
-    make_bundle(Store(str(tmp_path / "bundle")), parts=parts, manifest=manifest)
-    monkeypatch.setenv("TRAILERGENRE_RUN", str(tmp_path / "run"))
-    monkeypatch.setenv("TRAILERGENRE_BUNDLE", str(tmp_path / "bundle"))
+def execute(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_backbone: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], Shown]:
+    """Runs a notebook beside a copy of the demo's run; an error in a cell is raised here."""
+    demo = shared_demo(session_directory(tmp_path_factory), tiny_backbone)
+    # A copy: the server's data are for one server at a time, and a page is written.
+    shutil.copytree(demo, tmp_path / "demo-run", ignore=shutil.ignore_patterns("backbone"))
+    (tmp_path / ".cache").symlink_to(REPOSITORY / ".cache")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.delenv("TRAILERGENRE_MONGO_URI", raising=False)
     # Jupyter's own files go nowhere near the user's.
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
 
-    def run(path: Path) -> Shown:
-        client = NotebookClient(read(path), timeout=120, resources={"metadata": {"path": tmp_path}})
-        executed = client.execute()
+    def run(name: str) -> Shown:
+        place = {"metadata": {"path": tmp_path / "notebooks"}}
+        notebook = read(REPOSITORY / "notebooks" / f"{name}.ipynb")
+        executed = NotebookClient(notebook, timeout=300, resources=place).execute()
         return {cell.id: text_of(cell) for cell in executed.cells if cell.cell_type == "code"}
 
     return run
 
 
-def _add_rows_that_are_not_ready(store: Store) -> None:
-    rows = tables.read_table(store, "links").to_pylist()
-    for number in range(3):
-        more = {"row_outcome": "link_empty", "link_id": None, "url": "", "detail": "no text"}
-        rows.append({**rows[0], "row_id": link_id(f"empty-{number}"), **more})
-    tables.write_table(store, "links", pa.Table.from_pylist(rows, schema=schemas.LINKS))
-
-
 def text_of(cell: NotebookNode) -> str:
-    """What a cell shows, spaces folded."""
-    shown = [output.data["text/plain"] for output in cell.outputs if "data" in output]
+    """What a cell shows."""
+    shown = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        shown += [output.get("text", ""), data.get("text/plain", "")]
+        shown += [kind for kind in data if kind.startswith("image/")]
+        shown += [
+            data.get("text/markdown", ""),
+            "iframe" * ("<iframe" in data.get("text/html", "")),
+        ]
     return " ".join(" ".join(shown).split())
 
 
-def test_demo_tables_show_the_runs_own_figures(execute: Callable[[Path], Shown]) -> None:
-    shown = execute(NOTEBOOKS[0])
-    assert "ready 6 goes on" in shown["row-outcomes"]
-    assert "link_empty 3 the cell is empty" in shown["row-outcomes"]
-    assert shown["not-ready"].count("no text") == 3
-    assert "ok 5 25" in shown["outcomes"]
-    assert "not_media 1 0" in shown["outcomes"]
-    assert shown["matrix"] == "(5, 2048)"
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_01_every_row_has_its_outcome_and_shifted_labels_are_refused(
+    execute: Callable[[str], Shown],
+) -> None:
+    shown = execute("01_links")
+    outcomes = "|".join(RowOutcome)
+    assert re.findall(rf" ({outcomes}) ", shown["spellings"]) == [
+        *("ready", "duplicate", "duplicate", "duplicate"),
+        *("not_a_single_video", "host_denied", "scheme_refused", "link_empty"),
+    ]
+    assert "ready 62 goes on" in shown["row-outcomes"]
+    assert shown["sum"] == "68 rows in the list, 68 in the table"
+    assert shown["shift"].startswith("The labels are not their movies': 3 of 3 movies (100.0%)")
+    assert "Horror 16" in shown["genres"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_02_frames_made_by_hand_are_those_of_the_run(execute: Callable[[str], Shown]) -> None:
+    shown = execute("02_frames_and_features")
+    assert shown["decode"] == "((4, 299, 299, 3), dtype('uint8'))"
+    assert "image/png" in shown["picture"]
+    assert shown["embed"].startswith("((4, 2048), dtype('float32'), 'random(")
+    assert float(shown["colour"]) > 0.001  # ten times what two engines may differ by
+    assert "ok 56 224 features are stored" in shown["outcomes"]
+    assert "not_media" in shown["failures"]
+    assert shown["equal"] == "True"
     assert shown["pooled"] == "(1, 6144)"
-    assert "same network as the run True" in shown["manifest"]
-    assert "test 1 1 train 4 4" in shown["split"]
-    assert shown["scores"].split("links ", 1)[1].startswith("Horror 0.4 0.1 Drama 0.3 0.2")
-    assert "[Horror, Drama, Comedy]" in shown["known"]
-    assert "weights are random" in shown["warnings"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_03_models_stand_beside_the_prior_and_each_other(
+    execute: Callable[[str], Shown],
+) -> None:
+    shown = execute("03_train_and_compare")
+    assert re.match(r"train validation test links (\d+) (\d+) (\d+) ", shown["split"])
+    assert "logistic on" in shown["fit"]
+    assert re.search(r"mAP [01]\.\d+ [01]\.\d+ [01]\.\d+", shown["finish"])
+    assert "model" in shown["beats"] and "control" in shown["beats"]
+    assert re.match(r"mAP \d\.\d{3} \(regression\) against \d\.\d{3} \(forest\)", shown["compare"])
+    assert "# Model card" in shown["card"]
+    assert "iframe" in shown["page"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_04_mongo_holds_what_the_table_holds(execute: Callable[[str], Shown]) -> None:
+    shown = execute("04_explore_in_mongo")
+    assert "frames 224" in shown["collections"]
+    assert "frames_trailers 56" in shown["collections"]
+    assert shown["vector"].startswith("(2048, [")
+    assert shown["meta"] == "True"
+    assert "horror-sci-fi-00 1.0" in shown["near"]
+    assert shown["equal"] == "(224, 224, True)"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_05_a_link_is_scored_and_a_cut_one_is_told(execute: Callable[[str], Shown]) -> None:
+    shown = execute("05_score_one_link")
+    assert len(re.findall(r"(?:Action|Comedy|Horror|Sci-Fi) [01]\.\d+", shown["score"])) == 3
+    assert "share in training threshold given" in shown["beside"]
+    assert "weights are random" in shown["notes"]
+    assert "iframe" in shown["page"]
+    assert shown["timeline"].count("0.") > 3
+    assert shown["bad"].startswith("partial: ")
