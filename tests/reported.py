@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from trailergenre import schemas, tables
 from trailergenre.config import LimitsConfig
 from trailergenre.fingerprint import write_settings
 from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.report.run import render_run
+from trailergenre.run_report import read_run_report
 from trailergenre.storage import Store
 from trailergenre.time_spent import ExecutorTime
 
@@ -165,3 +168,12 @@ def executor(name: str, *, links: int = 10, slots: int = 2) -> ExecutorTime:
 
 def write_record(store: Store, name: str, record: Mapping[str, object]) -> None:
     store.write_bytes(f"runs/{name}.json", json.dumps(record).encode())
+
+
+def run_page(directory: Path, *, without: int = 3) -> str:
+    """The page of `make_reported`'s run."""
+    store = Store(str(directory))
+    found = read_run_report(store, make_reported(store, without=without))
+    # Neither the directory nor the time is the same twice.
+    shown = {"run": "runs/mine", "created_at": "2026-01-06T15:00:00Z"}
+    return render_run(found.to_json() | shown)

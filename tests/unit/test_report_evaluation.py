@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bundles import make_bundle, make_manifest
+from evaluated import make_record
 from parsed import assert_stands_alone
 from trailergenre.bundle import Bundle
-from trailergenre.candidates import Candidate, describe_candidate
-from trailergenre.card import render_card
-from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes
+from trailergenre.candidates import Candidate
+from trailergenre.evaluation import Scored, ScoredFold, find_notes
 from trailergenre.measures import MEASURES
 from trailergenre.report.evaluation import render_evaluation
 from trailergenre.storage import Store
@@ -36,18 +36,7 @@ def record(
     model = scored(bundle, ADDRESS, folds=folds, knows=0.9)
     shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
     beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
-    return {
-        "created_at": "2026-01-01T00:00:00+00:00",
-        "run": "runs/mine",
-        "features": "0123456789abcdef",
-        "bundle": describe_candidate(model.candidate),
-        "control": describe_candidate(shuffled.candidate) if shuffled else None,
-        "compared": [describe_candidate(other.candidate) for other in beside],
-        "test": {"movies": 20, "links": 21, "links_without_features": 3},
-        "notes": find_notes(model),
-        **evaluate(model, control=shuffled, others=beside),
-        "card": render_card(bundle.manifest),
-    }
+    return make_record(model, control=shuffled, others=beside, notes=find_notes(model))
 
 
 @pytest.mark.parametrize("given", [{}, {"control": True, "others": True, "folds": 2}])
