@@ -116,7 +116,7 @@ def test_an_option_that_does_not_exist_is_found() -> None:
         parse_command(["trailergenre", "bundle", "inspect", "b"]) == "trailergenre bundle inspect"
     )
     for words in (["trailergenre", "status", "r", "--jsn"], ["python", "jobs/featurize.py"]):
-        with pytest.raises(Exception, match=r"No such option|Missing argument"):
+        with pytest.raises(Exception, match=r"No such option|Missing parameter"):
             parse_command(words)
 
 
