@@ -15,13 +15,13 @@ PIP        := $(BIN)/python -m pip --disable-pip-version-check
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all bench quality soak zip _java
+.PHONY: help setup demo check test test-all bench quality soak zip _java _browser
 .DELETE_ON_ERROR:
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## Make .venv from requirements.lock and fetch the MongoDB connector's jars
+setup: $(VENV)/.ready | _browser ## Make .venv from requirements.lock; fetch jars and the tests' browser
 
 demo: $(VENV)/.ready | _java ## Run the whole way on made clips (DATA=dir: on your own videos)
 	$(BIN)/trailergenre demo $(if $(DATA),--data "$(DATA)")
@@ -32,10 +32,10 @@ check: $(VENV)/.ready ## Lint, formatting, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.ready | _java ## Tests that are not marked slow
+test: $(VENV)/.ready | _java _browser ## Tests that are not marked slow
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
-test-all: $(VENV)/.ready | _java ## All tests, and the examples in docstrings
+test-all: $(VENV)/.ready | _java _browser ## All tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib
 
 # Who is compared with has packages of its own; only a whole run and B12 need them.
@@ -107,3 +107,15 @@ _java:
 			"Install it (Debian: apt-get install default-jre-headless;" \
 			"Fedora: dnf install java-headless; macOS: brew install --cask temurin)" \
 			"or set JAVA_HOME." >&2; exit 2; }
+
+# The browser that tests look at the reports with is the system's: no package of Python has one.
+_browser:
+	@for browser in chromium google-chrome chromium-browser; do \
+		command -v $$browser >/dev/null && exit; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "set-up: chromium, by apt-get"; export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -qq --no-install-recommends chromium && exit; \
+	fi; \
+	echo "note: tests of the reports need Chromium; install it (Debian: apt-get install chromium;" \
+		"Fedora: dnf install chromium). Nothing else needs it." >&2
