@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from sites import build_site
 from submits import REPOSITORY
 
 OUTSIDE = re.compile(r"^(https?:)?//")
@@ -20,18 +19,6 @@ STYLE_ADDRESS = re.compile(r"url\(\s*[\"']?([^\"')]+)")
 LOADING = {"href", "src", "srcset", "poster", "data"}
 LINKS_TO_FOLLOW = {("a", "href")}
 """What a reader must click on; everything else is fetched by the page itself."""
-
-
-def build(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)],
-        cwd=source,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 class Fetched(HTMLParser):
@@ -56,7 +43,7 @@ def fetched_by(page: str) -> list[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     out = tmp_path_factory.mktemp("site")
-    done = build(REPOSITORY, out)
+    done = build_site(REPOSITORY, out)
     assert done.returncode == 0, done.stdout
     yield out
 
@@ -94,6 +81,6 @@ def test_a_link_that_leads_nowhere_ends_the_build(broken: str, tmp_path: Path) -
     shutil.copyfile(REPOSITORY / "docs" / "outcomes.md", tmp_path / "docs" / "first-run.md")
     page = (tmp_path / "docs" / "first-run.md").read_text()
     (tmp_path / "docs" / "first-run.md").write_text(page.replace("](bad-inputs.md)", "](index.md)"))
-    done = build(tmp_path, tmp_path / "site")
+    done = build_site(tmp_path, tmp_path / "site")
     assert done.returncode != 0
     assert broken.split("(")[1].rstrip(")").split("#")[-1] in done.stdout

@@ -1,0 +1,50 @@
+"""The documentation's site in a browser: quiet, as wide as its window, nothing from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from browser.pages import VIEWS, View
+from sites import build_site
+from submits import REPOSITORY
+from trailergenre.demo.server import FileServer, serve
+
+WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    out = tmp_path_factory.mktemp("site")
+    done = build_site(REPOSITORY, out)
+    assert done.returncode == 0, done.stdout
+    with serve(out) as server:
+        yield server
+
+
+@pytest.mark.parametrize("view", [VIEWS[0], VIEWS[-1]], ids=lambda view: view.name)
+def test_the_site_is_quiet_and_asks_for_nothing_from_outside(
+    browser: Browser, site: FileServer, view: View
+) -> None:
+    size = {"width": view.width_px, "height": view.height_px}
+    context = browser.new_context(viewport=size, color_scheme=view.scheme)
+    asked: list[str] = []
+    faults: list[str] = []
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda said: faults.append(f"{said.type}: {said.text}"))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    docs = REPOSITORY / "docs"
+    names = sorted(path.stem for path in docs.glob("*.md"))
+    for name in names:
+        page.goto(f"http://{site.address}/{name}.html", wait_until="networkidle")
+        faults += [f"{name} is too wide"] if page.evaluate(WIDE) > 0 else []
+    context.close()
+    assert faults == []
+    assert len(asked) > len(names)
+    assert [url for url in asked if not url.startswith(f"http://{site.address}/")] == []
+    pictures = {Path(url).name for url in asked}
+    assert "architecture.svg" in pictures
