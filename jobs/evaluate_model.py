@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trailergenre import tables
+from trailergenre.bars import steps_bar
 from trailergenre.bundle import Bundle, check_fits
 from trailergenre.candidates import (
     Candidate,
@@ -92,6 +93,8 @@ def evaluate_model(
     tested, counts = _test(store, fingerprint, candidates)
     model, *beside = tested
     shuffled = beside.pop(0) if control else None
+    with steps_bar("measuring"):
+        figures = evaluate(model, control=shuffled, others=beside)
     record = {
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": str(store),
@@ -101,7 +104,7 @@ def evaluate_model(
         "compared": [describe_candidate(other.candidate) for other in beside],
         "test": counts,
         "notes": list(dict.fromkeys([*find_notes(model), *itertools.chain(*fits)])),
-        **evaluate(model, control=shuffled, others=beside),
+        **figures,
         "card": render_card(model.candidate.bundles[0].manifest),
     }
     _show(record)
@@ -133,7 +136,7 @@ def _test(
     links_of = [[find_test_links(b, labels) for b in fold].pop() for fold in folds]
     scored: list[list[ScoredFold]] = [[] for _ in candidates]
     n_scored = 0
-    with spark_session("evaluate_model", store) as spark:
+    with spark_session("evaluate_model", store) as spark, steps_bar("scoring") as report:
         for fold, links in zip(folds, links_of, strict=True):
             found, scores = _score(spark, store, outcomes, links, fold)
             if not found:
@@ -144,6 +147,7 @@ def _test(
             n_scored += len(found)
             for place, (bundle, raw) in enumerate(zip(fold, scores, strict=True)):
                 scored[place].append(merge_fold(bundle, found, raw))
+            report(len(scored[0]), len(folds), f"folds, {n_scored} links")
     tested = [Scored(c, tuple(f)) for c, f in zip(candidates, scored, strict=True)]
     n_links = sum(map(len, links_of))
     return tested, {

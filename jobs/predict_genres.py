@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import typer
 
 from trailergenre import tables
+from trailergenre.bars import steps_bar
 from trailergenre.bundle import check_fits, read_bundle
 from trailergenre.dataset import check_none_lost
 from trailergenre.entry import (
@@ -60,7 +61,8 @@ def predict_genres(
     with run_lock(store, "predict_genres"), spark_session("predict_genres", store) as spark:
         files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
         scores = files.scores(model.scorer.predict_proba)
-        write_scores(rank_genres(scores, model.manifest.genres), store)
+        with steps_bar(f"scoring {len(ok)} links"):
+            write_scores(rank_genres(scores, model.manifest.genres), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
     check_none_lost(store, wanted=len(ok), found=scored)
     finish(

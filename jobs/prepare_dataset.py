@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from trailergenre import tables
+from trailergenre.bars import steps_bar
 from trailergenre.config import LinksConfig
 from trailergenre.config_files import load_config
 from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
@@ -107,20 +108,22 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         "--unlabelled": unlabelled,
     }
     _check_options(links, published, {name for name, value in given.items() if value})
-    data = read_published(published.expanduser()) if published is not None else None
-    source = data.source if data is not None else _read_list(links, settings.links)
+    with steps_bar("reading"):
+        data = read_published(published.expanduser()) if published is not None else None
+        source = data.source if data is not None else _read_list(links, settings.links)
     _check_source(source, has_metadata=metadata is not None, unlabelled=unlabelled)
     known = _known_labels(metadata, labels)
     if data is not None:
         _publish(Store(run), data, known)
         return
-    rows = prepare_rows(
-        source,
-        known,
-        links=settings.links,
-        network=settings.network,
-        needs_genres=not unlabelled,
-    )
+    with steps_bar(f"cleaning {len(source.rows)} rows"):
+        rows = prepare_rows(
+            source,
+            known,
+            links=settings.links,
+            network=settings.network,
+            needs_genres=not unlabelled,
+        )
     parts = None if splits is None else _read_split(splits, split_movies)
     _prepare(Store(run), source, rows, parts)
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import typer
 
 from trailergenre import tables
+from trailergenre.bars import steps_bar
 from trailergenre.bundle import Bundle
 from trailergenre.config import Config
 from trailergenre.config_files import load_config
@@ -32,7 +33,6 @@ from trailergenre.entry import (
 from trailergenre.errors import ConfigError
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.lock import run_lock
-from trailergenre.progress import steps_bar
 from trailergenre.rows import RowKind
 from trailergenre.scorer import ModelKind
 from trailergenre.search import draw_trials, gather_rows
@@ -132,7 +132,7 @@ def train_model(  # noqa: PLR0913 - a command's options
             found = _search(places, training, recipe, seed=fold.dataset.seed, trials=search)
             with steps_bar("training") as report:
                 scorer = places.training.fit(training, found, report)
-            fitted = finish_model(places.training, training, scorer, seed=fold.dataset.seed)
+                fitted = finish_model(places.training, training, scorer, seed=fold.dataset.seed)
             written[name] = write_model(
                 Store(f"{bundle}/{name}") if name else target,
                 training,

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import typer
 
-from trailergenre.entry import FeaturesOption, RunArgument, entry, finish
+from trailergenre.bars import frames_bar
+from trailergenre.config_files import load_config
+from trailergenre.documents import choose_target
+from trailergenre.entry import (
+    ConfigOption,
+    FeaturesOption,
+    MongoOption,
+    RunArgument,
+    SetOption,
+    entry,
+    finish,
+)
 from trailergenre.errors import ExitCode
 from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.progress import frames_bar
 from trailergenre.storage import Store
 from trailergenre.verify import verify_run
 
@@ -19,17 +29,26 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command("verify_run")
 @entry
-def verify(run: RunArgument, features: FeaturesOption = None) -> ExitCode:
+def verify(
+    run: RunArgument,
+    features: FeaturesOption = None,
+    mongo: MongoOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
     """Check that nothing of RUN is lost, doubled, damaged or out of bounds; changes nothing.
 
     \b
-    Example:
+    Examples:
       spark-submit jobs/verify_run.py runs/mine
+      spark-submit jobs/verify_run.py runs/mine --mongo
     """
+    settings = load_config(config or (), overrides or ())
+    target = choose_target(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     with frames_bar("verify") as progress:
-        found = verify_run(store, fingerprint, progress)
+        found = verify_run(store, fingerprint, progress, target)
     typer.echo("\n".join(found.lines()), err=True)
     finish(store, "verify_run", found.to_json())
     return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FOUND

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from trailergenre.bars import frames_bar
 from trailergenre.config import Config
 from trailergenre.decode import Decoder
 from trailergenre.errors import ConfigError, ItemError
-from trailergenre.progress import frames_bar
 from trailergenre.records import FrameArray
 from trailergenre.sandbox import Deadline
 

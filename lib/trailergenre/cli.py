@@ -1,4 +1,4 @@
-"""The command line: one link on a laptop, a look at a run, the network, and the demo.
+"""The command line: one link on a laptop, a look at a run, and the demo.
 
 Everything heavy is imported inside of the command that needs it.
 """
@@ -7,26 +7,46 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from trailergenre.cli_setup import backbone_app, bundle_app, doctor
 from trailergenre.config_files import load_config
-from trailergenre.entry import ConfigOption, FeaturesOption, RunArgument, SetOption, entry
+from trailergenre.entry import (
+    ConfigOption,
+    FeaturesOption,
+    MongoOption,
+    RunArgument,
+    SetOption,
+    entry,
+)
 from trailergenre.errors import ConfigError, ExitCode, ItemError
 from trailergenre.storage import Store
 
-Precision = Literal["fp32", "int8"]
+HELP = """Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).
+
+\b
+Examples:
+  trailergenre doctor                       what this machine has and lacks
+  trailergenre demo                         the whole way once, on made clips
+  trailergenre score LINK --bundle DIR      the genres of one trailer
+
+\b
+Exit codes: 0 finished, 1 verify found something, 2 usage or environment, 3 another run writes
+there, 4 links are left, 130 and 143 stopped: run again to go on.
+TAB completes commands and options once `trailergenre --install-completion` was run (bash, zsh,
+fish; it takes the shell that it is typed in).
+"""
 
 app = typer.Typer(
-    help="Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).",
+    help=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-backbone_app = typer.Typer(help="The network for frames to features.", no_args_is_help=True)
 app.add_typer(backbone_app, name="backbone")
-bundle_app = typer.Typer(help="A trained model and all that belongs to it.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
+app.command()(doctor)
 
 
 @app.command()
@@ -37,20 +57,32 @@ def score(
         str | None,
         typer.Option("--bundle", help="Model bundle; default: score.bundle of the configuration."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write all that is to be seen as one page."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
     """Print the top genres of one trailer.
 
+    With --report also when it fails: a page with the genres along the trailer, the frames that
+    spoke most for them, and every step's outcome and time.
+
     \b
     Examples:
       trailergenre score https://www.youtube.com/watch?v=eUTtt14G31c --bundle bundles/mine
       trailergenre score trailer.mp4 --bundle bundles/mine --json
+      trailergenre score trailer.mp4 --bundle bundles/mine --report trailer.html
     """
     from trailergenre.bundle import read_bundle
     from trailergenre.local import score_link
 
+    if report is not None:
+        from trailergenre.link_report import check_page, report_link
+
+        check_page(report)
     settings = load_config(config or (), overrides or ())
     address = bundle or settings.score.bundle
     if address is None:
@@ -59,10 +91,16 @@ def score(
             "--bundle DIR, or set score.bundle in the configuration."
         )
     try:
-        result = score_link(link, read_bundle(Store(address)), settings)
+        model = read_bundle(Store(address))
+        if report is None:
+            result = score_link(link, model, settings)
+        else:
+            result = report_link(link, model, settings, page=report)
     except ItemError as error:
         typer.echo(f"error: no score for {link}: {error.outcome}: {error.detail}", err=True)
+        _say_report(report)
         return ExitCode.USAGE
+    _say_report(report)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
         return ExitCode.FINISHED
@@ -71,6 +109,11 @@ def score(
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
     return ExitCode.FINISHED
+
+
+def _say_report(page: Path | None) -> None:
+    if page is not None:
+        typer.echo(f"report: {page}", err=True)
 
 
 @app.command()
@@ -116,7 +159,10 @@ def status(
 def verify(
     run: RunArgument,
     features: FeaturesOption = None,
+    mongo: MongoOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> ExitCode:
     """Check that nothing of a run is lost, doubled, damaged or out of bounds; changes nothing.
 
@@ -126,93 +172,58 @@ def verify(
     Examples:
       trailergenre verify runs/mine
       trailergenre verify s3://bucket/runs/mine --json
+      trailergenre verify runs/mine --mongo     (also the collections that it was published to)
     """
+    from trailergenre.bars import frames_bar
+    from trailergenre.documents import choose_target
     from trailergenre.fingerprint import choose_fingerprint
-    from trailergenre.progress import frames_bar
     from trailergenre.verify import verify_run
 
+    settings = load_config(config or (), overrides or ())
+    target = choose_target(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     with frames_bar("verify") as progress:
-        found = verify_run(store, fingerprint, progress)
+        found = verify_run(store, fingerprint, progress, target)
     typer.echo(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
     return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FOUND
 
 
-@backbone_app.command("export")
+@app.command()
 @entry
-def backbone_export(
-    weights: Annotated[
-        str,
-        typer.Option("--weights", help="imagenet, random, or the path of a weights file."),
-    ] = "imagenet",
-    out: Annotated[Path | None, typer.Option("--out", help="Directory to write.")] = None,
-    precision: Annotated[
-        Precision, typer.Option("--precision", help="int8 is faster on a CPU; needs --calibration.")
-    ] = "fp32",
-    calibration: Annotated[
+def report(
+    run: RunArgument,
+    out: Annotated[
         Path | None,
-        typer.Option(
-            "--calibration", metavar="FRAMES", help="A video, or a directory of videos, for int8."
-        ),
+        typer.Option("--out", help="Where the page goes; else RUN/reports/run.html."),
     ] = None,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
+    features: FeaturesOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON on stdout; a page is written only to --out.")
+    ] = False,
 ) -> ExitCode:
-    """Write Inception-V3 with its preprocessing as one artefact.
+    """Write one page on what became of a run's links, how fast, and what the others failed of.
 
     \b
     Examples:
-      trailergenre backbone export --weights imagenet
-      trailergenre backbone export --weights inception_v3_notop.weights.h5 --out artefacts/mine
-      trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
+      trailergenre report runs/mine
+      trailergenre report s3://bucket/runs/mine --out mine.html
+      trailergenre report runs/mine --json
     """
-    from trailergenre.backbone.export import Int8Frames, export_backbone
-    from trailergenre.calibration_frames import take_frames
-    from trailergenre.progress import frames_bar
+    from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.report.run import render_run
+    from trailergenre.run_report import read_run_report
 
-    settings = load_config(config or (), overrides or ())
-    if (precision == "int8") != (calibration is not None):
-        raise ConfigError("--precision int8 and --calibration FRAMES need each other.")
-    directory = out or Path(settings.backbone.path)
-    videos = None if calibration is None else take_frames(calibration.expanduser(), settings)
-    with frames_bar("int8") as report:
-        int8 = None if videos is None else Int8Frames(videos, report)
-        manifest = export_backbone(weights, directory.expanduser(), int8=int8)
-    if manifest.is_random:
-        typer.echo("warning: random weights; features and scores mean nothing.", err=True)
-    if manifest.calibration:
-        typer.echo(f"int8 against fp32, {manifest.calibration.line(manifest.weights)}")
-    typer.echo(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
-    return ExitCode.FINISHED
-
-
-@bundle_app.command("inspect")
-@entry
-def bundle_inspect(
-    directory: Annotated[
-        str, typer.Argument(metavar="DIR", help="Address of the bundle; one fold's, of several.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
-) -> ExitCode:
-    """Check all of a bundle and print its model card.
-
-    Exit code 0: it can be used; 2: it is broken or none, and the reason is named.
-
-    \b
-    Examples:
-      trailergenre bundle inspect bundles/mine
-      trailergenre bundle inspect bundles/folds/fold-0 --json
-    """
-    from trailergenre.bundle import read_bundle
-    from trailergenre.card import render_card
-
-    found = read_bundle(Store(directory))
+    store = Store(run)
+    record = read_run_report(store, choose_fingerprint(store, features)).to_json()
     if as_json:
-        facts = found.manifest.model_dump(mode="json")
-        typer.echo(json.dumps({"sha256": found.sha256, **facts}))
-    else:
-        typer.echo(render_card(found.manifest), nl=False)
+        typer.echo(json.dumps(record))
+    if out is not None:
+        Store(str(out.parent)).write_bytes(out.name, render_run(record).encode())
+    elif not as_json:
+        store.write_bytes("reports/run.html", render_run(record).encode())
+    if not as_json:
+        typer.echo(f"report: {out or f'{store}/reports/run.html'}")
     return ExitCode.FINISHED
 
 

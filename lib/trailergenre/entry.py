@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 import signal
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +16,8 @@ import typer
 
 from trailergenre.errors import ExitCode, RunError
 from trailergenre.floors import check_floors
-from trailergenre.locations import without_secrets
 from trailergenre.storage import Store
+from trailergenre.terminal import open_console, typed_command
 
 RunArgument = Annotated[
     str,
@@ -36,6 +35,12 @@ FeaturesOption = Annotated[
     str | None,
     typer.Option("--features", metavar="FP", help="Fingerprint, where a run holds several."),
 ]
+MongoOption = Annotated[
+    bool,
+    typer.Option(
+        "--mongo", help="Compare with MongoDB, too: where mongo.* of the configuration says."
+    ),
+]
 BundleOption = Annotated[str, typer.Option("--bundle", help="Address of the model bundle.")]
 
 P = ParamSpec("P")
@@ -49,7 +54,8 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
     """Make a function end the process as the exit codes say.
 
     A `RunError` becomes one message on stderr and its exit code; Ctrl-C and SIGTERM leave a
-    resumable run and say so. Anything else is a bug and keeps its traceback.
+    resumable run, and the command that goes on with it is named. Anything else is a bug and keeps
+    its traceback.
     """
 
     @functools.wraps(function)
@@ -58,6 +64,8 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         signal.signal(signal.SIGTERM, _raise_terminated)
+        # Asked now: the same Ctrl-C may end spark-submit, by which the terminal is found.
+        console, again = open_console(), typed_command()
         try:
             check_floors("pyarrow")
             code = function(*args, **kwargs)
@@ -65,19 +73,18 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
-            _end_interrupted(ExitCode.INTERRUPTED)
+            code = ExitCode.INTERRUPTED
         except _TerminatedError:
-            _end_interrupted(ExitCode.TERMINATED)
+            code = ExitCode.TERMINATED
+        if code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
+            console.print(
+                f"\nstopped; what was finished is kept. To go on, run again: {again}",
+                markup=False,
+                highlight=False,
+            )
         raise typer.Exit(code or ExitCode.FINISHED)
 
     return wrapped
-
-
-def _end_interrupted(code: ExitCode) -> NoReturn:
-    # A web link needs its query; it holds no key to a storage.
-    again = " ".join(w if w.startswith("http") else without_secrets(w) for w in sys.argv)
-    typer.echo(f"\nstopped; what was finished is kept. To go on, run again: {again}", err=True)
-    raise typer.Exit(code)
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:
@@ -100,7 +107,15 @@ def begin(store: Store, stage: str, settings: dict[str, object]) -> None:
 
 def read_begun(store: Store, stage: str) -> list[bytes]:
     """What `begin` kept of each time that a stage was begun, the oldest first."""
-    ending = f"-{stage}-begun.json"
+    return _read_records(store, f"-{stage}-begun.json")
+
+
+def read_finished(store: Store, stage: str) -> list[bytes]:
+    """The summaries that `finish` kept of a stage, the oldest first."""
+    return _read_records(store, f"-{stage}.json")
+
+
+def _read_records(store: Store, ending: str) -> list[bytes]:
     return [
         store.read_bytes(file.path)
         for file in store.list_files("runs")

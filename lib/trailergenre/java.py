@@ -20,7 +20,7 @@ def check_java() -> None:
     Raises:
         ToolMissingError: there is none where Spark looks (JAVA_HOME, else PATH), or an older one.
     """
-    major = _java_major()
+    _, major = find_java()
     if major is None or major < JAVA_MAJOR:
         # The Makefile says the same where there is no Python environment yet.
         raise ToolMissingError(
@@ -31,12 +31,13 @@ def check_java() -> None:
         )
 
 
-def _java_major() -> int | None:
+def find_java() -> tuple[str, int | None]:
+    """The program that Spark would start, and its major version; None where there is no Java."""
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else "java"
     try:
         ended = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     except OSError:
-        return None
+        return java, None
     found = _VERSION.search(ended.stderr)
-    return int(found[1]) if found else None
+    return java, int(found[1]) if found else None

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -24,6 +20,7 @@ from trailergenre.errors import StorageError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import LinkId
 from trailergenre.storage import Store
+from trailergenre.terminal import open_console
 
 T = TypeVar("T")
 
@@ -139,23 +136,6 @@ def format_s(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def open_console() -> Console:
-    """The terminal that the user looks at, else stderr.
-
-    spark-submit gives a Python job pipes, whatever it has itself; where the process that started
-    this one has a terminal as its stderr, that is the one to draw on.
-    """
-    if sys.stderr.isatty():
-        return Console(stderr=True, soft_wrap=True)
-    try:
-        stderr = Path(f"/proc/{os.getppid()}/fd/2").readlink()
-        if stderr.is_relative_to("/dev/pts"):
-            return Console(file=stderr.open("w"), soft_wrap=True)
-    except OSError:
-        pass  # no /proc, or not ours to look at
-    return Console(stderr=True, soft_wrap=True)
-
-
 @dataclass
 class Watch:
     """Shows a run's progress while a function works: a bar on a terminal, plain lines in a pipe.
@@ -242,53 +222,6 @@ class Watch:
 
 def _is_done(future: Future[T], timeout_s: float) -> bool:
     return bool(wait([future], timeout=timeout_s).done)
-
-
-@contextmanager
-def frames_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of a run's frames are done: a bar on a terminal, nothing in a pipe.
-
-    Args:
-        title: what is done with them.
-
-    Yields:
-        A function of the frames that are done and those that there are.
-    """
-    console = open_console()
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-
-        def report(done: int, total: int) -> None:
-            shown = f"{title}: {done}/{total} frames"
-            bar.update(task, completed=done, total=total, description=shown)
-
-        yield report
-
-
-@contextmanager
-def steps_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Show the steps of some work as they get ready: a bar on a terminal, lines in a pipe.
-
-    Args:
-        title: what is done.
-
-    Yields:
-        A function of the steps that are done, those that there are, and what the last one was.
-    """
-    console = open_console()
-    started = time.monotonic()
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-
-        def report(done: int, total: int, what: str) -> None:
-            shown = f"{title}: {done}/{total} {what}"
-            bar.update(task, completed=done, total=total, description=shown)
-            if not console.is_terminal:
-                console.print(f"[{format_s(time.monotonic() - started)}] {shown}", markup=False)
-
-        yield report
 
 
 def age_s(moment: datetime) -> float:

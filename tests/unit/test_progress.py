@@ -1,12 +1,7 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +13,7 @@ from runs import Movie, make_movies, make_run, outcome_row
 from trailergenre import progress, schemas, tables
 from trailergenre.errors import StorageError
 from trailergenre.outcomes import Outcome
-from trailergenre.progress import RunStatus, Watch, format_s, open_console, read_status
+from trailergenre.progress import RunStatus, Watch, format_s, read_status
 from trailergenre.records import LinkId
 from trailergenre.storage import Store, StoredFile
 
@@ -251,42 +246,3 @@ def test_interruption_stops_the_work(run: Run, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(KeyboardInterrupt):
         watch.run(lambda: int(stopped.wait(30)), stop=stopped.set)
     assert stopped.is_set()
-
-
-@pytest.fixture
-def terminal() -> Iterator[int]:
-    """The file descriptor of a terminal."""
-    ours, theirs = pty.openpty()
-    yield theirs
-    os.close(ours)
-    os.close(theirs)
-
-
-def parent_with(stderr: int, monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen[bytes]:
-    """Let a process with this stderr look like the one that started us."""
-    code = "import sys; sys.stdin.read()"
-    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=stderr)
-    monkeypatch.setattr(os, "getppid", lambda: parent.pid)
-    return parent
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells another process's stderr")
-def test_the_bar_goes_to_the_terminal_of_the_parent(
-    terminal: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with parent_with(terminal, monkeypatch) as parent:
-        console = open_console()
-        assert console.file.name == os.ttyname(terminal)
-        console.file.close()
-        parent.kill()
-
-
-def test_a_parent_without_a_terminal_leaves_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    with parent_with(subprocess.DEVNULL, monkeypatch) as parent:
-        assert open_console().file is sys.stderr
-        parent.kill()
-
-
-def test_where_no_parent_can_be_seen_stderr_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getppid", lambda: -1)
-    assert open_console().file is sys.stderr

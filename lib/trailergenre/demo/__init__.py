@@ -24,6 +24,7 @@ from rich.table import Table
 from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.backbone.export import export_backbone
+from trailergenre.bars import steps_bar
 from trailergenre.demo.clips import make_clips
 from trailergenre.demo.server import FileServer, serve
 from trailergenre.errors import ConfigError, RunError, WeightsError
@@ -69,7 +70,15 @@ class _Demo:
         environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, **(env or {})}
         # Spark warns about host names that it cannot resolve; nothing here leaves the machine.
         environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        code = subprocess.run(command, env=environment, check=False).returncode
+        with subprocess.Popen(command, env=environment) as process:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.wait()  # a terminal sends Ctrl-C to it too, and it ends in order
+                raise
+            except BaseException:
+                process.terminate()
+                raise
         if code != 0:
             raise RunError(f"The demo stopped: {name} ended with {code}; its message is above.")
         self.console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
@@ -133,10 +142,12 @@ def _export(demo: _Demo) -> None:
     else:
         demo.console.print("Exporting Inception-V3 ...")
         try:
-            manifest = export_backbone("imagenet", directory)
+            with steps_bar("exporting"):
+                manifest = export_backbone("imagenet", directory)
         except WeightsError as error:
             demo.console.print(f"[yellow]{error}[/yellow]")
-            manifest = export_backbone("random", directory)
+            with steps_bar("exporting with random weights"):
+                manifest = export_backbone("random", directory)
     if manifest.is_random:
         demo.console.print(
             "[bold yellow]RANDOM WEIGHTS: the ImageNet weights are not at hand. What follows shows "

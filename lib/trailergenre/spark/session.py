@@ -20,6 +20,7 @@ from trailergenre.errors import ClusterError, StorageError, one_line
 from trailergenre.floors import check_floors
 from trailergenre.java import check_java
 from trailergenre.locations import without_secrets
+from trailergenre.spark.signals import jobs_end_by_signal, spare_jvm
 from trailergenre.spark.workers import ADVICE, check_packages
 from trailergenre.storage import Store
 
@@ -35,7 +36,7 @@ _JOB_ABORTED = re.compile(r"Job aborted due to stage failure: .*")
 
 @contextmanager
 def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
-    """Give the session that spark-submit configured, and stop it at the end.
+    """Give the session that spark-submit configured, and stop it at the end, by signal too.
 
     Everything that depends on the cluster stands in Spark's own properties file
     (`conf/spark-*.conf`); only what correctness needs is set here.
@@ -53,6 +54,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     check_floors("pyspark")
     # Executors must run the driver's interpreter, or they start the system's Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    spare_jvm()
     spark = (
         SparkSession.builder.appName(f"trailergenre {app_name}")
         .config("spark.sql.session.timeZone", "UTC")
@@ -64,7 +66,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     )
     spark.sparkContext.setLogLevel("ERROR")
     try:
-        with worker_failures():
+        with jobs_end_by_signal(spark.sparkContext), worker_failures():
             if not _is_local(spark):
                 # Executors register one after the other, and each is to be asked.
                 check_packages(spark, wait_for_slots(spark))

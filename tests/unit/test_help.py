@@ -1,0 +1,103 @@
+"""What --help and TAB say, of every command and job."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from submits import REPOSITORY, load_job
+from trailergenre.cli import app
+
+JOBS = sorted(path.stem for path in (REPOSITORY / "jobs").glob("*.py"))
+PROGRAM = Path(sys.executable).with_name("trailergenre")
+FOR_PROGRAMS = ["score", "status", "verify", "report", "doctor", "bundle inspect"]
+"""Commands whose answer a program may want."""
+
+
+def commands_of(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """A command, or all that stand below a group, by the words that call them."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for word, found in below.items():
+        yield from commands_of(found, f"{name} {word}".strip())
+
+
+COMMANDS = dict(commands_of(typer.main.get_command(app), ""))
+
+
+def command_of(name: str) -> click.Command:
+    return COMMANDS.get(name) or typer.main.get_command(load_job(name).app)
+
+
+def test_all_commands_and_jobs_are_found() -> None:
+    promised = {"demo", "score", "status", "report", "verify", "doctor", "backbone export"}
+    assert set(COMMANDS) == {*promised, "bundle inspect"}
+    assert len(JOBS) == 7
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *JOBS])
+def test_help_shows_how_it_is_called(name: str) -> None:
+    words = name.split() if name in COMMANDS else []
+    shown = CliRunner().invoke(app if name in COMMANDS else load_job(name).app, [*words, "--help"])
+    assert shown.exit_code == 0
+    _, is_there, examples = shown.stdout.partition("Example")
+    assert is_there
+    called = f"trailergenre {name}" if name in COMMANDS else f"jobs/{name}.py"
+    assert called in examples
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *JOBS])
+def test_every_option_says_what_it_does(name: str) -> None:
+    parameters = command_of(name).params
+    assert [parameter.name for parameter in parameters if not getattr(parameter, "help", "")] == []
+
+
+@pytest.mark.parametrize("name", FOR_PROGRAMS)
+def test_what_a_program_may_ask_has_json(name: str) -> None:
+    options = [option for parameter in command_of(name).params for option in parameter.opts]
+    assert "--json" in options
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_help_of_all_names_completion_and_doctor() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert "--install-completion" in shown
+    assert "trailergenre doctor" in shown
+
+
+def test_bash_gets_its_completion_without_asking_for_it_by_name() -> None:
+    # The shell is found among the processes above; what stands behind keeps bash there.
+    shown = run("bash", "-c", f"{PROGRAM} --show-completion; exit $?")
+    assert shown.returncode == 0, shown.stderr
+    assert "complete_bash" in shown.stdout
+    checked = subprocess.run(["bash", "-n"], input=shown.stdout, text=True, check=False)
+    assert checked.returncode == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_has_a_script(shell: str) -> None:
+    shown = run(str(PROGRAM), _TRAILERGENRE_COMPLETE=f"source_{shell}")
+    assert f"complete_{shell}" in shown.stdout
+
+
+def test_tab_completes_commands_and_options() -> None:
+    variables = {"_TRAILERGENRE_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    assert run(str(PROGRAM), **variables, COMP_WORDS="trailergenre do").stdout == "doctor\n"
+    variables["COMP_CWORD"] = "2"
+    shown = run(str(PROGRAM), **variables, COMP_WORDS="trailergenre doctor --j").stdout
+    assert shown == "--json\n"
