@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-_VOID = {"meta", "link", "br"}
+_VOID = {"meta", "link", "br", "img"}
 
 
 class Page(HTMLParser):

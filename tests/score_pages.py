@@ -13,6 +13,7 @@ from lists import as_links
 from trailergenre import link_report
 from trailergenre.bundle import Bundle
 from trailergenre.config import Config
+from trailergenre.errors import ItemError
 from trailergenre.forest import Forest, join_trees
 from trailergenre.link_report import report_link
 from trailergenre.local import LinkScore
@@ -101,12 +102,7 @@ def make_failed_record(outcome: Outcome, detail: str, *, size_bytes: int | None)
 
 
 def write_score_page(
-    page: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    record: LinkRecord,
-    bundle: Bundle,
-    frames: FrameArray,
+    page: Path, *, record: LinkRecord, bundle: Bundle, frames: FrameArray
 ) -> LinkScore:
     """Report a link as if it had come to this record, with these frames on their way."""
 
@@ -115,6 +111,25 @@ def write_score_page(
             watch(frames[start : start + 16])
         return record
 
-    monkeypatch.setattr(link_report, "embed_link", embed)
-    monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
-    return report_link(LINK, bundle, Config(), page=page)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(link_report, "embed_link", embed)
+        patch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
+        return report_link(LINK, bundle, Config(), page=page)
+
+
+def score_page(directory: Path, *, n_frames: int = 150, weights: str = "imagenet") -> str:
+    """The page of a link that went well."""
+    bundle = make_link_bundle(directory / "bundle", weights=weights)
+    record, frames = make_link_record(n_frames), make_frames(n_frames)
+    write_score_page(directory / "page.html", record=record, bundle=bundle, frames=frames)
+    return (directory / "page.html").read_text(encoding="utf-8")
+
+
+def failed_page(directory: Path) -> str:
+    """The page of a link that was removed."""
+    bundle = make_link_bundle(directory / "bundle")
+    record = make_failed_record(Outcome.UNAVAILABLE, "it was removed", size_bytes=None)
+    page = directory / "page.html"
+    with pytest.raises(ItemError):
+        write_score_page(page, record=record, bundle=bundle, frames=make_frames(0))
+    return page.read_text(encoding="utf-8")

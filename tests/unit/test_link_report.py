@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from html.parser import HTMLParser
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,42 +11,32 @@ from typer.testing import CliRunner
 
 from bundles import make_bundle, manifest_for
 from clips import make_clip
+from parsed import assert_stands_alone
 from score_pages import (
     LINK,
     make_failed_record,
     make_frames,
     make_link_bundle,
     make_link_record,
+    score_page,
     write_score_page,
 )
 from trailergenre import link_report
+from trailergenre.bundle import Bundle
 from trailergenre.cli import app
 from trailergenre.config import Config
 from trailergenre.errors import ConfigError, ItemError
 from trailergenre.link_report import check_page, report_link
+from trailergenre.local import LinkScore
 from trailergenre.outcomes import Outcome
+from trailergenre.records import FrameArray
 from trailergenre.storage import Store
 from trailergenre.thumbnails import make_jpegs
 
-FRAMES = make_frames(150)
 
-
-class Page(HTMLParser):
-    """What a test asks of a page."""
-
-    def __init__(self, content: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.pictures: list[tuple[str, str]] = []
-        self.addresses: list[str] = []
-        self.feed(content)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        found = {name: value or "" for name, value in attrs}
-        self.addresses += [found[name] for name in ("src", "href") if name in found]
-        if tag == "img":
-            self.pictures.append((found["src"], found["alt"]))
+def pictures_of(content: str) -> list[tuple[str, str]]:
+    """Address and alternative text of each picture."""
+    return re.findall(r'<img src="([^"]*)" alt="([^"]*)"', content)
 
 
 def steps_of(content: str) -> dict[str, str]:
@@ -55,62 +45,62 @@ def steps_of(content: str) -> dict[str, str]:
     return dict(re.findall(r'<th scope="row">(\w+)</th><td class="[^"]*">([^<]*)</td>', table))
 
 
-def test_the_page_has_the_genres_their_frames_and_every_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
-    score = write_score_page(
-        page, monkeypatch, record=make_link_record(), bundle=bundle, frames=FRAMES
-    )
-    content = page.read_text(encoding="utf-8")
-    assert len(score.genres) == 3
-    for rank, genre in enumerate(score.genres, start=1):
+@dataclass(frozen=True)
+class Scored:
+    """A link that went well, and its page."""
+
+    score: LinkScore
+    bundle: Bundle
+    frames: FrameArray
+    content: str
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    directory = tmp_path_factory.mktemp("scored")
+    page, bundle, frames = directory / "a.html", make_link_bundle(directory), make_frames(150)
+    record = make_link_record()
+    score = write_score_page(page, record=record, bundle=bundle, frames=frames)
+    return Scored(score, bundle, frames, page.read_text(encoding="utf-8"))
+
+
+def test_the_page_has_the_genres_and_every_step(scored: Scored) -> None:
+    assert len(scored.score.genres) == 3
+    for rank, genre in enumerate(scored.score.genres, start=1):
         shown = f"{genre.probability:.3f}".lstrip("0")
-        assert f"<strong>{rank}. {genre.genre} {shown}</strong>" in content
-    assert set(steps_of(content).values()) == {"ok"}
-    assert list(steps_of(content))[:5] == ["link", "download", "decode", "embed", "score"]
+        assert f"<strong>{rank}. {genre.genre} {shown}</strong>" in scored.content
+    steps = steps_of(scored.content)
+    assert set(steps.values()) == {"ok"}
+    assert list(steps)[:5] == ["link", "download", "decode", "embed", "score"]
     for text in (LINK, "12.3 MB", "2 min 30 s", "1280 × 720 px", "150, 1 a second", "14.2 s"):
-        assert text in content
-    for text in ("weights imagenet", "mAP .450, against .250", bundle.sha256):
-        assert text in content
+        assert text in scored.content
+    for text in ("weights imagenet", "mAP .450, against .250", scored.bundle.sha256):
+        assert text in scored.content
 
 
-def test_the_pictures_are_the_frames_that_spoke_most(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
-    score = write_score_page(
-        page, monkeypatch, record=make_link_record(), bundle=bundle, frames=FRAMES
-    )
-    assert score.timeline is not None
-    moments = [moment for line in score.timeline.lines for moment in line.moments]
-    pictures = Page(page.read_text(encoding="utf-8")).pictures
+def test_the_pictures_are_the_frames_that_spoke_most(scored: Scored) -> None:
+    assert scored.score.timeline is not None
+    moments = [moment for line in scored.score.timeline.lines for moment in line.moments]
+    pictures = pictures_of(scored.content)
     assert len(pictures) == len(moments) == 9
     for (address, alternative), moment in zip(pictures, moments, strict=True):
         content = base64.b64decode(address.removeprefix("data:image/jpeg;base64,"))
-        assert content == make_jpegs(FRAMES[moment.frame_index : moment.frame_index + 1])[0]
+        frame = scored.frames[moment.frame_index : moment.frame_index + 1]
+        assert content == make_jpegs(frame)[0]
         seconds = int(moment.frame_time_s)
         assert f"at {seconds // 60}:{seconds % 60:02}," in alternative
 
 
-def test_the_page_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
-    write_score_page(page, monkeypatch, record=make_link_record(), bundle=bundle, frames=FRAMES)
-    content = page.read_text(encoding="utf-8")
-    found = Page(content)
-    assert "script" not in found.tags
+def test_the_page_stands_alone(scored: Scored) -> None:
+    found = assert_stands_alone(scored.content)
     assert all(address.startswith("data:") for address in found.addresses)
-    assert not re.search(r"url\(|@import", content)
-    assert len(content) < 400_000
+    assert len(scored.content) < 400_000
 
 
-def test_random_weights_are_said_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "out.html"
-    for weights, times in (("imagenet", 0), ("random(seed=7)", 1)):
-        bundle = make_link_bundle(tmp_path / "bundle", weights=weights)
-        write_score_page(page, monkeypatch, record=make_link_record(), bundle=bundle, frames=FRAMES)
-        content = page.read_text(encoding="utf-8")
-        assert content.count('<p class="note loud">The network') == times
+@pytest.mark.parametrize(("weights", "times"), [("imagenet", 0), ("random(seed=7)", 1)])
+def test_random_weights_are_said_loudly(weights: str, times: int, tmp_path: Path) -> None:
+    content = score_page(tmp_path, n_frames=8, weights=weights)
+    assert content.count('<p class="note loud">The network') == times
 
 
 @pytest.mark.parametrize(
@@ -122,12 +112,11 @@ def test_a_link_that_fails_has_a_page_that_says_where_and_why(
     size_bytes: int | None,
     step: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     record = make_failed_record(outcome, "it <script> ended", size_bytes=size_bytes)
     with pytest.raises(ItemError) as raised:
-        write_score_page(page, monkeypatch, record=record, bundle=bundle, frames=FRAMES[:32])
+        write_score_page(page, record=record, bundle=bundle, frames=make_frames(20))
     assert raised.value.outcome is outcome
     content = page.read_text(encoding="utf-8")
     assert f'<p class="verdict bad">{outcome}: ' in content
@@ -138,7 +127,7 @@ def test_a_link_that_fails_has_a_page_that_says_where_and_why(
     assert {steps[name] for name in names[: names.index(step)]} == {"ok"}
     assert {steps[name] for name in names[names.index(step) + 1 :]} == {"not reached"}
     # Frames that came before a failure are dropped with it.
-    assert Page(content).pictures == []
+    assert pictures_of(content) == []
 
 
 def test_text_that_is_no_link_has_a_page_too(
@@ -150,7 +139,7 @@ def test_text_that_is_no_link_has_a_page_too(
         report_link("javascript:alert('<b>')", bundle, Config(), page=page)
     content = page.read_text(encoding="utf-8")
     assert "javascript:alert(&#39;&lt;b&gt;&#39;)" in content
-    assert Page(content).addresses == ["data:,"]
+    assert assert_stands_alone(content).addresses == ["data:,"]
     steps = steps_of(content)
     assert (steps["link"], steps["download"]) == ("link_invalid", "not reached")
 
@@ -202,7 +191,7 @@ def test_a_report_changes_no_score_and_adds_the_timeline_to_the_json(
     genres = [genre["genre"] for genre in without["genres"]]
     assert [line["genre"] for line in record["timeline"]["lines"]] == genres
     assert record["timeline"]["length_s"] == 10
-    assert len(Page(page.read_text(encoding="utf-8")).pictures) == 9
+    assert len(pictures_of(page.read_text(encoding="utf-8"))) == 9
 
 
 def test_a_bad_file_has_a_page_and_the_exit_code_that_it_had(

@@ -1,0 +1,52 @@
+"""The page of one scored link as people see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from browser.pages import VIEWS, View, assert_page_holds, open_window
+from score_pages import failed_page, score_page
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("pages")
+    return {
+        "score": score_page(directory / "score"),
+        "score-short": score_page(directory / "short", n_frames=5, weights="random(seed=7)"),
+        "score-failed": failed_page(directory / "failed"),
+    }
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+@pytest.mark.parametrize("name", ["score", "score-short", "score-failed"])
+def test_the_page_holds(browser: Browser, pages: dict[str, str], name: str, view: View) -> None:
+    assert_page_holds(browser, pages[name], view)
+
+
+@pytest.mark.parametrize("view", VIEWS[::2], ids=lambda view: view.name)
+def test_pictures_are_shown_in_the_shape_of_the_video_and_numbers_on_the_charts(
+    browser: Browser, pages: dict[str, str], tmp_path: Path, view: View
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(pages["score"])
+    with open_window(browser, view) as window:
+        page = window.new_page()
+        page.goto(path.as_uri())
+        shapes = page.evaluate(
+            "[...document.images].map(i => [i.naturalWidth, i.clientWidth / i.clientHeight])"
+        )
+        charts = page.evaluate(
+            "[...document.querySelectorAll('.plot')].map(plot => [plot, "
+            "...plot.querySelectorAll('.number')].map(e => e.getBoundingClientRect().toJSON()))"
+        )
+    assert len(shapes) == 9
+    assert all(width == 299 for width, _ in shapes)
+    assert all(shape == pytest.approx(16 / 9, rel=0.03) for _, shape in shapes)
+    for plot, *numbers in charts:
+        assert len(numbers) == 3
+        middles = [number["left"] + number["width"] / 2 for number in numbers]
+        assert all(plot["left"] <= middle <= plot["right"] for middle in middles)
