@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 from browser.pages import VIEWS, View, open_browser, open_window
 from evaluated import evaluation_page
 from reported import run_page
+from score_pages import score_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "img"
 
@@ -28,6 +29,7 @@ def main() -> None:
         pages = {
             "evaluation": evaluation_page(root / "evaluation", movies=400),
             "run": run_page(root / "run"),
+            "score": score_page(root / "score"),
         }
         for name, html in pages.items():
             path = root / f"{name}.html"
