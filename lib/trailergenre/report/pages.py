@@ -47,6 +47,7 @@ def _environment() -> Environment:
         figure=format_figure,
         spread=lambda model, key: format_spread(model[key], model["std"][key]),
         count=format_count,
+        rate=format_rate,
         share=format_share,
         seconds=format_seconds,
         size=format_size,
@@ -78,6 +79,15 @@ def format_count(number: int) -> str:
     return f"{number:,}"
 
 
+def format_rate(number: float) -> str:
+    """Show how many things in some time.
+
+    >>> format_rate(6.25), format_rate(1433.6)
+    ('6.2', '1,434')
+    """
+    return f"{number:,.{1 if number < 100 else 0}f}"
+
+
 def format_share(share: float | None) -> str:
     """Show a share of 0..1 in percent.
 
@@ -95,8 +105,8 @@ def format_seconds(seconds: float | None) -> str:
     >>> format_seconds(0.034), format_seconds(12.34), format_seconds(75), format_seconds(7325)
     ('0.03 s', '12.3 s', '1 min 15 s', '2 h 02 min')
     """
-    if seconds is None:
-        return "–"
+    if not seconds:
+        return "–" if seconds is None else "0 s"
     if seconds < 60:
         return f"{seconds:.{2 if seconds < 1 else 1}f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -21,8 +21,9 @@ from trailergenre.outcomes import Outcome
 from trailergenre.time_spent import ExecutorTime
 
 MAX_BINS = 48
+_FEW_BINS = 8
+"""As many as a short run has, however few its commits are."""
 _LEAST_BIN_S = 5.0
-"""Below, chunks that happen to end together would look like a pace."""
 
 _Seconds = NDArray[np.float64]
 
@@ -132,7 +133,9 @@ def measure_pace(begun_at: Sequence[datetime], joined: pa.Table) -> Pace:
     mine = of_session[is_ours]
     passed_s = finished_at[is_ours] - begins[mine] + offsets[mine]
     total_s = float(worked_s.sum())
-    n_bins = min(MAX_BINS, int(total_s // _LEAST_BIN_S))
+    # Links come a commit at a time: bins that hold less than two would show a comb.
+    n_commits = len(np.unique(passed_s.astype(np.int64)))
+    n_bins = min(MAX_BINS, int(total_s // _LEAST_BIN_S), max(_FEW_BINS, n_commits // 2))
     edges = np.linspace(0, total_s, n_bins + 1) if n_bins else np.zeros(1)
     weighed = frames[is_ours].astype(np.float64)
     return Pace(
