@@ -76,6 +76,7 @@ def score(
       trailergenre score trailer.mp4 --bundle bundles/mine --json
       trailergenre score trailer.mp4 --bundle bundles/mine --report trailer.html
     """
+    from trailergenre.bars import steps_bar
     from trailergenre.bundle import read_bundle
     from trailergenre.local import score_link
 
@@ -92,10 +93,11 @@ def score(
         )
     try:
         model = read_bundle(Store(address))
-        if report is None:
-            result = score_link(link, model, settings)
-        else:
-            result = report_link(link, model, settings, page=report)
+        with steps_bar("scoring"):
+            if report is None:
+                result = score_link(link, model, settings)
+            else:
+                result = report_link(link, model, settings, page=report)
     except ItemError as error:
         typer.echo(f"error: no score for {link}: {error.outcome}: {error.detail}", err=True)
         _say_report(report)

@@ -244,6 +244,18 @@ def test_status_as_json(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("command", ["status", "verify", "report", "bundle inspect"])
+def test_as_json_an_answer_is_one_line_and_stdout_has_nothing_else(
+    command: str, bundle: Path, tmp_path: Path
+) -> None:
+    make_run(Store(str(tmp_path)), make_movies(3, frames=2))
+    asked = bundle if command == "bundle inspect" else tmp_path
+    result = invoke(*command.split(), str(asked), "--json")
+    (line,) = result.stdout.splitlines()
+    assert isinstance(json.loads(line), dict)
+    assert result.stderr == ""
+
+
 def test_status_of_several_feature_sets_names_them_and_takes_the_chosen_one(
     tmp_path: Path,
 ) -> None:

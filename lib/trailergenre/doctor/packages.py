@@ -66,8 +66,8 @@ def check_spark(config: Config) -> Finding:
         )
     for program in ("spark-submit", _driver_python()):
         path = shutil.which(program)
-        # Not resolved: the interpreters of two environments may be links to one file.
-        if path is None or Path(path).absolute().parent != Path(sys.executable).parent:
+        # The directories: the interpreters of two environments may be links to one file.
+        if path is None or Path(path).parent.resolve() != Path(sys.executable).parent.resolve():
             return Finding(
                 Verdict.WARNING,
                 f"pyspark {version}, but {program} is {path or 'not found'}, which is not of this "
