@@ -1,26 +1,39 @@
+"""Publishing on Spark: what travels to tasks, and the job as a user runs it."""
+
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pymongo import MongoClient
 from pyspark.sql import SparkSession
 
-from runs import SETTINGS, Movie, features_table, labelled, link_id, make_run, write_labels
+from mongos import content_hash, publish, target_at
+from runs import (
+    SETTINGS,
+    Movie,
+    features_table,
+    labelled,
+    link_id,
+    make_movies,
+    make_run,
+    write_labels,
+)
 from submits import Ended, submit
 from trailergenre import tables
-from trailergenre.config import MongoConfig
-from trailergenre.documents import Document, PublishCounts, parse_address
-from trailergenre.errors import ClusterError, ConfigError
+from trailergenre.documents import (
+    PublishCounts,
+    Published,
+    prepare_collections,
+    read_publishable,
+)
+from trailergenre.errors import ClusterError
 from trailergenre.records import N_FEATURES
-from trailergenre.spark.publish import read_publishable, write_frames
+from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import worker_failures
 from trailergenre.storage import Store
 
@@ -42,83 +55,61 @@ def make_publishable(directory: Path) -> Store:
     return store
 
 
-def stored_documents(uri: str, database: str) -> list[Document]:
-    with MongoClient[Document](uri) as client:
-        return list(client[database]["frames"].find().sort("_id"))
-
-
-def content_hash(documents: Sequence[Document]) -> str:
-    digest = hashlib.sha256()
-    for document in documents:
-        digest.update(repr(sorted(document.items())).encode())
-    return digest.hexdigest()
-
-
-def test_publishing_twice_gives_the_same_documents(
+def test_tasks_write_what_the_links_are_and_count_it(
     spark: SparkSession, mongo_uri: str, tmp_path: Path
 ) -> None:
     store = make_publishable(tmp_path)
-    counts, hashes, reported = [], [], []
-    for _ in range(2):
-        counts.append(
-            write_frames(
-                spark,
-                read_publishable(store, FP),
-                parse_address(mongo_uri),
-                MongoConfig(database="spark_twice", batch_size=2),
-                report=reported.append,
-            )
-        )
-        hashes.append(content_hash(stored_documents(mongo_uri, "spark_twice")))
-    assert counts == [PublishCounts(5, 0, 5), PublishCounts(5, 5, 0)]
-    assert hashes[0] == hashes[1]
-    assert read_publishable(store, FP).n_frames == 5
+    source, target = read_publishable(store, FP), target_at(mongo_uri, batch_size=2)
+    prepare_collections(target, source.settings)
+    counts = [publish_documents(spark, source, target, report=lambda done: None) for _ in range(2)]
+    assert counts == [
+        Published(PublishCounts(5, upserted=5), PublishCounts(2, upserted=2)),
+        Published(PublishCounts(5, matched=5), PublishCounts(2, matched=2)),
+    ]
+    alone = target_at(mongo_uri)
+    publish(alone, store, FP)
+    assert content_hash(target) == content_hash(alone)
 
 
-def test_documents_carry_the_links_title_and_genres_and_the_tables_features(
+def test_refused_documents_come_back_with_their_reasons(
     spark: SparkSession, mongo_uri: str, tmp_path: Path
 ) -> None:
     store = make_publishable(tmp_path)
-    write_frames(
-        spark,
-        read_publishable(store, FP),
-        parse_address(mongo_uri),
-        MongoConfig(database="spark_content"),
-        report=lambda done: None,
+    tables.write_table(store, "links", _with_huge_titles(store))
+    done = publish_documents(
+        spark, read_publishable(store, FP), target_at(mongo_uri), report=lambda done: None
     )
-    documents = stored_documents(mongo_uri, "spark_content")
-    expected = {
-        f"{movie.link.link_id}:{number}": (title, genres, features.tobytes())
-        for movie, title, genres in zip(
-            MOVIES, ["Title of tt-up", "Title of tt-heat"], [["Drama", "War"], []], strict=True
-        )
-        for number, features in enumerate(movie.features)
-    }
-    received = {
-        d["_id"]: (d["title"], d["genres"], bytes(d["features"])[2:])  # type: ignore[call-overload]
-        for d in documents
-    }
-    assert received == expected
-    assert {d["fingerprint"] for d in documents} == {FP}
+    assert (done.frames.documents, done.frames.refused, done.trailers.refused) == (0, 5, 2)
+    assert all(isinstance(reason, str) for reason in done.frames.reasons)
+    assert len(done.frames.reasons) == 5
 
 
-def test_a_run_without_any_feature_is_refused(tmp_path: Path) -> None:
+def _with_huge_titles(store: Store) -> object:
+    links = tables.read_table(store, "links")
+    place = links.column_names.index("title")
+    return links.set_column(place, "title", [["x" * 17_000_000] * len(links)])
+
+
+def test_a_run_without_features_is_no_task(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     make_run(store, [Movie(MOVIES[0].link, None)])
-    with pytest.raises(ConfigError, match=r"No link of .* has features .* jobs/featurize.py first"):
-        read_publishable(store, FP)
+    target = target_at("mongodb://127.0.0.1:1")
+    nothing = publish_documents(
+        spark, read_publishable(store, FP), target, report=lambda done: None
+    )
+    assert nothing == Published()
 
 
 def test_a_server_lost_after_the_start_is_a_run_error_without_the_password(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     refused = pytest.raises(ClusterError, match=r"127\.0\.0\.1:1 was not reached")
+    target = target_at("mongodb://user:canary-9f2@127.0.0.1:1", timeout_s=0.2)
     with refused as caught, worker_failures():
-        write_frames(
+        publish_documents(
             spark,
             read_publishable(make_publishable(tmp_path), FP),
-            parse_address("mongodb://user:canary-9f2@127.0.0.1:1"),
-            MongoConfig(timeout_s=0.2),
+            target,
             report=lambda done: None,
         )
     assert "canary-9f2" not in str(caught.value)
@@ -142,19 +133,37 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
     make_publishable(tmp_path)
     # Credentials in the string that this server does not ask for would be refused by it, so the
     # canary stands in an option that the driver passes on without using it.
-    uri = f"{mongo_uri}?appname=canary-9f2"
-    summaries = []
+    target = target_at(f"{mongo_uri}?appname=canary-9f2")
+    summaries, hashes = [], []
     for _ in range(2):
-        ended = submit_publish(tmp_path, "--set", "mongo.database=job", uri=uri)
+        database = f"mongo.database={target.config.database}"
+        ended = submit_publish(tmp_path, "--set", database, uri=target.address.uri)
         summaries.append(ended.summary)
+        hashes.append(content_hash(target))
         assert "canary-9f2" not in ended.output
         assert "published 5 of 5 rows" in ended.output
-    figures = [(s["rows"], s["documents"], s["matched"], s["upserted"]) for s in summaries]
-    assert figures == [(5, 5, 0, 5), (5, 5, 5, 0)]
+    names = ("rows", "documents", "matched", "modified", "upserted", "deleted", "refused")
+    figures = [tuple(summary[name] for name in names) for summary in summaries]
+    assert figures == [(5, 5, 0, 0, 5, 0, 0), (5, 5, 5, 0, 0, 0, 0)]
+    assert [summary["trailers"]["documents"] for summary in summaries] == [2, 2]
+    assert hashes[0] == hashes[1]
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any("app" in path.name or "events" in path.name for path in kept)
     assert not [path for path in kept if b"canary-9f2" in path.read_bytes()]
-    assert len(stored_documents(mongo_uri, "job")) == 5
+
+
+@pytest.mark.slow
+def test_the_job_ends_with_4_where_documents_were_refused(mongo_uri: str, tmp_path: Path) -> None:
+    store = make_publishable(tmp_path)
+    tables.write_table(store, "links", _with_huge_titles(store))
+    target = target_at(mongo_uri)
+    database = f"mongo.database={target.config.database}"
+    ended = submit_publish(tmp_path, "--set", database, uri=mongo_uri)
+    assert ended.code == 4, ended.output
+    assert f"refused: {MOVIES[0].link.link_id}:0: " in ended.output
+    assert "7 documents were refused; all others are there." in ended.output
+    (summary,) = (line for line in ended.output.splitlines() if line.startswith("{"))
+    assert json.loads(summary)["refused"] == 5
 
 
 @pytest.mark.slow
@@ -176,50 +185,63 @@ def test_the_job_refuses_to_start_without_a_usable_server(
     assert "canary-9f2" not in ended.output
 
 
+@pytest.mark.slow
+def test_the_job_refuses_a_run_without_features(mongo_uri: str, tmp_path: Path) -> None:
+    make_run(Store(str(tmp_path)), [Movie(MOVIES[0].link, None)])
+    ended = submit_publish(tmp_path, uri=mongo_uri)
+    assert ended.code == 2
+    assert f"has features {FP} yet. Run jobs/featurize.py first" in ended.output
+
+
 READ_BACK = """
-import json, sys
+import sys
 from pyspark.sql import SparkSession
-uri, jars = sys.argv[1:]
+from trailergenre.spark.packed import unpack_features
+uri, database, jars, events, out = sys.argv[1:]
 spark = (
     SparkSession.builder.master("local[1]").config("spark.jars", jars)
     .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    .config("spark.ui.enabled", "false").getOrCreate()
+    .config("spark.ui.enabled", "false").config("spark.redaction.regex", "(?i)uri")
+    .config("spark.eventLog.enabled", "true").config("spark.eventLog.compress", "false")
+    .config("spark.eventLog.dir", events).getOrCreate()
 )
-rows = (
+documents = (
     spark.read.format("mongodb").option("connection.uri", uri)
-    .option("database", "connector").option("collection", "frames").load()
+    .option("database", database).option("collection", "frames").load()
 )
-print(json.dumps({r["_id"]: [r["title"], r["genres"], r["features"][2:].hex()]
-                  for r in rows.collect()}))
+columns = ["link_id", "frame_index", "frame_time_s", "features", "commit"]
+unpack_features(documents).select(columns).write.parquet(out)
 spark.stop()
 """
 
 
 @pytest.mark.slow
-def test_the_official_connector_reads_back_what_was_published(
+def test_the_official_connector_reads_back_a_dataframe_equal_to_the_parquet_table(
     spark: SparkSession, repository: Path, mongo_uri: str, tmp_path: Path
 ) -> None:
+    from pyspark.testing import assertDataFrameEqual
+
     jars = sorted((repository / ".cache" / "jars").glob("*.jar"))
     if not jars:
         pytest.skip("no MongoDB connector in .cache/jars; run make setup")
-    store = make_publishable(tmp_path)
-    write_frames(
-        spark,
-        read_publishable(store, FP),
-        parse_address(mongo_uri),
-        MongoConfig(database="connector"),
-        report=lambda done: None,
-    )
+    store = Store(str(tmp_path / "run"))
+    make_run(store, make_movies(5, frames=3), links_per_file=3)
+    target = target_at(f"{mongo_uri}?appname=canary-9f2")
+    publish(target, store, FP)
+    out, events = tmp_path / "out", tmp_path / "events"
+    events.mkdir()
+    words = [target.address.uri, target.config.database, ",".join(str(jar) for jar in jars)]
     ended = subprocess.run(
-        [sys.executable, "-c", READ_BACK, mongo_uri, ",".join(str(jar) for jar in jars)],
+        [sys.executable, "-c", READ_BACK, *words, events.as_uri(), str(out)],
         env={**os.environ, "PYSPARK_PYTHON": sys.executable},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    received = json.loads(ended.stdout.splitlines()[-1])
-    expected = {}
-    for document in stored_documents(mongo_uri, "connector"):
-        features = bytes(document["features"])[2:].hex()  # type: ignore[call-overload]
-        expected[document["_id"]] = [document["title"], document["genres"], features]
-    assert len(received) == 5
-    assert received == expected
+    # Every features file of this run is named, so Spark may read them all.
+    expected = spark.read.parquet(store.spark_path(f"features/{FP}/*.parquet"))
+    received = spark.read.parquet(out.as_uri())
+    assert received.count() == 15
+    assertDataFrameEqual(received, expected, rtol=0, atol=0)
+    logged = [path for path in events.rglob("*") if path.is_file()]
+    assert logged
+    assert not [path for path in logged if b"canary-9f2" in path.read_bytes()]

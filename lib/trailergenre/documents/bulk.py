@@ -7,7 +7,7 @@ after a lost answer makes no difference.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -18,6 +18,7 @@ from trailergenre.errors import one_line
 from trailergenre.faults import Point, reach
 
 if TYPE_CHECKING:
+    from bson.raw_bson import RawBSONDocument
     from pymongo.collection import Collection
     from pymongo.errors import BulkWriteError
 
@@ -30,9 +31,10 @@ _FIRST_BREAK_S = 0.5
 _OWN_FAULTS = {
     121,  # a validator of the collection
     11000,  # a unique index of somebody's
-    10334, 17419, 17420,  # too large
-}  # fmt: skip
+}
 """Codes by which a server refuses one document for what it is; others are about the server."""
+_MAX_BYTES = 16 * 1024 * 1024
+"""Of a document: MongoDB's own limit."""
 _REASONS = 20
 """Refused documents that are named; the others are counted."""
 
@@ -77,51 +79,69 @@ def write_documents(
     Raises:
         PyMongoError: the server failed; `open_database` translates it.
     """
-    from bson.errors import InvalidDocument
     from pymongo.errors import BulkWriteError
 
     total = PublishCounts()
     remaining = iter(documents)
     while batch := list(itertools.islice(remaining, batch_size)):
+        encoded, refused = _encode(batch)
+        total += refused
         try:
-            total += _again(_replace, collection, batch)
+            total += _replace(collection, encoded)
         except BulkWriteError as error:
-            refused = _own_faults(error)
-            total += _count(error.details, len(batch) - len(refused))
+            faults = _own_faults(error)
+            total += _count(error.details, len(encoded) - len(faults))
             # Two who insert one `_id` at the same moment are no fault: the second try replaces.
-            total += _write_one_by_one(collection, [batch[each["index"]] for each in refused])
-        except InvalidDocument:  # the driver sends nothing of such a batch, or a part of it
-            total += _write_one_by_one(collection, batch)
+            total += _replace_one_by_one(collection, [encoded[each["index"]] for each in faults])
         reach(Point.MID_PUBLISH)
     return total
 
 
-def _write_one_by_one(
-    collection: Collection[Document], documents: Iterable[Document]
+_Encoded = tuple[str, "RawBSONDocument"]
+"""`_id` and bytes of a document."""
+
+
+def _encode(documents: Iterable[Document]) -> tuple[list[_Encoded], PublishCounts]:
+    """Encode here what the driver would: a server may drop the line at one that is too large."""
+    import bson
+    from bson.raw_bson import RawBSONDocument
+
+    encoded, refused = [], PublishCounts()
+    for document in documents:
+        document_id, content = str(document["_id"]), bson.encode(document)
+        if len(content) > _MAX_BYTES:
+            refused += _refuse(document_id, f"too large: {len(content)} bytes of {_MAX_BYTES}")
+        else:
+            encoded.append((document_id, RawBSONDocument(content)))
+    return encoded, refused
+
+
+def _replace(collection: Collection[Document], documents: Sequence[_Encoded]) -> PublishCounts:
+    from pymongo import ReplaceOne
+
+    if not documents:
+        return PublishCounts()
+    requests: list[ReplaceOne[Document]] = [
+        ReplaceOne({"_id": document_id}, document, upsert=True)
+        for document_id, document in documents
+    ]
+    result = _again(collection.bulk_write, requests, ordered=False)
+    return _count(result.bulk_api_result, len(documents))
+
+
+def _replace_one_by_one(
+    collection: Collection[Document], documents: Iterable[_Encoded]
 ) -> PublishCounts:
-    from bson.errors import InvalidDocument
     from pymongo.errors import BulkWriteError
 
     total = PublishCounts()
     for document in documents:
         try:
-            total += _again(_replace, collection, [document])
+            total += _replace(collection, [document])
         except BulkWriteError as error:
-            (refused,) = _own_faults(error)
-            total += _refuse(document, str(refused["errmsg"]))
-        except InvalidDocument as error:
-            total += _refuse(document, str(error))
+            (fault,) = _own_faults(error)
+            total += _refuse(document[0], str(fault["errmsg"]))
     return total
-
-
-def _replace(collection: Collection[Document], documents: list[Document]) -> PublishCounts:
-    from pymongo import ReplaceOne
-
-    result = collection.bulk_write(
-        [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents],
-        ordered=False,
-    )
-    return _count(result.bulk_api_result, len(documents))
 
 
 def _count(result: Mapping[str, int], documents: int) -> PublishCounts:
@@ -133,8 +153,8 @@ def _count(result: Mapping[str, int], documents: int) -> PublishCounts:
     )
 
 
-def _refuse(document: Document, reason: str) -> PublishCounts:
-    return PublishCounts(refused=1, reasons=(one_line(f"{document['_id']}: {reason}"),))
+def _refuse(document_id: str, reason: str) -> PublishCounts:
+    return PublishCounts(refused=1, reasons=(one_line(f"{document_id}: {reason}"),))
 
 
 def _own_faults(error: BulkWriteError) -> list[dict[str, Any]]:
@@ -168,10 +188,15 @@ def _again(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def _may_pass(error: BaseException) -> bool:
-    from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
-
-    if isinstance(error, BulkWriteError) and error.details["writeConcernErrors"]:
-        return True  # written, but not by a majority yet
-    return isinstance(error, ConnectionFailure) or (
-        isinstance(error, PyMongoError) and error.has_error_label("RetryableWriteError")
+    from pymongo.errors import (
+        BulkWriteError,
+        ConnectionFailure,
+        PyMongoError,
+        WriteConcernError,
     )
+
+    if isinstance(error, BulkWriteError):
+        return bool(error.details["writeConcernErrors"])  # written, but not by a majority yet
+    if isinstance(error, ConnectionFailure | WriteConcernError):
+        return True
+    return isinstance(error, PyMongoError) and error.has_error_label("RetryableWriteError")
