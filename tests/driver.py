@@ -1,4 +1,4 @@
-"""A driver that runs `featurize` again and again in one JVM: a case then costs seconds.
+"""A driver that runs jobs again and again in one JVM: a case then costs seconds.
 
 One JSON request a line on stdin, one JSON answer a line on stdout. Started by `killed.Driver`.
 """
@@ -16,11 +16,11 @@ from trailergenre.faults import VARIABLE
 
 
 def main() -> None:
-    command = typer.main.get_command(load_job("featurize").app)
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         request = json.loads(line)
-        os.environ[VARIABLE] = request["fault"]
+        os.environ |= {VARIABLE: request["fault"], **request["environment"]}
+        command = typer.main.get_command(load_job(request["job"]).app)
         # Not as a program of its own: the exit code comes back and does not end the process.
         code = command.main(request["arguments"], standalone_mode=False)
         print(json.dumps({"code": code}), file=answers, flush=True)

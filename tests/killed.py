@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -71,7 +71,7 @@ def clip_server(directory: Path, *, n_clips: int) -> Iterator[AnswerServer]:
 
 
 class Driver:
-    """A process that runs `featurize` whenever it is asked, in one JVM."""
+    """A process that runs a job whenever it is asked, in one JVM."""
 
     def __init__(self, master: str, temporary: Path) -> None:
         """Start it; `temporary` is its directory for scratch."""
@@ -94,11 +94,26 @@ class Driver:
         )
 
     def featurize(self, arguments: Sequence[str], fault: str = "") -> Ended:
-        """Run the job to its end."""
+        """Run `featurize` to its end."""
+        return self.run("featurize", arguments, fault)
+
+    def run(
+        self,
+        job: str,
+        arguments: Sequence[str],
+        fault: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """Run a job to its end; `env` is added to its environment."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         before = len(self._log.read_text())
-        request = {"arguments": list(arguments), "fault": fault}
+        request = {
+            "job": job,
+            "arguments": list(arguments),
+            "fault": fault,
+            "environment": dict(env or {}),
+        }
         print(json.dumps(request), file=self._process.stdin, flush=True)
         code = int(json.loads(self._process.stdout.readline())["code"])
         return Ended(code, self._log.read_text()[before:])
@@ -163,12 +178,18 @@ def make_case(server: AnswerServer, backbone: Path, run: Path, *, seed: int = 0)
     return Case(store, links, arguments, server)
 
 
-def submit_and_be_killed(case: Case, point: Point, temporary: Path) -> None:
-    """Run the job by spark-submit with a fault for the driver; it must not outlive it."""
+def submit_and_be_killed(
+    job: str,
+    arguments: Sequence[str],
+    fault: str,
+    temporary: Path,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run a job by spark-submit with a fault for the driver; it must not outlive it."""
     with (temporary / "submit.log").open("wb") as log:
         process = subprocess.Popen(
-            command("featurize", *case.arguments, conf=["spark.master=local[2,4]"]),
-            env=environment() | {VARIABLE: f"{point}:{Victim.DRIVER}:0", "TMPDIR": str(temporary)},
+            command(job, *arguments, conf=["spark.master=local[2,4]"]),
+            env=environment() | {VARIABLE: fault, "TMPDIR": str(temporary), **(env or {})},
             cwd=REPOSITORY,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,137 @@
+"""A MongoDB server that goes away, or whose answers are lost: F19 and F20 of SECURITY.md."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from pymongo import MongoClient
+
+from mongos import BreakingLine, Server, content_hash, publish, serve, stored, target_at
+from runs import SETTINGS, make_movies, make_run
+from trailergenre.documents import Document, Published, Target
+from trailergenre.errors import StorageError
+from trailergenre.storage import Store
+
+pytestmark = pytest.mark.slow
+
+FP = SETTINGS.fingerprint
+FRAMES = 50
+AWAY_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """No replica set: the driver repeats no write by itself there, only we do."""
+    with serve(tmp_path_factory.mktemp("server"), replica_set_name=None) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The driver repeats a write once."""
+    with serve(tmp_path_factory.mktemp("replica-set")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Ten links of fifty frames in five features files."""
+    store = Store(str(tmp_path_factory.mktemp("run")))
+    make_run(store, make_movies(10, frames=FRAMES), links_per_file=2)
+    return store
+
+
+@pytest.fixture(scope="module")
+def whole(run: Store, server: Server) -> str:
+    """The hash of what an undisturbed publisher leaves."""
+    target = target_at(server.uri)
+    publish(target, run, FP)
+    assert len(stored(target)) == 10 * FRAMES
+    return content_hash(target)
+
+
+def n_stored(target: Target) -> int:
+    with MongoClient[Document](target.address.uri) as client:
+        return client[target.config.database]["frames"].estimated_document_count()
+
+
+def stop_in_the_middle(server: Server, target: Target, running: Future[Published]) -> None:
+    while n_stored(target) < 2 * FRAMES:
+        assert not running.done()
+    server.stop()
+
+
+def test_f19_a_server_that_is_away_for_five_seconds_loses_nothing(
+    run: Store, server: Server, whole: str
+) -> None:
+    target = target_at(server.uri, batch_size=2)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        running = executor.submit(publish, target, run, FP)
+        stop_in_the_middle(server, target, running)
+        time.sleep(AWAY_S)
+        assert not running.done()
+        server.start()
+        done = running.result()
+    assert (done.frames.documents, done.frames.refused) == (10 * FRAMES, 0)
+    assert content_hash(target) == whole
+
+
+def test_f19_a_server_that_stays_away_ends_the_run_and_the_next_one_goes_on(
+    run: Store, server: Server, whole: str
+) -> None:
+    target = target_at(server.uri, batch_size=2, timeout_s=0.2)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        running = executor.submit(publish, target, run, FP)
+        stop_in_the_middle(server, target, running)
+        with pytest.raises(StorageError, match=r"127\.0\.0\.1:\d+ was not reached within 0\.2 s"):
+            running.result()
+    server.start()
+    assert 2 * FRAMES <= n_stored(target) < 10 * FRAMES
+    publish(target, run, FP)
+    assert content_hash(target) == whole
+
+
+def test_f19_a_server_that_is_away_at_the_start_is_refused_in_seconds(
+    run: Store, server: Server
+) -> None:
+    server.stop()
+    started = time.monotonic()
+    with pytest.raises(StorageError, match="was not reached within 1 s"):
+        publish(target_at(server.uri, timeout_s=1), run, FP)
+    assert time.monotonic() - started < 10
+    server.start()
+
+
+@pytest.mark.parametrize(("kind", "breaks"), [("server", 3), ("replica_set", 1)])
+def test_f20_a_write_whose_answer_is_lost_is_repeated_and_changes_nothing(
+    run: Store, whole: str, kind: str, breaks: int, request: pytest.FixtureRequest
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    line = BreakingLine(server.port, breaks)
+    target = target_at(line.uri, batch_size=40)
+    done = publish(target, run, FP)
+    line.close()
+    assert line.broken == breaks
+    assert (done.frames.documents, done.frames.refused) == (10 * FRAMES, 0)
+    assert content_hash(target_at(server.uri, target.config.database)) == whole
+
+
+def test_f20_a_whole_batch_that_comes_twice_changes_nothing(
+    run: Store, server: Server, whole: str
+) -> None:
+    target = target_at(server.uri)
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        for running in [executor.submit(publish, target, run, FP) for _ in range(2)]:
+            assert running.result().frames.documents == 10 * FRAMES
+    assert content_hash(target) == whole
+
+
+def test_f20_a_line_that_always_breaks_ends_the_run(run: Store, server: Server) -> None:
+    line = BreakingLine(server.port, 10_000)
+    with pytest.raises(StorageError, match=r"MongoDB at 127\.0\.0\.1:\d+: AutoReconnect"):
+        publish(target_at(line.uri), run, FP)
+    line.close()
+    assert line.broken >= 4
