@@ -19,10 +19,16 @@ from speed.findings import Finding, Findings, medians, ratios, take_turns
 from speed.inputs import Inputs
 from speed.stage import local_session
 from trailergenre.config import MongoConfig
-from trailergenre.documents import parse_address
+from trailergenre.documents import (
+    Publishable,
+    Target,
+    parse_address,
+    prepare_collections,
+    read_publishable,
+)
 from trailergenre.errors import ConfigError
 from trailergenre.records import N_FEATURES
-from trailergenre.spark.publish import Publishable, read_publishable, write_frames
+from trailergenre.spark.publish import publish_documents
 from trailergenre.storage import Store
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
@@ -93,27 +99,29 @@ def _server(directory: Path) -> Iterator[str]:
 
 
 class _Publishing:
-    """Both ways, each time into a new database; they give documents a second."""
+    """Both ways, each time into a new database with its indexes; they give documents a second."""
 
     def __init__(self, spark: SparkSession, uri: str) -> None:
         self._spark, self._uri, self._n_databases = spark, uri, 0
 
-    def _config(self) -> MongoConfig:
+    def _target(self, source: Publishable) -> Target:
         self._n_databases += 1
-        return MongoConfig(database=f"bench_{self._n_databases}")
+        config = MongoConfig(database=f"bench_{self._n_databases}")
+        target = Target(parse_address(self._uri), config)
+        prepare_collections(target, source.settings)
+        return target
 
     def by_job(self, source: Publishable) -> float:
+        target = self._target(source)
         started = time.monotonic()
-        counts = write_frames(
-            self._spark, source, parse_address(self._uri), self._config(), report=lambda done: None
-        )
+        done = publish_documents(self._spark, source, target, report=lambda done: None)
         seconds = time.monotonic() - started
-        if counts.upserted != source.n_frames:
-            raise ConfigError(f"{source.n_frames} documents were to be new. Received: {counts}")
-        return counts.documents / seconds
+        if done.frames.upserted != source.n_frames:
+            raise ConfigError(f"{source.n_frames} documents were to be new. Received: {done}")
+        return done.frames.documents / seconds
 
     def by_loop(self, source: Publishable) -> float:
-        config = self._config()
+        config = self._target(source).config
         files = sorted(set(source.links["features_file"].to_pylist()))
         fixed = (self._uri, config.database, str(config.batch_size))
         loops = [

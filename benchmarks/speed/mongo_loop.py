@@ -13,18 +13,21 @@ import time
 
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
-from trailergenre.documents import to_documents
-from trailergenre.spark.publish import iter_rows, read_publishable
+from trailergenre.documents import read_links, read_publishable
+from trailergenre.documents.shapes import frame_documents
 from trailergenre.storage import Store
 
 
 def main(run: str, fingerprint: str, file: str, uri: str, database: str, batch_size: int) -> None:
     """Replace or insert the documents of one features file."""
-    source = read_publishable(Store(run), fingerprint)
+    store = Store(run)
+    parts = read_publishable(store, fingerprint).parts()
     documents = [
         document
-        for batch in iter_rows(source, file)
-        for document in to_documents(batch, fingerprint=fingerprint)
+        for part in parts
+        if part["features_file"][0].as_py() == file
+        for link in read_links(store, part)
+        for document in frame_documents(link, fingerprint)
     ]
     client: MongoClient[dict[str, object]] = MongoClient(uri)
     client.admin.command("ping")
