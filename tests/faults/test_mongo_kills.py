@@ -5,6 +5,7 @@ What is killed and run again leaves what one whole run does.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,11 @@ def environment(target: Target) -> dict[str, str]:
 
 def publish(driver: Driver, store: Store, target: Target, fault: str = "") -> dict[str, object]:
     words = arguments(store, target)
-    return driver.run("publish_features", words, fault, environment(target)).summary
+    ended = driver.run("publish_features", words, fault, environment(target))
+    assert ended.code == 0, ended.output
+    # What Spark says of a lost executor may come after it.
+    (line,) = (line for line in ended.output.splitlines() if line.startswith('{"stage"'))
+    return dict(json.loads(line))
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,8 @@ def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
     Raises:
         ConfigError, StorageError: as `open_database`.
     """
+    if not link_ids:
+        return Published()
     frames = trailers = 0
     config = target.config
     with open_database(target.address, config) as database:
