@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
 from mongos import content_hash, publish, target_at
 from runs import (
@@ -23,7 +25,7 @@ from runs import (
     make_run,
     write_labels,
 )
-from submits import Ended, submit
+from submits import Ended, load_job, submit
 from trailergenre import tables
 from trailergenre.documents import (
     PublishCounts,
@@ -166,7 +168,17 @@ def test_the_job_ends_with_4_where_documents_were_refused(mongo_uri: str, tmp_pa
     assert json.loads(summary)["refused"] == 5
 
 
-@pytest.mark.slow
+def run_before_spark(
+    monkeypatch: pytest.MonkeyPatch, run: Path, *options: str, uri: str
+) -> tuple[int, str]:
+    """Run the job in this process as far as to Spark, which it must not start."""
+    job = load_job("publish_features")
+    monkeypatch.delattr(job, "spark_session")
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", uri)
+    ended = CliRunner().invoke(job.app, [str(run), *options])
+    return ended.exit_code, ended.output
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
@@ -176,21 +188,40 @@ def test_the_job_ends_with_4_where_documents_were_refused(mongo_uri: str, tmp_pa
     ],
 )
 def test_the_job_refuses_to_start_without_a_usable_server(
-    tmp_path: Path, uri: str, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, message: str
 ) -> None:
     make_publishable(tmp_path)
-    ended = submit_publish(tmp_path, "--set", "mongo.timeout_s=0.2", uri=uri)
-    assert ended.code == 2
-    assert message in ended.output
-    assert "canary-9f2" not in ended.output
+    options = ("--set", "mongo.timeout_s=0.2")
+    code, said = run_before_spark(monkeypatch, tmp_path, *options, uri=uri)
+    assert code == 2
+    assert message in said
+    assert "canary-9f2" not in said
 
 
-@pytest.mark.slow
-def test_the_job_refuses_a_run_without_features(mongo_uri: str, tmp_path: Path) -> None:
+def test_the_job_refuses_to_mix_features_and_names_a_new_collection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
+) -> None:
+    target = target_at(mongo_uri)
+    dense = Store(str(tmp_path / "dense"))
+    fingerprint = make_run(dense, MOVIES, settings=replace(SETTINGS, frames_per_s=2.0))
+    publish(target, dense, fingerprint)
+    before = content_hash(target)
+    make_publishable(tmp_path / "sparse")
+    database = ("--set", f"mongo.database={target.config.database}")
+    run = tmp_path / "sparse"
+    code, said = run_before_spark(monkeypatch, run, *database, uri=mongo_uri)
+    assert code == 2
+    assert f"--set mongo.collection=frames_{FP[:8]}" in said
+    assert content_hash(target) == before
+
+
+def test_the_job_refuses_a_run_without_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
+) -> None:
     make_run(Store(str(tmp_path)), [Movie(MOVIES[0].link, None)])
-    ended = submit_publish(tmp_path, uri=mongo_uri)
-    assert ended.code == 2
-    assert f"has features {FP} yet. Run jobs/featurize.py first" in ended.output
+    code, said = run_before_spark(monkeypatch, tmp_path, uri=mongo_uri)
+    assert code == 2
+    assert f"has features {FP} yet. Run jobs/featurize.py first" in said
 
 
 READ_BACK = """
