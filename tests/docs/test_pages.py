@@ -32,6 +32,8 @@ NOT_RUN = [
     "docs/first-run.md: tests/jobs/test_demo.py runs it; set-up is what every test stands on",
     "docs/gpu.md: needs a GPU",
     "docs/gpu.md: needs a GPU and a cluster",
+    "docs/mongodb.md: needs MongoDB's search process",
+    "docs/mongodb.md: needs a server elsewhere",
     "docs/original-notebooks.md: the IMDB5000 files are not part of the repository; "
     "tests/jobs/test_prepare_dataset.py runs it where they lie",
     "docs/own-data.md: an excerpt; tests/spark/test_images.py runs it",
@@ -53,6 +55,8 @@ def test_pages_and_commands_are_found() -> None:
 def test_only_listed_blocks_are_not_run() -> None:
     marked = [f"{block.page}: {block.not_run}" for block in BLOCKS if block.not_run]
     assert sorted(marked) == sorted(NOT_RUN)
+    programs = [block for block in BLOCKS if block.language == "python"]
+    assert [str(block) for block in programs if not block.not_run] == []
 
 
 def test_tests_that_stand_for_a_block_exist() -> None:
