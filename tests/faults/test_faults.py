@@ -80,11 +80,11 @@ def test_f4_stopped_by_the_user_it_goes_on_later(
     process = start(case, temporary)
     wait_until(case.committed, process)
     os.killpg(process.pid, number)
-    # What the job says then (tests/unit/test_entry.py) passes through spark-submit's JVM, which the
-    # same signal ends, so that it is not always to be seen.
-    process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    # spark-submit is gone at once; the job's own process may take a moment longer to end.
+    # SIGTERM ends the JVM at once, through which the job's words would pass; the job's own process
+    # may take a moment longer to end.
+    assert number is signal.SIGTERM or "To go on, run again: spark-submit " in output
     deadline = time.monotonic() + 30
     while case.store.exists(LOCK_FILE) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -8,6 +8,7 @@ JVM that it starts itself.
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -57,14 +58,24 @@ def jobs_end_by_signal(context: SparkContext) -> Iterator[None]:
 
     for number in handlers:
         signal.signal(number, end)
+    logging.getLogger().addFilter(_is_news)
     try:
         yield
     finally:
         is_over.set()
         if cancelling.ident is not None:
             cancelling.join()
+        logging.getLogger().removeFilter(_is_news)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the log says more than that Ctrl-C was pressed, which py4j does at length.
+
+    Source: py4j 0.10.9.9, `GatewayClient.send_command`.
+    """
+    return record.msg != "KeyboardInterrupt while sending command."
 
 
 def _leave_call() -> None:
