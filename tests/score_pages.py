@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,9 @@ def _stump(genre: int, threshold: float) -> Forest:
 
 
 def make_link_bundle(directory: Path, *, weights: str = "imagenet") -> Bundle:
-    store = Store(str(directory))
-    return make_bundle(store, manifest=make_manifest(weights=weights), model=make_stumps())
+    thresholds = {"thresholds": (0.3, 0.5, 0.5, 0.4)}
+    manifest = make_manifest(weights=weights).model_copy(update=thresholds)
+    return make_bundle(Store(str(directory)), manifest=manifest, model=make_stumps())
 
 
 def make_link_record(n_frames: int = 150) -> LinkRecord:
@@ -101,6 +103,14 @@ def make_failed_record(outcome: Outcome, detail: str, *, size_bytes: int | None)
     )
 
 
+class _Clock:
+    """So that a picture of the page is the same tomorrow."""
+
+    @staticmethod
+    def now(zone: tzinfo) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=zone)
+
+
 def write_score_page(
     page: Path, *, record: LinkRecord, bundle: Bundle, frames: FrameArray
 ) -> LinkScore:
@@ -113,6 +123,7 @@ def write_score_page(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(link_report, "embed_link", embed)
+        patch.setattr(link_report, "datetime", _Clock)
         patch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
         return report_link(LINK, bundle, Config(), page=page)
 

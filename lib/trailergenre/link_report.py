@@ -174,7 +174,7 @@ def _steps(
         # A size is known of a video that came.
         failed = "download" if record and record.size_bytes is None else "decode"
         failed_at = _STEPS.index(failed if record else "link")
-    found = []
+    found: list[dict[str, object]] = []
     for place, step in enumerate(_STEPS):
         outcome: str = Outcome.OK if place < failed_at else _NOT_REACHED
         if failure is not None and place == failed_at:
@@ -205,7 +205,7 @@ def _model(bundle: Bundle) -> dict[str, object]:
         "kind": MODELS[manifest.model],
         "sees": ROWS[manifest.rows],
         "trainer": manifest.trainer,
-        "created_at": manifest.created_at.isoformat(timespec="seconds"),
+        "created_at": manifest.created_at.date().isoformat(),
         "weights": manifest.backbone.weights,
         "precision": manifest.backbone.precision,
         "calibration": manifest.calibration.method,
