@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
@@ -73,20 +75,7 @@ def test_tasks_write_what_the_links_are_and_count_it(
     assert content_hash(target) == content_hash(alone)
 
 
-def test_refused_documents_come_back_with_their_reasons(
-    spark: SparkSession, mongo_uri: str, tmp_path: Path
-) -> None:
-    store = make_publishable(tmp_path)
-    tables.write_table(store, "links", _with_huge_titles(store))
-    done = publish_documents(
-        spark, read_publishable(store, FP), target_at(mongo_uri), report=lambda done: None
-    )
-    assert (done.frames.documents, done.frames.refused, done.trailers.refused) == (0, 5, 2)
-    assert all(isinstance(reason, str) for reason in done.frames.reasons)
-    assert len(done.frames.reasons) == 5
-
-
-def _with_huge_titles(store: Store) -> object:
+def with_huge_titles(store: Store) -> pa.Table:
     links = tables.read_table(store, "links")
     place = links.column_names.index("title")
     return links.set_column(place, "title", [["x" * 17_000_000] * len(links)])
@@ -154,18 +143,20 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
     assert not [path for path in kept if b"canary-9f2" in path.read_bytes()]
 
 
-@pytest.mark.slow
-def test_the_job_ends_with_4_where_documents_were_refused(mongo_uri: str, tmp_path: Path) -> None:
+def test_the_job_ends_with_4_where_documents_were_refused(
+    spark: SparkSession, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = make_publishable(tmp_path)
-    tables.write_table(store, "links", _with_huge_titles(store))
-    target = target_at(mongo_uri)
-    database = f"mongo.database={target.config.database}"
-    ended = submit_publish(tmp_path, "--set", database, uri=mongo_uri)
-    assert ended.code == 4, ended.output
-    assert f"refused: {MOVIES[0].link.link_id}:0: " in ended.output
-    assert "7 documents were refused; all others are there." in ended.output
-    (summary,) = (line for line in ended.output.splitlines() if line.startswith("{"))
-    assert json.loads(summary)["refused"] == 5
+    tables.write_table(store, "links", with_huge_titles(store))
+    job = load_job("publish_features")
+    monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", mongo_uri)
+    database = f"mongo.database={target_at(mongo_uri).config.database}"
+    ended = CliRunner().invoke(job.app, [str(tmp_path), "--set", database])
+    assert ended.exit_code == 4, ended.output
+    assert json.loads(ended.stdout)["refused"] == 5
+    assert f"refused: {MOVIES[0].link.link_id}:0: too large: 17" in ended.stderr
+    assert "7 documents were refused; all others are there." in ended.stderr
 
 
 def run_before_spark(
@@ -269,7 +260,7 @@ def test_the_official_connector_reads_back_a_dataframe_equal_to_the_parquet_tabl
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     # Every features file of this run is named, so Spark may read them all.
-    expected = spark.read.parquet(store.spark_path(f"features/{FP}/*.parquet"))
+    expected = spark.read.parquet(store.spark_path(f"features/{FP}"))
     received = spark.read.parquet(out.as_uri())
     assert received.count() == 15
     assertDataFrameEqual(received, expected, rtol=0, atol=0)

@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from trailergenre.documents.address import Document
 
 if TYPE_CHECKING:
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
 
@@ -52,13 +53,14 @@ def compare_documents(
     from bson.raw_bson import RawBSONDocument
 
     digests = {str(document["_id"]): _digest(bson.encode(document)) for document in expected}
-    raw = database.get_collection(name, codec_options=CodecOptions(RawBSONDocument))
+    options = CodecOptions(RawBSONDocument)
+    raw = cast("Collection[RawBSONDocument]", database.get_collection(name, codec_options=options))
     for document in raw.find(which):
         document_id = document["_id"]
         is_ours = isinstance(document_id, str) and document_id in digests
         if not is_ours:
             yield Found(Difference.EXTRA, str(document_id))
-        elif digests.pop(document_id) != _digest(document.raw):
+        elif digests.pop(document_id) != _digest(bytes(document.raw)):
             yield Found(Difference.CHANGED, document_id)
     for document_id in digests:
         yield Found(Difference.MISSING, document_id)
