@@ -27,14 +27,15 @@ LINK = "https://films.test/watch?v=abc"
 
 
 def make_frames(n_frames: int) -> FrameArray:
-    """A disc that crosses a sky whose colour changes; shape (n, 299, 299, 3), uint8."""
+    """A disc that crosses a sky whose colour changes, round in 16:9; (n, 299, 299, 3), uint8."""
     y, x = np.mgrid[0:299, 0:299] / 299
     frames = np.empty((n_frames, 299, 299, 3), np.uint8)
     for k in range(n_frames):
         t = k / n_frames
         hue = np.array([np.sin(6 * t + phase) for phase in (0, 2, 4)]) * 0.35 + 0.5
         sky = hue * (1 - 0.7 * y[..., None])
-        disc = ((x - t) ** 2 + (y - 0.6 + 0.4 * np.sin(3 * t)) ** 2 < 0.02)[..., None]
+        right, down = (x - t) * 16 / 9, y - 0.6 + 0.4 * np.sin(3 * t)
+        disc = (right**2 + down**2 < 0.02)[..., None]
         ground = (y > 0.75 + 0.05 * np.sin(9 * x + 9 * t))[..., None]
         picture = np.where(ground, hue[::-1] * 0.25, np.where(disc, 0.95, sky))
         frames[k] = (255 * picture.clip(0, 1)).astype(np.uint8)
