@@ -41,8 +41,7 @@ def main() -> None:
 
 def take(browser: Browser, page: Path, view: View, target: Path) -> None:
     """Write the top of a page as a picture."""
-    with open_window(browser, view) as window:
-        shown = window.new_page()
+    with open_window(browser, view) as shown:
         shown.goto(page.as_uri())
         area = {"x": 0, "y": 0, "width": view.width_px, "height": SHOWN[view.name]}
         shown.screenshot(path=target, full_page=True, clip=area)  # type: ignore[arg-type]

@@ -86,12 +86,12 @@ def draw_curves(
         probabilities: the same shapes; calibrated.
         raw: the same shapes; as the model gives them.
     """
-    truth, bent, given = (np.concatenate(part) for part in (truths, probabilities, raw))
+    truth, bent = np.concatenate(truths), np.concatenate(probabilities)
     return Curves(
         micro=precision_recall(truth.ravel(), bent.ravel()),
         genres=[precision_recall(*pair) for pair in zip(truth.T, bent.T, strict=True)],
         reliability=reliability(truth, bent),
-        reliability_raw=reliability(truth, given),
+        reliability_raw=reliability(truth, np.concatenate(raw)),
     )
 
 

@@ -33,8 +33,7 @@ def test_pictures_are_shown_in_the_shape_of_the_video_and_numbers_on_the_charts(
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(pages["score"])
-    with open_window(browser, view) as window:
-        page = window.new_page()
+    with open_window(browser, view) as page:
         page.goto(path.as_uri())
         shapes = page.evaluate(
             "[...document.images].map(i => [i.naturalWidth, i.clientWidth / i.clientHeight])"

@@ -56,8 +56,7 @@ def test_the_page_says_what_became_of_all(record: dict[str, Any]) -> None:
     assert text.count("adds up:") == 3
     assert "does not add up" not in text
     for outcome in record["by_outcome"]:
-        assert f"{outcome['outcome']} {outcome['n']} " in text
-        assert outcome["meaning"] in text
+        assert f"{outcome['outcome']} {outcome['meaning']} {outcome['n']} " in text
     for host in record["hosts"]:
         assert host["host"] in text
     assert "6 links: no network namespace." in text
