@@ -64,9 +64,9 @@ def test_in_a_pipe_a_step_that_tells_nothing_is_not_silent(monkeypatch: pytest.M
 def test_in_a_pipe_every_step_is_a_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written = give_console(monkeypatch, is_terminal=False)
     with steps_bar("training") as report:
-        report(1, 2, "Drama [12]")
+        report(1, 2, "Drama [bold]")
         report(2, 2, "Horror (7)")
-    assert written.texts() == ["training: 1/2 Drama [12]", "training: 2/2 Horror (7)"]
+    assert written.texts() == ["training: 1/2 Drama [bold]", "training: 2/2 Horror (7)"]
 
 
 def test_what_was_just_told_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +90,9 @@ def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     with frames_bar("verify") as report:
         report(5, 8)
     with steps_bar("training") as tell:
-        tell(1, 2, "Drama [12]")
+        tell(1, 2, "Drama [bold]")
     assert "verify: 5/8 frames" in written.getvalue()
-    assert "training: 1/2 Drama [12]" in written.getvalue()
+    assert "training: 1/2 Drama [bold]" in written.getvalue()
     assert "\x1b" in written.getvalue()
 
 
