@@ -29,7 +29,8 @@ LINKS_A_GENRE = {"Comedy": 15, "Comedy|Horror": 40, "Horror": 15}
 """So that both genres have the 50 movies which `dataset.min_movies_per_genre` asks for."""
 CLIPS_A_LOOK = 5
 
-TIMEOUT_S = 600
+TIMEOUT_S = 1500
+"""Of one page; a bound on hangs."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ import pytest
 from submits import REPOSITORY
 
 
+TIMEOUT_S = 1500
+"""A bound on hangs: beside much other work the demo takes ten minutes."""
+
+
 def shared_demo(base: Path, backbone: Path) -> Path:
     """Run the demo, or take the one that another test process has made or is just making.
 
@@ -46,7 +50,7 @@ def _run_demo(out: Path, backbone: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout

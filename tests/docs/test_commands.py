@@ -17,7 +17,7 @@ from checkout import Checkout, make_checkout, make_home
 from demos import session_directory, shared_demo
 from trailergenre.demo.server import serve
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 FIRST = ("README.md", "docs/first-run.md", "docs/own-data.md", "docs/model-card.md")
 """Pages whose runs and bundles other pages go on with, in the order in which one reads them."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 
 from trailergenre import errors
 from trailergenre.entry import begin, entry, finish, read_begun
@@ -108,6 +110,22 @@ def test_ctrl_c_leaves_a_run_that_can_go_on_and_says_how(
         "stopped; what was finished is kept. To go on, run again: "
         "trailergenre demo --out 'my demo'",
     ]
+
+
+def test_the_way_to_go_on_is_told_on_the_terminal_that_was_there_at_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That of spark-submit, which the same Ctrl-C ends: it is not to be found any more.
+    terminal = io.StringIO()
+    monkeypatch.setattr("trailergenre.entry.open_console", lambda: Console(file=terminal))
+
+    def be_stopped() -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    assert exit_code(be_stopped) == 130
+    assert "To go on, run again: " in terminal.getvalue()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
