@@ -67,7 +67,7 @@ def test_leaf_probabilities_survive_training(spark: SparkSession, tmp_path: Path
 def test_a_leafs_rows_mean_the_same_to_both_trainers(
     min_rows: int, spark: SparkSession, tmp_path: Path
 ) -> None:
-    """MLlib counts what the bootstrap drew twice as two: its trees would be larger by 20 to 40 %."""
+    """MLlib counts what the bootstrap drew twice as two: its trees would be 20 to 40 % larger."""
     rng = np.random.default_rng(7)
     X = rng.normal(size=(600, N_COLUMNS)).astype(np.float32)
     y = (rng.random(600) < 0.3).astype(np.int8)
