@@ -8,6 +8,7 @@ Everything is served on loopback. Each function is plain, for whoever gathers th
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import subprocess
@@ -28,7 +29,7 @@ from lists import as_links, write_links
 from served import MASTER, SMALLEST, serve_formats, video_of
 from servers import Answer, AnswerServer, answer, content, page
 from submits import command, environment
-from trailergenre.chunks import PARTS_PER_SLOT, part_size
+from trailergenre.chunks import PARTS_PER_SLOT, count_parts
 from trailergenre.config import ChunksConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download import attempt
 from trailergenre.download.downloader import Downloader
@@ -128,7 +129,7 @@ def requests_of_run() -> dict[str, int]:
         "extract_info": max(_looks(kind) for kind in ("file", "page")),
         "repeated": len(repeated),
         "open_chunk": _CHUNK.max_links,
-        "links_a_task": part_size(n_links, _SLOTS),
+        "links_a_task": math.ceil(n_links / count_parts(n_links, _SLOTS)),
     }
 
 

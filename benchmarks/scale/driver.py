@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from scale.made import SETTINGS, make_links, make_outcomes
-from trailergenre.chunks import part_size
+from trailergenre.chunks import cut_parts
 from trailergenre.pacing import deal_links
 from trailergenre.plan import plan_links, read_ready_links
 from trailergenre.progress import read_status
@@ -62,10 +62,8 @@ def _plan(store: Store) -> object:
 
 def _deal(store: Store) -> object:
     links = read_ready_links(store)
-    size = part_size(len(links), SLOTS)
     _, rest = deal_links(links, {}, n_slots=SLOTS)
-    parts = [rest[start : start + size] for start in range(0, len(rest), size)]
-    return [pickle.dumps(part) for part in parts]
+    return [pickle.dumps(part) for part in cut_parts(rest, SLOTS)]
 
 
 def _list(store: Store) -> object:

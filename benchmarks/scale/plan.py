@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from trailergenre.chunks import PARTS_PER_SLOT, most_links, part_size
+from trailergenre.chunks import PARTS_PER_SLOT, count_parts, most_links
 from trailergenre.config import ChunksConfig
 from trailergenre.stream import links_ahead
 
@@ -172,7 +172,7 @@ def plan_run(n_links: int, speed: Speed, driver: DriverCost, given: Assumptions)
         cores=cores,
         gpu_hours=gpu_s / HOUR_S,
         gpus=math.ceil(gpu_s / DAY_S),
-        tasks=math.ceil(n_links / part_size(n_links, cores)),
+        tasks=count_parts(n_links, cores),
         downloaded_gb=n_links * given.bytes_a_video / GB,
         features_gb=features_gb,
         outcomes_gb=outcomes_gb,

@@ -38,18 +38,18 @@ class Part:
 
 
 PARTS = (
-    Part(("B1", "B2", "B3", "B12"), 19, measure_throughput),
+    Part(("B1", "B2", "B3", "B12"), 18, measure_throughput),
     Part(("B4",), 1, measure_precision),
     Part(("B5", "memory"), 9.5, measure_many),
     Part(("B6",), 1, measure_score),
     Part(("B7",), 0.2, measure_bytes),
     Part(("B8",), 3.5, measure_kept),
-    Part(("B9",), 3, measure_forests),
+    Part(("B9",), 3.5, measure_forests),
     Part(("B10",), 2.5, measure_mongo),
     Part(("B13",), 2, measure_requests),
     Part(("B14",), 1, measure_children),
-    Part(("scale",), 5, measure_scale),
-    Part(("deadline",), 4, measure_deadline),
+    Part(("scale",), 6, measure_scale),
+    Part(("deadline",), 8, measure_deadline),
     Part(("udf",), 2.5, measure_udf),
 )
 

@@ -22,8 +22,8 @@ from trailergenre.spark.images import embed_images
 
 _GROUP = 100
 """Images of a row group: 27 MB."""
-PEAK_GB = 1.0
-"""What a worker may take: the network's 0.5, and a batch of 64 MB that lies there a few times."""
+PEAK_GB = 1.2
+"""What a worker may take: 0.5 for the network, and batches of 64 MB on their way in and out."""
 
 
 def measure_udf(inputs: Inputs, wanted: Collection[str], *, n_images: int = 2000) -> Findings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,15 +64,29 @@ class Commit:
     spent: TimeSpent
 
 
-def part_size(n_links: int, n_slots: int) -> int:
-    """Links a task: few enough to balance, and no fewer, since a task ends with its last download.
+def cut_parts(links: list[Link], n_slots: int) -> list[list[Link]]:
+    """Cut a list into what each task takes: parts few enough to balance.
 
-    A task commits whenever `ChunksConfig` says, so its length costs nothing when it is killed.
+    And no more of them, since a task ends with its last download. It commits whenever
+    `ChunksConfig` says, so its length costs nothing when it is killed.
 
-    >>> part_size(4000, 8), part_size(5, 8)
-    (125, 1)
+    Returns:
+        Parts that differ by one link at most, the longer ones first: where every slot gets the
+        same number of parts, every slot gets as many links.
     """
-    return max(1, math.ceil(n_links / (PARTS_PER_SLOT * n_slots)))
+    n_parts = count_parts(len(links), n_slots)
+    size, n_longer = divmod(len(links), n_parts) if n_parts else (0, 0)
+    starts = [size * part + min(part, n_longer) for part in range(n_parts + 1)]
+    return [links[start:end] for start, end in itertools.pairwise(starts)]
+
+
+def count_parts(n_links: int, n_slots: int) -> int:
+    """Tasks that take so many links.
+
+    >>> count_parts(4000, 8), count_parts(5, 8)
+    (32, 5)
+    """
+    return min(n_links, PARTS_PER_SLOT * n_slots)
 
 
 def featurize_chunk(

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from trailergenre.config import ForestConfig
 from trailergenre.errors import SchemaError, StorageError
 from trailergenre.forest import Forest, check_forest, to_bytes
+from trailergenre.forest_fit import fit_forest
 from trailergenre.spark import fitting
 from trailergenre.spark.forest import fit_forests, fit_genre
 from trailergenre.spark.saved_forest import read_saved_forest
@@ -60,6 +61,20 @@ def test_leaf_probabilities_survive_training(spark: SparkSession, tmp_path: Path
     model = fit_genre(to_rows(spark, X, y), 0, CONFIG)
     ours, shares = leaf_shares(export(model, tmp_path), X, y)
     np.testing.assert_allclose(ours, shares, atol=0.08)
+
+
+@pytest.mark.parametrize("min_rows", [3, 10])
+def test_a_leafs_rows_mean_the_same_to_both_trainers(
+    min_rows: int, spark: SparkSession, tmp_path: Path
+) -> None:
+    """MLlib counts what the bootstrap drew twice as two: its trees would be 20 to 40 % larger."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(600, N_COLUMNS)).astype(np.float32)
+    y = (rng.random(600) < 0.3).astype(np.int8)
+    config = ForestConfig(trees=20, max_depth=20, min_rows_per_leaf=min_rows, parallelism=1)
+    by_mllib = export(fit_genre(to_rows(spark, X, y), 0, config), tmp_path)
+    by_sklearn = fit_forest(X, y[:, None], config)
+    assert len(by_mllib.feature) == pytest.approx(len(by_sklearn.feature), rel=0.15)
 
 
 def test_default_pruning_loses_leaf_probabilities(spark: SparkSession, tmp_path: Path) -> None:

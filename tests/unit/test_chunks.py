@@ -12,7 +12,7 @@ from lists import as_links
 from servers import answer, status
 from trailergenre import tables
 from trailergenre.backbone import Embedder, load_embedder
-from trailergenre.chunks import ChunkSettings, featurize_chunk, part_size
+from trailergenre.chunks import ChunkSettings, cut_parts, featurize_chunk
 from trailergenre.config import (
     BackboneConfig,
     ChunksConfig,
@@ -161,7 +161,20 @@ def test_a_throttled_link_is_left_to_a_later_run_with_the_sites_own_words(
 
 
 @pytest.mark.parametrize(
-    ("n_links", "n_slots", "size"), [(1, 2, 1), (8, 2, 1), (9, 2, 2), (4000, 8, 125)]
+    ("n_links", "n_slots", "sizes"),
+    [
+        (0, 2, []),
+        (1, 2, [1]),
+        (8, 2, [1] * 8),
+        (9, 2, [2] + [1] * 7),
+        (36, 2, [5, 5, 5, 5, 4, 4, 4, 4]),
+        (4000, 8, [125] * 32),
+    ],
 )
-def test_part_size(n_links: int, n_slots: int, size: int) -> None:
-    assert part_size(n_links, n_slots) == size
+def test_parts_differ_by_one_link_at_most_the_longer_first(
+    n_links: int, n_slots: int, sizes: list[int]
+) -> None:
+    links = [Link(LinkId(f"{number}"), f"file:///{number}.mp4") for number in range(n_links)]
+    parts = cut_parts(links, n_slots)
+    assert [len(part) for part in parts] == sizes
+    assert [link for part in parts for link in part] == links

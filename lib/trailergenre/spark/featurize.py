@@ -19,7 +19,7 @@ from pyspark.resource import ResourceProfile
 from pyspark.sql import Row, SparkSession
 
 from trailergenre import faults, tables
-from trailergenre.chunks import ChunkSettings, Commit, featurize_chunk, part_size, sample_chunk
+from trailergenre.chunks import ChunkSettings, Commit, cut_parts, featurize_chunk, sample_chunk
 from trailergenre.config import BackboneConfig, HostConfig
 from trailergenre.decode import ffmpeg_major
 from trailergenre.errors import ConfigError, ToolMissingError, WeightsError
@@ -127,11 +127,10 @@ def _run_stage(
 ) -> StageTime:
     started = time.monotonic()
     n_slots = coming_slots(spark, on_gpus=profile is not None) or wait_for_slots(spark)
-    size = part_size(len(links), n_slots)
     kept = settings.chunk.stream.list_kept() if settings.hosts else ()
     # Lanes come first: they take the longest, for most of their time is waiting.
     parts, rest = deal_links(links, settings.hosts, n_slots=n_slots, kept=kept)
-    parts += [rest[start : start + size] for start in range(0, len(rest), size)]
+    parts += cut_parts(rest, max(1, n_slots - len(parts)))
     rows = spark.sparkContext.parallelize(parts, len(parts)).flatMap(
         lambda part: [astuple(link) for link in part]
     )
