@@ -86,8 +86,8 @@ class VideoFacts:
 
     Attributes:
         duration_s: declared duration of the container in seconds; None where it has none.
-        width_px: width of a source frame as stored, before rotation.
-        height_px: height of a source frame as stored, before rotation.
+        width_px: width of a source frame as it is shown, turned where the file says so.
+        height_px: its height.
         decode_errors: complaints of the decoder; a video that is `ok` may have a few.
     """
 

@@ -102,6 +102,21 @@ def test_facts_are_those_of_the_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("degrees", "size_px"), [("90", (300, 400)), ("-90", (300, 400)), ("180", (400, 300))]
+)
+def test_facts_of_a_turned_video_are_of_what_is_seen(
+    tmp_path: Path, degrees: str, size_px: tuple[int, int]
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=400x300:r=8:d=1")
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation", degrees, "-i", str(clip), "-c", "copy", str(turned))
+    video = Decoder(1, LimitsConfig()).decode(turned, deadline=Deadline(60))
+    assert sum(len(batch) for batch in video.batches(16)) == 1
+    assert video.facts is not None
+    assert (video.facts.width_px, video.facts.height_px) == size_px
+
+
+@pytest.mark.parametrize(
     ("content", "outcome"),
     [
         (b"", Outcome.NOT_MEDIA),

@@ -20,6 +20,7 @@ _CLOCK = r"(\d{1,6}):(\d\d):(\d\d(?:\.\d+)?)"
 _DURATION = re.compile(rf"  Duration: {_CLOCK}(?:, start: (-?\d+\.\d+))?")
 _STREAM = re.compile(r"  Stream #0:(\d{1,4})\S*: (\w+): (.*)")
 _TAG = re.compile(rf"      DURATION        : {_CLOCK}")
+_TURN = re.compile(r" +display ?matrix: rotation of (-?\d+\.\d+) degrees", re.IGNORECASE)
 _SIZE = re.compile(r"\b(\d{1,6})x(\d{1,6})\b")
 _DECODED = re.compile(r"  Input stream #0:\d+ \(video\): .*?(\d+) frames decoded")
 _FAILED = re.compile(r"  Input stream #0:\d+ \(video\): .*?(\d+) decode errors")
@@ -63,6 +64,7 @@ class Report:
         n_streams: of any kind.
         index: of the first video stream that is no cover picture; None where there is none.
         video: ffmpeg's description of it.
+        is_turned: whether its pictures are shown turned by a quarter.
         tag_s: the time at which a tag of that stream says that it ends.
         complaints: in order, without those that the forbidden sound decoders cause.
         forbidden: decoders that were refused.
@@ -82,6 +84,7 @@ class Report:
     n_streams: int = 0
     index: int | None = None
     video: str = ""
+    is_turned: bool = False
     tag_s: float | None = None
     complaints: list[Complaint] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
@@ -131,10 +134,11 @@ class Report:
         size = _SIZE.search(self.video)
         if size is None:
             return None
+        width_px, height_px = size.groups()[:: -1 if self.is_turned else 1]
         return VideoFacts(
             duration_s=self.length_s,
-            width_px=int(size.group(1)),
-            height_px=int(size.group(2)),
+            width_px=int(width_px),
+            height_px=int(height_px),
             decode_errors=sum(complaint.times for complaint in self.complaints) + self.n_corrupt,
         )
 
@@ -197,7 +201,9 @@ def _take_description(report: Report, text: str, stream: int) -> int:
         if is_film and report.index is None:
             report.index, report.video = stream, described.group(3)
     elif stream == report.index:
-        tag = _TAG.match(text)
+        tag, turn = _TAG.match(text), _TURN.match(text)
+        if turn:
+            report.is_turned = round(abs(float(turn.group(1)))) % 180 == 90
         if tag:
             report.tag_s = _seconds(*tag.groups())
     return stream
