@@ -47,6 +47,7 @@ from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.measures import MEASURES, format_figure, format_spread
 from trailergenre.records import ProbabilityArray
 from trailergenre.report.evaluation import render_evaluation
+from trailergenre.report.pages import check_page
 from trailergenre.scorer import SideBySide
 from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
@@ -85,6 +86,8 @@ def evaluate_model(
         jobs/evaluate_model.py runs/mine --bundle bundles/head --compare bundles/logistic
     """
     started = time.monotonic()
+    if report is not None:
+        check_page(report)
     store = Store(run)
     candidates = _read(bundle, control, compare or [])
     fingerprint = choose_fingerprint(store, features)

@@ -81,7 +81,8 @@ def score(
     from trailergenre.local import score_link
 
     if report is not None:
-        from trailergenre.link_report import check_page, report_link
+        from trailergenre.link_report import report_link
+        from trailergenre.report.pages import check_page
 
         check_page(report)
     settings = load_config(config or (), overrides or ())
@@ -213,9 +214,12 @@ def report(
       trailergenre report runs/mine --json
     """
     from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.report.pages import check_page
     from trailergenre.report.run import render_run
     from trailergenre.run_report import read_run_report
 
+    if out is not None:
+        check_page(out)
     store = Store(run)
     record = read_run_report(store, choose_fingerprint(store, features)).to_json()
     if as_json:

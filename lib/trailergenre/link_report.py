@@ -7,9 +7,7 @@ imports this, and with it Pillow and Jinja.
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +18,7 @@ from trailergenre import __version__
 from trailergenre.bundle import Bundle
 from trailergenre.card import MODELS, ROWS
 from trailergenre.config import Config
-from trailergenre.errors import ConfigError, ItemError, one_line
+from trailergenre.errors import ItemError, one_line
 from trailergenre.local import LinkScore, embed_link, find_notes, link_frames, score_record
 from trailergenre.manifest import Manifest
 from trailergenre.moments import make_timeline
@@ -33,24 +31,6 @@ from trailergenre.thumbnails import make_jpegs
 
 _STEPS = ("link", "download", "decode", "embed", "score", "timeline", "thumbnails")
 _NOT_REACHED = "not reached"
-
-
-def check_page(page: Path) -> None:
-    """Refuse a page that could not be written, before any work is done for it.
-
-    Raises:
-        ConfigError: what stands in the way.
-    """
-    try:
-        if page.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=page.parent):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"The report cannot be written to {page}: {error.strerror}. "
-            "Name a file in a directory that exists and may be written to."
-        ) from error
 
 
 def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
@@ -136,7 +116,8 @@ def _end(cell: str, record: LinkRecord | None, failure: ItemError | None) -> dic
     """Which link it is, and what became of it."""
     outcome = failure.outcome if failure else Outcome.OK
     return {
-        "link": record.link.url if record else one_line(cell),
+        # A page is passed on: a link that is refused for its user name may hold a password.
+        "link": record.link.url if record else re.sub("//.*@", "//***@", one_line(cell)),
         "link_id": record.link.link_id if record else None,
         "outcome": outcome,
         "help": OUTCOME_HELP[outcome],

@@ -25,8 +25,8 @@ from trailergenre import link_report
 from trailergenre.bundle import Bundle
 from trailergenre.cli import app
 from trailergenre.config import Config
-from trailergenre.errors import ConfigError, ItemError
-from trailergenre.link_report import check_page, report_link
+from trailergenre.errors import ItemError
+from trailergenre.link_report import report_link
 from trailergenre.local import LinkScore
 from trailergenre.outcomes import Outcome
 from trailergenre.records import FrameArray
@@ -145,18 +145,22 @@ def test_text_that_is_no_link_has_a_page_too(
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    for page in (tmp_path, tmp_path / "absent" / "out.html", tmp_path / "file" / "out.html"):
-        with pytest.raises(ConfigError, match="cannot be written") as raised:
-            check_page(page)
-        assert str(page) in str(raised.value)
-        arguments = ["score", "a.mp4", "--bundle", str(tmp_path / "none"), "--report", str(page)]
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 2
-        assert "The report cannot be written" in result.stderr
-    check_page(tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "mine"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    arguments = ["score", "a.mp4", "--bundle", str(tmp_path / "none"), "--report", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert f"The report cannot be written to {tmp_path}: " in result.stderr
+
+
+def test_a_page_is_passed_on_without_the_password_of_its_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
+    with pytest.raises(ItemError, match="user name"):
+        report_link("https://me:hunter2@films.test/a", bundle, Config(), page=page)
+    content = page.read_text(encoding="utf-8")
+    assert "hunter2" not in content
+    assert "https://***@films.test/a" in content
 
 
 @pytest.fixture(scope="module")

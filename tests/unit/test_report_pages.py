@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
+from trailergenre.errors import ConfigError
 from trailergenre.report import pages
-from trailergenre.report.pages import render_page
+from trailergenre.report.pages import check_page, render_page
 
 
 def with_template(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -54,6 +55,17 @@ def test_bars_fill_the_height_and_marks_stand_between(monkeypatch: pytest.Monkey
     assert 'y="0.0" width=".88" height="100.0"' in html
     assert 'y="75.0" width=".88" height="25.0"' in html
     assert html.count("<line") == 1
+
+
+def test_a_page_that_could_not_be_written_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for page in (tmp_path, tmp_path / "absent" / "out.html", tmp_path / "file" / "out.html"):
+        with pytest.raises(ConfigError, match="cannot be written") as raised:
+            check_page(page)
+        assert str(page) in str(raised.value)
+    check_page(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_templates_are_read_from_a_zip(repository: Path, tmp_path: Path) -> None:

@@ -107,9 +107,16 @@ def test_the_command_writes_the_page_beside_the_run(run: Path) -> None:
 
 
 def test_the_command_writes_the_page_where_it_shall(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "mine.html"
+    out = tmp_path / "mine.html"
     assert invoke(str(run), "--out", str(out)) == (0, f"report: {out}\n", "")
     assert "210 of 240 links" in out.read_text()
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_run_is_read(tmp_path: Path) -> None:
+    for address in (str(tmp_path / "absent" / "mine.html"), "s3://bucket/mine.html"):
+        code, said, beside = invoke(str(tmp_path), "--out", address)
+        assert (code, said) == (2, "")
+        assert "The report cannot be written" in beside
 
 
 def test_as_json_the_figures_are_all_that_is_said(tmp_path: Path, record: dict[str, Any]) -> None:

@@ -8,17 +8,40 @@ only where it is http(s).
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from trailergenre.errors import ConfigError
 from trailergenre.floors import check_floors
 from trailergenre.measures import format_figure, format_spread
 
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
+
+
+def check_page(page: Path) -> None:
+    """Refuse a page that could not be written, before any work is done for it.
+
+    Raises:
+        ConfigError: what stands in the way.
+    """
+    try:
+        if page.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=page.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"The report cannot be written to {page}: {error.strerror}. "
+            "Name a file in a directory that exists and may be written to."
+        ) from error
 
 
 def render_page(template: str, record: Mapping[str, object], **more: object) -> str:
