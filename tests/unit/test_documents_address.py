@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
+from pymongo.errors import OperationFailure
 
 from mongos import Server, serve
 from servers.tls import AUTHORITY
@@ -68,6 +69,13 @@ def test_a_broken_address_is_refused_without_being_repeated(uri: str) -> None:
         parse_address(uri)
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_file_that_the_address_names_and_that_is_not_there_is_told(tmp_path: Path) -> None:
+    uri = f"mongodb://u:{PASSWORD}@db.example.org/?tls=true&tlsCAFile={tmp_path}/absent"
+    with pytest.raises(ConfigError, match=r"No such file.* Received: .*/absent\.$") as caught:
+        parse_address(uri)
+    assert PASSWORD not in str(caught.value)
 
 
 def test_the_address_is_read_from_the_variable_or_a_file_that_goes_before_it(
@@ -146,6 +154,28 @@ def test_who_may_not_do_it_is_told_the_role_to_ask_for(
     with pytest.raises(ConfigError, match=f"role readWrite on '{database}'") as caught:
         count_documents(guarded, user, database)
     assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("bad auth : Authentication failed.", "refuses the user or the password"),
+        ("user is not allowed to do action [find] on [ours.frames]", r"this: user is .*readWrite"),
+    ],
+)
+def test_atlas_has_one_number_for_a_wrong_password_and_a_lacking_right(
+    mongo_uri: str, said: str, message: str
+) -> None:
+    refused = pytest.raises(ConfigError, match=message)
+    with refused, open_database(parse_address(mongo_uri), MongoConfig()):
+        raise OperationFailure(said, 8000, {"errmsg": said})
+
+
+def test_no_address_weakens_what_a_write_or_a_read_means(mongo_uri: str) -> None:
+    address = parse_address(f"{mongo_uri}?w=0&readPreference=secondaryPreferred")
+    with open_database(address, MongoConfig()) as database:
+        assert database.write_concern.document == {"w": "majority", "j": True}
+        assert database.read_preference == ReadPreference.PRIMARY
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,10 @@ Document = dict[str, object]
 
 _UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 """Options that take whoever answers for the server."""
-_WRONG_PASSWORD = (18, 8000)
-"""AuthenticationFailed, and what Atlas says for it."""
+_WRONG_PASSWORD = 18
 _NO_RIGHT = 13
+_OF_ATLAS = 8000
+"""What Atlas says for both; its text tells which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,9 @@ def parse_address(uri: str) -> MongoAddress:
     rights that it gives, and both it and they would cross the network in the open.
 
     Raises:
-        ConfigError: it cannot be read or is refused. No part of it but the hosts is repeated:
-            where special characters are not encoded, any other part may be the password.
+        ConfigError: it cannot be read or is refused. No part of it but the hosts, and a file that
+            it names, is repeated: where special characters are not encoded, any other part may be
+            the password.
         ToolMissingError: pymongo is not installed.
     """
     try:
@@ -91,6 +93,11 @@ def parse_address(uri: str) -> MongoAddress:
         ) from error
     try:
         parsed = parse_uri(uri)
+    except OSError as error:
+        raise ConfigError(
+            "A file that the MongoDB connection string names, e.g. in tlsCAFile, cannot be read: "
+            f"{error.strerror}. Received: {error.filename}."
+        ) from None
     except (PyMongoError, ValueError):
         raise ConfigError(
             "The MongoDB connection string cannot be read (or its mongodb+srv host not be found). "
@@ -130,7 +137,7 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
             database is in use; names the hosts and never the credentials.
     """
     check_floors("pymongo")
-    from pymongo import MongoClient, WriteConcern
+    from pymongo import MongoClient, ReadPreference, WriteConcern
     from pymongo.errors import PyMongoError
 
     timeout_ms = int(config.timeout_s * 1000)
@@ -142,9 +149,13 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
             connectTimeoutMS=timeout_ms,
         ) as client:
             client.admin.command("ping")
-            # Acknowledged means: on the disks of a majority.
-            acknowledged = WriteConcern(w="majority", j=True)
-            yield client.get_database(config.database, write_concern=acknowledged)
+            yield client.get_database(
+                config.database,
+                # Contracts and counts must not be read from a server that lags behind.
+                read_preference=ReadPreference.PRIMARY,
+                # Acknowledged means: on the disks of a majority.
+                write_concern=WriteConcern(w="majority", j=True),
+            )
     except PyMongoError as error:
         raise _explain(error, address, config) from None
 
@@ -160,12 +171,12 @@ def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) ->
             "Check that it runs, that this machine may connect to it, and tls=true."
         )
     code = error.code if isinstance(error, OperationFailure) else None
-    if code in _WRONG_PASSWORD:
+    if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in tell_reason(error)):
         return ConfigError(
             f"MongoDB at {address.hosts} refuses the user or the password of the connection "
             "string. Check both, and authSource, the database that the user was made in."
         )
-    if code == _NO_RIGHT:
+    if code in (_NO_RIGHT, _OF_ATLAS):
         return ConfigError(
             f"MongoDB at {address.hosts} does not allow this: {tell_reason(error)}. Name a user "
             f"in the connection string who has the role readWrite on {config.database!r}."

@@ -62,6 +62,8 @@ class _Comparison:
     frames: Check = field(default_factory=lambda: _check_of("every frame as the features table"))
     trailers: Check = field(default_factory=lambda: _check_of("one document a link with features"))
     _n_stored: int = 0
+    _is_whole: bool = True
+    """Whether all features could be read, so that whose a document is can be told."""
 
     def read(self, store: Store, fingerprint: str, report: Report) -> None:
         try:
@@ -75,7 +77,8 @@ class _Comparison:
                 self.frames.find(breach)
                 return
             self._compare(database, source, report)
-            self._count_others(database)
+            if self._is_whole:
+                self._count_others(database)
 
     def _compare(self, database: Database[Document], source: Publishable, report: Report) -> None:
         done = 0
@@ -84,6 +87,7 @@ class _Comparison:
                 links = read_links(source.store, part)
             except (SchemaError, StorageError) as error:
                 self.frames.find(str(error))
+                self._is_whole = False
                 continue
             self._compare_links(database, part["link_id"].to_pylist(), links, source)
             done += sum(part["frames"].to_pylist())
