@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from trailergenre.bars import frames_bar
 from trailergenre.config_files import load_config
 from trailergenre.documents import (
     Publishable,
@@ -82,10 +82,11 @@ def publish_features(
     # Before Spark starts: a missing server, or a collection of others, should cost a user seconds.
     prepare_collections(target, source.settings)
     started = time.monotonic()
-    report = _progress_lines(source.n_frames)
-    with spark_session("publish_features", store) as spark:
-        done = publish_documents(spark, source, target, report=report)
-        report(done.frames.documents)
+    with spark_session("publish_features", store) as spark, frames_bar("publish") as show:
+        done = publish_documents(
+            spark, source, target, report=lambda n_frames: show(n_frames, source.n_frames)
+        )
+        show(done.frames.documents, source.n_frames)
     done += withdraw_links(target, source.withdrawn)
     return _finish(source, target, done, seconds=time.monotonic() - started)
 
@@ -118,19 +119,6 @@ def _finish(source: Publishable, target: Target, done: Published, *, seconds: fl
         typer.echo(f"refused: {reason}", err=True)
     typer.echo(f"{refused} documents were refused; all others are there.", err=True)
     return ExitCode.INCOMPLETE
-
-
-def _progress_lines(total: int) -> Callable[[int], None]:
-    """A line whenever the count changed; spark-submit gives its Python child no terminal."""
-    reported = 0
-
-    def report(done: int) -> None:
-        nonlocal reported
-        if done != reported:
-            reported = done
-            typer.echo(f"published {done} of {total} rows", err=True)
-
-    return report
 
 
 if __name__ == "__main__":
