@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _POLL_S = 2.0
 _PLAIN_EVERY_S = 15.0
+_SILENT_S = 60.0
+"""Longest silence in a pipe: a chunk of slow links takes minutes, and looks like one that hangs."""
 _RATE_WINDOW_S = 600.0
 """The rate is that of the last ten minutes: sites and videos change over a long run."""
 _RATE_MIN_SPAN_S = 10.0
@@ -211,13 +213,14 @@ class Watch:
                     bar.update(task, completed=finished, description=line)
 
     def _print_lines(self, future: Future[T]) -> None:
-        started, last, done = time.monotonic(), "", False
+        started = printed = time.monotonic()
+        last, done = "", False
         while not done:
             done = _is_done(future, _PLAIN_EVERY_S)
-            status = self._status()
-            if status and (done or status[1] != last):
-                last = status[1]
-                self.console.print(f"[{format_s(time.monotonic() - started)}] {last}", markup=False)
+            status, now = self._status(), time.monotonic()
+            if status and (done or status[1] != last or now - printed >= _SILENT_S):
+                last, printed = status[1], now
+                self.console.print(f"[{format_s(now - started)}] {last}", markup=False)
 
 
 def _is_done(future: Future[T], timeout_s: float) -> bool:
