@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,10 @@ def make_reported(store: Store, *, links: int = 240, without: int = 3) -> str:
     write_list(store, links)
     rng = np.random.default_rng(7)
     rows = [_outcome(number, rng) for number in range(links - without)]
+    for row in rows:
+        if row["features_file"] is not None:
+            chunk = [each for each in rows if each["features_file"] == row["features_file"]]
+            row["features_rows"] = sum(each["frames"] for each in chunk)
     write_outcomes(store, rows)
     half = (links // 2 // CHUNK) * CHUNK
     begin(store, BEGUN[0])
@@ -94,7 +99,7 @@ def ready_id(number: int) -> str:
     return link_id(f"ready {number}")
 
 
-def _outcome(number: int, rng: np.random.Generator) -> dict[str, object]:
+def _outcome(number: int, rng: np.random.Generator) -> dict[str, Any]:
     """Every ninth link fails; the times are such that some are slow."""
     outcome = list(_FAILED)[number // 9 % len(_FAILED)] if number % 9 == 0 else Outcome.OK
     frames = int(rng.integers(60, 180)) if outcome is Outcome.OK else 0
@@ -119,12 +124,11 @@ def _outcome(number: int, rng: np.random.Generator) -> dict[str, object]:
             "width_px": 640,
             "height_px": 360,
             "features_file": f"features/{FP}/{chunk:064}.parquet",
-            "features_rows": CHUNK * 180,
         }
     return row
 
 
-def write_outcomes(store: Store, rows: list[dict[str, object]], fingerprint: str = FP) -> None:
+def write_outcomes(store: Store, rows: list[dict[str, Any]], fingerprint: str = FP) -> None:
     content = tables.to_parquet(pa.Table.from_pylist(rows, schemas.OUTCOMES))
     store.write_content_addressed(f"outcomes/{fingerprint}", content, ".parquet")
 

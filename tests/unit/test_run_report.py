@@ -78,7 +78,16 @@ def test_every_row_and_link_is_counted_and_the_sums_hold(report: RunReport) -> N
     assert funnel.sums[1].text == (
         "240 links = 210 ok + 22 failed + 5 deferred + 3 without an outcome"
     )
+    assert funnel.sums[2].text == (
+        "210 links are ok, 210 name their features: 25,349 frames in 30 files of 25,349 rows"
+    )
     assert funnel.files == 30
+
+
+def test_rows_of_files_that_are_of_no_link_here_are_accounted_for(tmp_path: Path) -> None:
+    funnel = read_run_report(begun(tmp_path, [ok(0), ok(7)], links=1), FP).funnel
+    assert "4 frames in 1 files of 100 rows; the other 96 rows are of" in funnel.sums[2].text
+    assert funnel.sums[2].holds
 
 
 def test_a_link_of_several_ready_rows_counts_once(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
     frames = int(pc.sum(joined["frames"]).as_py() or 0)
     in_files = int(pc.sum(files["features_rows_max"]).as_py() or 0)
     n_links, n_rows = len(joined), len(links)
+    rest = in_files - frames
+    others = f"; the other {rest:,} rows are of links that ended elsewhere or are of an older list"
     sums = (
         _sum_rows(n_rows, row_counts),
         Sum(
@@ -144,7 +146,7 @@ def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
         ),
         Sum(
             f"{ok:,} links are ok, {len(named):,} name their features: {frames:,} frames in "
-            f"{len(files):,} files of {in_files:,} rows",
+            f"{len(files):,} files of {in_files:,} rows{others if rest > 0 else ''}",
             ok == len(named) and frames <= in_files,
         ),
     )
