@@ -9,6 +9,9 @@ from browser import pages
 from browser.pages import VIEWS, find_browser, find_faults
 
 _HEAD = "<title>T</title><meta name=viewport content=width=device-width>"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_STRICT = f'{_HEAD}<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+_PALE = "<h1>A</h1><p style='color: #bbb; background: #fff'>pale</p>"
 
 
 def page(content: str, head: str = _HEAD, lang: str = "en") -> str:
@@ -27,10 +30,23 @@ def page(content: str, head: str = _HEAD, lang: str = "en") -> str:
         (page("<h1>A</h1><img alt='' src='http://tracker.test/a.png'>"), {"console", "request"}),
         (page("<h1>A</h1><div style='width: 2000px'>wide</div>"), {"width"}),
         (page("<details><summary>A</summary><pre>" + "x" * 900 + "</pre></details>"), {"width"}),
-        (page("<h1>A</h1><p style='color: #bbb; background: #fff'>pale</p>"), {"axe"}),
+        (page(_PALE), {"axe"}),
+        (page(_PALE, _STRICT), {"axe"}),
+        (page("<h1>A</h1><script>1</script>", _STRICT), {"console"}),
         (page("<h1>A</h1>", lang=""), {"axe"}),
     ],
-    ids=["good", "warns", "breaks", "asks outside", "wide", "wide inside", "pale", "no language"],
+    ids=[
+        "good",
+        "warns",
+        "breaks",
+        "asks outside",
+        "wide",
+        "wide inside",
+        "pale",
+        "pale and strict",
+        "strict",
+        "no language",
+    ],
 )
 def test_faults_are_found(browser: Browser, html: str, kinds: set[str]) -> None:
     faults = find_faults(browser, html, VIEWS[0])
