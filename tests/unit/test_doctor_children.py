@@ -43,6 +43,7 @@ def test_ffmpeg_that_cannot_encode_says_why(
     monkeypatch.setattr(children, "find_ffmpeg", lambda: str(broken))
     finding = children.check_ffmpeg(Config())
     assert (finding.verdict, "no lavfi here" in finding.found) == (Verdict.FAILED, True)
+    assert "Install a whole ffmpeg" in finding.advice
 
 
 def test_ffmpeg_that_breaks_its_limits_fails() -> None:
@@ -50,6 +51,7 @@ def test_ffmpeg_that_breaks_its_limits_fails() -> None:
     finding = children.check_ffmpeg(config)
     assert finding.verdict is Verdict.FAILED
     assert "does not decode in the sandbox" in finding.found
+    assert "section limits" in finding.advice
 
 
 def test_deno_runs_a_script_in_the_sandbox() -> None:

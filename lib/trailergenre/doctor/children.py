@@ -27,6 +27,11 @@ _CODECS = {
 }
 """What nearly all trailers are made of -> the decoders of which one must be there."""
 
+_OTHER_FFMPEG = (
+    "Install a whole ffmpeg (Debian: apt-get install ffmpeg; Fedora: RPM Fusion's), or take this "
+    "one off PATH: imageio-ffmpeg brings one."
+)
+
 _PROTECTIONS = {
     "net": "ffmpeg keeps the machine's network: allow user namespaces (sysctl "
     "kernel.unprivileged_userns_clone=1, user.max_user_namespaces), also in a container",
@@ -71,12 +76,17 @@ def check_ffmpeg(config: Config) -> Finding:
         source = ("-f", "lavfi", "-i", "testsrc2=s=320x240:r=8:d=2", "-c:v", "mpeg4")
         made = _run(program, "-v", "error", "-nostdin", *source, str(clip))
         if made.returncode != 0:
-            return Finding(Verdict.FAILED, f"{found} makes no clip: {one_line(made.stderr)}")
+            reason = one_line(made.stderr)
+            return Finding(Verdict.FAILED, f"{found} makes no clip: {reason}", _OTHER_FFMPEG)
         video = Decoder(1.0, config.limits).decode(clip, deadline=Deadline(_DEADLINE_S))
         try:
             n_frames = sum(map(len, video.batches(8)))
         except ItemError as error:
-            return Finding(Verdict.FAILED, f"{found} does not decode in the sandbox: {error}")
+            return Finding(
+                Verdict.FAILED,
+                f"{found} does not decode in the sandbox: {error}",
+                f"If it names a limit, raise that (section limits). Else: {_OTHER_FFMPEG}",
+            )
     listed = _run(program, "-decoders").stdout
     decoders = set(re.findall(r"^ [A-Z.]{6} (\S+)", listed, re.MULTILINE))
     missing = [name for name, any_of in _CODECS.items() if not any_of & decoders]
@@ -84,8 +94,7 @@ def check_ffmpeg(config: Config) -> Finding:
         return Finding(
             Verdict.WARNING,
             f"{found} has no decoder for {', '.join(missing)}; such trailers will fail",
-            "Install a whole ffmpeg (of Fedora: RPM Fusion's), or take this one off PATH: "
-            "imageio-ffmpeg brings one.",
+            _OTHER_FFMPEG,
         )
     return Finding(Verdict.OK, f"{found}; decoded {n_frames} frames in the sandbox")
 
