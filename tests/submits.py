@@ -137,7 +137,7 @@ def finish(
 
 @contextmanager
 def standalone_cluster(
-    directory: Path, *, workers: int = 2, cores: int = 1, gpus: bool = False
+    directory: Path, *, workers: int = 2, cores: int = 1, gpus: bool = False, apart: bool = False
 ) -> Iterator[str]:
     """Run a standalone master and workers; yields the master's address.
 
@@ -146,6 +146,7 @@ def standalone_cluster(
         workers: how many.
         cores: of each worker.
         gpus: whether worker N says that it has a GPU of address N.
+        apart: whether each is another host to Spark, which runs no twin beside the first.
     """
     port, page = _free_port(), _free_port()
     with ExitStack() as stack:
@@ -153,7 +154,8 @@ def standalone_cluster(
         stack.enter_context(_daemon([*master, "--webui-port", str(page)], directory / "master"))
         for number in range(workers):
             work = directory / f"worker-{number}"
-            worker = ["worker.Worker", "--host", "127.0.0.1", "--cores", str(cores)]
+            host = f"127.0.0.{number + 1}" if apart else "127.0.0.1"
+            worker = ["worker.Worker", "--host", host, "--cores", str(cores)]
             worker += ["--memory", "4g"]
             worker += ["--work-dir", str(work), "--webui-port", str(_free_port())]
             env = _gpu_environment(work, number) if gpus else {}

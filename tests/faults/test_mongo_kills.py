@@ -5,17 +5,20 @@ What is killed and run again leaves what one whole run does.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pymongo import MongoClient
 
 from killed import MASTERS, Driver, assert_was_hit, submit_and_be_killed
 from mongos import content_hash, stored, target_at
 from runs import make_movies, make_run
-from submits import submit
-from trailergenre.documents import Target
+from submits import standalone_cluster, submit
+from trailergenre.documents import Document, Target
 from trailergenre.faults import Point, Victim
 from trailergenre.storage import Store
 
@@ -131,19 +134,47 @@ def test_a_killed_driver_is_run_again_and_leaves_the_same_documents(
 
 
 def test_a_speculative_twin_leaves_the_same_documents(
-    run: Store, whole: tuple[str, int], mongo_uri: str, temporary: Path
+    run: Store, whole: tuple[str, int], mongo_uri: str, tmp_path: Path
 ) -> None:
     target = target_at(mongo_uri, batch_size=4)
-    twins = ("speculation=true", "speculation.multiplier=1.01", "speculation.quantile=0.1")
-    twins += ("speculation.interval=50ms", "speculation.minTaskRuntime=50ms", "master=local[4]")
-    ended = submit(
-        "publish_features",
-        *arguments(run, target),
-        conf=[f"spark.{pair}" for pair in twins],
-        env=environment(target),
-    )
+    conf = {
+        "executor.memory": "1g",
+        "speculation": "true",
+        "speculation.multiplier": "1.01",
+        "speculation.quantile": "0.1",
+        "speculation.interval": "50ms",
+        "speculation.minTaskRuntime": "50ms",
+        "eventLog.compress": "false",
+        "eventLog.dir": tmp_path.as_uri(),
+    }
+    # Spark has no twins on a local master, and none on the host of the first.
+    with (
+        standalone_cluster(tmp_path / "spark", apart=True) as master,
+        held_back_once(mongo_uri, seconds=20),
+    ):
+        ended = submit(
+            "publish_features",
+            *arguments(run, target),
+            master=master,
+            conf=[f"spark.{name}={value}" for name, value in conf.items()],
+            env=environment(target),
+        )
     assert ended.summary["documents"] == 96
+    assert any(b'"Speculative":true' in log.read_bytes() for log in tmp_path.rglob("events_*"))
     assert (content_hash(target), len(stored(target))) == whole
+
+
+@contextmanager
+def held_back_once(uri: str, *, seconds: int) -> Iterator[None]:
+    """The server takes up one write only after this time, whoever has done it meanwhile."""
+    held = {"failCommands": ["update"], "blockConnection": True, "blockTimeMS": seconds * 1000}
+    with MongoClient[Document](uri) as client:
+        fail = functools.partial(client.admin.command, "configureFailPoint", "failCommand")
+        fail(mode={"times": 1}, data={**held, "appName": "trailergenre"})
+        try:
+            yield
+        finally:
+            fail(mode="off")
 
 
 def test_ten_thousand_frames_twice_and_killed_in_the_middle(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,23 +228,51 @@ def test_refused_documents_do_not_hide_stale_ones(target: Target, tmp_path: Path
     assert not [d for d in stored(target) if d["frame_index"] == 2]
 
 
+@contextmanager
+def failing(target: Target, mode: Document, **how: object) -> Iterator[None]:
+    """The server fails some of our writes."""
+    with MongoClient[Document](target.address.uri) as client:
+        fail = functools.partial(client.admin.command, "configureFailPoint", "failCommand")
+        fail(mode=mode, data={"failCommands": ["update"], "appName": "trailergenre", **how})
+        try:
+            yield
+        finally:
+            fail(mode="off")
+
+
 def test_what_a_server_lacks_ends_the_run_and_keeps_what_was_written(
     target: Target, tmp_path: Path
 ) -> None:
     store = make_store(tmp_path, frames=3)
     prepare_collections(target, SETTINGS)
-    with MongoClient[Document](target.address.uri) as client:
-        fail = {"failCommands": ["update"], "errorCode": 14031, "appName": "trailergenre"}
-        mode = {"skip": 2, "times": 1000}
-        client.admin.command("configureFailPoint", "failCommand", mode=mode, data=fail)
-        try:
-            with pytest.raises(StorageError, match=r"^MongoDB at 127\.0\.0\.1:\d+: "):
-                publish_links(target, FP, links_of(store, FP))
-        finally:
-            client.admin.command("configureFailPoint", "failCommand", mode="off")
+    with (
+        failing(target, {"skip": 2, "times": 1000}, errorCode=14031),
+        pytest.raises(StorageError, match=r"^MongoDB at 127\.0\.0\.1:\d+: "),
+    ):
+        publish_links(target, FP, links_of(store, FP))
     assert len(stored(target)) == 8
     publish(target, store, FP)
     assert len(stored(target)) == 15
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
+        {"errorCode": 91, "errorLabels": ["RetryableWriteError"]},
+        {"closeConnection": True},
+    ],
+)
+def test_what_passes_is_waited_for(target: Target, tmp_path: Path, how: Document) -> None:
+    store = make_store(tmp_path, frames=3)
+    prepare_collections(target, SETTINGS)
+    # The driver itself repeats once.
+    with failing(target, {"skip": 1, "times": 3}, **how):
+        done = publish_links(target, FP, links_of(store, FP))
+    assert (done.frames.documents, done.frames.refused) == (15, 0)
+    alone = target_at(target.address.uri)
+    publish(alone, store, FP)
+    assert content_hash(target) == content_hash(alone)
 
 
 def test_the_originals_shape_is_published_and_mended_alike(mongo_uri: str, tmp_path: Path) -> None:
