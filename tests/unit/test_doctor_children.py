@@ -27,7 +27,7 @@ def test_ffmpeg_decodes_in_the_sandbox() -> None:
 def test_ffmpeg_that_lacks_what_trailers_are_made_of_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaves_out = "\"$FFMPEG\" \"$@\" | sed -e '/ hevc /d' -e '/av1/d'"
+    leaves_out = "\"$FFMPEG\" \"$@\" | sed -e '/ hevc /d' -e '/libdav1d/d'"
     lacking = program(tmp_path / "ffmpeg", leaves_out)
     monkeypatch.setenv("FFMPEG", find_ffmpeg())
     monkeypatch.setattr(children, "find_ffmpeg", lambda: str(lacking))

@@ -23,7 +23,8 @@ _CODECS = {
     "H.264": {"h264"},
     "H.265": {"hevc"},
     "VP9": {"vp9"},
-    "AV1": {"av1", "libdav1d"},
+    # ffmpeg's own, `av1`, is listed in any build, but works by graphics hardware alone.
+    "AV1": {"libdav1d"},
 }
 """What nearly all trailers are made of -> the decoders of which one must be there."""
 
