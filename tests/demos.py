@@ -1,56 +1,75 @@
-"""The demo's own run on the tiny network: what `make demo` leaves, once for all tests."""
+"""The demo's run: what `make demo` leaves, once for all tests, whichever process asks first."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-import shutil
 import subprocess
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from submits import REPOSITORY
 
-
 TIMEOUT_S = 1500
 """A bound on hangs: beside much other work the demo takes ten minutes."""
 
 
-def shared_demo(base: Path, backbone: Path) -> Path:
+@dataclass(frozen=True)
+class Demo:
+    """How the demo ended.
+
+    Attributes:
+        directory: what it wrote; to be copied by who writes there.
+        code: with which it ended.
+        stdout: what it and its jobs said.
+        stderr: what else they said.
+    """
+
+    directory: str
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def out(self) -> Path:
+        """The directory as a path."""
+        return Path(self.directory)
+
+
+def shared_demo(factory: pytest.TempPathFactory) -> Demo:
     """Run the demo, or take the one that another test process has made or is just making.
 
-    Args:
-        base: directory of the whole test session, seen by all of its processes.
-        backbone: the exported network that takes Inception-V3's place.
+    One that failed fails all who ask for it, and is not run again.
     """
-    out = base / "demo-run"
-    with (base / "demo-run.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (out / "run" / "reports" / "evaluation.html").exists():
-            shutil.rmtree(out, ignore_errors=True)
-            _run_demo(out, backbone)
-    return out
-
-
-def session_directory(factory: pytest.TempPathFactory) -> Path:
-    """The directory that the processes of one test session share."""
     base = factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    record = base / "demo.json"
+    with (base / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            out = base / "demo-run"
+            done = run_demo("--out", str(out))
+            demo = Demo(str(out), done.returncode, done.stdout, done.stderr)
+            record.write_text(json.dumps(asdict(demo)))
+    demo = Demo(**json.loads(record.read_text()))
+    assert demo.code == 0, demo.stdout + demo.stderr
+    return demo
 
 
-def _run_demo(out: Path, backbone: Path) -> None:
-    # The demo keeps a backbone that it finds in a directory of its own.
-    shutil.copytree(backbone, out / "backbone")
-    (out / ".trailergenre-demo").touch()
-    done = subprocess.run(
-        [sys.executable, "-m", "trailergenre", "demo", "--out", str(out)],
+def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "trailergenre", "demo", *arguments],
         cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        # Nothing of a test goes to a server that somebody works with.
+        env={name: os.environ[name] for name in os.environ if name != "TRAILERGENRE_MONGO_URI"},
+        capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert done.returncode == 0, done.stdout

@@ -14,7 +14,7 @@ import pytest
 
 from blocks import list_pages, read_page
 from checkout import Checkout, make_checkout, make_home
-from demos import session_directory, shared_demo
+from demos import shared_demo
 from trailergenre.demo.server import serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -42,7 +42,7 @@ def checkout(
     tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path, mongo_uri: str
 ) -> Iterator[Checkout]:
     base = tmp_path_factory.mktemp("docs")
-    demo = shared_demo(session_directory(tmp_path_factory), tiny_backbone)
+    demo = shared_demo(tmp_path_factory)
     made = Checkout(base / "checkout", base / "home", {"127.0.0.1:27017": mongo_uri.split("/")[2]})
     (base / "served").mkdir()
     make_home(made.home)
@@ -50,7 +50,7 @@ def checkout(
         make_checkout(
             made.root,
             backbone=tiny_backbone,
-            demo=demo,
+            demo=demo.out,
             served=base / "served",
             address=server.address,
         )
