@@ -13,10 +13,12 @@ import typer
 from submits import REPOSITORY, load_job
 from trailergenre.cli import app as command_line
 
-LANGUAGES = {"sh", "text", "toml", "python", "json"}
-"""`sh` is run; `text` is what somebody sees, or a picture of it."""
+LANGUAGES = {"sh", "text", "toml", "python", "js"}
+"""`sh` is run; `text` is what somebody sees, or a picture of it; `toml` is a configuration."""
 
 _FENCE = re.compile(r"^ *```(\w*)$")
+_INLINE = re.compile(r"`([^`]+)`")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 _NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
 _JOB = re.compile(r"jobs/\w+\.py")
 _ASSIGNMENT = re.compile(r"\w+=.*")
@@ -79,6 +81,21 @@ def read_page(page: str) -> list[Block]:
     return read_blocks(page, (REPOSITORY / page).read_text(encoding="utf-8"))
 
 
+def read_inline(page: str) -> list[str]:
+    """What stands in backticks in the sentences and tables of a page."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    return _INLINE.findall(re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def find_options(text: str) -> list[str]:
+    """The long options in a piece of a command.
+
+    >>> find_options("featurize --retry OUTCOME --a-b=c")
+    ['--retry', '--a-b']
+    """
+    return _OPTION.findall(text)
+
+
 def split_commands(text: str) -> Iterator[list[str]]:
     """The words of each simple command of a shell block, without what stands in here-documents.
 
@@ -122,3 +139,14 @@ def parse_command(words: list[str]) -> str:
         name, rest = f"{name} {rest[0]}", rest[1:]
     command.make_context(name, rest)
     return name
+
+
+def list_options() -> set[str]:
+    """Every option of every job and command."""
+    jobs = [load_job(path.stem).app for path in sorted((REPOSITORY / "jobs").glob("*.py"))]
+    found = {"--help"}
+    waiting = [typer.main.get_command(app) for app in (command_line, *jobs)]
+    for command in waiting:
+        found |= {option for parameter in command.params for option in parameter.opts}
+        waiting += getattr(command, "commands", {}).values()
+    return found

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from blocks import LANGUAGES, Block, list_pages, parse_command, read_blocks, read_page
+from blocks import (
+    LANGUAGES,
+    Block,
+    find_options,
+    list_options,
+    list_pages,
+    parse_command,
+    read_blocks,
+    read_inline,
+    read_page,
+)
 from blocks import split_commands as split
 from submits import REPOSITORY
+from trailergenre.config import Config
+from trailergenre.config_files import load_config
 from trailergenre.outcomes import OUTCOME_HELP, ROW_OUTCOME_HELP
 
 PAGES = list_pages()
@@ -33,6 +46,7 @@ NOT_RUN = [
     "docs/gpu.md: needs a GPU",
     "docs/gpu.md: needs a GPU and a cluster",
     "docs/mongodb.md: needs MongoDB's search process",
+    "docs/mongodb.md: needs MongoDB's search process",
     "docs/mongodb.md: needs a server elsewhere",
     "docs/original-notebooks.md: the IMDB5000 files are not part of the repository; "
     "tests/jobs/test_prepare_dataset.py runs it where they lie",
@@ -41,6 +55,14 @@ NOT_RUN = [
     "docs/own-data.md: tests/jobs/test_demo.py runs it",
 ]
 """Every block that is not run, with its reason; a new one must be added here."""
+
+OF_OTHERS = {"--bind_ip", "--conf", "--dbpath", "--exec", "--glob"}
+"""Options in sentences that are mongod's, Spark's, Hadoop's, or part of a hostile name."""
+
+PLACEHOLDER = "section.key=value"
+CONFIG = Config.model_fields
+SECTIONS = [name for name in CONFIG if name != "hosts"]
+SETTING = re.compile(rf"(?P<section>{'|'.join(SECTIONS)})\.(?P<key>\w+)(?: ?= ?\S+)?")
 
 
 def shell_blocks() -> list[Block]:
@@ -55,7 +77,7 @@ def test_pages_and_commands_are_found() -> None:
 def test_only_listed_blocks_are_not_run() -> None:
     marked = [f"{block.page}: {block.not_run}" for block in BLOCKS if block.not_run]
     assert sorted(marked) == sorted(NOT_RUN)
-    programs = [block for block in BLOCKS if block.language == "python"]
+    programs = [block for block in BLOCKS if block.language in {"python", "js"}]
     assert [str(block) for block in programs if not block.not_run] == []
 
 
@@ -124,6 +146,36 @@ def test_an_option_that_does_not_exist_is_found() -> None:
             parse_command(words)
 
 
+def test_options_in_sentences_exist() -> None:
+    named = {
+        option for page in PAGES for text in read_inline(page) for option in find_options(text)
+    }
+    assert {"--keep", "--retry", "--published"} <= named
+    assert named - list_options() - OF_OTHERS == set()
+
+
+def test_settings_in_sentences_exist() -> None:
+    spans = [text for page in PAGES for text in read_inline(page)]
+    settings = [match for text in spans if (match := SETTING.fullmatch(text))]
+    named = {(match["section"], match["key"]) for match in settings if match["key"] != "csv"}
+    assert ("limits", "deadline_s") in named
+    known = {(s, k) for s in SECTIONS for k in getattr(CONFIG[s].annotation, "model_fields", ())}
+    assert named - known == set()
+
+
+def test_values_that_pages_set_are_taken() -> None:
+    texts = [text for page in PAGES for text in read_inline(page)]
+    texts += [" ".join(words) for block in shell_blocks() for words in split(block.text)]
+    found = (word for text in texts for word in re.findall(r"--set (\S+)", text))
+    overrides = {word.strip("'") for word in found}
+    overrides |= {text for text in texts if SETTING.fullmatch(text) and "=" in text}
+    assert "backbone.device=gpu" in overrides
+    for override in overrides - {PLACEHOLDER}:
+        load_config(overrides=["=".join(part.strip() for part in override.split("="))])
+    files = [tomllib.loads(block.text) for block in BLOCKS if block.language == "toml"]
+    assert [Config.model_validate(file).frames.per_second for file in files] == [2.0]
+
+
 def test_targets_of_make_exist() -> None:
     known = re.findall(r"^([a-z][a-z-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
     commands = [words for block in shell_blocks() for words in split(block.text)]
@@ -136,9 +188,22 @@ def test_targets_of_make_exist() -> None:
 @pytest.mark.parametrize("page", ROOT_PAGES)
 def test_links_of_a_page_outside_of_the_site_lead_to_files(page: str) -> None:
     text = (REPOSITORY / page).read_text()
-    linked = re.findall(r"\]\((?!https?:)([^)#]+)", text)
-    assert [link for link in linked if not (REPOSITORY / link).exists()] == []
-    assert linked or page != "README.md"
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)#?([^)]*)", text)
+    assert [link for link, _ in linked if not (REPOSITORY / link).exists()] == []
+    lost = [(link, anchor) for link, anchor in linked if anchor and anchor not in anchors_of(link)]
+    assert lost == []
+    assert any(anchor for _, anchor in linked) or page != "README.md"
+
+
+def anchors_of(page: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", (REPOSITORY / page).read_text().lower(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
+
+
+def test_every_picture_stands_on_a_page() -> None:
+    pictures = {path.name for path in (REPOSITORY / "docs" / "img").iterdir()}
+    texts = [(REPOSITORY / page).read_text() for page in PAGES]
+    assert pictures == {name for text in texts for name in re.findall(r"\]\(img/([^)]+)\)", text)}
 
 
 @pytest.mark.parametrize("help_of", [ROW_OUTCOME_HELP, OUTCOME_HELP], ids=["rows", "links"])
