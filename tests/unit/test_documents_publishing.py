@@ -259,7 +259,7 @@ def test_what_a_server_lacks_ends_the_run_and_keeps_what_was_written(
     "how",
     [
         {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
-        {"errorCode": 91, "errorLabels": ["RetryableWriteError"]},
+        {"errorCode": 262, "errorLabels": ["RetryableWriteError"]},
         {"closeConnection": True},
     ],
 )
