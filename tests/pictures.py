@@ -20,9 +20,12 @@ DOCS = Path(__file__).resolve().parent.parent / "docs" / "img"
 SHOWN = {"desk-light": 1600, "phone-dark": 1500}
 """View -> the height that is shown, px: the top of a page."""
 
+PARTS = {"evaluation": ("curves", "How much is found"), "run": ("pace", "How fast")}
+"""Page -> a part further down that is shown too: its name, and how its heading begins."""
+
 
 def main() -> None:
-    """Write docs/img/<page>-<view>.png."""
+    """Write docs/img/<page>-<view>.png, and docs/img/<page>-<part>.png."""
     DOCS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, open_browser() as browser:
         root = Path(directory)
@@ -37,13 +40,21 @@ def main() -> None:
             for view in VIEWS:
                 if view.name in SHOWN:
                     take(browser, path, view, DOCS / f"{name}-{view.name}.png")
+            if name in PARTS:
+                part, heading = PARTS[name]
+                take(browser, path, VIEWS[2], DOCS / f"{name}-{part}.png", heading=heading)
 
 
-def take(browser: Browser, page: Path, view: View, target: Path) -> None:
-    """Write the top of a page as a picture."""
+def take(browser: Browser, page: Path, view: View, target: Path, heading: str = "") -> None:
+    """Write a page as a picture: its top, or what begins with a heading."""
     with open_window(browser, view) as shown:
         shown.goto(page.as_uri())
-        area = {"x": 0, "y": 0, "width": view.width_px, "height": SHOWN[view.name]}
+        top = 0.0
+        if heading:
+            box = shown.locator("h2", has_text=heading).bounding_box()
+            assert box is not None  # it is there, and seen
+            top = box["y"] - 24
+        area = {"x": 0, "y": top, "width": view.width_px, "height": SHOWN[view.name]}
         shown.screenshot(path=target, full_page=True, clip=area)  # type: ignore[arg-type]
 
 
