@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from trailergenre.config import Config, LimitsConfig
-from trailergenre.decode import find_ffmpeg
-from trailergenre.doctor import children
+from trailergenre.decode import ffmpeg_version, find_ffmpeg
+from trailergenre.doctor import children, examine
 from trailergenre.doctor.finding import Verdict
 from trailergenre.sandbox import protections
 
@@ -44,6 +45,28 @@ def test_ffmpeg_that_cannot_encode_says_why(
     finding = children.check_ffmpeg(Config())
     assert (finding.verdict, "no lavfi here" in finding.found) == (Verdict.FAILED, True)
     assert "Install a whole ffmpeg" in finding.advice
+
+
+def _forget_ffmpeg() -> None:
+    """Each process looks for it once."""
+    find_ffmpeg.cache_clear()
+    ffmpeg_version.cache_clear()
+
+
+@pytest.mark.parametrize("script", ["exit 1", None], ids=["ends with 1", "is no program"])
+def test_ffmpeg_that_does_not_run_says_what_to_do(
+    script: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = program(tmp_path / "ffmpeg", script or "")
+    if script is None:
+        broken.write_bytes(b"\x7fELF of another machine")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    _forget_ffmpeg()
+    ((_, finding),) = examine(Config(), {"ffmpeg": children.check_ffmpeg})
+    _forget_ffmpeg()
+    assert finding.verdict is Verdict.FAILED
+    assert finding.found.startswith("ffmpeg cannot be run: ")
+    assert str(broken) in finding.found
 
 
 def test_ffmpeg_that_breaks_its_limits_fails() -> None:

@@ -62,12 +62,20 @@ def find_ffmpeg() -> str:
 @cache
 def ffmpeg_version() -> str:
     """The version that the binary gives of itself, e.g. `9.0.2`."""
-    output = subprocess.run(
-        [find_ffmpeg(), "-version"], capture_output=True, text=True, check=True
-    ).stdout
+    program = find_ffmpeg()
+    try:
+        output = subprocess.run(
+            [program, "-version"], capture_output=True, text=True, errors="replace", check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ToolMissingError(
+            f"ffmpeg cannot be run: {error}. Install another one (apt-get install ffmpeg, dnf "
+            "install ffmpeg, brew install ffmpeg), or take this one off PATH and unset "
+            "IMAGEIO_FFMPEG_EXE: imageio-ffmpeg brings one."
+        ) from error
     match = re.match(r"ffmpeg version n?(\S+)", output)
     if match is None:
-        raise ToolMissingError(f"{find_ffmpeg()} does not give its version: {output[:80]!r}")
+        raise ToolMissingError(f"{program} does not give its version: {output[:80]!r}")
     return match.group(1)
 
 
