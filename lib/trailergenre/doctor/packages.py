@@ -68,10 +68,10 @@ def check_spark(config: Config) -> Finding:
         path = shutil.which(program)
         # The directories: the interpreters of two environments may be links to one file.
         if path is None or Path(path).parent.resolve() != Path(sys.executable).parent.resolve():
+            place = f"{path}, of another environment" if path else "not found"
             return Finding(
                 Verdict.WARNING,
-                f"pyspark {version}, but {program} is {path or 'not found'}, which is not of this "
-                f"environment ({sys.prefix})",
+                f"pyspark {version} in {sys.prefix}, but {program} is {place}",
                 "Activate the environment, or put its bin directory first on PATH and set "
                 f"PYSPARK_PYTHON={sys.executable}",
             )
