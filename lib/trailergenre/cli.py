@@ -72,7 +72,7 @@ def score(
 
     \b
     Examples:
-      trailergenre score https://www.youtube.com/watch?v=eUTtt14G31c --bundle bundles/mine
+      trailergenre score 'https://www.youtube.com/watch?v=eUTtt14G31c' --bundle bundles/mine
       trailergenre score trailer.mp4 --bundle bundles/mine --json
       trailergenre score trailer.mp4 --bundle bundles/mine --report trailer.html
     """

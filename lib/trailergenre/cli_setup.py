@@ -30,7 +30,10 @@ def backbone_export(
         str,
         typer.Option("--weights", help="imagenet, random, or the path of a weights file."),
     ] = "imagenet",
-    out: Annotated[Path | None, typer.Option("--out", help="Directory to write.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Directory to write; default: backbone.path of the settings."),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option("--precision", help="int8 is faster on a CPU; needs --calibration.")
     ] = "fp32",

@@ -25,7 +25,7 @@ RunArgument = Annotated[
 ]
 ConfigOption = Annotated[
     list[Path] | None,
-    typer.Option("--config", help="TOML file; may be repeated, later files win."),
+    typer.Option("--config", metavar="FILE", help="TOML; may be repeated, later files win."),
 ]
 SetOption = Annotated[
     list[str] | None,
