@@ -23,11 +23,9 @@ from rich.table import Table
 
 from trailergenre import tables
 from trailergenre.backbone import read_manifest
-from trailergenre.backbone.export import export_backbone
-from trailergenre.bars import steps_bar
 from trailergenre.demo.clips import make_clips
 from trailergenre.demo.server import FileServer, serve
-from trailergenre.errors import ConfigError, RunError, WeightsError
+from trailergenre.errors import ConfigError, RunError
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.java import check_java
 from trailergenre.outcomes import Outcome, RowOutcome
@@ -137,17 +135,15 @@ def _prepare_out(out: Path) -> Path:
 
 def _export(demo: _Demo) -> None:
     directory = demo.out / "backbone"
-    if (directory / "manifest.json").exists():
-        manifest = read_manifest(directory)
-    else:
-        demo.console.print("Exporting Inception-V3 ...")
+    if not (directory / "manifest.json").exists():
+        # In a process of its own: Keras keeps gigabytes that Spark is going to need.
+        export = [sys.executable, "-m", "trailergenre", "backbone", "export"]
+        export += ["--out", str(directory), "--weights"]
         try:
-            with steps_bar("exporting"):
-                manifest = export_backbone("imagenet", directory)
-        except WeightsError as error:
-            demo.console.print(f"[yellow]{error}[/yellow]")
-            with steps_bar("exporting with random weights"):
-                manifest = export_backbone("random", directory)
+            demo.run("backbone export", [*export, "imagenet"])
+        except RunError:
+            demo.run("backbone export", [*export, "random"])
+    manifest = read_manifest(directory)
     if manifest.is_random:
         demo.console.print(
             "[bold yellow]RANDOM WEIGHTS: the ImageNet weights are not at hand. What follows shows "
