@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from pymongo import MongoClient
@@ -82,11 +83,12 @@ def test_f19_a_server_that_is_away_for_five_seconds_loses_nothing(
 def test_f19_a_server_that_stays_away_ends_the_run_and_the_next_one_goes_on(
     run: Store, server: Server, whole: str
 ) -> None:
-    target = target_at(server.uri, batch_size=2, timeout_s=0.2)
+    target = target_at(server.uri, batch_size=2)
+    impatient = replace(target, config=target.config.model_copy(update={"timeout_s": 2}))
     with ThreadPoolExecutor(max_workers=1) as executor:
-        running = executor.submit(publish, target, run, FP)
+        running = executor.submit(publish, impatient, run, FP)
         stop_in_the_middle(server, target, running)
-        with pytest.raises(StorageError, match=r"127\.0\.0\.1:\d+ was not reached within 0\.2 s"):
+        with pytest.raises(StorageError, match=r"127\.0\.0\.1:\d+ was not reached within 2 s"):
             running.result()
     server.start()
     assert 2 * FRAMES <= n_stored(target) < 10 * FRAMES

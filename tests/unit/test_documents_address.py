@@ -191,7 +191,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_certificate_that_nobody_vouches_for_is_refused_by_its_reason(encrypted: Server) -> None:
     address = parse_address(f"{encrypted.uri}&tls=true")
     refused = pytest.raises(StorageError, match=r"was not reached .*CERTIFICATE_VERIFY_FAILED")
-    with refused, open_database(address, MongoConfig(timeout_s=0.5)):
+    with refused, open_database(address, MongoConfig(timeout_s=1)):
         pass
 
 
@@ -204,7 +204,7 @@ def test_tls_works_and_a_client_without_it_is_told_to_use_it(
     with open_database(address, MongoConfig(timeout_s=5)) as database:
         assert database["frames"].count_documents({}) == 0
     refused = pytest.raises(StorageError, match=r"was not reached .*and tls=true")
-    with refused, open_database(parse_address(encrypted.uri), MongoConfig(timeout_s=0.5)):
+    with refused, open_database(parse_address(encrypted.uri), MongoConfig(timeout_s=1)):
         pass
 
 
