@@ -253,6 +253,12 @@ def test_a_missing_or_unfit_bundle_is_refused(run: Store, tmp_path: Path, job: s
     assert "frames per second: 1.0 -> 2.0" in unfit.stderr
 
 
+def test_a_page_that_cannot_be_written_is_refused(run: Store, tmp_path: Path) -> None:
+    result = invoke("evaluate_model", run, "--bundle", tmp_path, "--report", tmp_path)
+    assert result.exit_code == 2
+    assert "report cannot be written" in result.stderr
+
+
 def test_an_evaluation_on_training_movies_is_refused(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "run"))
     movies = make_movies(8)
