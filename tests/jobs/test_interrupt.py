@@ -20,11 +20,14 @@ from terminals import CTRL_C, Terminal, terminal
 
 pytestmark = pytest.mark.slow
 
-# A job that is stopped before it has a session, or while its own thread waits for a task.
+# A job that is stopped before it has a session, while Spark starts, or while its own thread waits
+# for a task.
 WAITING_JOB = """
 import time
 from pathlib import Path
 import typer
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
 from trailergenre.entry import RunArgument, entry
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
@@ -33,6 +36,10 @@ def hang(run):
     Path(run, "hangs").touch()
     time.sleep(300)
 
+def hang_in_jvm(run):
+    Path(run, "hangs").touch()
+    SparkContext._jvm.java.lang.Thread.sleep(300000)
+
 app = typer.Typer()
 
 @app.command()
@@ -40,6 +47,8 @@ app = typer.Typer()
 def wait(run: RunArgument, place: str) -> None:
     if place == "planning":
         hang(run)
+    if place == "start":
+        SparkSession.Builder.getOrCreate = lambda _: hang_in_jvm(run)
     with spark_session("wait", Store(run)) as spark:
         spark.sparkContext.parallelize([run], 1).foreach(hang)
 
@@ -61,7 +70,7 @@ def named_command(screen: str) -> list[str]:
     return shlex.split(line.partition("run again: ")[2])
 
 
-@pytest.mark.parametrize("place", ["planning", "task"])
+@pytest.mark.parametrize("place", ["planning", "start", "task"])
 def test_ctrl_c_says_how_to_go_on_and_leaves_nobody(place: str, tmp_path: Path) -> None:
     job, run = tmp_path / "wait.py", tmp_path / "my run"
     job.write_text(WAITING_JOB)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from trailergenre.spark.signals import jobs_end_by_signal
+from trailergenre.spark.signals import jobs_end_by_signal, py4j_is_quiet
 
 
 class Terminated(BaseException):
@@ -60,7 +60,7 @@ def test_a_signal_ends_the_call_that_this_thread_waits_in(
         begun.touch()
         time.sleep(300)
 
-    with pytest.raises(raised), jobs_end_by_signal(context):
+    with pytest.raises(raised), py4j_is_quiet(), jobs_end_by_signal(context):
         send_once(number, begun)
         try:
             context.parallelize([1], 1).foreach(hang)

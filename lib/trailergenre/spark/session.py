@@ -20,7 +20,7 @@ from trailergenre.errors import ClusterError, StorageError, one_line
 from trailergenre.floors import check_floors
 from trailergenre.java import check_java
 from trailergenre.locations import without_secrets
-from trailergenre.spark.signals import jobs_end_by_signal, spare_jvm
+from trailergenre.spark.signals import jobs_end_by_signal, py4j_is_quiet, spare_jvm
 from trailergenre.spark.workers import ADVICE, check_packages
 from trailergenre.storage import Store
 
@@ -52,6 +52,20 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     """
     check_java()
     check_floors("pyspark")
+    with py4j_is_quiet():
+        spark = _start(app_name)
+        try:
+            with jobs_end_by_signal(spark.sparkContext), worker_failures():
+                if not _is_local(spark):
+                    # Executors register one after the other, and each is to be asked.
+                    check_packages(spark, wait_for_slots(spark))
+                    check_storage_is_shared(spark, store)
+                yield spark
+        finally:
+            spark.stop()
+
+
+def _start(app_name: str) -> SparkSession:
     # Executors must run the driver's interpreter, or they start the system's Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spare_jvm()
@@ -65,15 +79,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
-    try:
-        with jobs_end_by_signal(spark.sparkContext), worker_failures():
-            if not _is_local(spark):
-                # Executors register one after the other, and each is to be asked.
-                check_packages(spark, wait_for_slots(spark))
-                check_storage_is_shared(spark, store)
-            yield spark
-    finally:
-        spark.stop()
+    return spark
 
 
 def can_log_events() -> bool:

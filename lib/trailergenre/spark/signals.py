@@ -34,6 +34,24 @@ def spare_jvm() -> None:
 
 
 @contextmanager
+def py4j_is_quiet() -> Iterator[None]:
+    """Keep py4j's traceback of Ctrl-C out of the log: that it was pressed is no news."""
+    logging.getLogger().addFilter(_is_news)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the log says more than that Ctrl-C was pressed.
+
+    Source: py4j 0.10.9.9, `GatewayClient.send_command`.
+    """
+    return record.msg != "KeyboardInterrupt while sending command."
+
+
+@contextmanager
 def jobs_end_by_signal(context: SparkContext) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end Spark's jobs, and what waits for them here.
 
@@ -58,24 +76,14 @@ def jobs_end_by_signal(context: SparkContext) -> Iterator[None]:
 
     for number in handlers:
         signal.signal(number, end)
-    logging.getLogger().addFilter(_is_news)
     try:
         yield
     finally:
         is_over.set()
         if cancelling.ident is not None:
             cancelling.join()
-        logging.getLogger().removeFilter(_is_news)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the log says more than that Ctrl-C was pressed, which py4j does at length.
-
-    Source: py4j 0.10.9.9, `GatewayClient.send_command`.
-    """
-    return record.msg != "KeyboardInterrupt while sending command."
 
 
 def _leave_call() -> None:
