@@ -75,7 +75,7 @@ class Driver:
 
     def __init__(self, master: str, temporary: Path) -> None:
         """Start it; `temporary` is its directory for scratch."""
-        self._log = temporary / "driver.log"
+        self._log = temporary / f"{master}.log"  # two on one file write over each other
         properties = REPOSITORY / "conf" / "spark-local.conf"
         options = f"--properties-file {properties} --master {master} pyspark-shell"
         self._process = subprocess.Popen(
