@@ -22,6 +22,7 @@ from trailergenre.entry import (
     entry,
 )
 from trailergenre.errors import ConfigError, ExitCode, ItemError
+from trailergenre.links import without_user
 from trailergenre.storage import Store
 
 HELP = """Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).
@@ -100,7 +101,8 @@ def score(
             else:
                 result = report_link(link, model, settings, page=report)
     except ItemError as error:
-        typer.echo(f"error: no score for {link}: {error.outcome}: {error.detail}", err=True)
+        shown = without_user(link)
+        typer.echo(f"error: no score for {shown}: {error.outcome}: {error.detail}", err=True)
         _say_report(report)
         return ExitCode.USAGE
     _say_report(report)

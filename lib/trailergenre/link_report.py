@@ -7,7 +7,6 @@ imports this, and with it Pillow and Jinja.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,8 @@ from trailergenre import __version__
 from trailergenre.bundle import Bundle
 from trailergenre.card import MODELS, ROWS
 from trailergenre.config import Config
-from trailergenre.errors import ItemError, one_line
+from trailergenre.errors import ItemError
+from trailergenre.links import without_user
 from trailergenre.local import LinkScore, embed_link, find_notes, link_frames, score_record
 from trailergenre.manifest import Manifest
 from trailergenre.moments import make_timeline
@@ -117,7 +117,7 @@ def _end(cell: str, record: LinkRecord | None, failure: ItemError | None) -> dic
     outcome = failure.outcome if failure else Outcome.OK
     return {
         # A page is passed on: a link that is refused for its user name may hold a password.
-        "link": record.link.url if record else re.sub("//.*@", "//***@", one_line(cell)),
+        "link": record.link.url if record else without_user(cell),
         "link_id": record.link.link_id if record else None,
         "outcome": outcome,
         "help": OUTCOME_HELP[outcome],

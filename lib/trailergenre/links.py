@@ -58,6 +58,15 @@ def link_id(url: str) -> LinkId:
     return LinkId(hashlib.sha256(url.encode()).hexdigest())
 
 
+def without_user(cell: str) -> str:
+    """Show what was given for a link, on one line and without what may be a password.
+
+    >>> without_user("https://me:secret@films.example/a")
+    'https://***@films.example/a'
+    """
+    return re.sub("//[^/?#]*@", "//***@", one_line(cell))
+
+
 def parse_link(
     cell: str, *, links: LinksConfig, network: NetworkConfig, base: Path | None = None
 ) -> Link:

@@ -19,10 +19,17 @@ from trailergenre.config import Config, LinksConfig
 from trailergenre.errors import ItemError
 from trailergenre.links import LinkError, parse_link
 from trailergenre.moments import Timeline
-from trailergenre.outcomes import Outcome
+from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.records import FrameArray, GenreScore, LinkFrames
 from trailergenre.sampling import LinkRecord
 from trailergenre.stream import embed_links, feature_settings, stream_settings
+
+_REFUSED = {
+    RowOutcome.SCHEME_REFUSED: Outcome.SCHEME,
+    RowOutcome.HOST_DENIED: Outcome.HOST_DENIED,
+    RowOutcome.NOT_A_SINGLE_VIDEO: Outcome.NOT_A_SINGLE_VIDEO,
+}
+"""What a cell is refused as, where a link has a class of that meaning too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,9 @@ def embed_link(
     try:
         link = parse_link(cell, links=config.links, network=config.network, base=Path.cwd())
     except LinkError as error:
-        raise ItemError(Outcome.LINK_INVALID, f"{error.row_outcome}: {error.detail}") from error
+        raise ItemError(
+            _REFUSED.get(error.row_outcome, Outcome.LINK_INVALID), error.detail
+        ) from error
     # One link has the machine to itself; the output does not depend on the number of threads.
     threads = {"threads": os.cpu_count() or 1}
     embedder = load_embedder(config.backbone.model_copy(update=threads))

@@ -211,10 +211,11 @@ def test_server_that_fails_is_asked_three_times(scratch: Path, tiny_backbone: Pa
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("not a url", "link_invalid"),
-        ("file:///etc/passwd", "scheme_refused"),
-        ("http://2130706433/", "host_denied"),
-        ("https://www.youtube.com/@x", "not_a_single_video"),
+        ("not a url", "not a url: link_invalid: it is neither"),
+        ("file:///etc/passwd", "file:///etc/passwd: scheme: "),
+        ("http://2130706433/", "http://2130706433/: host_denied: "),
+        ("https://www.youtube.com/@x", "https://www.youtube.com/@x: not_a_single_video: "),
+        ("https://me:secret@films.test/", "https://***@films.test/: link_invalid: it holds a user"),
     ],
 )
 def test_bad_link_has_no_score_and_no_json(
@@ -225,5 +226,5 @@ def test_bad_link_has_no_score_and_no_json(
     ended = CliRunner().invoke(app, [*arguments, "--set", f"backbone.path={tiny_backbone}"])
     assert ended.exit_code == 2
     assert ended.stdout == ""
-    assert reason in ended.stderr
+    assert f"error: no score for {reason}" in ended.stderr
     assert re.search("traceback", ended.stderr, re.IGNORECASE) is None

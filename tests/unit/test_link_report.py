@@ -135,13 +135,13 @@ def test_text_that_is_no_link_has_a_page_too(
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
-    with pytest.raises(ItemError, match="scheme_refused"):
+    with pytest.raises(ItemError, match="^scheme: "):
         report_link("javascript:alert('<b>')", bundle, Config(), page=page)
     content = page.read_text(encoding="utf-8")
     assert "javascript:alert(&#39;&lt;b&gt;&#39;)" in content
     assert assert_stands_alone(content).addresses == ["data:,"]
     steps = steps_of(content)
-    assert (steps["link"], steps["download"]) == ("link_invalid", "not reached")
+    assert (steps["link"], steps["download"]) == ("scheme", "not reached")
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
