@@ -135,7 +135,7 @@ def test_text_that_is_no_link_has_a_page_too(
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
-    with pytest.raises(ItemError, match="^scheme: "):
+    with pytest.raises(ItemError, match=r"^scheme: "):
         report_link("javascript:alert('<b>')", bundle, Config(), page=page)
     content = page.read_text(encoding="utf-8")
     assert "javascript:alert(&#39;&lt;b&gt;&#39;)" in content

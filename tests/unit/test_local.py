@@ -109,7 +109,7 @@ def test_bad_file_is_an_item_error_with_its_class(
 
 
 def test_text_that_is_no_link_is_an_item_error(config: Config, bundle: Bundle) -> None:
-    with pytest.raises(ItemError, match="^link_invalid: the cell is empty"):
+    with pytest.raises(ItemError, match=r"^link_invalid: the cell is empty"):
         score_link("   ", bundle, config)
 
 
