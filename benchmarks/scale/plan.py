@@ -220,7 +220,7 @@ def find_walls(driver: DriverCost, given: Assumptions, speed: Speed | None) -> l
         Wall(
             "one MongoDB server",
             given.mongo_bytes / mongo_bytes_a_link,
-            "it grows slow beyond its memory and disk; shard the collection by `link_id`",
+            "it grows slow beyond its memory and disk; shard the collection by `_id`, in ranges",
         ),
     ]
     if speed is not None:

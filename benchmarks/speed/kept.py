@@ -42,4 +42,5 @@ def measure_kept(
         values = take_turns(contenders, turns)
     what = "kept frames, fp32: frames/s of the embedding stage over the bare engine"
     over = ratios(values, "stage", "engine")
-    return {"B8": Finding(what, over, 0.95, 0.85, figures={"frames_per_s": medians(values)})}
+    figures = {"frames_per_s": medians(values), "spent": {"fp32": stage.spent}}
+    return {"B8": Finding(what, over, 0.95, 0.85, figures=figures)}
