@@ -253,7 +253,11 @@ def demo(
     """
     from trailergenre.demo import run_demo
 
-    run_demo(data, out)
+    try:
+        run_demo(data, out)
+    except KeyboardInterrupt:  # unlike a run, which goes on where it was
+        typer.echo("\nstopped; run again, the demo starts over with the network it has.", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     return ExitCode.FINISHED
 
 

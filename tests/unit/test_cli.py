@@ -280,3 +280,16 @@ def test_status_counts_the_links_of_the_present_list(tmp_path: Path) -> None:
     result = invoke("status", str(tmp_path), "--json")
     figures = json.loads(result.stdout)
     assert (figures["ready"], figures["finished"], figures["by_outcome"]) == (1, 1, {"ok": 1})
+
+
+def test_a_demo_that_is_stopped_does_not_say_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trailergenre.demo.run_demo", stop)
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 130
+    assert "the demo starts over" in result.stderr
+    assert "go on" not in result.stderr
