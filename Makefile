@@ -1,5 +1,6 @@
 # Everything a person types. `make` alone lists the targets.
 # `make demo` and `make test` need only Python 3.11+ and Java 17+: set-up is part of them.
+# `make test-all` needs Chromium, too, which `make setup` installs where it may.
 
 SHELL      := /bin/bash
 VENV       := .venv
@@ -33,7 +34,7 @@ check: $(VENV)/.ready ## Lint, formatting, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.ready | _java _browser ## Tests that are not marked slow
+test: $(VENV)/.ready | _java ## Tests that are not marked slow
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: $(VENV)/.ready | _java _browser ## All tests, and the examples in docstrings

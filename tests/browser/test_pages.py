@@ -8,6 +8,8 @@ from playwright.sync_api import Browser
 from browser import pages
 from browser.pages import VIEWS, find_browser, find_faults
 
+pytestmark = pytest.mark.slow
+
 _HEAD = "<title>T</title><meta name=viewport content=width=device-width>"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STRICT = f'{_HEAD}<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser
 from browser.pages import VIEWS, View, assert_page_holds, open_window
 from score_pages import failed_page, score_page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

@@ -13,6 +13,8 @@ from sites import build_site
 from submits import REPOSITORY
 from trailergenre.demo.server import FileServer, serve
 
+pytestmark = pytest.mark.slow
+
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
