@@ -99,9 +99,9 @@ def test_bundle_may_stand_in_the_configuration(
         ("/gone.mp4", "unavailable"),
         ("/noise.mp4", "not_media"),
         ("https://www.youtube.com/channel/UCabcdefghijklmnopqrstuv", "not_a_single_video"),
-        ("", "link_empty"),
+        ("", "link_invalid: the cell is empty"),
         ("http://10.0.0.1/a.mp4", "host_denied"),
-        ("file:///etc/passwd", "scheme_refused"),
+        ("file:///etc/passwd", "scheme: local files"),
     ],
 )
 @pytest.mark.parametrize("json_option", [(), ("--json",)], ids=["text", "json"])
