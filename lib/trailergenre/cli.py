@@ -169,7 +169,7 @@ def verify(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Check that nothing of a run is lost, doubled, damaged or out of bounds; changes nothing.
+    """Check, changing nothing, that no row or feature is lost, doubled, damaged or out of bounds.
 
     Exit code 0: all holds; 1: something was found, and is named.
 
