@@ -44,6 +44,7 @@ from trailergenre.entry import (
 from trailergenre.errors import ConfigError
 from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
 from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.lock import run_lock
 from trailergenre.measures import MEASURES, format_figure, format_spread
 from trailergenre.records import ProbabilityArray
 from trailergenre.report.evaluation import render_evaluation
@@ -93,25 +94,26 @@ def evaluate_model(
     fingerprint = choose_fingerprint(store, features)
     settings = list_settings(store)[fingerprint]
     fits = [check_fits(bundle, settings) for found in candidates for bundle in found.bundles]
-    tested, counts = _test(store, fingerprint, candidates)
-    model, *beside = tested
-    shuffled = beside.pop(0) if control else None
-    with steps_bar("measuring"):
-        figures = evaluate(model, control=shuffled, others=beside)
-    record = {
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "run": str(store),
-        "features": fingerprint,
-        "bundle": describe_candidate(model.candidate),
-        "control": describe_candidate(shuffled.candidate) if shuffled else None,
-        "compared": [describe_candidate(other.candidate) for other in beside],
-        "test": counts,
-        "notes": list(dict.fromkeys([*find_notes(model), *itertools.chain(*fits)])),
-        **figures,
-        "card": render_card(model.candidate.bundles[0].manifest),
-    }
-    _show(record)
-    page = _write(store, record, report)
+    with run_lock(store, "evaluate_model"):
+        tested, counts = _test(store, fingerprint, candidates)
+        model, *beside = tested
+        shuffled = beside.pop(0) if control else None
+        with steps_bar("measuring"):
+            figures = evaluate(model, control=shuffled, others=beside)
+        record = {
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": str(store),
+            "features": fingerprint,
+            "bundle": describe_candidate(model.candidate),
+            "control": describe_candidate(shuffled.candidate) if shuffled else None,
+            "compared": [describe_candidate(other.candidate) for other in beside],
+            "test": counts,
+            "notes": list(dict.fromkeys([*find_notes(model), *itertools.chain(*fits)])),
+            **figures,
+            "card": render_card(model.candidate.bundles[0].manifest),
+        }
+        _show(record)
+        page = _write(store, record, report)
     finish(store, "evaluate_model", _summary(record, page, time.monotonic() - started))
 
 
