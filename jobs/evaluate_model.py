@@ -48,7 +48,7 @@ from trailergenre.lock import run_lock
 from trailergenre.measures import MEASURES, format_figure, format_spread
 from trailergenre.records import ProbabilityArray
 from trailergenre.report.evaluation import render_evaluation
-from trailergenre.report.pages import check_page
+from trailergenre.report.pages import check_page, write_page
 from trailergenre.scorer import SideBySide
 from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
@@ -230,11 +230,11 @@ def _write(store: Store, record: Mapping[str, Any], report: Path | None) -> str:
     """Write JSON and page; say where the page is."""
     content = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     store.write_bytes("reports/evaluation.json", content.encode())
-    page = render_evaluation(record).encode()
+    html = render_evaluation(record)
     if report is None:
-        store.write_bytes("reports/evaluation.html", page)
+        store.write_bytes("reports/evaluation.html", html.encode())
         return f"{store}/reports/evaluation.html"
-    Store(str(report.parent)).write_bytes(report.name, page)
+    write_page(report, html)
     return str(report)
 
 

@@ -216,7 +216,7 @@ def report(
       trailergenre report runs/mine --json
     """
     from trailergenre.fingerprint import choose_fingerprint
-    from trailergenre.report.pages import check_page
+    from trailergenre.report.pages import check_page, write_page
     from trailergenre.report.run import render_run
     from trailergenre.run_report import read_run_report
 
@@ -227,7 +227,7 @@ def report(
     if as_json:
         typer.echo(json.dumps(record))
     if out is not None:
-        Store(str(out.parent)).write_bytes(out.name, render_run(record).encode())
+        write_page(out, render_run(record))
     elif not as_json:
         store.write_bytes("reports/run.html", render_run(record).encode())
     if not as_json:
