@@ -44,10 +44,11 @@ from trailergenre.entry import (
 from trailergenre.errors import ConfigError
 from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
 from trailergenre.fingerprint import choose_fingerprint, list_settings
+from trailergenre.lock import run_lock
 from trailergenre.measures import MEASURES, format_figure, format_spread
 from trailergenre.records import ProbabilityArray
 from trailergenre.report.evaluation import render_evaluation
-from trailergenre.report.pages import check_page
+from trailergenre.report.pages import check_page, write_page
 from trailergenre.scorer import SideBySide
 from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
@@ -93,25 +94,26 @@ def evaluate_model(
     fingerprint = choose_fingerprint(store, features)
     settings = list_settings(store)[fingerprint]
     fits = [check_fits(bundle, settings) for found in candidates for bundle in found.bundles]
-    tested, counts = _test(store, fingerprint, candidates)
-    model, *beside = tested
-    shuffled = beside.pop(0) if control else None
-    with steps_bar("measuring"):
-        figures = evaluate(model, control=shuffled, others=beside)
-    record = {
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "run": str(store),
-        "features": fingerprint,
-        "bundle": describe_candidate(model.candidate),
-        "control": describe_candidate(shuffled.candidate) if shuffled else None,
-        "compared": [describe_candidate(other.candidate) for other in beside],
-        "test": counts,
-        "notes": list(dict.fromkeys([*find_notes(model), *itertools.chain(*fits)])),
-        **figures,
-        "card": render_card(model.candidate.bundles[0].manifest),
-    }
-    _show(record)
-    page = _write(store, record, report)
+    with run_lock(store, "evaluate_model"):
+        tested, counts = _test(store, fingerprint, candidates)
+        model, *beside = tested
+        shuffled = beside.pop(0) if control else None
+        with steps_bar("measuring"):
+            figures = evaluate(model, control=shuffled, others=beside)
+        record = {
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": str(store),
+            "features": fingerprint,
+            "bundle": describe_candidate(model.candidate),
+            "control": describe_candidate(shuffled.candidate) if shuffled else None,
+            "compared": [describe_candidate(other.candidate) for other in beside],
+            "test": counts,
+            "notes": list(dict.fromkeys([*find_notes(model), *itertools.chain(*fits)])),
+            **figures,
+            "card": render_card(model.candidate.bundles[0].manifest),
+        }
+        _show(record)
+        page = _write(store, record, report)
     finish(store, "evaluate_model", _summary(record, page, time.monotonic() - started))
 
 
@@ -228,11 +230,11 @@ def _write(store: Store, record: Mapping[str, Any], report: Path | None) -> str:
     """Write JSON and page; say where the page is."""
     content = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     store.write_bytes("reports/evaluation.json", content.encode())
-    page = render_evaluation(record).encode()
+    html = render_evaluation(record)
     if report is None:
-        store.write_bytes("reports/evaluation.html", page)
+        store.write_bytes("reports/evaluation.html", html.encode())
         return f"{store}/reports/evaluation.html"
-    Store(str(report.parent)).write_bytes(report.name, page)
+    write_page(report, html)
     return str(report)
 
 

@@ -36,7 +36,7 @@ def verify(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Check that nothing of RUN is lost, doubled, damaged or out of bounds; changes nothing.
+    """Check, changing nothing, that no row or feature is lost, doubled, damaged or out of bounds.
 
     \b
     Examples:

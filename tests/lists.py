@@ -28,7 +28,7 @@ def write_links(store: Store, urls: Iterable[str]) -> list[Link]:
             "url": link.url,
             "title": f"Title {number}",
             "movie_id": None,
-            "genres": ["Drama"],
+            "genres": [],  # there are no labels
             "row_outcome": "ready",
             "detail": "",
         }

@@ -61,6 +61,11 @@ class Run:
         )
         self.store.delete(first)
 
+    def replace_labels(self, edit: Callable[[list[dict[str, Any]]], object]) -> None:
+        rows = tables.read_table(self.store, "labels").to_pylist()
+        edit(rows)
+        tables.write_table(self.store, "labels", pa.Table.from_pylist(rows, schemas.LABELS))
+
     def replace_links(self, edit: Callable[[list[dict[str, Any]]], object]) -> None:
         rows = tables.read_table(self.store, "links").to_pylist()
         edit(rows)

@@ -34,8 +34,9 @@ Examples:
   trailergenre score LINK --bundle DIR      the genres of one trailer
 
 \b
-Exit codes: 0 finished, 1 verify found something, 2 usage or environment, 3 another run writes
-there, 4 links are left, 130 and 143 stopped: run again to go on.
+Exit codes: 0 finished, 1 verify found something, 2 usage or environment, or the link of score is
+bad, 3 another run writes there, 4 links are left, or MongoDB refused documents, 130 and 143
+stopped: run again to go on.
 TAB completes commands and options once `trailergenre --install-completion` was run (bash, zsh,
 fish; it takes the shell that it is typed in).
 """
@@ -169,7 +170,7 @@ def verify(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Check that nothing of a run is lost, doubled, damaged or out of bounds; changes nothing.
+    """Check, changing nothing, that no row or feature is lost, doubled, damaged or out of bounds.
 
     Exit code 0: all holds; 1: something was found, and is named.
 
@@ -216,7 +217,7 @@ def report(
       trailergenre report runs/mine --json
     """
     from trailergenre.fingerprint import choose_fingerprint
-    from trailergenre.report.pages import check_page
+    from trailergenre.report.pages import check_page, write_page
     from trailergenre.report.run import render_run
     from trailergenre.run_report import read_run_report
 
@@ -227,7 +228,7 @@ def report(
     if as_json:
         typer.echo(json.dumps(record))
     if out is not None:
-        Store(str(out.parent)).write_bytes(out.name, render_run(record).encode())
+        write_page(out, render_run(record))
     elif not as_json:
         store.write_bytes("reports/run.html", render_run(record).encode())
     if not as_json:

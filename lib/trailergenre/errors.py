@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
     VERIFY_FOUND = 1
     """`verify` found something wrong."""
     USAGE = 2
-    """Usage, configuration or environment."""
+    """Usage, configuration or environment; or the one link of `score` is bad."""
     LOCKED = 3
     """Another run holds the output."""
     INCOMPLETE = 4

@@ -27,7 +27,7 @@ class InputRow:
     """One row of the user's list.
 
     Attributes:
-        number: from 1, in the order of the source.
+        number: from 1, in the order of the source: rows below the header, not lines of the file.
         url: the cell as it stands.
         title: without white space around it; empty where there is none.
         movie_id: IMDb id where the list has it, else empty.
@@ -72,6 +72,7 @@ def read_input(path: Path) -> InputList:
         path: CSV or Parquet (a file, or a directory that Spark wrote) with `url` (or
             `trailer_link`), optionally `title` (or `movie_title`), `movie_id` and `genres`; or a
             directory of videos in folders named by genre (`comedy/x.mp4`, `action+comedy/y.mp4`).
+            An empty line of a CSV is a row where the list has one column, and it is not the end's.
 
     Raises:
         ConfigError: it cannot be read, lacks the column, or is empty.
@@ -171,16 +172,21 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, object]]]:
         if repeated:
             raise ConfigError(f"{path} has the column {repeated[0]!r} more than once.")
         rows: list[dict[str, object]] = []
+        n_rows = 0
         for cells in reader:
             if len(cells) > len(columns):
                 raise ConfigError(
                     f"{path}, line {reader.line_num}: {len(cells)} cells under {len(columns)} "
                     "columns. Put cells that hold a comma in quotes."
                 )
-            if cells:
+            # In a single column an empty line is an empty cell, as a spreadsheet writes it; beside
+            # other columns it is noise, and so it is at the end of every file.
+            if cells or len(columns) == 1:
                 padded = cells + [""] * (len(columns) - len(cells))
                 rows.append(dict(zip(columns, padded, strict=True)))
-    return columns, rows
+            if cells:
+                n_rows = len(rows)
+    return columns, rows[:n_rows]
 
 
 def require_columns(path: Path, columns: Sequence[str], needed: Iterable[str]) -> None:

@@ -24,9 +24,9 @@ from trailergenre.manifest import Manifest
 from trailergenre.moments import make_timeline
 from trailergenre.outcomes import OUTCOME_HELP, Outcome
 from trailergenre.records import FrameArray, GenreScore
+from trailergenre.report.pages import write_page
 from trailergenre.report.score import ShownGenre, render_score
 from trailergenre.sampling import LinkRecord
-from trailergenre.storage import Store
 from trailergenre.thumbnails import make_jpegs
 
 _STEPS = ("link", "download", "decode", "embed", "score", "timeline", "thumbnails")
@@ -76,8 +76,8 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     }
     genres = _show_genres(score.genres if score else [], bundle.manifest)
     timeline = score.timeline if score else None
-    content = render_score(shown, genres, timeline=timeline, pictures=thumbnails.jpegs)
-    Store(str(page.parent.absolute())).write_bytes(page.name, content.encode())
+    html = render_score(shown, genres, timeline=timeline, pictures=thumbnails.jpegs)
+    write_page(page, html)
     if score is None:
         assert failure is not None  # there is one of them
         raise failure

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -175,7 +176,8 @@ class _Fetch:
             return _Fetched(record, None, deadline.left_s)
         directory = self.scratch / link.link_id
         directory.mkdir()
-        video = _guarded(record, partial(self._find, record, directory, deadline))
+        step = partial(self._find, record, directory, deadline)
+        video = _guarded(record, step, self.settings.downloader)
         record.download_s = deadline.seconds - deadline.left_s
         reach(Point.DOWNLOADED)
         return _Fetched(record, video, deadline.left_s)
@@ -208,7 +210,7 @@ def _decode_all(
             batches = _decode(item, item.video, settings, stopped)
         while batches is not None:
             started = time.monotonic()
-            frames = _guarded(item.record, partial(next, batches, None))
+            frames = _guarded(item.record, partial(next, batches, None), settings.downloader)
             item.record.decode_s += time.monotonic() - started
             if frames is None:
                 break
@@ -241,10 +243,11 @@ def _read_kept(record: LinkRecord, shelf: FrameShelf, batch_size: int) -> Genera
         record.download_s, record.decode_s = origin.download_s, origin.decode_s
 
 
-def _guarded(record: LinkRecord, step: Callable[[], T]) -> T | None:
+def _guarded(record: LinkRecord, step: Callable[[], T], downloader: Downloader) -> T | None:
     """Run one step of one link; what goes wrong with the link becomes its class.
 
-    The run's own faults (a full disk, a missing tool) go on: they must fail the task.
+    The run's own faults (a full disk, a missing tool) go on: they must fail the task. Nobody knows
+    what an unforeseen one quotes, so what the downloader holds is hidden in its words.
     """
     try:
         return step()
@@ -254,7 +257,9 @@ def _guarded(record: LinkRecord, step: Callable[[], T]) -> T | None:
         record.connections = record.connections or error.connections
     except (RunError, OSError):
         raise
-    except Exception as error:  # the one broad handler: a fault of ours costs one link, not all
-        log.exception("link %s", record.link.link_id)
-        record.fail(ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {error}"))
+    except Exception as error:  # noqa: BLE001 - the one broad handler: it costs one link, not all
+        said = downloader.hide_secrets(traceback.format_exc())
+        log.error("link %s\n%s", record.link.link_id, said)
+        detail = downloader.hide_secrets(f"{type(error).__name__}: {error}")
+        record.fail(ItemError(Outcome.INTERNAL, detail))
     return None

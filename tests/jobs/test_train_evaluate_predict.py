@@ -273,6 +273,17 @@ def test_an_evaluation_on_training_movies_is_refused(tmp_path: Path) -> None:
     assert "tt-movie-5" in result.stderr
 
 
+@pytest.mark.parametrize("job", ["evaluate_model", "predict_genres"])
+def test_a_run_that_another_writes_to_is_refused(tmp_path: Path, job: str) -> None:
+    store = Store(str(tmp_path / "run"))
+    make_run(store, make_movies(2))
+    make_bundle(Store(str(tmp_path / "bundle")))
+    with run_lock(store, "featurize"):
+        result = invoke(job, store, "--bundle", tmp_path / "bundle")
+    assert result.exit_code == 3
+    assert "is being written by another run: featurize on" in result.stderr
+
+
 def test_a_control_on_true_labels_is_refused(run: Store, tmp_path: Path) -> None:
     make_bundle(Store(str(tmp_path / "bundle")), manifest=make_manifest())
     bundle = ("--bundle", tmp_path / "bundle", "--control", tmp_path / "bundle")

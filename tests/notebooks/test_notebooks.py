@@ -150,7 +150,7 @@ def test_03_models_stand_beside_the_prior_and_each_other(
     assert re.match(r"train validation test links (\d+) (\d+) (\d+) ", shown["split"])
     assert "logistic on" in shown["fit"]
     assert re.search(r"mAP [01]\.\d+ [01]\.\d+ [01]\.\d+", shown["finish"])
-    assert "model" in shown["beats"] and "control" in shown["beats"]
+    assert shown["beats"] == "beats the prior model True control False"
     assert re.match(r"mAP \d\.\d{3} \(regression\) against \d\.\d{3} \(forest\)", shown["compare"])
     assert "# Model card" in shown["card"]
     assert "iframe" in shown["page"]

@@ -51,6 +51,23 @@ def test_a_short_line_is_filled_up_and_a_cell_may_be_large(tmp_path: Path) -> No
     assert [len(row.title) for row in read_input(path).rows] == [0, 200_000]
 
 
+@pytest.mark.parametrize(
+    ("content", "numbered"),
+    [
+        # Beside no other column an empty line is an empty cell, but for those that end the file.
+        ("url\nhttps://a.org\n\nhttps://b.org\n", [(1, "a"), (2, ""), (3, "b")]),
+        ("url\r\n\r\nhttps://a.org\r\n\r\n\r\n", [(1, ""), (2, "a")]),
+        ('url\nhttps://a.org\n""\n', [(1, "a"), (2, "")]),
+        ("url,title\nhttps://a.org,\n\nhttps://b.org,\n,\n\n", [(1, "a"), (2, "b"), (3, "")]),
+    ],
+)
+def test_an_empty_line_is_a_row_where_it_is_all_that_a_row_can_be(
+    tmp_path: Path, content: str, numbered: list[tuple[int, str]]
+) -> None:
+    rows = read_input(write(tmp_path / "t.csv", content)).rows
+    assert [(row.number, row.url[8:9]) for row in rows] == numbered
+
+
 @pytest.mark.parametrize("genres", [["Horror", "Drama"], "Horror|Drama"])
 def test_parquet_takes_genres_as_a_list_or_as_text(tmp_path: Path, genres: object) -> None:
     table = pa.table({"url": ["https://a.org", None], "genres": [genres, None]})

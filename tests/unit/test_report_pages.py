@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 
 from trailergenre.errors import ConfigError
 from trailergenre.report import pages
-from trailergenre.report.pages import check_page, render_page
+from trailergenre.report.pages import check_page, render_page, write_page
 
 
 def with_template(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -66,6 +66,20 @@ def test_a_page_that_could_not_be_written_is_refused_and_nothing_is_left(tmp_pat
     check_page(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_page_is_written_where_it_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for page in (Path("out.html"), Path("~/out.html")):
+        page.parent.mkdir(exist_ok=True)
+        check_page(page)
+        for html in ("<p>old", "<p>\u00e9"):
+            write_page(page, html)
+        assert (tmp_path / page).read_text(encoding="utf-8") == html
+    assert not (tmp_path / "home").exists()
 
 
 def test_templates_are_read_from_a_zip(repository: Path, tmp_path: Path) -> None:

@@ -204,6 +204,29 @@ def test_fault_of_ours_costs_one_link_and_names_itself(
     assert "KeyError" in records[0].detail
 
 
+def test_what_a_fault_of_ours_says_holds_no_secret(
+    clips: Path,
+    embedder: Embedder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(self: Downloader, *_: object) -> object:
+        try:
+            raise ValueError(f"cannot parse {self.proxy}")
+        except ValueError as error:
+            raise KeyError(str(error)) from error
+
+    monkeypatch.setattr(Downloader, "fetch", broken)
+    settings = settings_for(clips)
+    downloader = replace(settings.downloader, proxy="http://me:canary@proxy.test:1")
+    settings = replace(settings, downloader=downloader)
+    (record,) = embed_links(as_links(file_links(clips, "a.mp4")), settings, embedder)
+    for text in (record.detail, caplog.text):
+        assert "cannot parse http://***@proxy.test:1" in text
+        assert "canary" not in text
+    assert "in broken" in caplog.text
+
+
 def test_full_disk_fails_the_task_and_not_the_link(
     clips: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,9 +96,9 @@ def test_a_run_without_a_list_is_no_run(run: Run) -> None:
 @pytest.mark.parametrize(
     ("edit", "claim", "part"),
     [
-        (lambda rows: rows[0].update(row_outcome="vanished"), "row_outcome", "'vanished'"),
-        (lambda rows: rows[0].update(link_id=None), "row_outcome", "without a link_id"),
-        (lambda rows: rows.append(dict(rows[0])), "row_outcome", "stands twice"),
+        (lambda rows: rows[0].update(row_outcome="vanished"), "input row", "'vanished'"),
+        (lambda rows: rows[0].update(link_id=None), "input row", "without a link_id"),
+        (lambda rows: rows.append(dict(rows[0])), "input row", "stands twice"),
         (lambda rows: rows.append({**rows[0], "row_id": "n", "link_id": "new"}), "link", "new has"),
     ],
 )
@@ -106,10 +106,53 @@ def test_every_row_of_the_list_is_accounted_for(
     run: Run, edit: Callable[[list[dict[str, Any]]], object], claim: str, part: str
 ) -> None:
     run.replace_links(edit)
-    (name,) = found(run.verify())
+    offenders = found(run.verify())
+    # The labels are of the list as it was.
+    offenders.pop("I1 labels are those of the list", None)
+    ((name, (offender,)),) = offenders.items()
     assert name.startswith("I1")
     assert claim in name
-    assert part in found(run.verify())[name][0]
+    assert part in offender
+
+
+@pytest.mark.parametrize(
+    ("edit", "part"),
+    [
+        (lambda rows: rows[0].update(genres=["Western"]), "genres or movie are not the list's"),
+        (lambda rows: rows[0].update(movie_id="tt0000001"), "genres or movie are not the list's"),
+        (lambda rows: rows.append({**rows[0], "link_id": "old"}), "link old: a label, but no"),
+        (lambda rows: rows.append(dict(rows[0])), "stands twice"),
+        (lambda rows: rows.pop(0), "genres, but no label"),
+    ],
+)
+def test_labels_of_another_list_are_found(
+    run: Run, edit: Callable[[list[dict[str, Any]]], object], part: str
+) -> None:
+    run.replace_labels(edit)
+    report = run.verify()
+    ((offender,),) = found(report).values()
+    assert part in offender
+    assert "labels are those of the list" in "\n".join(report.lines())
+
+
+def test_labels_that_were_never_written_are_found_where_the_list_has_genres(run: Run) -> None:
+    run.store.delete("labels/table.parquet")
+    assert len(found(run.verify())["I1 labels are those of the list"]) == 5
+    # A list that is only to be scored has none.
+    run.replace_links(lambda rows: [row.update(genres=[]) for row in rows])
+    assert found(run.verify()) == {}
+
+
+def test_a_label_without_a_known_movie_is_its_links(run: Run) -> None:
+    run.replace_links(lambda rows: [row.update(movie_id=None) for row in rows])
+    run.replace_labels(lambda rows: [row.update(movie_id=row["link_id"]) for row in rows])
+    assert found(run.verify()) == {}
+
+
+def test_damaged_labels_are_named(run: Run) -> None:
+    cut(run, "labels/table.parquet")
+    offenders = found(run.verify())["I1 labels are those of the list"]
+    assert "labels/table.parquet" in offenders[0]
 
 
 def test_a_failure_without_a_reason_is_found(run: Run) -> None:
@@ -120,7 +163,8 @@ def test_a_failure_without_a_reason_is_found(run: Run) -> None:
 
 def test_outcomes_of_an_older_list_and_deferrals_are_told_and_no_offence(run: Run) -> None:
     gone = run.movies[0].link.link_id
-    run.replace_links(lambda rows: rows.remove(next(r for r in rows if r["link_id"] == gone)))
+    for replace in (run.replace_links, run.replace_labels):
+        replace(lambda rows: rows.remove(next(r for r in rows if r["link_id"] == gone)))
     run.replace_outcomes(lambda rows: [r.update(outcome="deferred") for r in rows if r["detail"]])
     report = run.verify()
     assert found(report) == {}

@@ -14,6 +14,7 @@ from trailergenre.config import Config, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.download.access import read_cookies, read_proxy
 from trailergenre.download.attempt import Attempt
 from trailergenre.download.gate import Gate, OpenGate
+from trailergenre.download.secrecy import scrub, secrets_of
 from trailergenre.errors import ItemError
 from trailergenre.outcomes import Outcome
 from trailergenre.records import Link, Video
@@ -63,6 +64,10 @@ class Downloader:
     def egress(self) -> Literal["guarded", "proxy's"]:
         """Whose address policy holds: ours, in each child, or that of the proxy."""
         return "guarded" if self.proxy is None else "proxy's"
+
+    def hide_secrets(self, text: str) -> str:
+        """A text without the proxy's password and the cookies."""
+        return scrub(text, secrets_of(proxy=self.proxy, cookies=self.cookies))
 
     def fetch(
         self, link: Link, scratch: Path, deadline: Deadline, gate: Gate | None = None

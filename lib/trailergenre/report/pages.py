@@ -22,6 +22,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from trailergenre.errors import ConfigError
 from trailergenre.floors import check_floors
 from trailergenre.measures import format_figure, format_spread
+from trailergenre.storage import Store
 
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
@@ -42,6 +43,16 @@ def check_page(page: Path) -> None:
             f"The report cannot be written to {page}: {error.strerror}. "
             "Name a file in a directory that exists and may be written to."
         ) from error
+
+
+def write_page(page: Path, html: str) -> None:
+    """Write a page that `check_page` let pass, at once; one that is there is replaced.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    # Absolute: a store would take a directory `~` for the user's home.
+    Store(str(page.parent.absolute())).write_bytes(page.name, html.encode())
 
 
 def render_page(template: str, record: Mapping[str, object], **more: object) -> str:

@@ -46,8 +46,7 @@ def verify_run(
         StorageError: MongoDB cannot be reached.
     """
     holder = read_holder(store)
-    links, rows_check = _read_list(store)
-    listed = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
+    listed, list_checks = _read_list(store)
     ready = set(listed["link_id"].drop_null().to_pylist())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = tables.current_outcomes(rows)
@@ -74,7 +73,7 @@ def verify_run(
         frames=features.n_frames,
         settings=[session.model_dump(mode="json") for session in allowed],
         checks=[
-            rows_check,
+            *list_checks,
             accounting.check_links(ready, current),
             accounting.check_names(current, fingerprint),
             features.frames,
@@ -91,14 +90,29 @@ def verify_run(
     )
 
 
-def _read_list(store: Store) -> tuple[pa.Table, Check]:
+def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
+    """The ready rows of the list, and what is to be said of it and of its labels."""
+    nothing = schemas.LINKS.empty_table()
     try:
         links = tables.read_table(store, "links")
     except (StorageError, SchemaError) as error:
-        check = accounting.check_rows(schemas.LINKS.empty_table())
+        check = accounting.check_rows(nothing)
         check.find(str(error))
-        return schemas.LINKS.empty_table(), check
-    return links, accounting.check_rows(links)
+        return nothing, [check]
+    listed = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
+    return listed, [accounting.check_rows(links), _check_labels(store, listed)]
+
+
+def _check_labels(store: Store, listed: pa.Table) -> Check:
+    labels = schemas.LABELS.empty_table()
+    try:
+        if store.list_files("labels"):
+            labels = tables.read_table(store, "labels")
+    except (StorageError, SchemaError) as error:
+        check = accounting.check_labels(schemas.LINKS.empty_table(), labels)
+        check.find(str(error))
+        return check
+    return accounting.check_labels(listed, labels)
 
 
 def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,41 @@ def check_rows(links: pa.Table) -> Check:
             check.find(f"row {row_id} stands twice")
         seen.add(row_id)
     return check
+
+
+def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
+    """Every ready row with genres has its label, and no other has: both tables are of one list.
+
+    The two are replaced one after the other; a kill in between leaves labels of an older list.
+
+    Args:
+        listed: the ready rows of the list.
+        labels: the table, empty where it was never written.
+    """
+    check = Check("I1", "labels are those of the list", "Run jobs/prepare_dataset.py again.")
+    of_list = {link_id: facts for link_id, *facts in _rows_of(listed) if link_id and facts[1]}
+    of_labels: dict[str, list[object]] = {}
+    for link_id, *facts in _rows_of(labels):
+        if link_id in of_labels:
+            check.find(f"link {link_id}: its label stands twice")
+        of_labels[link_id] = facts
+    every = {**of_list, **of_labels}
+    check.checked = len(every)
+    for link_id in every:
+        if link_id not in of_labels:
+            check.find(f"link {link_id}: genres, but no label")
+        elif link_id not in of_list:
+            check.find(f"link {link_id}: a label, but no ready row with genres")
+        elif of_labels[link_id] != of_list[link_id]:
+            check.find(f"link {link_id}: its label's genres or movie are not the list's")
+    return check
+
+
+def _rows_of(table: pa.Table) -> Iterator[tuple[Any, ...]]:  # Any: cells
+    """Link, movie and genres of each row; where the movie is unknown, the link stands for it."""
+    columns = (table[name].to_pylist() for name in ("link_id", "movie_id", "genres"))
+    for link_id, movie_id, genres in zip(*columns, strict=True):
+        yield link_id, movie_id or link_id, genres
 
 
 def check_links(ready: Collection[str], current: pa.Table) -> Check:
