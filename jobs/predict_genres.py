@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Collection
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +26,8 @@ from trailergenre.entry import (
 )
 from trailergenre.fingerprint import choose_fingerprint, list_settings
 from trailergenre.lock import run_lock
-from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.outcomes import Outcome
+from trailergenre.plan import read_ready_links
 from trailergenre.spark.predict import rank_genres, write_scores
 from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
@@ -41,7 +43,7 @@ def predict_genres(
     bundle: BundleOption,
     features: FeaturesOption = None,
 ) -> None:
-    """Score every link of RUN that has features, for every genre of the bundle.
+    """Score every link of RUN's list that has features, for every genre of the bundle.
 
     \b
     Example:
@@ -55,8 +57,10 @@ def predict_genres(
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    outcomes = tables.read_outcomes(store, fingerprint)
-    by_outcome = _count_links(tables.read_table(store, "links"), outcomes)
+    ready = [link.link_id for link in read_ready_links(store)]
+    # Outcomes are kept of links that left the list.
+    outcomes = tables.of_links(tables.read_outcomes(store, fingerprint), ready)
+    by_outcome = _count_links(ready, outcomes)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     with run_lock(store, "predict_genres"), spark_session("predict_genres", store) as spark:
         files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
@@ -82,14 +86,16 @@ def predict_genres(
     )
 
 
-def _count_links(links: pa.Table, outcomes: pa.Table) -> dict[str, int]:
-    """Count the run's ready links by outcome; those never tried are `deferred`."""
-    outcome_of = dict(
-        zip(outcomes["link_id"].to_pylist(), outcomes["outcome"].to_pylist(), strict=True)
-    )
-    ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
-    known = set(ready["link_id"].to_pylist()) | set(outcome_of)
-    return dict(Counter(outcome_of.get(link_id, Outcome.DEFERRED.value) for link_id in known))
+def _count_links(ready: Collection[str], outcomes: pa.Table) -> dict[str, int]:
+    """Count the list's ready links by outcome; those never tried are `deferred`.
+
+    Args:
+        ready: the distinct ready links.
+        outcomes: theirs, one row a link.
+    """
+    counts = Counter(outcomes["outcome"].to_pylist())
+    counts[Outcome.DEFERRED.value] += len(ready) - len(outcomes)
+    return dict(+counts)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def publish_features(
     settings = load_config(config or (), overrides or ()).mongo
     store = Store(run)
     source = read_publishable(store, choose_fingerprint(store, features))
-    if not len(source.links):
+    if not len(source.links) and not source.withdrawn:
         raise ConfigError(
             f"No link of {store} has features {source.fingerprint} yet. Run jobs/featurize.py "
             "first."

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
 from bundles import make_bundle
-from runs import GENRES, make_movies, make_run
+from runs import GENRES, Movie, labelled, links_table, make_movies, make_run
+from submits import load_job
 from trailergenre import tables
 from trailergenre.config import ForestConfig, RowsConfig
 from trailergenre.forest_fit import fit_forest
@@ -51,3 +56,24 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
         assert row["rank"] == 1 + sum(expected[place] > expected[place, column]) + sum(
             expected[place, :column] == expected[place, column]
         )
+
+
+def test_the_job_scores_the_links_of_the_list_alone(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, bundle = Store(str(tmp_path / "run")), tmp_path / "bundle"
+    gone, *kept = make_movies(4, frames=2)
+    failed = [Movie(labelled(name, []), None) for name in ("failed", "failed and gone")]
+    make_run(store, [gone, *kept, *failed])
+    listed = [*(movie.link for movie in kept), failed[0].link, labelled("not taken yet", [])]
+    tables.write_table(store, "links", links_table(listed))
+    make_bundle(Store(str(bundle)))
+    job = load_job("predict_genres")
+    monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
+    ended = CliRunner().invoke(job.app, [str(store), "--bundle", str(bundle)])
+    assert ended.exit_code == 0, ended.output
+    summary = json.loads(ended.stdout)
+    assert (summary["links"], summary["scored"]) == (5, 3)
+    assert summary["not_scored"] == {"not_media": 1, "deferred": 1}
+    scored = set(tables.read_table(store, "scores")["link_id"].to_pylist())
+    assert scored == {movie.link.link_id for movie in kept}

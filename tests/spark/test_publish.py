@@ -14,15 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from mongos import content_hash, publish, target_at
+from mongos import content_hash, publish, stored, target_at
 from runs import (
     SETTINGS,
     Movie,
     features_table,
     labelled,
     link_id,
+    links_table,
     make_movies,
     make_run,
     write_labels,
@@ -32,6 +33,7 @@ from trailergenre import tables
 from trailergenre.documents import (
     PublishCounts,
     Published,
+    Target,
     prepare_collections,
     read_publishable,
 )
@@ -107,8 +109,12 @@ def test_a_server_lost_after_the_start_is_a_run_error_without_the_password(
 
 
 def submit_publish(run: Path, *options: str, uri: str) -> Ended:
-    """Run the job as a user does, with Spark's own log of events."""
-    spark = [f"spark.eventLog.dir={run.as_uri()}", "spark.eventLog.enabled=true"]
+    """Run the job as a user does, with Spark's own log of events, as plain text."""
+    spark = [
+        "spark.eventLog.compress=false",
+        f"spark.eventLog.dir={run.as_uri()}",
+        "spark.eventLog.enabled=true",
+    ]
     return submit(
         "publish_features",
         *(str(run), *options),
@@ -138,8 +144,20 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
     assert [summary["trailers"]["documents"] for summary in summaries] == [2, 2]
     assert hashes[0] == hashes[1]
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert any("app" in path.name or "events" in path.name for path in kept)
+    # The event log is among them, and can be read.
+    assert any(b"SparkListenerTaskEnd" in path.read_bytes() for path in kept)
     assert not [path for path in kept if b"canary-9f2" in path.read_bytes()]
+
+
+def run_here(
+    monkeypatch: pytest.MonkeyPatch, spark: SparkSession, run: Path, target: Target
+) -> Result:
+    """Run the job in this process and session."""
+    job = load_job("publish_features")
+    monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", target.address.uri)
+    database = f"mongo.database={target.config.database}"
+    return CliRunner().invoke(job.app, [str(run), "--set", database])
 
 
 def test_the_job_ends_with_4_where_documents_were_refused(
@@ -147,15 +165,27 @@ def test_the_job_ends_with_4_where_documents_were_refused(
 ) -> None:
     store = make_publishable(tmp_path)
     tables.write_table(store, "links", with_huge_titles(store))
-    job = load_job("publish_features")
-    monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
-    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", mongo_uri)
-    database = f"mongo.database={target_at(mongo_uri).config.database}"
-    ended = CliRunner().invoke(job.app, [str(tmp_path), "--set", database])
+    ended = run_here(monkeypatch, spark, tmp_path, target_at(mongo_uri))
     assert ended.exit_code == 4, ended.output
     assert json.loads(ended.stdout)["refused"] == 5
     assert f"refused: {MOVIES[0].link.link_id}:0: too large: 17" in ended.stderr
     assert "7 documents were refused; all others are there." in ended.stderr
+
+
+def test_the_job_withdraws_what_a_run_has_no_features_of_any_more(
+    spark: SparkSession, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = target_at(mongo_uri)
+    store = make_publishable(tmp_path)
+    publish(target, store, FP)
+    # Another list: none of its links is taken yet.
+    tables.write_table(store, "links", links_table([labelled("new", [])]))
+    ended = run_here(monkeypatch, spark, tmp_path, target)
+    assert ended.exit_code == 0, ended.output
+    summary = json.loads(ended.stdout)
+    assert (summary["documents"], summary["deleted"]) == (0, 5)
+    assert summary["trailers"]["deleted"] == 2
+    assert stored(target) == stored(target, "frames_trailers") == []
 
 
 def run_before_spark(
@@ -208,7 +238,9 @@ def test_the_job_refuses_to_mix_features_and_names_a_new_collection(
 def test_the_job_refuses_a_run_without_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
 ) -> None:
-    make_run(Store(str(tmp_path)), [Movie(MOVIES[0].link, None)])
+    store = Store(str(tmp_path))
+    make_run(store, [])
+    tables.write_table(store, "links", links_table([labelled("new", [])]))
     code, said = run_before_spark(monkeypatch, tmp_path, uri=mongo_uri)
     assert code == 2
     assert f"has features {FP} yet. Run jobs/featurize.py first" in said

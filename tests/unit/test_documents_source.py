@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mongos import links_of
@@ -15,10 +16,12 @@ from runs import (
     links_table,
     make_movies,
     make_run,
+    outcome_row,
 )
-from trailergenre import tables
+from trailergenre import schemas, tables
 from trailergenre.documents import read_links, read_publishable
 from trailergenre.errors import StorageError
+from trailergenre.outcomes import Outcome
 from trailergenre.records import N_FEATURES
 from trailergenre.storage import Store
 
@@ -53,12 +56,6 @@ def test_links_are_told_with_what_lists_and_labels_say(store: Store) -> None:
     assert (up.commit, up.finished_at) == (row["commit"], row["finished_at"])
 
 
-def test_a_link_that_the_list_does_not_hold_any_more_keeps_its_features(store: Store) -> None:
-    tables.write_table(store, "links", links_table([HEAT.link]))
-    (up,) = (link for link in links_of(store, FP) if link.frames.link_id == UP.link.link_id)
-    assert (up.title, up.url, up.movie_id, up.genres) == ("", None, None, ["Drama", "War"])
-
-
 def test_parts_are_features_files_and_promise_the_outcomes_frames(store: Store) -> None:
     source = read_publishable(store, FP)
     assert source.n_frames == 5
@@ -77,13 +74,26 @@ def test_many_links_of_a_file_are_one_part(tmp_path: Path) -> None:
     assert {m.link.link_id for m in movies} == {link.frames.link_id for link in links_of(store, FP)}
 
 
-def test_links_of_the_run_without_features_are_withdrawn(store: Store) -> None:
-    assert read_publishable(store, FP).withdrawn == [BROKEN.link.link_id]
-    # Listed, and not taken yet.
-    listed = [UP.link, HEAT.link, labelled("new", [])]
+def defer(store: Store, name: str) -> None:
+    row = outcome_row(link_id(name), Outcome.DEFERRED)
+    content = tables.to_parquet(pa.Table.from_pylist([row], schemas.OUTCOMES))
+    store.write_content_addressed(f"outcomes/{FP}", content, ".parquet")
+
+
+def test_links_that_failed_are_withdrawn_and_open_ones_are_not(store: Store) -> None:
+    defer(store, "later")
+    listed = [each.link for each in (UP, HEAT, BROKEN)]
+    listed += [labelled("later", []), labelled("not taken yet", [])]
     tables.write_table(store, "links", links_table(listed))
-    expected = sorted([BROKEN.link.link_id, link_id("new")])
-    assert read_publishable(store, FP).withdrawn == expected
+    assert read_publishable(store, FP).withdrawn == [BROKEN.link.link_id]
+
+
+def test_links_that_left_the_list_are_withdrawn_and_not_published(store: Store) -> None:
+    defer(store, "later")  # it never had features
+    tables.write_table(store, "links", links_table([HEAT.link]))
+    source = read_publishable(store, FP)
+    assert source.links["link_id"].to_pylist() == [HEAT.link.link_id]
+    assert source.withdrawn == sorted([UP.link.link_id, BROKEN.link.link_id])
 
 
 def test_a_run_without_any_feature_has_no_part(tmp_path: Path) -> None:

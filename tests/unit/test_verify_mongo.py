@@ -14,7 +14,8 @@ from pymongo.collection import Collection
 from typer.testing import CliRunner
 
 from mongos import content_hash, publish, target_at
-from runs import SETTINGS, Movie, labelled, link_id, make_run
+from runs import SETTINGS, Movie, labelled, link_id, links_table, make_run
+from trailergenre import tables
 from trailergenre.cli import app
 from trailergenre.documents import Document, Target
 from trailergenre.errors import StorageError
@@ -57,7 +58,7 @@ def test_what_was_published_holds(run: Run, target: Target) -> None:
     assert found(report) == {}
     checked = {f"{check.invariant} {check.name}": check.checked for check in report.checks}
     assert (checked[FRAMES], checked[TRAILERS]) == (15, 5)
-    assert "of links that this run does not have" not in notes(report)
+    assert "of links that this run does not publish" not in notes(report)
 
 
 def test_without_being_asked_no_server_is_looked_at(run: Run) -> None:
@@ -154,7 +155,42 @@ def test_documents_of_another_run_are_a_note(run: Run, target: Target, tmp_path:
     publish(target, run.store, FP)
     report = verify(run, target)
     assert report.holds
-    assert "2 documents are of links that this run does not have" in notes(report)
+    of_others = "of links that this run does not publish: another run's"
+    by_check = {f"{check.invariant} {check.name}": check.notes for check in report.checks}
+    ((frames,), (trailers,)) = by_check[FRAMES], by_check[TRAILERS]
+    assert f"2 documents are {of_others}" in frames
+    assert f"1 documents are {of_others}" in trailers
+
+
+def test_a_half_finished_run_leaves_the_documents_of_one_that_shares_its_collection(
+    run: Run, target: Target, tmp_path: Path
+) -> None:
+    publish(target, run.store, FP)
+    # The same list, of which one link has failed, and no other is taken yet.
+    half = Store(str(tmp_path / "half"))
+    failed = run.movies[1].link
+    make_run(half, [Movie(failed, None)])
+    tables.write_table(half, "links", links_table([movie.link for movie in run.movies]))
+    extra = [f"extra: {failed.link_id}:{index}" for index in range(3)]
+    assert found(verify_run(half, FP, target=target))[FRAMES] == extra
+    done = publish(target, half, FP)
+    assert (done.frames.deleted, done.trailers.deleted) == (3, 1)
+    report = verify_run(half, FP, target=target)
+    assert not {FRAMES, TRAILERS} & found(report).keys()
+    assert "12 documents are of links that this run does not publish" in notes(report)
+    missing = [f"missing: {failed.link_id}:{index}" for index in range(3)]
+    assert found(verify(run, target))[FRAMES] == missing
+
+
+def test_documents_of_a_link_that_left_the_list_are_extra_until_it_is_published_again(
+    run: Run, target: Target
+) -> None:
+    publish(target, run.store, FP)
+    run.replace_links(lambda rows: rows.pop(0))  # that of MOVIE
+    extra = [f"extra: {MOVIE}:{index}" for index in range(3)]
+    assert found(verify(run, target)) == {FRAMES: extra, TRAILERS: [f"extra: {MOVIE}"]}
+    publish(target, run.store, FP)
+    assert found(verify(run, target)) == {}
 
 
 def test_features_that_cannot_be_read_are_found_there_too_and_end_nothing(
@@ -167,7 +203,7 @@ def test_features_that_cannot_be_read_are_found_there_too_and_end_nothing(
     (offender,) = found(report)[FRAMES]
     assert path in offender
     # Whose frames they are cannot be told: nothing is said of another run.
-    assert "of links that this run does not have" not in notes(report)
+    assert "of links that this run does not publish" not in notes(report)
     (outcomes,) = run.store.list_files(f"outcomes/{FP}")
     cut(run, outcomes.path)
     (offender,) = found(verify(run, target))[FRAMES]

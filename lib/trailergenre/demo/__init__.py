@@ -212,8 +212,8 @@ def _publish(demo: _Demo) -> None:
 @contextmanager
 def _mongo_server(directory: Path) -> Iterator[str | None]:
     """The user's server, else SecantusDB on loopback where it is installed, else None."""
-    if "TRAILERGENRE_MONGO_URI" in os.environ:
-        yield os.environ["TRAILERGENRE_MONGO_URI"]
+    if uri := os.environ.get("TRAILERGENRE_MONGO_URI"):
+        yield uri
         return
     try:
         from secantus import SecantusDBServer

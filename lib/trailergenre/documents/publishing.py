@@ -87,7 +87,7 @@ def publish_links(target: Target, fingerprint: str, links: Sequence[PublishedLin
 
 
 def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
-    """Delete all documents of links that have no features.
+    """Delete all documents of links: those that failed, or left the list.
 
     Raises:
         ConfigError, StorageError: as `open_database`.

@@ -29,8 +29,11 @@ class Publishable:
     Attributes:
         store: the run.
         settings: what its features were made with.
-        links: one row a link with features: how it names them, and what is told of it.
-        withdrawn: links of the run that have no features; no document may tell otherwise.
+        links: one row a link of the list that has features: how it names them, and what is told of
+            it.
+        withdrawn: links that this run has finished, but does not publish: they failed, or left the
+            list. No document may tell otherwise. Links that are still open are not among them:
+            another run may have published them to the same collection.
     """
 
     store: Store
@@ -66,7 +69,7 @@ class PublishedLink:
 
     Attributes:
         frames: its features.
-        url: the canonical link; None where the run's list does not hold it any more.
+        url: the canonical link.
         movie_id: IMDb's where known.
         title: empty where unknown.
         genres: empty where there is no label.
@@ -76,7 +79,7 @@ class PublishedLink:
     """
 
     frames: LinkFrames
-    url: str | None
+    url: str
     movie_id: str | None
     title: str
     genres: list[str]
@@ -86,7 +89,7 @@ class PublishedLink:
 
 
 def read_publishable(store: Store, fingerprint: str) -> Publishable:
-    """Find the links that have features, and those that have none.
+    """Find the links of the list that have features, and those to be withdrawn.
 
     Args:
         store: the run.
@@ -97,17 +100,18 @@ def read_publishable(store: Store, fingerprint: str) -> Publishable:
     """
     columns = tuple(dict.fromkeys((*_OF_OUTCOMES, *tables.CHOSEN_BY, *tables.FEATURES_NAMED_BY)))
     outcomes = tables.read_outcomes(store, fingerprint, columns=columns)
-    is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
-    links = outcomes.filter(pc.and_(is_ok, pc.is_valid(outcomes["features_file"])))
     rows = tables.read_table(store, "links")
     ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
+    is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
+    links = outcomes.filter(pc.and_(is_ok, pc.is_valid(outcomes["features_file"])))
+    links = tables.of_links(links, ready["link_id"].drop_null().to_pylist())
     labels = tables.read_table(store, "labels")
     for told, names in ((ready, ("url", "movie_id", "title")), (labels, ("genres",))):
         place = pc.index_in(links["link_id"], value_set=told["link_id"].combine_chunks())
         for name in names:
             links = links.append_column(name, told[name].take(place))
-    known = {*ready["link_id"].to_pylist(), *outcomes["link_id"].to_pylist()}
-    withdrawn = sorted(known - set(links["link_id"].to_pylist()))
+    finished = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
+    withdrawn = sorted(set(finished["link_id"].to_pylist()) - set(links["link_id"].to_pylist()))
     return Publishable(store, list_settings(store)[fingerprint], links, withdrawn)
 
 
@@ -127,7 +131,7 @@ def read_links(store: Store, part: pa.Table) -> list[PublishedLink]:
             frames=frames,
             url=row["url"],
             movie_id=row["movie_id"],
-            title=row["title"] or "",
+            title=row["title"],
             genres=row["genres"] or [],
             duration_s=row["duration_s"],
             commit=row["commit"],

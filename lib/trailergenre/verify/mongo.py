@@ -61,7 +61,9 @@ class _Comparison:
     target: Target
     frames: Check = field(default_factory=lambda: _check_of("every frame as the features table"))
     trailers: Check = field(default_factory=lambda: _check_of("one document a link with features"))
-    _n_stored: int = 0
+    _n_frames: int = 0
+    _n_trailers: int = 0
+    """Documents found of links that the run publishes or withdraws."""
     _is_whole: bool = True
     """Whether all features could be read, so that whose a document is can be told."""
 
@@ -108,19 +110,24 @@ class _Comparison:
         frames = (document for link in links for document in frame_documents(link, fingerprint))
         found = compare_documents(database, name, of_links("frames", link_ids), frames)
         n_frames = sum(len(link.frames.features) for link in links)
-        self._n_stored += _take_down(self.frames, found, n_frames)
+        self._n_frames += _take_down(self.frames, found, n_frames)
         name = self.target.config.trailers_collection
         trailers = (trailer_document(link, fingerprint) for link in links)
         found = compare_documents(database, name, {"_id": {"$in": link_ids}}, trailers)
-        _take_down(self.trailers, found, len(links))
+        self._n_trailers += _take_down(self.trailers, found, len(links))
 
     def _count_others(self, database: Database[Document]) -> None:
-        n_all = database[self.target.config.collection].estimated_document_count()
-        if n_all > self._n_stored:
-            self.frames.notes.append(
-                f"{n_all - self._n_stored} documents are of links that this run does not have: "
-                "another run's, published to the same collection"
-            )
+        config = self.target.config
+        for check, name, n_mine in (
+            (self.frames, config.collection, self._n_frames),
+            (self.trailers, config.trailers_collection, self._n_trailers),
+        ):
+            n_others = database[name].estimated_document_count() - n_mine
+            if n_others > 0:
+                check.notes.append(
+                    f"{n_others} documents are of links that this run does not publish: another "
+                    "run's, published to the same collection"
+                )
 
 
 def _take_down(check: Check, differences: Iterable[Found], n_expected: int) -> int:
