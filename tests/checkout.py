@@ -58,7 +58,8 @@ class Checkout:
             text = text.replace(name, here)
         # Aliases are for those who type: a script must ask for them.
         script = f"set -e -o pipefail\nshopt -s expand_aliases\n{text}"
-        kept = {key: os.environ[key] for key in ("JAVA_HOME",) if key in os.environ}
+        names = ("JAVA_HOME", "SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS")
+        kept = {key: os.environ[key] for key in names if key in os.environ}
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", script],
             cwd=self.root,
