@@ -186,8 +186,8 @@ def test_documents_of_a_link_that_left_the_list_are_extra_until_it_is_published_
     run: Run, target: Target
 ) -> None:
     publish(target, run.store, FP)
-    for replace in (run.replace_links, run.replace_labels):
-        replace(lambda rows: rows.pop(0))  # that of MOVIE
+    for drop in (run.replace_links, run.replace_labels):
+        drop(lambda rows: rows.pop(0))  # that of MOVIE
     extra = [f"extra: {MOVIE}:{index}" for index in range(3)]
     assert found(verify(run, target)) == {FRAMES: extra, TRAILERS: [f"extra: {MOVIE}"]}
     publish(target, run.store, FP)
