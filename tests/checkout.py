@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import jvms
 from blocks import read_page
 from clips import make_clip
 from submits import REPOSITORY
@@ -58,7 +59,7 @@ class Checkout:
             text = text.replace(name, here)
         # Aliases are for those who type: a script must ask for them.
         script = f"set -e -o pipefail\nshopt -s expand_aliases\n{text}"
-        names = ("JAVA_HOME", "SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS")
+        names = ("JAVA_HOME", *jvms.ENVIRONMENT)
         kept = {key: os.environ[key] for key in names if key in os.environ}
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-c", script],

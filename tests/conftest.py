@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import jvms
 from backbones import export_tiny
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Spark's JVMs live for seconds here: compiled lightly, a job takes half of the processor's time.
-for _name in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS", "SPARK_DAEMON_JAVA_OPTS"):
-    os.environ.setdefault(_name, "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+for _name in jvms.ENVIRONMENT:
+    os.environ.setdefault(_name, jvms.LIGHT)
 
 
 @pytest.fixture(scope="session")

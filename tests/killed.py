@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from clips import make_clip
+from jvms import EXECUTORS
 from lists import write_links
 from servers import Answer, AnswerServer, answer, status
 from submits import REPOSITORY, Ended, command, environment
@@ -78,7 +80,8 @@ class Driver:
         """Start it; `temporary` is its directory for scratch."""
         self._log = temporary / f"{master}.log"  # two on one file write over each other
         properties = REPOSITORY / "conf" / "spark-local.conf"
-        options = f"--properties-file {properties} --master {master} pyspark-shell"
+        options = f"--properties-file {properties} --master {master}"
+        options += f" --conf {shlex.quote(EXECUTORS)} pyspark-shell"
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("driver.py"))],
             env=environment()

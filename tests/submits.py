@@ -22,6 +22,8 @@ from typing import Any
 
 import pyspark
 
+from jvms import EXECUTORS
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPARK_HOME = Path(pyspark.__file__).parent
 
@@ -60,6 +62,7 @@ def command(
         conf = [
             "spark.submit.pyFiles=",
             "spark.archives=",
+            EXECUTORS,
             *(f"{k}={python}" for k in theirs),
             *conf,
         ]
