@@ -118,8 +118,15 @@ def test_every_row_of_the_list_is_accounted_for(
 @pytest.mark.parametrize(
     ("edit", "part"),
     [
-        (lambda rows: rows[0].update(genres=["Western"]), "genres or movie are not the list's"),
-        (lambda rows: rows[0].update(movie_id="tt0000001"), "genres or movie are not the list's"),
+        (
+            lambda rows: rows[0].update(genres=["Western"]),
+            "genres, movie or title are not the list's",
+        ),
+        (
+            lambda rows: rows[0].update(movie_id="tt0000001"),
+            "genres, movie or title are not the list's",
+        ),
+        (lambda rows: rows[0].update(title="Another"), "genres, movie or title are not the list's"),
         (lambda rows: rows.append({**rows[0], "link_id": "old"}), "link old: a label, but no"),
         (lambda rows: rows.append(dict(rows[0])), "stands twice"),
         (lambda rows: rows.pop(0), "genres, but no label"),
@@ -153,6 +160,16 @@ def test_damaged_labels_are_named(run: Run) -> None:
     cut(run, "labels/table.parquet")
     offenders = found(run.verify())["I1 labels are those of the list"]
     assert "labels/table.parquet" in offenders[0]
+
+
+def test_a_damaged_list_hides_no_damaged_labels(run: Run) -> None:
+    cut(run, "links/table.parquet")
+    report = run.verify()
+    assert "I1 labels are those of the list" not in found(report)
+    assert "not compared: the list cannot be read" in "\n".join(report.lines())
+    cut(run, "labels/table.parquet")
+    (offender,) = found(run.verify())["I1 labels are those of the list"]
+    assert "labels/table.parquet" in offender
 
 
 def test_a_failure_without_a_reason_is_found(run: Run) -> None:

@@ -98,20 +98,24 @@ def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
     except (StorageError, SchemaError) as error:
         check = accounting.check_rows(nothing)
         check.find(str(error))
-        return nothing, [check]
+        return nothing, [check, _check_labels(store, None)]
     listed = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
     return listed, [accounting.check_rows(links), _check_labels(store, listed)]
 
 
-def _check_labels(store: Store, listed: pa.Table) -> Check:
+def _check_labels(store: Store, listed: pa.Table | None) -> Check:
+    """Compare the labels with the ready rows; where there is None of the list, read them only."""
     labels = schemas.LABELS.empty_table()
+    nothing = accounting.check_labels(schemas.LINKS.empty_table(), labels)
     try:
         if store.list_files("labels"):
             labels = tables.read_table(store, "labels")
     except (StorageError, SchemaError) as error:
-        check = accounting.check_labels(schemas.LINKS.empty_table(), labels)
-        check.find(str(error))
-        return check
+        nothing.find(str(error))
+        return nothing
+    if listed is None:
+        nothing.notes.append("not compared: the list cannot be read")
+        return nothing
     return accounting.check_labels(listed, labels)
 
 
