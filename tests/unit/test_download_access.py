@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -127,6 +130,17 @@ def test_no_spelling_of_a_password_is_left(text: str) -> None:
     assert "***" in hidden
     for part in ("p@ss", "p%40ss", "word", "bWU6cEBzcy93b3Jk"):
         assert part not in hidden
+
+
+@pytest.mark.parametrize("secret", ["zq\\wx", "zq'wx", "zq\"'wx", "zä\nwx", "zq\\'\"wx"])
+@pytest.mark.parametrize("around", ["{}", "'{}", "'{}\""])
+def test_no_secret_is_left_within_quotes(secret: str, around: str) -> None:
+    hidden = secrets_of(proxy=f"http://me:{quote(secret, safe='')}@proxy:1", cookies=None)
+    said = around.format(secret)
+    for text in (str(KeyError(said)), ascii(said), repr(said.encode()), json.dumps(said)):
+        shown = scrub(text, hidden)
+        assert "***" in shown
+        assert not re.search("z|wx", shown)
 
 
 def test_a_token_without_a_password_is_hidden_too() -> None:

@@ -6,15 +6,27 @@ Standard library only: the download child imports this, and shall hold little.
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote, urlsplit
 
 _SHOWN = "***"
+_BOTH_QUOTES = "'\""
+"""Within text that has both, repr escapes one of them."""
+
+_WRITERS: tuple[Callable[[str], str], ...] = (
+    repr,
+    ascii,
+    json.dumps,
+    lambda text: repr(text.encode())[1:],
+)
+
 _MIN_COOKIE_CHARS = 8
 """Shorter values of cookies are flags and not secrets; hiding each "1" would hide the reason."""
 
 
 def secrets_of(*, proxy: str | None, cookies: str | None) -> list[str]:
-    """Every spelling of what is secret, the longest first.
+    """Every spelling of what is secret, also within a `repr` or JSON, the longest first.
 
     Args:
         proxy: its address with user name and password.
@@ -33,7 +45,15 @@ def secrets_of(*, proxy: str | None, cookies: str | None) -> list[str]:
             values.append(value)
     for value in values:
         found |= {value, unquote(value), quote(unquote(value)), quote(unquote(value), safe="")}
+    found |= {escaped for spelling in found for escaped in _escaped(spelling)}
     return sorted(found - {""}, key=len, reverse=True)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """The text as a message holds it that quotes it, e.g. that of a `KeyError`."""
+    for write in _WRITERS:
+        yield write(text)[1:-1]
+        yield write(_BOTH_QUOTES + text).removeprefix(write(_BOTH_QUOTES)[:-1])[:-1]
 
 
 def scrub(text: str, secrets: list[str]) -> str:
