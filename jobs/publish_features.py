@@ -16,6 +16,7 @@ from trailergenre.documents import (
     Shape,
     Target,
     choose_target,
+    is_claimed,
     prepare_collections,
     read_publishable,
     withdraw_links,
@@ -73,12 +74,13 @@ def publish_features(
     settings = load_config(config or (), overrides or ()).mongo
     store = Store(run)
     source = read_publishable(store, choose_fingerprint(store, features))
-    if not len(source.links) and not source.withdrawn:
+    target = choose_target(settings, shape)
+    # What failed is withdrawn from what was published; nothing is claimed for it.
+    if not len(source.links) and not (source.withdrawn and is_claimed(target)):
         raise ConfigError(
             f"No link of {store} has features {source.fingerprint} yet. Run jobs/featurize.py "
             "first."
         )
-    target = choose_target(settings, shape)
     # Before Spark starts: a missing server, or a collection of others, should cost a user seconds.
     prepare_collections(target, source.settings)
     started = time.monotonic()

@@ -235,15 +235,19 @@ def test_the_job_refuses_to_mix_features_and_names_a_new_collection(
     assert content_hash(target) == before
 
 
-def test_the_job_refuses_a_run_without_features(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
+@pytest.mark.parametrize("failed", [[], [Movie(labelled("failed", []), None)]])
+def test_the_job_refuses_a_run_without_features_and_claims_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str, failed: list[Movie]
 ) -> None:
+    target = target_at(mongo_uri)
     store = Store(str(tmp_path))
-    make_run(store, [])
+    make_run(store, failed)
     tables.write_table(store, "links", links_table([labelled("new", [])]))
-    code, said = run_before_spark(monkeypatch, tmp_path, uri=mongo_uri)
+    database = ("--set", f"mongo.database={target.config.database}")
+    code, said = run_before_spark(monkeypatch, tmp_path, *database, uri=mongo_uri)
     assert code == 2
     assert f"has features {FP} yet. Run jobs/featurize.py first" in said
+    assert stored(target, "frames_meta") == []
 
 
 READ_BACK = """

@@ -20,7 +20,13 @@ from trailergenre.documents.address import (
     read_address,
 )
 from trailergenre.documents.bulk import PublishCounts
-from trailergenre.documents.contract import Target, choose_target, find_breach, prepare_collections
+from trailergenre.documents.contract import (
+    Target,
+    choose_target,
+    find_breach,
+    is_claimed,
+    prepare_collections,
+)
 from trailergenre.documents.publishing import Published, publish_links, withdraw_links
 from trailergenre.documents.shapes import Shape
 from trailergenre.documents.source import (
@@ -41,6 +47,7 @@ __all__ = [
     "Target",
     "choose_target",
     "find_breach",
+    "is_claimed",
     "open_database",
     "parse_address",
     "prepare_collections",

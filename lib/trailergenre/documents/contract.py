@@ -60,6 +60,16 @@ def choose_target(config: MongoConfig, shape: Shape = "frames") -> Target:
     return Target(address, config, shape)
 
 
+def is_claimed(target: Target) -> bool:
+    """Whether anything was ever published there.
+
+    Raises:
+        ConfigError, StorageError: as `open_database`.
+    """
+    with open_database(target.address, target.config) as database:
+        return read_contract(database, target.config) is not None
+
+
 def prepare_collections(target: Target, settings: FeatureSettings) -> None:
     """Claim the collections for one fingerprint and make their indexes; again changes nothing.
 
