@@ -183,6 +183,8 @@ def _publish(store: Store, data: PublishedData, known: Metadata | None) -> None:
 
 
 def _write(store: Store, source: InputList, rows: list[PreparedRow]) -> None:
+    # A kill in between leaves no labels, which is found, rather than those of an older list.
+    store.delete_directory("labels")
     tables.write_table(store, "links", links_table(source, rows))
     tables.write_table(store, "labels", labels_table(rows))
 

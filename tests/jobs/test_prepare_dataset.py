@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from submits import load_job
 from trailergenre import tables
 from trailergenre.storage import Store
 
@@ -150,6 +152,24 @@ def test_unlabelled_links_are_ready_without_labels(job: Job, tmp_path: Path) -> 
     assert ended.code == 0, ended.stderr
     assert ended.summary["links"] == 1
     assert len(tables.read_table(Store(str(job.run)), "labels")) == 0
+
+
+def test_a_list_whose_labels_are_not_written_keeps_none_of_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, store = load_job("prepare_dataset"), Store(str(tmp_path / "run"))
+    path = tmp_path / "links.csv"
+    path.write_text("url,genres\nhttps://example.org/1,Drama\n")
+    words = [str(store), "--links", str(path)]
+    assert CliRunner().invoke(module.app, words).exit_code == 0
+    assert len(tables.read_table(store, "labels")) == 1
+
+    def full(rows: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "labels_table", full)
+    assert CliRunner().invoke(module.app, words).exit_code != 0
+    assert store.list_files("labels") == []
 
 
 @pytest.mark.parametrize(
