@@ -57,16 +57,17 @@ def predict_genres(
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    ready = [link.link_id for link in read_ready_links(store)]
-    # Outcomes are kept of links that left the list.
-    outcomes = tables.of_links(tables.read_outcomes(store, fingerprint), ready)
-    by_outcome = _count_links(ready, outcomes)
-    ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    with run_lock(store, "predict_genres"), spark_session("predict_genres", store) as spark:
-        files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
-        scores = files.scores(model.scorer.predict_proba)
-        with steps_bar(f"scoring {len(ok)} links"):
-            write_scores(rank_genres(scores, model.manifest.genres), store)
+    with run_lock(store, "predict_genres"):
+        ready = [link.link_id for link in read_ready_links(store)]
+        # Outcomes are kept of links that left the list.
+        outcomes = tables.of_links(tables.read_outcomes(store, fingerprint), ready)
+        by_outcome = _count_links(ready, outcomes)
+        ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
+        with spark_session("predict_genres", store) as spark:
+            files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
+            scores = files.scores(model.scorer.predict_proba)
+            with steps_bar(f"scoring {len(ok)} links"):
+                write_scores(rank_genres(scores, model.manifest.genres), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
     check_none_lost(store, wanted=len(ok), found=scored)
     finish(
