@@ -1,6 +1,7 @@
 """Do all tables of a run add up? Invariants I1 to I6, over what is stored and nothing else.
 
-Reads file by file, so memory stays flat. Knows nothing of Spark, and changes nothing.
+Reads file by file, so memory grows with the links and not with the frames. Knows nothing of Spark,
+and changes nothing.
 """
 
 from __future__ import annotations
