@@ -81,11 +81,13 @@ class LimitsConfig(Section):
     max_duration_s: float = Field(default=1200, gt=0)
     """Longest video; a longer one is `too_long`."""
     max_frames: int = Field(default=1200, gt=0)
-    """Most frames of one video; what has more is `too_long`."""
+    """Most frames of one video; what has more is `too_long`. Raise it with `frames.per_second`: at
+    10 a second the default is two minutes."""
     max_pixels: int = Field(default=8_300_000, gt=0)
     """Pixels of a source frame."""
     max_memory_bytes: int = Field(default=1_500_000_000, gt=0)
-    """Memory of one child process, with all that it starts."""
+    """Memory of one download with all that it starts, and of one decoder; 4K pictures take a
+    decoder 750 MB."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Downloads tried where the reason may pass; the only retry layer."""
 

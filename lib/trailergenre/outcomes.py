@@ -113,7 +113,7 @@ OUTCOME_HELP: dict[Outcome, str] = {
     Outcome.STALLED: "no byte came for the socket timeout",
     Outcome.TIMEOUT: "the link's deadline passed",
     Outcome.TOO_LARGE: "larger than `limits.max_file_bytes`",
-    Outcome.TOO_LONG: "longer than `limits.max_duration_s`",
+    Outcome.TOO_LONG: "longer than `limits.max_duration_s`, or over `limits.max_frames` frames",
     Outcome.NO_FILE: "the download ended without a file",
     Outcome.PATH: "not a regular file, or outside of its directory",
     Outcome.NOT_MEDIA: "the file is not a video container",

@@ -81,13 +81,14 @@ def test_probe_has_the_same_bounds() -> None:
 def test_limits_are_in_force_while_it_decodes(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "x.mp4", "testsrc2=s=64x64:r=2:d=60", "-preset", "ultrafast")
     others = psutil.Process().children()
-    frames = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60)).batches(1)
+    config = LimitsConfig(max_memory_bytes=1_400_000_000)
+    frames = Decoder(1, config).decode(clip, deadline=Deadline(60)).batches(1)
     next(frames)
     # It waits for the pipe to be emptied.
     (child,) = [child for child in psutil.Process().children() if child not in others]
     limits = Path(f"/proc/{child.pid}/limits").read_text()
     lines = {line[:25].strip(): line[25:].split()[:2] for line in limits.splitlines()}
-    assert lines["Max address space"] == ["1500000000"] * 2
+    assert lines["Max address space"] == ["1400000000"] * 2
     assert lines["Max file size"] == ["4000000"] * 2
     assert lines["Max cpu time"] == ["1200", "1205"]
     assert lines["Max open files"] == ["128"] * 2

@@ -27,8 +27,6 @@ decoder: ffmpeg complains of each sound stream that it cannot open, and goes on.
 
 ENVIRONMENT = {"LANG": "C.UTF-8"}
 
-_MEMORY_BYTES = 1_500_000_000
-"""Of the decoder; 4K pictures of any allowed codec take 750 MB of address space (measured)."""
 _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
 _LOG_BYTES = 4_000_000
@@ -93,8 +91,8 @@ def child_limits(limits: LimitsConfig) -> ChildLimits:
         cpu_s=_CPU_SHARE * limits.deadline_s,
         # It writes to a pipe; the only file is its log.
         file_bytes=_LOG_BYTES,
-        memory_bytes=_MEMORY_BYTES,
-        address_space_bytes=_MEMORY_BYTES,
+        memory_bytes=limits.max_memory_bytes,
+        address_space_bytes=limits.max_memory_bytes,
         has_network=False,
     )
 
