@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from rich.console import Console
 
-from trailergenre.demo import _mongo_server
+from trailergenre.demo import _Demo, _mongo_server
+from trailergenre.errors import ExitCode, RunError
+
+
+def test_deferred_links_do_not_stop_the_demo_and_a_failure_does(tmp_path: Path) -> None:
+    demo = _Demo(tmp_path, Console())
+    incomplete = [sys.executable, "-c", "raise SystemExit(4)"]
+    demo.run("featurize", incomplete, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
+    with pytest.raises(RunError, match=re.escape("featurize ended with 4")):
+        demo.run("featurize", incomplete)
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.demo.clips import make_clips
 from trailergenre.demo.server import FileServer, serve
-from trailergenre.errors import ConfigError, RunError
+from trailergenre.errors import ConfigError, ExitCode, RunError
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.java import check_java
 from trailergenre.outcomes import Outcome, RowOutcome
@@ -51,16 +51,30 @@ class _Demo:
     def store(self) -> Store:
         return Store(str(self.out / "run"))
 
-    def job(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def job(
+        self,
+        name: str,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
+    ) -> None:
         """Run one job by spark-submit and show how long it took."""
         submit = Path(sys.executable).with_name("spark-submit")
         properties = _REPOSITORY / "conf" / "spark-local.conf"
         script = _REPOSITORY / "jobs" / f"{name}.py"
         command = [str(submit), "--properties-file", str(properties), str(script)]
-        self.run(name, [*command, str(self.out / "run"), *arguments], env=env)
+        command += [str(self.out / "run"), *arguments]
+        self.run(name, command, env=env, accepted=accepted)
 
-    def run(self, name: str, command: list[str], *, env: Mapping[str, str] | None = None) -> None:
-        """Run one command, its output below it."""
+    def run(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
+    ) -> None:
+        """Run one command, its output below it; `accepted` are the codes that it may end with."""
         self.console.rule(style="dim")
         self.console.print(f"$ {' '.join(map(_shown, command))}", style="bold", soft_wrap=True)
         started = time.monotonic()
@@ -77,7 +91,7 @@ class _Demo:
             except BaseException:
                 process.terminate()
                 raise
-        if code != 0:
+        if code not in accepted:
             raise RunError(f"The demo stopped: {name} ended with {code}; its message is above.")
         self.console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
 
@@ -108,7 +122,8 @@ def run_demo(data: Path | None, out: Path) -> None:
         links, link_to_score = _links(demo, data, stack)
         settings = ("--config", str(demo.config))
         demo.job("prepare_dataset", "--links", str(links), *settings)
-        demo.job("featurize", *settings)
+        # Links of somebody's own may be deferred; the others are enough to go on with.
+        demo.job("featurize", *settings, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
         _publish(demo)
         demo.job("train_model", "--bundle", str(demo.out / "bundle"), *settings)
         control = str(demo.out / "control")
