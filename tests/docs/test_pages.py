@@ -45,6 +45,7 @@ NOT_RUN = [
     "docs/first-run.md: tests/jobs/test_demo.py runs it; set-up is what every test stands on",
     "docs/gpu.md: needs a GPU",
     "docs/gpu.md: needs a GPU and a cluster",
+    "docs/model-card.md: installs from a package registry; tests/jobs/test_wheel.py does it",
     "docs/mongodb.md: needs MongoDB's search process",
     "docs/mongodb.md: needs MongoDB's search process",
     "docs/mongodb.md: needs a server elsewhere",

@@ -96,7 +96,7 @@ def repeated_defaults(settings: Mapping[str, Mapping[str, object]]) -> list[str]
         f"{section}.{key}"
         for section, values in settings.items()
         for key, value in values.items()
-        if defaults[section][key] == value
+        if defaults[section].get(key) == value  # hosts are named by the file
     ]
 
 
