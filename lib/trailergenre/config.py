@@ -130,8 +130,8 @@ class ChunksConfig(Section):
     max_seconds: float = Field(default=300, gt=0)
     """A chunk is committed when a link ends and it is this old, even if links are left.
 
-    Where nothing ends for longer, for all downloads that may run at once hang, what is finished
-    waits with them, at most the rest of their deadline.
+    While all downloads that may run at once hang, finished links wait for their commit until the
+    first of these ends, at `limits.deadline_s` at the latest.
     """
     max_bytes: int = Field(default=64_000_000, gt=0)
     """A chunk is committed when its features are this large, even if links are left."""

@@ -79,6 +79,9 @@ def select_span(link: LinkFrames, span: Literal["whole", "middle"]) -> LinkFrame
 def link_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
     """Make the rows that a link is scored by.
 
+    Returns:
+        float32; pooled: shape (1, statistics x width); frames: (frames in the span, width).
+
     Raises:
         ValueError: there is no frame, or a value is not finite.
     """
@@ -95,6 +98,9 @@ def training_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArr
     """Make the rows that a link is trained on: of frame rows at most `frames_per_link`.
 
     They are no view: one would keep the features of a whole file in memory.
+
+    Returns:
+        float32; pooled: shape (1, statistics x width); frames: (at most `frames_per_link`, width).
     """
     rows = link_rows(link, kind, config)
     if len(rows) <= config.frames_per_link:
@@ -131,6 +137,10 @@ def iter_links(
         store: the run.
         outcomes: from `tables.read_outcomes`.
         link_ids: the links wanted (None: all); those without features are left out.
+
+    Yields:
+        A list a features file; each link's features have shape (n, width), float32, row i is its
+        frame i.
     """
     for table in tables.iter_features(store, outcomes, link_ids):
         yield list(frames_of_table(table))

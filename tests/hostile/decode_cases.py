@@ -161,14 +161,14 @@ CUT = [
     # Nothing in the file tells that there was more.
     good(
         33,
-        "MPEG-TS cut between two packets",
+        "MPEG-TS cut between two packets, which nothing in it tells",
         19,
         ".ts",
         lambda: x264(".ts", film="testsrc2=s=128x96:r=10:d=30")[: 188 * 2000],
     ),
     good(
         33,
-        "MPEG program stream cut",
+        "MPEG program stream cut, which nothing in it tells",
         5,
         ".mpg",
         lambda: cut(seed(".mpg", "-c:v", "mpeg2video", "-r", "25")),

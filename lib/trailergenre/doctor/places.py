@@ -11,7 +11,7 @@ from trailergenre.documents.address import open_database, read_address
 from trailergenre.scratch import scratch_directory
 
 _VIDEOS_AT_ONCE = 4
-"""Of the largest size, for a task; nearly all trailers are a tenth of it."""
+"""Of the largest size, for a task. It may hold eight, but nearly all trailers are a tenth of it."""
 
 
 def check_disk(config: Config) -> Finding:
