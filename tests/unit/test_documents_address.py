@@ -3,12 +3,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import OperationFailure
 
 from mongos import Server, serve
+from servers import replicas
 from servers.tls import AUTHORITY
 from trailergenre.config import MongoConfig
 from trailergenre.documents import Document, open_database, parse_address, read_address
@@ -115,6 +117,42 @@ def test_an_absent_server_is_named_without_the_password(free_port: int) -> None:
         pass
     assert PASSWORD not in str(caught.value)
     assert PASSWORD not in repr(address)
+
+
+@pytest.fixture
+def set_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+    """The address of a set's member here, and what its primary elsewhere was asked."""
+    look_up = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **kwargs: Any) -> Any:
+        return look_up("127.0.0.1" if host == replicas.PRIMARY else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with replicas.replica_set() as started:
+        yield started
+
+
+def test_a_server_on_this_machine_cannot_lead_elsewhere_without_tls_and_user(
+    set_elsewhere: tuple[str, list[str]],
+) -> None:
+    uri, asked = set_elsewhere
+    leads = r"127\.0\.0\.1:\d+ leads to elsewhere\.test, .*directConnection=true .*tls=true"
+    with (
+        pytest.raises(ConfigError, match=leads),
+        open_database(parse_address(uri), MongoConfig(timeout_s=5)),
+    ):
+        pass
+    assert asked == []
+
+
+def test_a_member_of_a_set_that_is_asked_for_directly_leads_nowhere(
+    set_elsewhere: tuple[str, list[str]],
+) -> None:
+    uri, asked = set_elsewhere
+    address = parse_address(f"{uri}/?directConnection=true")
+    with open_database(address, MongoConfig(timeout_s=5)) as database:
+        assert database.client.nodes == {database.client.address}
+    assert asked == []
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ pymongo is the extra `mongo` and imported where it is used.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from trailergenre.floors import check_floors
 if TYPE_CHECKING:
     from pymongo.database import Database
     from pymongo.errors import PyMongoError
+    from pymongo.server_description import ServerDescription
 
 Document = dict[str, object]
 """What MongoDB stores; `documents.shapes` says which fields there are."""
@@ -39,10 +41,12 @@ class MongoAddress:
     Attributes:
         uri: holds the password, so it is left out of `repr` and of every message.
         hosts: `host:port` of each server; what messages name.
+        is_safe: has a user and checked TLS, so it may lead off this machine.
     """
 
     uri: str = field(repr=False)
     hosts: str
+    is_safe: bool
 
 
 def read_address(config: MongoConfig) -> MongoAddress:
@@ -115,7 +119,7 @@ def parse_address(uri: str) -> MongoAddress:
             f"MongoDB at {hosts} is not on this machine, so the connection string must carry a "
             "user with password and tls=true, and no option that leaves certificates unchecked."
         )
-    return MongoAddress(uri=uri, hosts=hosts)
+    return MongoAddress(uri, hosts, is_safe)
 
 
 def _is_this_machine(host: str, port: int | None) -> bool:
@@ -132,7 +136,8 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
     """Connect, and find the server before anything is sent.
 
     Raises:
-        ConfigError: the server refuses the user, or does not let it do what it is asked.
+        ConfigError: the server refuses the user, does not let it do what it is asked, or leads off
+            this machine by an address that must not.
         StorageError: the server cannot be reached within `config.timeout_s`, or fails while the
             database is in use; names the hosts and never the credentials.
     """
@@ -147,6 +152,7 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
             appname="trailergenre",
             serverSelectionTimeoutMS=timeout_ms,
             connectTimeoutMS=timeout_ms,
+            server_selector=functools.partial(_refuse_elsewhere, address),
         ) as client:
             client.admin.command("ping")
             yield client.get_database(
@@ -158,6 +164,24 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
             )
     except PyMongoError as error:
         raise _explain(error, address, config) from None
+
+
+def _refuse_elsewhere(
+    address: MongoAddress, chosen: list[ServerDescription]
+) -> list[ServerDescription]:
+    """Let an address that is not safe lead to no other machine.
+
+    The driver goes to the members that a replica set names, not to those of the string, and to
+    others when the set changes; it asks here before it sends one anything but its greeting.
+    """
+    for server in chosen:
+        if not (address.is_safe or _is_this_machine(*server.address)):
+            raise ConfigError(
+                f"MongoDB at {address.hosts} leads to {server.address[0]}, which is not on this "
+                "machine. Add directConnection=true to the connection string, or a user with "
+                "password and tls=true."
+            )
+    return chosen
 
 
 def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) -> RunError:
