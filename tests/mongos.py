@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import socket
 import threading
@@ -17,6 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from secantus import SecantusDBServer
 
+from runs import make_movies, make_run
 from trailergenre.config import MongoConfig
 from trailergenre.documents import (
     Document,
@@ -130,10 +132,29 @@ def _pump(client: socket.socket, server: socket.socket, asked: list[int]) -> Non
             server.sendall(request)
 
 
+@contextmanager
+def failing(target: Target, command: str, mode: Document, **how: object) -> Iterator[None]:
+    """The server fails some of our calls of one kind."""
+    with MongoClient[Document](target.address.uri) as client:
+        fail = functools.partial(client.admin.command, "configureFailPoint", "failCommand")
+        fail(mode=mode, data={"failCommands": [command], "appName": "trailergenre", **how})
+        try:
+            yield
+        finally:
+            fail(mode="off")
+
+
 def target_at(uri: str, database: str = "", **settings: Any) -> Target:
     """Collections in a database of one's own, unless it is named."""
     config = MongoConfig(database=database or f"t{uuid4().hex}", **settings)
     return Target(parse_address(uri), config)
+
+
+def make_store(directory: Path, **options: int) -> Store:
+    """Five links in two features files."""
+    store = Store(str(directory))
+    make_run(store, make_movies(5, **options), links_per_file=3)
+    return store
 
 
 def links_of(store: Store, fingerprint: str) -> list[PublishedLink]:

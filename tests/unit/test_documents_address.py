@@ -210,9 +210,10 @@ def test_atlas_has_one_number_for_a_wrong_password_and_a_lacking_right(
 
 
 def test_no_address_weakens_what_a_write_or_a_read_means(mongo_uri: str) -> None:
-    address = parse_address(f"{mongo_uri}?w=0&readPreference=secondaryPreferred")
-    with open_database(address, MongoConfig()) as database:
-        assert database.write_concern.document == {"w": "majority", "j": True}
+    address = parse_address(f"{mongo_uri}?w=0&wtimeoutMS=0&readPreference=secondaryPreferred")
+    with open_database(address, MongoConfig(timeout_s=7)) as database:
+        asked = {"w": "majority", "j": True, "wtimeout": 7000}
+        assert database.write_concern.document == asked
         assert database.read_preference == ReadPreference.PRIMARY
 
 

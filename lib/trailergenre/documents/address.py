@@ -159,8 +159,8 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
                 config.database,
                 # Contracts and counts must not be read from a server that lags behind.
                 read_preference=ReadPreference.PRIMARY,
-                # Acknowledged means: on the disks of a majority.
-                write_concern=WriteConcern(w="majority", j=True),
+                # Acknowledged means: on the disks of a majority. A set that has none answers, too.
+                write_concern=WriteConcern(w="majority", j=True, wtimeout=timeout_ms),
             )
     except PyMongoError as error:
         raise _explain(error, address, config) from None
@@ -210,12 +210,16 @@ def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) ->
 
 def tell_reason(error: Exception) -> str:
     """Say what the server said in one line; a bulk error's own text repeats whole documents."""
-    from pymongo.errors import BulkWriteError, OperationFailure
+    from pymongo.errors import BulkWriteError, OperationFailure, WriteConcernError
 
+    unacknowledged = "a majority of its replica set did not acknowledge a write; check its members"
     if isinstance(error, BulkWriteError):
-        failures = error.details["writeErrors"] + error.details["writeConcernErrors"]
-        first = failures[0].get("errmsg", "no reason given") if failures else "no reason given"
-        return one_line(f"{len(failures)} writes of a batch were refused, the first: {first}")
+        refused, unsure = error.details["writeErrors"], error.details["writeConcernErrors"]
+        first = (refused or unsure or [{}])[0].get("errmsg", "no reason given")
+        if unsure and not refused:
+            return one_line(f"{unacknowledged}: {first}")
+        return one_line(f"{len(refused)} writes of a batch were refused, the first: {first}")
     if isinstance(error, OperationFailure) and error.details:
-        return one_line(str(error.details.get("errmsg", error)))
+        reason = one_line(str(error.details.get("errmsg", error)))
+        return f"{unacknowledged}: {reason}" if isinstance(error, WriteConcernError) else reason
     return one_line(f"{type(error).__name__}: {error}")
