@@ -17,12 +17,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, and unknown keys are errors."""
+    """Base of every section: frozen, and unknown keys are errors.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    An error repeats no value by itself, for one may be a secret; `config_files` says which it does.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class LinksConfig(Section):
@@ -236,12 +240,29 @@ class ScoreConfig(Section):
     """Genres that are named."""
 
 
+SECRET = "secret"
+"""The type of an error whose value must not be repeated."""
+
+
+def _check_place(text: str) -> str:
+    """Refuse the connection string itself: on a command line everybody sees its password."""
+    is_path = text.startswith(("/", "~", "."))  # which may have an @, as homes of a domain do
+    if "://" in text or ("@" in text and not is_path):
+        raise PydanticCustomError(
+            SECRET, "write where the connection string stands, not the string itself"
+        )
+    return text
+
+
+Place = Annotated[str, AfterValidator(_check_place)]
+
+
 class MongoConfig(Section):
     """Publishing to MongoDB. The address itself comes from the environment or a file only."""
 
-    uri_variable: str = "TRAILERGENRE_MONGO_URI"
+    uri_variable: Place = "TRAILERGENRE_MONGO_URI"
     """Environment variable that holds the connection string."""
-    uri_file: str | None = None
+    uri_file: Place | None = None
     """File that holds the connection string, e.g. a mounted secret; goes before the variable."""
     database: str = "trailergenre"
     """Database that holds all collections."""

@@ -68,6 +68,22 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
         load_config(overrides=[override])
 
 
+@pytest.mark.parametrize("key", ["uri_file", "uri_variable"])
+@pytest.mark.parametrize("uri", ["mongodb://u:canary-9f2@h/x", "u:canary-9f2@h:27017"])
+def test_a_connection_string_where_its_place_belongs_is_refused_unrepeated(
+    key: str, uri: str
+) -> None:
+    told = rf"mongo\.{key}: write where the connection string stands, not the string itself\.$"
+    with pytest.raises(ConfigError, match=told) as caught:
+        load_config(overrides=[f"mongo.{key}={uri}"])
+    assert "canary-9f2" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_file_with_an_at_sign_in_its_path_may_hold_the_connection_string() -> None:
+    for path in ("/home/me@example.org/uri", "~/me@home", "./a@b"):
+        assert load_config(overrides=[f"mongo.uri_file={path}"]).mongo.uri_file == path
+
+
 def test_settings_of_a_host_are_merged_key_by_key(tmp_path: Path) -> None:
     file = write(tmp_path / "a.toml", '[hosts."youtube.com"]\nlanes = 3\nseconds_between = 4')
     hosts = load_config(
