@@ -107,6 +107,27 @@ def test_an_address_that_is_nowhere_is_told_with_both_places(
         read_address(MongoConfig(uri_file=str(tmp_path / "absent")))
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("minPoolSize=9&maxPoolSize=3", "minPoolSize must be smaller"),
+        ("tls=true&tlsCRLFile={file}", "no certificate or crl found"),
+        ("tls=true&tlsCertificateKeyFile={file}", "SSL"),
+    ],
+)
+def test_options_that_the_driver_cannot_use_are_told_without_the_address(
+    tmp_path: Path, options: str, reason: str
+) -> None:
+    file = tmp_path / "empty.pem"
+    file.touch()
+    address = parse_address(f"mongodb://u:{PASSWORD}@127.0.0.1:1/?{options.format(file=file)}")
+    unusable = pytest.raises(ConfigError, match=rf"127\.0\.0\.1:1 cannot be used: .*{reason}")
+    with unusable as caught, open_database(address, MongoConfig(timeout_s=0.2)):
+        pass
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_an_absent_server_is_named_without_the_password(free_port: int) -> None:
     address = parse_address(f"mongodb://user:{PASSWORD}@127.0.0.1:{free_port}")
     absent = rf"127\.0\.0\.1:{free_port} was not reached within 0\.2 s \(.*refused\)"

@@ -19,6 +19,7 @@ from trailergenre.errors import ConfigError, RunError, StorageError, ToolMissing
 from trailergenre.floors import check_floors
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from pymongo.database import Database
     from pymongo.errors import PyMongoError
     from pymongo.server_description import ServerDescription
@@ -142,18 +143,12 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
             database is in use; names the hosts and never the credentials.
     """
     check_floors("pymongo")
-    from pymongo import MongoClient, ReadPreference, WriteConcern
+    from pymongo import ReadPreference, WriteConcern
     from pymongo.errors import PyMongoError
 
     timeout_ms = int(config.timeout_s * 1000)
     try:
-        with MongoClient[Document](
-            address.uri,
-            appname="trailergenre",
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
-            server_selector=functools.partial(_refuse_elsewhere, address),
-        ) as client:
+        with _make_client(address, timeout_ms) as client:
             client.admin.command("ping")
             yield client.get_database(
                 config.database,
@@ -164,6 +159,26 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
             )
     except PyMongoError as error:
         raise _explain(error, address, config) from None
+
+
+def _make_client(address: MongoAddress, timeout_ms: int) -> MongoClient[Document]:
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        return MongoClient[Document](
+            address.uri,
+            appname="trailergenre",
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            server_selector=functools.partial(_refuse_elsewhere, address),
+        )
+    # Options that do not go together, and files that cannot be used; no server was asked yet.
+    except (PyMongoError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"The connection string of MongoDB at {address.hosts} cannot be used: "
+            f"{tell_reason(error)}."
+        ) from None
 
 
 def _refuse_elsewhere(
