@@ -21,9 +21,10 @@ from trailergenre.documents import (
     Target,
     prepare_collections,
     publish_links,
+    publishing,
     withdraw_links,
 )
-from trailergenre.errors import ConfigError
+from trailergenre.errors import ConfigError, StorageError
 from trailergenre.records import N_FEATURES
 from trailergenre.storage import Store
 
@@ -170,6 +171,53 @@ def test_two_at_once_leave_what_one_does(target: Target, tmp_path: Path) -> None
     alone = target_at(target.address.uri)
     publish(alone, store, FP)
     assert content_hash(target) == content_hash(alone)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], object]) -> None:
+    """Do something when a function of `publishing` is called for the first time, before it."""
+    function = getattr(publishing, name)
+
+    def first(*args: object) -> object:
+        monkeypatch.setattr(publishing, name, function)
+        act()
+        return function(*args)
+
+    monkeypatch.setattr(publishing, name, first)
+
+
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+def test_another_run_that_changes_the_same_links_meanwhile_is_told(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_withdrawn: bool
+) -> None:
+    store, other = make_store(tmp_path / "mine", frames=3), make_store(tmp_path / "other", frames=2)
+    theirs = links_of(other, FP)
+    prepare_collections(target, SETTINGS)
+
+    def act() -> None:
+        if is_withdrawn:
+            withdraw_links(target, [theirs[0].frames.link_id])
+        else:
+            publish_links(target, FP, theirs)
+
+    interrupt(monkeypatch, "count_documents", act)
+    told = r"Another run .* links in t\w+\.frames .*Publish again when it has ended"
+    with pytest.raises(StorageError, match=told):
+        publish_links(target, FP, links_of(store, FP))
+    publish(target, store, FP)
+    alone = target_at(target.address.uri)
+    publish(alone, store, FP)
+    assert content_hash(target) == content_hash(alone)
+
+
+def test_a_twin_that_deletes_the_same_stale_frames_is_no_other_run(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(target, make_store(tmp_path / "long", frames=5), FP)
+    store = make_store(tmp_path / "short", frames=3)
+    interrupt(monkeypatch, "delete_documents", lambda: publish(target, store, FP))
+    done = publish(target, store, FP)
+    assert (done.frames.documents, done.frames.deleted) == (15, 0)
+    assert len(stored(target)) == 15
 
 
 @pytest.mark.parametrize(
