@@ -14,7 +14,7 @@ from servers import replicas
 from servers.tls import AUTHORITY
 from trailergenre.config import MongoConfig
 from trailergenre.documents import Document, open_database, parse_address, read_address
-from trailergenre.errors import ConfigError, StorageError
+from trailergenre.errors import ConfigError, RunError, StorageError
 
 PASSWORD = "canary-9f2"
 ON_LOOPBACK = "mongodb://127.0.0.1:27017"
@@ -216,16 +216,22 @@ def test_who_may_not_do_it_is_told_the_role_to_ask_for(
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("said", "kind", "message"),
     [
-        ("bad auth : Authentication failed.", "refuses the user or the password"),
-        ("user is not allowed to do action [find] on [ours.frames]", r"this: user is .*readWrite"),
+        ("bad auth : Authentication failed.", ConfigError, "refuses the user or the password"),
+        ("user is not allowed to do action [find]", ConfigError, r"this: user is .*readWrite"),
+        ("not authorized on ours to execute command", ConfigError, r"this: not auth.*readWrite"),
+        (
+            "you are over your space quota, using 517 MB of 512 MB",
+            StorageError,
+            r"127\.0\.0\.1:\d+: you are over your space quota, using 517 MB of 512 MB$",
+        ),
     ],
 )
-def test_atlas_has_one_number_for_a_wrong_password_and_a_lacking_right(
-    mongo_uri: str, said: str, message: str
+def test_atlas_has_one_number_for_all_that_it_refuses_and_its_text_tells_which(
+    mongo_uri: str, said: str, kind: type[RunError], message: str
 ) -> None:
-    refused = pytest.raises(ConfigError, match=message)
+    refused = pytest.raises(kind, match=message)
     with refused, open_database(parse_address(mongo_uri), MongoConfig()):
         raise OperationFailure(said, 8000, {"errmsg": said})
 

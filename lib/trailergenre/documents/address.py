@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ _UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHost
 _WRONG_PASSWORD = 18
 _NO_RIGHT = 13
 _OF_ATLAS = 8000
-"""What Atlas says for both; its text tells which."""
+"""What Atlas says for both, and for a full one; its text tells which."""
+_LACKS_RIGHT = re.compile("not (allowed|authorized)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,23 +206,24 @@ def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) ->
 
     if isinstance(error, ServerSelectionTimeoutError):
         # What follows are the timeout and the driver's picture of the servers.
-        reason = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
+        found = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
         return StorageError(
-            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({reason}). "
+            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({found}). "
             "Check that it runs, that this machine may connect to it, and tls=true."
         )
     code = error.code if isinstance(error, OperationFailure) else None
-    if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in tell_reason(error)):
+    reason = tell_reason(error)
+    if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in reason):
         return ConfigError(
             f"MongoDB at {address.hosts} refuses the user or the password of the connection "
             "string. Check both, and authSource, the database that the user was made in."
         )
-    if code in (_NO_RIGHT, _OF_ATLAS):
+    if code == _NO_RIGHT or (code == _OF_ATLAS and _LACKS_RIGHT.search(reason)):
         return ConfigError(
-            f"MongoDB at {address.hosts} does not allow this: {tell_reason(error)}. Name a user "
+            f"MongoDB at {address.hosts} does not allow this: {reason}. Name a user "
             f"in the connection string who has the role readWrite on {config.database!r}."
         )
-    return StorageError(f"MongoDB at {address.hosts}: {tell_reason(error)}")
+    return StorageError(f"MongoDB at {address.hosts}: {reason}")
 
 
 def tell_reason(error: Exception) -> str:
