@@ -108,3 +108,26 @@ def test_a_set_that_has_no_majority_ends_the_run_by_its_reason(
         pytest.raises(StorageError, match=no_majority),
     ):
         publish(target, make_store(tmp_path / "short", frames=2), FP)
+
+
+LACKING: Document = {"errorCode": 14031}
+"""No space left: nothing that passes."""
+
+
+def test_no_trailer_is_written_before_all_frames_are_there(target: Target, tmp_path: Path) -> None:
+    links = links_of(make_store(tmp_path, frames=4), FP)
+    # Five batches of frames.
+    with failing(target, "update", {"skip": 5, "times": 1}, **LACKING), pytest.raises(StorageError):
+        publish_links(target, FP, links)
+    assert len(stored(target)) == 20
+    assert stored(target, "frames_trailers") == []
+
+
+def test_no_frame_is_deleted_before_its_trailer(target: Target, tmp_path: Path) -> None:
+    links = links_of(make_store(tmp_path, frames=2), FP)
+    publish_links(target, FP, links)
+    ids = [link.frames.link_id for link in links]
+    with failing(target, "delete", {"skip": 1, "times": 1}, **LACKING), pytest.raises(StorageError):
+        withdraw_links(target, ids)
+    assert len(stored(target)) == 10
+    assert stored(target, "frames_trailers") == []

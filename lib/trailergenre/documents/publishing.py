@@ -89,7 +89,7 @@ def publish_links(target: Target, fingerprint: str, links: Sequence[PublishedLin
 
 
 def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
-    """Delete all documents of links: those that failed, or left the list.
+    """Delete all documents of links, trailers first: those that failed, or left the list.
 
     Raises:
         ConfigError, StorageError: as `open_database`.
@@ -101,10 +101,10 @@ def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
     with open_database(target.address, config) as database:
         for start in range(0, len(link_ids), _LINKS_A_DELETE):
             part = link_ids[start : start + _LINKS_A_DELETE]
-            frames += delete_documents(database[config.collection], of_links(target.shape, part))
             if target.shape == "frames":
                 mine: Document = {"_id": {"$in": part}}
                 trailers += delete_documents(database[config.trailers_collection], mine)
+            frames += delete_documents(database[config.collection], of_links(target.shape, part))
     return Published(PublishCounts(deleted=frames), PublishCounts(deleted=trailers))
 
 
