@@ -273,6 +273,13 @@ class MongoConfig(Section):
     timeout_s: float = Field(default=10, gt=0)
     """Seconds to find the server, at the start and each time that it went away."""
 
+    @field_validator("collection")
+    @classmethod
+    def _check_collection(cls, name: str) -> str:
+        if name.endswith(("_trailers", "_meta")):
+            raise ValueError("a name that ends in _trailers or _meta is for what stands beside")
+        return name
+
     @property
     def trailers_collection(self) -> str:
         """One document a link."""

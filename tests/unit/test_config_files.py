@@ -52,6 +52,8 @@ def test_set_takes_toml_values_and_bare_words(
         ("dataset.fold=5", r"dataset: the last of 5 folds is fold = 4\. Received"),
         ("forest.max_depth=31", r"forest\.max_depth.*30.*Received: 31"),
         ("backbone.device=tpu", r"backbone\.device.*'cpu' or 'gpu'.*Received: 'tpu'"),
+        ("mongo.collection=frames_meta", r"mongo\.collection: .*_trailers or _meta.*'frames_meta'"),
+        ("mongo.collection=a_trailers", r"mongo\.collection: .*_trailers or _meta.*'a_trailers'"),
         ("frames", "section.key=value.*Received: 'frames'"),
         ("frames=1", "section.key=value.*Received: 'frames=1'"),
         ("hosts.youtube.com.lanes=2", r'hosts\.youtube\.com;.* hosts\."youtube\.com"\.lanes'),
