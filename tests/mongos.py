@@ -19,6 +19,7 @@ from pymongo import MongoClient
 from secantus import SecantusDBServer
 
 from runs import make_movies, make_run
+from servers.tls import AUTHORITY
 from trailergenre.config import MongoConfig
 from trailergenre.documents import (
     Document,
@@ -73,6 +74,28 @@ def serve(directory: Path, **options: Any) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+PASSWORD = "canary-9f2"
+"""Of `writer`; must not be seen anywhere."""
+
+
+@contextmanager
+def serve_guarded(directory: Path, **options: Any) -> Iterator[Server]:
+    """Run a server that demands a user; `writer` may write to the database `ours`."""
+    with serve(directory) as server, MongoClient[Document](server.uri) as client:
+        roles = [{"role": "readWrite", "db": "ours"}]
+        client.admin.command("createUser", "writer", pwd=PASSWORD, roles=roles)
+    with serve(directory, require_auth=True, **options) as server:
+        yield server
+
+
+def tls_alone(directory: Path) -> dict[str, str]:
+    """Options of a server that speaks TLS alone; clients find who vouches in `authority.pem`."""
+    pem = directory / "server.pem"
+    AUTHORITY.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    AUTHORITY.cert_pem.write_to_path(str(directory / "authority.pem"))
+    return {"tls_cert_file": str(pem), "tls_key_file": str(pem)}
 
 
 _LARGE = 4096

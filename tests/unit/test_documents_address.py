@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient, ReadPreference
+from pymongo import ReadPreference
 from pymongo.errors import OperationFailure
 
-from mongos import Server, serve
+from mongos import PASSWORD, Server, serve, serve_guarded, tls_alone
 from servers import replicas
 from servers.tls import AUTHORITY
 from trailergenre.config import MongoConfig
-from trailergenre.documents import Document, open_database, parse_address, read_address
+from trailergenre.documents import open_database, parse_address, read_address
 from trailergenre.errors import ConfigError, RunError, StorageError
 
-PASSWORD = "canary-9f2"
 ON_LOOPBACK = "mongodb://127.0.0.1:27017"
 
 
@@ -178,12 +177,7 @@ def test_a_member_of_a_set_that_is_asked_for_directly_leads_nowhere(
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that demands a user; `writer` may write to the database `ours`."""
-    directory = tmp_path_factory.mktemp("guarded")
-    with serve(directory) as server, MongoClient[Document](server.uri) as client:
-        roles = [{"role": "readWrite", "db": "ours"}]
-        client.admin.command("createUser", "writer", pwd=PASSWORD, roles=roles)
-    with serve(directory, require_auth=True) as server:
+    with serve_guarded(tmp_path_factory.mktemp("guarded")) as server:
         yield server
 
 
@@ -246,11 +240,8 @@ def test_no_address_weakens_what_a_write_or_a_read_means(mongo_uri: str) -> None
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that speaks TLS alone."""
     directory = tmp_path_factory.mktemp("encrypted")
-    pem = directory / "server.pem"
-    AUTHORITY.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    with serve(directory / "db", tls_cert_file=str(pem), tls_key_file=str(pem)) as server:
+    with serve(directory / "db", **tls_alone(directory)) as server:
         yield server
 
 
