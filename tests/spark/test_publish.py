@@ -189,6 +189,20 @@ def test_the_job_ends_with_4_where_documents_were_refused(
     assert "7 documents were refused; all others are there." in ended.stderr
 
 
+def test_the_job_names_the_first_refused_documents_and_counts_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = read_publishable(make_publishable(tmp_path), FP)
+    done = Published(PublishCounts(refused=5, reasons=("a: b",) * 3), PublishCounts(refused=2))
+    nowhere = target_at("mongodb://127.0.0.1:1")
+    assert load_job("publish_features")._finish(source, nowhere, done, seconds=1.0) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        *["refused: a: b"] * 3,
+        "and 4 more",
+        "7 documents were refused; all others are there.",
+    ]
+
+
 def test_the_job_withdraws_what_a_run_has_no_features_of_any_more(
     spark: SparkSession, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ Document = dict[str, object]
 
 _UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 """Options that take whoever answers for the server."""
+_WITHOUT_PASSWORD = ("MONGODB-X509", "MONGODB-AWS", "MONGODB-OIDC", "GSSAPI")
+"""Mechanisms that have another proof."""
 _WRONG_PASSWORD = 18
 _NO_RIGHT = 13
 _OF_ATLAS = 8000
@@ -109,12 +111,13 @@ def parse_address(uri: str) -> MongoAddress:
         raise ConfigError(
             "The MongoDB connection string cannot be read (or its mongodb+srv host not be found). "
             "Write mongodb://USER:PASSWORD@HOST:27017/?tls=true and percent-encode special "
-            "characters of the user and the password."
+            "characters of the user and the password; or it has an option that pymongo does not "
+            "know (tls=true in lower case)."
         ) from None
     servers = parsed["nodelist"]
-    hosts = ", ".join(f"{host}:{port}" if port else str(host) for host, port in servers)
+    hosts = ", ".join(_show(host, port) for host, port in servers)
     options = parsed["options"]
-    has_credentials = bool(parsed["username"] or options.get("authMechanism"))
+    has_credentials = bool(parsed["password"]) or options.get("authMechanism") in _WITHOUT_PASSWORD
     is_checked = options.get("tls") is True and not any(map(options.get, _UNCHECKED))
     is_safe = has_credentials and is_checked
     if not is_safe and not all(_is_this_machine(host, port) for host, port in servers):
@@ -123,6 +126,12 @@ def parse_address(uri: str) -> MongoAddress:
             "user with password and tls=true, and no option that leaves certificates unchecked."
         )
     return MongoAddress(uri, hosts, is_safe)
+
+
+def _show(host: str, port: int | None) -> str:
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_this_machine(host: str, port: int | None) -> bool:
