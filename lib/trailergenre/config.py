@@ -9,22 +9,12 @@ import ipaddress
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, and unknown keys are errors.
-
-    An error repeats no value by itself, for one may be a secret; `config_files` says which it does.
-    """
+    """Base of every section: frozen; unknown keys are errors, and no error shows a value itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -246,11 +236,8 @@ SECRET = "secret"
 
 def _check_place(text: str) -> str:
     """Refuse the connection string itself: on a command line everybody sees its password."""
-    is_path = text.startswith(("/", "~", "."))  # which may have an @, as homes of a domain do
-    if "://" in text or ("@" in text and not is_path):
-        raise PydanticCustomError(
-            SECRET, "write where the connection string stands, not the string itself"
-        )
+    if re.search("://|^[^/~.].*@", text):  # a path may have an @, as homes of a domain do
+        raise PydanticCustomError(SECRET, "write where the string stands, not the string itself")
     return text
 
 

@@ -75,7 +75,7 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
 def test_a_connection_string_where_its_place_belongs_is_refused_unrepeated(
     key: str, uri: str
 ) -> None:
-    told = rf"mongo\.{key}: write where the connection string stands, not the string itself\.$"
+    told = rf"mongo\.{key}: write where the string stands, not the string itself\.$"
     with pytest.raises(ConfigError, match=told) as caught:
         load_config(overrides=[f"mongo.{key}={uri}"])
     assert "canary-9f2" not in f"{caught.value} {caught.value.__cause__}"
