@@ -60,8 +60,8 @@ def publish_features(
     The connection string is read from the environment, or from the file mongo.uri_file. A
     collection holds features of one fingerprint; mongo.collection names another one for others.
 
-    Exit code 4: the server refused some documents for what they are; they are named, and all
-    others are there.
+    Exit code 4: the server refused some documents for what they are; the first are named, and
+    all others are there.
 
     \b
     Examples:
@@ -117,8 +117,11 @@ def _finish(source: Publishable, target: Target, done: Published, *, seconds: fl
     refused = done.frames.refused + done.trailers.refused
     if not refused:
         return ExitCode.FINISHED
-    for reason in (*done.frames.reasons, *done.trailers.reasons):
+    reasons = (*done.frames.reasons, *done.trailers.reasons)
+    for reason in reasons:
         typer.echo(f"refused: {reason}", err=True)
+    if refused > len(reasons):
+        typer.echo(f"and {refused - len(reasons)} more", err=True)
     typer.echo(f"{refused} documents were refused; all others are there.", err=True)
     return ExitCode.INCOMPLETE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import socket
 import threading
@@ -17,6 +18,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from secantus import SecantusDBServer
 
+from runs import make_movies, make_run
+from servers.tls import AUTHORITY
 from trailergenre.config import MongoConfig
 from trailergenre.documents import (
     Document,
@@ -71,6 +74,28 @@ def serve(directory: Path, **options: Any) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+PASSWORD = "canary-9f2"
+"""Of `writer`; must not be seen anywhere."""
+
+
+@contextmanager
+def serve_guarded(directory: Path, **options: Any) -> Iterator[Server]:
+    """Run a server that demands a user; `writer` may write to the database `ours`."""
+    with serve(directory) as server, MongoClient[Document](server.uri) as client:
+        roles = [{"role": "readWrite", "db": "ours"}]
+        client.admin.command("createUser", "writer", pwd=PASSWORD, roles=roles)
+    with serve(directory, require_auth=True, **options) as server:
+        yield server
+
+
+def tls_alone(directory: Path) -> dict[str, str]:
+    """Options of a server that speaks TLS alone; clients find who vouches in `authority.pem`."""
+    pem = directory / "server.pem"
+    AUTHORITY.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    AUTHORITY.cert_pem.write_to_path(str(directory / "authority.pem"))
+    return {"tls_cert_file": str(pem), "tls_key_file": str(pem)}
 
 
 _LARGE = 4096
@@ -130,10 +155,29 @@ def _pump(client: socket.socket, server: socket.socket, asked: list[int]) -> Non
             server.sendall(request)
 
 
+@contextmanager
+def failing(target: Target, command: str, mode: Document, **how: object) -> Iterator[None]:
+    """The server fails some of our calls of one kind."""
+    with MongoClient[Document](target.address.uri) as client:
+        fail = functools.partial(client.admin.command, "configureFailPoint", "failCommand")
+        fail(mode=mode, data={"failCommands": [command], "appName": "trailergenre", **how})
+        try:
+            yield
+        finally:
+            fail(mode="off")
+
+
 def target_at(uri: str, database: str = "", **settings: Any) -> Target:
     """Collections in a database of one's own, unless it is named."""
     config = MongoConfig(database=database or f"t{uuid4().hex}", **settings)
     return Target(parse_address(uri), config)
+
+
+def make_store(directory: Path, **options: int) -> Store:
+    """Five links in two features files."""
+    store = Store(str(directory))
+    make_run(store, make_movies(5, **options), links_per_file=3)
+    return store
 
 
 def links_of(store: Store, fingerprint: str) -> list[PublishedLink]:

@@ -9,20 +9,14 @@ import ipaddress
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, and unknown keys are errors."""
+    """Base of every section: frozen; unknown keys are errors, and no error shows a value itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class LinksConfig(Section):
@@ -236,12 +230,26 @@ class ScoreConfig(Section):
     """Genres that are named."""
 
 
+SECRET = "secret"
+"""The type of an error whose value must not be repeated."""
+
+
+def _check_place(text: str) -> str:
+    """Refuse the connection string itself: on a command line everybody sees its password."""
+    if re.search("://|^[^/~.].*@", text):  # a path may have an @, as homes of a domain do
+        raise PydanticCustomError(SECRET, "write where the string stands, not the string itself")
+    return text
+
+
+Place = Annotated[str, AfterValidator(_check_place)]
+
+
 class MongoConfig(Section):
     """Publishing to MongoDB. The address itself comes from the environment or a file only."""
 
-    uri_variable: str = "TRAILERGENRE_MONGO_URI"
+    uri_variable: Place = "TRAILERGENRE_MONGO_URI"
     """Environment variable that holds the connection string."""
-    uri_file: str | None = None
+    uri_file: Place | None = None
     """File that holds the connection string, e.g. a mounted secret; goes before the variable."""
     database: str = "trailergenre"
     """Database that holds all collections."""
@@ -251,6 +259,13 @@ class MongoConfig(Section):
     """Documents a bulk write."""
     timeout_s: float = Field(default=10, gt=0)
     """Seconds to find the server, at the start and each time that it went away."""
+
+    @field_validator("collection")
+    @classmethod
+    def _check_collection(cls, name: str) -> str:
+        if name.endswith(("_trailers", "_meta")):
+            raise ValueError("a name that ends in _trailers or _meta is for what stands beside")
+        return name
 
     @property
     def trailers_collection(self) -> str:

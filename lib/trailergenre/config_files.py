@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from trailergenre.config import Config, HostConfig
+from trailergenre.config import SECRET, Config, HostConfig
 from trailergenre.errors import ConfigError
 
 
@@ -92,7 +92,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown key {where}; the closest valid one is {close[0]}")
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {reason}. Received: {problem['input']!r}")
+            received = "" if problem["type"] == SECRET else f". Received: {problem['input']!r}"
+            lines.append(f"{where}: {reason}{received}")
     return "The configuration cannot be used: " + "; ".join(lines) + "."
 
 

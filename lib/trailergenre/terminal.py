@@ -19,7 +19,8 @@ from trailergenre.locations import without_secrets
 
 _SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 _SECRET = re.compile("secret|password|token|access[.]?key|credential", re.IGNORECASE)
-"""As `spark.redaction.regex` of conf/spark-*.conf."""
+"""As `spark.redaction.regex` of conf/spark-*.conf, but for `uri`: an address loses user info and
+query, and `mongo.uri_file` is none."""
 
 
 def open_console() -> Console:

@@ -16,7 +16,15 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner, Result
 
-from mongos import content_hash, publish, stored, target_at
+from mongos import (
+    PASSWORD,
+    content_hash,
+    publish,
+    serve_guarded,
+    stored,
+    target_at,
+    tls_alone,
+)
 from runs import (
     SETTINGS,
     Movie,
@@ -75,6 +83,9 @@ def test_tasks_write_what_the_links_are_and_count_it(
     alone = target_at(mongo_uri)
     publish(alone, store, FP)
     assert content_hash(target) == content_hash(alone)
+    # The address travels inside of the tasks.
+    settings = [*spark.sparkContext.getConf().getAll(), *spark.conf.getAll.items()]
+    assert not [name for name, value in settings if "mongodb://" in value]
 
 
 def with_huge_titles(store: Store) -> pa.Table:
@@ -125,19 +136,25 @@ def submit_publish(run: Path, *options: str, uri: str) -> Ended:
 
 @pytest.mark.slow
 def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
-    mongo_uri: str, tmp_path: Path
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     make_publishable(tmp_path)
-    # Credentials in the string that this server does not ask for would be refused by it, so the
-    # canary stands in an option that the driver passes on without using it.
-    target = target_at(f"{mongo_uri}?appname=canary-9f2")
-    summaries, hashes = [], []
-    for _ in range(2):
-        database = f"mongo.database={target.config.database}"
-        ended = submit_publish(tmp_path, "--set", database, uri=target.address.uri)
-        summaries.append(ended.summary)
-        hashes.append(content_hash(target))
-        assert "canary-9f2" not in ended.output
+    theirs = tmp_path_factory.mktemp("server")
+    with serve_guarded(theirs / "db", **tls_alone(theirs)) as server:
+        tls = f"tls=true&tlsCAFile={theirs}/authority.pem"
+        uri = f"{server.uri}&{tls}".replace("://", f"://writer:{PASSWORD}@")
+        target = target_at(uri, "ours")
+        summaries, hashes = [], []
+        for _ in range(2):
+            ended = submit_publish(tmp_path, "--set", "mongo.database=ours", uri=uri)
+            summaries.append(ended.summary)
+            hashes.append(content_hash(target))
+            assert PASSWORD not in ended.output
+        wrong = uri.replace(PASSWORD, "wrong-4c1")
+        refused = submit_publish(tmp_path, "--set", "mongo.database=ours", uri=wrong)
+    assert refused.code == 2
+    assert "refuses the user or the password" in refused.output
+    assert "wrong-4c1" not in refused.output
     names = ("rows", "documents", "matched", "modified", "upserted", "deleted", "refused")
     figures = [tuple(summary[name] for name in names) for summary in summaries]
     assert figures == [(5, 5, 0, 0, 5, 0, 0), (5, 5, 5, 0, 0, 0, 0)]
@@ -146,7 +163,7 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     # The event log is among them, and can be read.
     assert any(b"SparkListenerTaskEnd" in path.read_bytes() for path in kept)
-    assert not [path for path in kept if b"canary-9f2" in path.read_bytes()]
+    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
 
 
 def run_here(
@@ -170,6 +187,20 @@ def test_the_job_ends_with_4_where_documents_were_refused(
     assert json.loads(ended.stdout)["refused"] == 5
     assert f"refused: {MOVIES[0].link.link_id}:0: too large: 17" in ended.stderr
     assert "7 documents were refused; all others are there." in ended.stderr
+
+
+def test_the_job_names_the_first_refused_documents_and_counts_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = read_publishable(make_publishable(tmp_path), FP)
+    done = Published(PublishCounts(refused=5, reasons=("a: b",) * 3), PublishCounts(refused=2))
+    nowhere = target_at("mongodb://127.0.0.1:1")
+    assert load_job("publish_features")._finish(source, nowhere, done, seconds=1.0) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        *["refused: a: b"] * 3,
+        "and 4 more",
+        "7 documents were refused; all others are there.",
+    ]
 
 
 def test_the_job_withdraws_what_a_run_has_no_features_of_any_more(

@@ -52,6 +52,8 @@ def test_set_takes_toml_values_and_bare_words(
         ("dataset.fold=5", r"dataset: the last of 5 folds is fold = 4\. Received"),
         ("forest.max_depth=31", r"forest\.max_depth.*30.*Received: 31"),
         ("backbone.device=tpu", r"backbone\.device.*'cpu' or 'gpu'.*Received: 'tpu'"),
+        ("mongo.collection=frames_meta", r"mongo\.collection: .*_trailers or _meta.*'frames_meta'"),
+        ("mongo.collection=a_trailers", r"mongo\.collection: .*_trailers or _meta.*'a_trailers'"),
         ("frames", "section.key=value.*Received: 'frames'"),
         ("frames=1", "section.key=value.*Received: 'frames=1'"),
         ("hosts.youtube.com.lanes=2", r'hosts\.youtube\.com;.* hosts\."youtube\.com"\.lanes'),
@@ -66,6 +68,22 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(overrides=[override])
+
+
+@pytest.mark.parametrize("key", ["uri_file", "uri_variable"])
+@pytest.mark.parametrize("uri", ["mongodb://u:canary-9f2@h/x", "u:canary-9f2@h:27017"])
+def test_a_connection_string_where_its_place_belongs_is_refused_unrepeated(
+    key: str, uri: str
+) -> None:
+    told = rf"mongo\.{key}: write where the string stands, not the string itself\.$"
+    with pytest.raises(ConfigError, match=told) as caught:
+        load_config(overrides=[f"mongo.{key}={uri}"])
+    assert "canary-9f2" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_file_with_an_at_sign_in_its_path_may_hold_the_connection_string() -> None:
+    for path in ("/home/me@example.org/uri", "~/me@home", "./a@b"):
+        assert load_config(overrides=[f"mongo.uri_file={path}"]).mongo.uri_file == path
 
 
 def test_settings_of_a_host_are_merged_key_by_key(tmp_path: Path) -> None:

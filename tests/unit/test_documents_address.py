@@ -3,18 +3,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pymongo import MongoClient, ReadPreference
+from pymongo import ReadPreference
 from pymongo.errors import OperationFailure
 
-from mongos import Server, serve
+from mongos import PASSWORD, Server, serve, serve_guarded, tls_alone
+from servers import replicas
 from servers.tls import AUTHORITY
 from trailergenre.config import MongoConfig
-from trailergenre.documents import Document, open_database, parse_address, read_address
-from trailergenre.errors import ConfigError, StorageError
+from trailergenre.documents import open_database, parse_address, read_address
+from trailergenre.errors import ConfigError, RunError, StorageError
 
-PASSWORD = "canary-9f2"
 ON_LOOPBACK = "mongodb://127.0.0.1:27017"
 
 
@@ -41,6 +42,8 @@ def test_addresses_on_this_machine_or_with_tls_and_user_are_taken(uri: str) -> N
         f"mongodb://u:{PASSWORD}@db.example.org",
         f"mongodb://u:{PASSWORD}@db.example.org/?tls=false",
         "mongodb://db.example.org/?tls=true",
+        "mongodb://u@db.example.org/?tls=true",
+        "mongodb://db.example.org/?tls=true&authMechanism=SCRAM-SHA-256",
         f"mongodb://u:{PASSWORD}@127.0.0.1,db.example.org",
         "mongodb://localhost.example.org",
         f"mongodb://u:{PASSWORD}@db.example.org/?tls=true&tlsInsecure=true",
@@ -62,10 +65,13 @@ def test_addresses_elsewhere_without_checked_tls_and_user_are_refused(uri: str) 
         f"mongodb://u:p{PASSWORD}@x@h",
         f"mongodb://u:p?{PASSWORD}=1@h",
         "mongodb://h:99999999",
+        f"mongodb://u:{PASSWORD}@h/?tls=True",
     ],
 )
 def test_a_broken_address_is_refused_without_being_repeated(uri: str) -> None:
-    with pytest.raises(ConfigError, match="percent-encode") as caught:
+    with pytest.raises(
+        ConfigError, match=r"percent-encode .* option that pymongo does not"
+    ) as caught:
         parse_address(uri)
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -87,7 +93,7 @@ def test_the_address_is_read_from_the_variable_or_a_file_that_goes_before_it(
     secret = tmp_path / "uri"
     secret.write_text(f"mongodb://u:{PASSWORD}@[::1]:5\n")
     address = read_address(config.model_copy(update={"uri_file": str(secret)}))
-    assert (address.uri, address.hosts) == (f"mongodb://u:{PASSWORD}@[::1]:5", "::1:5")
+    assert (address.uri, address.hosts) == (f"mongodb://u:{PASSWORD}@[::1]:5", "[::1]:5")
     assert PASSWORD not in repr(address)
 
 
@@ -105,6 +111,27 @@ def test_an_address_that_is_nowhere_is_told_with_both_places(
         read_address(MongoConfig(uri_file=str(tmp_path / "absent")))
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("minPoolSize=9&maxPoolSize=3", "minPoolSize must be smaller"),
+        ("tls=true&tlsCRLFile={file}", "no certificate or crl found"),
+        ("tls=true&tlsCertificateKeyFile={file}", "SSL"),
+    ],
+)
+def test_options_that_the_driver_cannot_use_are_told_without_the_address(
+    tmp_path: Path, options: str, reason: str
+) -> None:
+    file = tmp_path / "empty.pem"
+    file.touch()
+    address = parse_address(f"mongodb://u:{PASSWORD}@127.0.0.1:1/?{options.format(file=file)}")
+    unusable = pytest.raises(ConfigError, match=rf"127\.0\.0\.1:1 cannot be used: .*{reason}")
+    with unusable as caught, open_database(address, MongoConfig(timeout_s=0.2)):
+        pass
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_an_absent_server_is_named_without_the_password(free_port: int) -> None:
     address = parse_address(f"mongodb://user:{PASSWORD}@127.0.0.1:{free_port}")
     absent = rf"127\.0\.0\.1:{free_port} was not reached within 0\.2 s \(.*refused\)"
@@ -117,14 +144,45 @@ def test_an_absent_server_is_named_without_the_password(free_port: int) -> None:
     assert PASSWORD not in repr(address)
 
 
+@pytest.fixture
+def set_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+    """The address of a set's member here, and what its primary elsewhere was asked."""
+    look_up = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **kwargs: Any) -> Any:
+        return look_up("127.0.0.1" if host == replicas.PRIMARY else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with replicas.replica_set() as started:
+        yield started
+
+
+def test_a_server_on_this_machine_cannot_lead_elsewhere_without_tls_and_user(
+    set_elsewhere: tuple[str, list[str]],
+) -> None:
+    uri, asked = set_elsewhere
+    leads = r"127\.0\.0\.1:\d+ leads to elsewhere\.test, .*directConnection=true .*tls=true"
+    with (
+        pytest.raises(ConfigError, match=leads),
+        open_database(parse_address(uri), MongoConfig(timeout_s=5)),
+    ):
+        pass
+    assert asked == []
+
+
+def test_a_member_of_a_set_that_is_asked_for_directly_leads_nowhere(
+    set_elsewhere: tuple[str, list[str]],
+) -> None:
+    uri, asked = set_elsewhere
+    address = parse_address(f"{uri}/?directConnection=true")
+    with open_database(address, MongoConfig(timeout_s=5)) as database:
+        assert database.client.nodes == {database.client.address}
+    assert asked == []
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that demands a user; `writer` may write to the database `ours`."""
-    directory = tmp_path_factory.mktemp("guarded")
-    with serve(directory) as server, MongoClient[Document](server.uri) as client:
-        roles = [{"role": "readWrite", "db": "ours"}]
-        client.admin.command("createUser", "writer", pwd=PASSWORD, roles=roles)
-    with serve(directory, require_auth=True) as server:
+    with serve_guarded(tmp_path_factory.mktemp("guarded")) as server:
         yield server
 
 
@@ -157,34 +215,38 @@ def test_who_may_not_do_it_is_told_the_role_to_ask_for(
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("said", "kind", "message"),
     [
-        ("bad auth : Authentication failed.", "refuses the user or the password"),
-        ("user is not allowed to do action [find] on [ours.frames]", r"this: user is .*readWrite"),
+        ("bad auth : Authentication failed.", ConfigError, "refuses the user or the password"),
+        ("user is not allowed to do action [find]", ConfigError, r"this: user is .*readWrite"),
+        ("not authorized on ours to execute command", ConfigError, r"this: not auth.*readWrite"),
+        (
+            "you are over your space quota, using 517 MB of 512 MB",
+            StorageError,
+            r"127\.0\.0\.1:\d+: you are over your space quota, using 517 MB of 512 MB$",
+        ),
     ],
 )
-def test_atlas_has_one_number_for_a_wrong_password_and_a_lacking_right(
-    mongo_uri: str, said: str, message: str
+def test_atlas_has_one_number_for_all_that_it_refuses_and_its_text_tells_which(
+    mongo_uri: str, said: str, kind: type[RunError], message: str
 ) -> None:
-    refused = pytest.raises(ConfigError, match=message)
+    refused = pytest.raises(kind, match=message)
     with refused, open_database(parse_address(mongo_uri), MongoConfig()):
         raise OperationFailure(said, 8000, {"errmsg": said})
 
 
 def test_no_address_weakens_what_a_write_or_a_read_means(mongo_uri: str) -> None:
-    address = parse_address(f"{mongo_uri}?w=0&readPreference=secondaryPreferred")
-    with open_database(address, MongoConfig()) as database:
-        assert database.write_concern.document == {"w": "majority", "j": True}
+    address = parse_address(f"{mongo_uri}?w=0&wtimeoutMS=0&readPreference=secondaryPreferred")
+    with open_database(address, MongoConfig(timeout_s=7)) as database:
+        asked = {"w": "majority", "j": True, "wtimeout": 7000}
+        assert database.write_concern.document == asked
         assert database.read_preference == ReadPreference.PRIMARY
 
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that speaks TLS alone."""
     directory = tmp_path_factory.mktemp("encrypted")
-    pem = directory / "server.pem"
-    AUTHORITY.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    with serve(directory / "db", tls_cert_file=str(pem), tls_key_file=str(pem)) as server:
+    with serve(directory / "db", **tls_alone(directory)) as server:
         yield server
 
 

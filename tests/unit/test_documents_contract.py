@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -9,10 +10,11 @@ from pymongo import MongoClient
 from mongos import content_hash, stored, target_at
 from runs import SETTINGS
 from trailergenre.config import MongoConfig
-from trailergenre.documents import Document, Target, choose_target, prepare_collections
+from trailergenre.documents import Document, Target, choose_target, contract, prepare_collections
 from trailergenre.errors import ConfigError
 from trailergenre.fingerprint import FeatureSettings
 
+FP = SETTINGS.fingerprint
 TWICE_A_SECOND = replace(SETTINGS, frames_per_s=2.0)
 
 
@@ -56,6 +58,16 @@ def test_what_is_asked_for_has_an_index(target: Target) -> None:
     assert index_keys(target, "frames_trailers") == expected
 
 
+@pytest.mark.parametrize("collection", ["frames", "frames_trailers"])
+def test_an_index_that_somebody_made_under_another_name_will_do(
+    target: Target, collection: str
+) -> None:
+    with MongoClient[Document](target.address.uri) as client:
+        client[target.config.database][collection].create_index("genres", name="mine")
+    prepare_collections(target, SETTINGS)
+    assert len(index_keys(target, collection)) == {"frames": 3, "frames_trailers": 4}[collection]
+
+
 def test_other_features_are_refused_and_a_new_collection_is_named(target: Target) -> None:
     prepare_collections(target, TWICE_A_SECOND)
     before = content_hash(target)
@@ -82,18 +94,31 @@ def test_a_contract_of_a_version_that_knew_more_or_fewer_settings_is_the_same(
 
 
 @pytest.mark.parametrize("collection", ["frames", "frames_trailers"])
-@pytest.mark.parametrize("document", [{"_id": 7}, {"_id": "a:0", "fingerprint": "another"}])
+@pytest.mark.parametrize("document", [{"_id": 7}, {"_id": "a:0", "fingerprint": FP}])
 def test_a_collection_that_somebody_else_filled_is_left_alone(
     target: Target, collection: str, document: Document
 ) -> None:
     insert(target, document, collection)
-    with pytest.raises(ConfigError, match=rf"{collection} holds documents .*mongo\.collection="):
+    told = rf"{collection} holds documents, .*frames_meta does not say .*mongo\.collection="
+    with pytest.raises(ConfigError, match=told):
         prepare_collections(target, SETTINGS)
     assert stored(target, "frames_meta") == []
 
 
-def test_what_an_older_version_published_of_these_features_is_taken_over(target: Target) -> None:
-    insert(target, {"_id": "a:0", "fingerprint": SETTINGS.fingerprint})
+def test_a_collection_that_another_publisher_claims_and_fills_meanwhile_is_taken(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = contract.read_contract
+
+    def read_before(*args: Any) -> Document | None:
+        """Before another publisher comes, for the first time."""
+        monkeypatch.setattr(contract, "read_contract", read)
+        found = read(*args)
+        prepare_collections(target, SETTINGS)
+        insert(target, {"_id": "a:0"})
+        return found
+
+    monkeypatch.setattr(contract, "read_contract", read_before)
     prepare_collections(target, SETTINGS)
     assert len(stored(target, "frames_meta")) == 1
 

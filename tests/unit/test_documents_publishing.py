@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from mongos import content_hash, ids_of, links_of, publish, stored, target_at
+from mongos import content_hash, ids_of, links_of, make_store, publish, stored, target_at
 from runs import SETTINGS, Movie, labelled, link_id, make_movies, make_run
 from trailergenre.documents import (
     Document,
@@ -23,6 +21,7 @@ from trailergenre.documents import (
     Target,
     prepare_collections,
     publish_links,
+    publishing,
     withdraw_links,
 )
 from trailergenre.errors import ConfigError, StorageError
@@ -35,13 +34,6 @@ FP = SETTINGS.fingerprint
 @pytest.fixture
 def target(mongo_uri: str) -> Target:
     return target_at(mongo_uri, batch_size=4)
-
-
-def make_store(directory: Path, **options: int) -> Store:
-    """Five links in two features files."""
-    store = Store(str(directory))
-    make_run(store, make_movies(5, **options), links_per_file=3)
-    return store
 
 
 def edit(target: Target, change: Callable[[Collection[Document]], object], name: str = "") -> None:
@@ -181,6 +173,53 @@ def test_two_at_once_leave_what_one_does(target: Target, tmp_path: Path) -> None
     assert content_hash(target) == content_hash(alone)
 
 
+def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], object]) -> None:
+    """Do something when a function of `publishing` is called for the first time, before it."""
+    function = getattr(publishing, name)
+
+    def first(*args: object) -> object:
+        monkeypatch.setattr(publishing, name, function)
+        act()
+        return function(*args)
+
+    monkeypatch.setattr(publishing, name, first)
+
+
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+def test_another_run_that_changes_the_same_links_meanwhile_is_told(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_withdrawn: bool
+) -> None:
+    store, other = make_store(tmp_path / "mine", frames=3), make_store(tmp_path / "other", frames=2)
+    theirs = links_of(other, FP)
+    prepare_collections(target, SETTINGS)
+
+    def act() -> None:
+        if is_withdrawn:
+            withdraw_links(target, [theirs[0].frames.link_id])
+        else:
+            publish_links(target, FP, theirs)
+
+    interrupt(monkeypatch, "count_documents", act)
+    told = r"Another run .* links in t\w+\.frames .*Publish again when it has ended"
+    with pytest.raises(StorageError, match=told):
+        publish_links(target, FP, links_of(store, FP))
+    publish(target, store, FP)
+    alone = target_at(target.address.uri)
+    publish(alone, store, FP)
+    assert content_hash(target) == content_hash(alone)
+
+
+def test_a_twin_that_deletes_the_same_stale_frames_is_no_other_run(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(target, make_store(tmp_path / "long", frames=5), FP)
+    store = make_store(tmp_path / "short", frames=3)
+    interrupt(monkeypatch, "delete_documents", lambda: publish(target, store, FP))
+    done = publish(target, store, FP)
+    assert (done.frames.documents, done.frames.deleted) == (15, 0)
+    assert len(stored(target)) == 15
+
+
 @pytest.mark.parametrize(
     "title", ['{"$gt": ""}', "$where", "a.b", "nul\x00nul", "", "é🎬", "x" * 1_000_000]
 )
@@ -226,53 +265,6 @@ def test_refused_documents_do_not_hide_stale_ones(target: Target, tmp_path: Path
     publish_links(target, FP, [replace(link, title="x" * 17_000_000)])
     left = [d["frame_index"] for d in stored(target) if d["link_id"] == link.frames.link_id]
     assert left == [1]
-
-
-@contextmanager
-def failing(target: Target, mode: Document, **how: object) -> Iterator[None]:
-    """The server fails some of our writes."""
-    with MongoClient[Document](target.address.uri) as client:
-        fail = functools.partial(client.admin.command, "configureFailPoint", "failCommand")
-        fail(mode=mode, data={"failCommands": ["update"], "appName": "trailergenre", **how})
-        try:
-            yield
-        finally:
-            fail(mode="off")
-
-
-def test_what_a_server_lacks_ends_the_run_and_keeps_what_was_written(
-    target: Target, tmp_path: Path
-) -> None:
-    store = make_store(tmp_path, frames=3)
-    prepare_collections(target, SETTINGS)
-    with (
-        failing(target, {"skip": 2, "times": 1000}, errorCode=14031),
-        pytest.raises(StorageError, match=r"^MongoDB at 127\.0\.0\.1:\d+: "),
-    ):
-        publish_links(target, FP, links_of(store, FP))
-    assert len(stored(target)) == 8
-    publish(target, store, FP)
-    assert len(stored(target)) == 15
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
-        {"errorCode": 262, "errorLabels": ["RetryableWriteError"]},
-        {"closeConnection": True},
-    ],
-)
-def test_what_passes_is_waited_for(target: Target, tmp_path: Path, how: Document) -> None:
-    store = make_store(tmp_path, frames=3)
-    prepare_collections(target, SETTINGS)
-    # The driver itself repeats once.
-    with failing(target, {"skip": 1, "times": 3}, **how):
-        done = publish_links(target, FP, links_of(store, FP))
-    assert (done.frames.documents, done.frames.refused) == (15, 0)
-    alone = target_at(target.address.uri)
-    publish(alone, store, FP)
-    assert content_hash(target) == content_hash(alone)
 
 
 def test_the_originals_shape_is_published_and_mended_alike(mongo_uri: str, tmp_path: Path) -> None:

@@ -101,3 +101,9 @@ def test_tab_completes_commands_and_options() -> None:
     variables["COMP_CWORD"] = "2"
     shown = run(str(PROGRAM), **variables, COMP_WORDS="trailergenre doctor --j").stdout
     assert shown == "--json\n"
+
+
+@pytest.mark.parametrize("name", ["", *JOBS])
+def test_a_fault_of_ours_is_shown_without_variables_that_may_be_secrets(name: str) -> None:
+    program = load_job(name).app if name else app
+    assert not program.pretty_exceptions_show_locals

@@ -211,6 +211,16 @@ def test_features_that_cannot_be_read_are_found_there_too_and_end_nothing(
     assert outcomes.path in offender
 
 
+def test_a_run_without_labels_is_to_be_mended_before_it_is_published_again(
+    run: Run, target: Target
+) -> None:
+    publish(target, run.store, FP)
+    run.store.delete_directory("labels")
+    (check,) = (each for each in verify(run, target).checks if f"I3 {each.name}" == FRAMES)
+    assert "Run jobs/prepare_dataset.py first" in check.offenders[0]
+    assert "do what is said there, then publish it again" in check.lines()[-1]
+
+
 def test_the_command_compares_where_the_configuration_says(
     run: Run, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

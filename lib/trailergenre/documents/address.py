@@ -5,8 +5,10 @@ pymongo is the extra `mongo` and imported where it is used.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,18 +20,23 @@ from trailergenre.errors import ConfigError, RunError, StorageError, ToolMissing
 from trailergenre.floors import check_floors
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from pymongo.database import Database
     from pymongo.errors import PyMongoError
+    from pymongo.server_description import ServerDescription
 
 Document = dict[str, object]
 """What MongoDB stores; `documents.shapes` says which fields there are."""
 
 _UNCHECKED = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 """Options that take whoever answers for the server."""
+_WITHOUT_PASSWORD = ("MONGODB-X509", "MONGODB-AWS", "MONGODB-OIDC", "GSSAPI")
+"""Mechanisms that have another proof."""
 _WRONG_PASSWORD = 18
 _NO_RIGHT = 13
 _OF_ATLAS = 8000
-"""What Atlas says for both; its text tells which."""
+"""What Atlas says for both, and for a full one; its text tells which."""
+_LACKS_RIGHT = re.compile("not (allowed|authorized)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +46,12 @@ class MongoAddress:
     Attributes:
         uri: holds the password, so it is left out of `repr` and of every message.
         hosts: `host:port` of each server; what messages name.
+        is_safe: has a user and checked TLS, so it may lead off this machine.
     """
 
     uri: str = field(repr=False)
     hosts: str
+    is_safe: bool
 
 
 def read_address(config: MongoConfig) -> MongoAddress:
@@ -102,12 +111,13 @@ def parse_address(uri: str) -> MongoAddress:
         raise ConfigError(
             "The MongoDB connection string cannot be read (or its mongodb+srv host not be found). "
             "Write mongodb://USER:PASSWORD@HOST:27017/?tls=true and percent-encode special "
-            "characters of the user and the password."
+            "characters of the user and the password; or it has an option that pymongo does not "
+            "know (tls=true in lower case)."
         ) from None
     servers = parsed["nodelist"]
-    hosts = ", ".join(f"{host}:{port}" if port else str(host) for host, port in servers)
+    hosts = ", ".join(_show(host, port) for host, port in servers)
     options = parsed["options"]
-    has_credentials = bool(parsed["username"] or options.get("authMechanism"))
+    has_credentials = bool(parsed["password"]) or options.get("authMechanism") in _WITHOUT_PASSWORD
     is_checked = options.get("tls") is True and not any(map(options.get, _UNCHECKED))
     is_safe = has_credentials and is_checked
     if not is_safe and not all(_is_this_machine(host, port) for host, port in servers):
@@ -115,7 +125,13 @@ def parse_address(uri: str) -> MongoAddress:
             f"MongoDB at {hosts} is not on this machine, so the connection string must carry a "
             "user with password and tls=true, and no option that leaves certificates unchecked."
         )
-    return MongoAddress(uri=uri, hosts=hosts)
+    return MongoAddress(uri, hosts, is_safe)
+
+
+def _show(host: str, port: int | None) -> str:
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_this_machine(host: str, port: int | None) -> bool:
@@ -132,32 +148,66 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
     """Connect, and find the server before anything is sent.
 
     Raises:
-        ConfigError: the server refuses the user, or does not let it do what it is asked.
+        ConfigError: the server refuses the user, does not let it do what it is asked, or leads off
+            this machine by an address that must not.
         StorageError: the server cannot be reached within `config.timeout_s`, or fails while the
             database is in use; names the hosts and never the credentials.
     """
     check_floors("pymongo")
-    from pymongo import MongoClient, ReadPreference, WriteConcern
+    from pymongo import ReadPreference, WriteConcern
     from pymongo.errors import PyMongoError
 
     timeout_ms = int(config.timeout_s * 1000)
     try:
-        with MongoClient[Document](
-            address.uri,
-            appname="trailergenre",
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
-        ) as client:
+        with _make_client(address, timeout_ms) as client:
             client.admin.command("ping")
             yield client.get_database(
                 config.database,
                 # Contracts and counts must not be read from a server that lags behind.
                 read_preference=ReadPreference.PRIMARY,
-                # Acknowledged means: on the disks of a majority.
-                write_concern=WriteConcern(w="majority", j=True),
+                # Acknowledged means: on the disks of a majority. A set that has none answers, too.
+                write_concern=WriteConcern(w="majority", j=True, wtimeout=timeout_ms),
             )
     except PyMongoError as error:
         raise _explain(error, address, config) from None
+
+
+def _make_client(address: MongoAddress, timeout_ms: int) -> MongoClient[Document]:
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        return MongoClient[Document](
+            address.uri,
+            appname="trailergenre",
+            serverSelectionTimeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,
+            server_selector=functools.partial(_refuse_elsewhere, address),
+        )
+    # Options that do not go together, and files that cannot be used; no server was asked yet.
+    except (PyMongoError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"The connection string of MongoDB at {address.hosts} cannot be used: "
+            f"{tell_reason(error)}."
+        ) from None
+
+
+def _refuse_elsewhere(
+    address: MongoAddress, chosen: list[ServerDescription]
+) -> list[ServerDescription]:
+    """Let an address that is not safe lead to no other machine.
+
+    The driver goes to the members that a replica set names, not to those of the string, and to
+    others when the set changes; it asks here before it sends one anything but its greeting.
+    """
+    for server in chosen:
+        if not (address.is_safe or _is_this_machine(*server.address)):
+            raise ConfigError(
+                f"MongoDB at {address.hosts} leads to {server.address[0]}, which is not on this "
+                "machine. Add directConnection=true to the connection string, or a user with "
+                "password and tls=true."
+            )
+    return chosen
 
 
 def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) -> RunError:
@@ -165,33 +215,38 @@ def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) ->
 
     if isinstance(error, ServerSelectionTimeoutError):
         # What follows are the timeout and the driver's picture of the servers.
-        reason = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
+        found = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
         return StorageError(
-            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({reason}). "
+            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({found}). "
             "Check that it runs, that this machine may connect to it, and tls=true."
         )
     code = error.code if isinstance(error, OperationFailure) else None
-    if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in tell_reason(error)):
+    reason = tell_reason(error)
+    if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in reason):
         return ConfigError(
             f"MongoDB at {address.hosts} refuses the user or the password of the connection "
             "string. Check both, and authSource, the database that the user was made in."
         )
-    if code in (_NO_RIGHT, _OF_ATLAS):
+    if code == _NO_RIGHT or (code == _OF_ATLAS and _LACKS_RIGHT.search(reason)):
         return ConfigError(
-            f"MongoDB at {address.hosts} does not allow this: {tell_reason(error)}. Name a user "
+            f"MongoDB at {address.hosts} does not allow this: {reason}. Name a user "
             f"in the connection string who has the role readWrite on {config.database!r}."
         )
-    return StorageError(f"MongoDB at {address.hosts}: {tell_reason(error)}")
+    return StorageError(f"MongoDB at {address.hosts}: {reason}")
 
 
 def tell_reason(error: Exception) -> str:
     """Say what the server said in one line; a bulk error's own text repeats whole documents."""
-    from pymongo.errors import BulkWriteError, OperationFailure
+    from pymongo.errors import BulkWriteError, OperationFailure, WriteConcernError
 
+    unacknowledged = "a majority of its replica set did not acknowledge a write; check its members"
     if isinstance(error, BulkWriteError):
-        failures = error.details["writeErrors"] + error.details["writeConcernErrors"]
-        first = failures[0].get("errmsg", "no reason given") if failures else "no reason given"
-        return one_line(f"{len(failures)} writes of a batch were refused, the first: {first}")
+        refused, unsure = error.details["writeErrors"], error.details["writeConcernErrors"]
+        first = (refused or unsure or [{}])[0].get("errmsg", "no reason given")
+        if unsure and not refused:
+            return one_line(f"{unacknowledged}: {first}")
+        return one_line(f"{len(refused)} writes of a batch were refused, the first: {first}")
     if isinstance(error, OperationFailure) and error.details:
-        return one_line(str(error.details.get("errmsg", error)))
+        reason = one_line(str(error.details.get("errmsg", error)))
+        return f"{unacknowledged}: {reason}" if isinstance(error, WriteConcernError) else reason
     return one_line(f"{type(error).__name__}: {error}")

@@ -85,7 +85,7 @@ def prepare_collections(target: Target, settings: FeatureSettings) -> None:
 
     with open_database(target.address, target.config) as database:
         if read_contract(database, target.config) is None:
-            _refuse_uncontracted(database, target, settings)
+            _refuse_others(database, target, settings)
             # Another publisher may have made it just now, or this call whose answer was lost.
             with contextlib.suppress(DuplicateKeyError):
                 database[target.config.meta_collection].insert_one(
@@ -134,17 +134,16 @@ def _contract(shape: Shape, settings: FeatureSettings) -> Document:
     }
 
 
-def _refuse_uncontracted(
-    database: Database[Document], target: Target, settings: FeatureSettings
-) -> None:
-    """Never write among what somebody else keeps there, or an older version of this package."""
+def _refuse_others(database: Database[Document], target: Target, settings: FeatureSettings) -> None:
+    """Never write among what somebody else keeps there."""
     config = target.config
     for name in (config.collection, config.trailers_collection):
-        found = database[name].find_one({}, {"fingerprint": 1})
-        if found is not None and found.get("fingerprint") != settings.fingerprint:
+        found = database[name].find_one({}, {"_id": 1})
+        # Another publisher may have claimed it just now, and begun.
+        if found is not None and read_contract(database, config) is None:
             raise ConfigError(
-                f"The collection {config.database}.{name} holds documents that this package did "
-                f"not make with these features, e.g. {found['_id']!r}. "
+                f"The collection {config.database}.{name} holds documents, e.g. {found['_id']!r}, "
+                f"and {config.meta_collection} does not say that this package made them. "
                 f"{_advice(target, settings)}"
             )
 
@@ -165,7 +164,9 @@ def _make_indexes(database: Database[Document], target: Target) -> None:
     config = target.config
     names = {"frames": config.collection, "trailers": config.trailers_collection}
     for which, name in names.items():
-        keys = _INDEXES[which]
-        database[name].create_indexes(
-            [IndexModel([(field, ASCENDING) for field in fields]) for fields in keys]
-        )
+        # The server refuses a second one of the same keys that has another name.
+        there = [index["key"] for index in database[name].index_information().values()]
+        wanted = [[(field, ASCENDING) for field in fields] for fields in _INDEXES[which]]
+        missing = [IndexModel(keys) for keys in wanted if keys not in there]
+        if missing:
+            database[name].create_indexes(missing)

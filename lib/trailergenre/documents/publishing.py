@@ -26,6 +26,7 @@ from trailergenre.documents.shapes import (
     trailer_document,
 )
 from trailergenre.documents.source import PublishedLink
+from trailergenre.errors import StorageError
 from trailergenre.faults import Point, reach
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def publish_links(target: Target, fingerprint: str, links: Sequence[PublishedLin
         links: with their features.
 
     Raises:
-        ConfigError, StorageError: as `open_database`; what was written stays.
+        ConfigError: as `open_database`; what was written stays.
+        StorageError: as `open_database`, or another run changes these links at the same time.
     """
     reach(Point.FEATURES_READ)
     config, is_original = target.config, target.shape == "original"
@@ -87,7 +89,7 @@ def publish_links(target: Target, fingerprint: str, links: Sequence[PublishedLin
 
 
 def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
-    """Delete all documents of links: those that failed, or left the list.
+    """Delete all documents of links, trailers first: those that failed, or left the list.
 
     Raises:
         ConfigError, StorageError: as `open_database`.
@@ -99,10 +101,10 @@ def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
     with open_database(target.address, config) as database:
         for start in range(0, len(link_ids), _LINKS_A_DELETE):
             part = link_ids[start : start + _LINKS_A_DELETE]
-            frames += delete_documents(database[config.collection], of_links(target.shape, part))
             if target.shape == "frames":
                 mine: Document = {"_id": {"$in": part}}
                 trailers += delete_documents(database[config.trailers_collection], mine)
+            frames += delete_documents(database[config.collection], of_links(target.shape, part))
     return Published(PublishCounts(deleted=frames), PublishCounts(deleted=trailers))
 
 
@@ -120,18 +122,27 @@ def _delete_others(
         target: where.
         links: just written.
         is_whole: whether every frame was taken.
+
+    Raises:
+        StorageError: another run changed them meanwhile.
     """
     collection = database[target.config.collection]
     counts = {link.frames.link_id: len(link.frames.features) for link in links}
     if not counts:
         return 0
     # Read from the index alone; where all are there and the number is right, there is no other.
-    n_stored = count_documents(collection, of_links(target.shape, counts))
-    if is_whole and n_stored == sum(counts.values()):
+    mine, n_expected = of_links(target.shape, counts), sum(counts.values())
+    if is_whole and count_documents(collection, mine) == n_expected:
         return 0
     deleted = 0
     for link_id, n_frames in counts.items():
         ids = [f"{link_id}:{index}" for index in range(n_frames)]
         others = of_links(target.shape, [link_id]) | {"_id": {"$nin": ids}}
         deleted += delete_documents(collection, others)
+    # A twin of this task writes the same documents and deletes the same others.
+    if is_whole and count_documents(collection, mine) != n_expected:
+        raise StorageError(
+            f"Another run published or withdrew links in {database.name}.{collection.name} that "
+            "this one was publishing. Publish again when it has ended."
+        )
     return deleted

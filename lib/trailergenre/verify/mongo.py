@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 _PUBLISH_AGAIN = "Run jobs/publish_features.py again: it brings the collection to what the run is."
+_MEND_FIRST = "The run itself cannot be read: do what is said there, then publish it again."
 _LINKS_A_QUERY = 1000
 _ADDS = {Difference.MISSING: -1, Difference.CHANGED: 0, Difference.EXTRA: 1}
 
@@ -72,6 +73,7 @@ class _Comparison:
             source = read_publishable(store, fingerprint)
         except (ConfigError, SchemaError, StorageError) as error:
             self.frames.find(str(error))
+            self.frames.advice = _MEND_FIRST
             return
         with open_database(self.target.address, self.target.config) as database:
             breach = find_breach(database, self.target, source.settings)
