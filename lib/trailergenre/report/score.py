@@ -109,22 +109,24 @@ def render_score(
 
     Args:
         record: what `link_report` says of the link, its steps and its model.
-        genres: the most probable ones, best first; none where the link failed.
-        timeline: of the same genres, in the same order; None where the link failed.
+        genres: all that the model knows, the most probable first; none where the link failed.
+        timeline: of the first of them, which are shown; None where the link failed.
         pictures: a JPEG of each frame.
     """
     if timeline is None:
-        return render_page("score.html", record, genres=genres, timeline=None)
-    peak = _find_peak(genres, timeline)
+        return render_page("score.html", record, genres=[], timeline=None)
+    shown = genres[: len(timeline.lines)]
+    peak = _find_peak(shown, timeline)
     return render_page(
         "score.html",
         record,
-        genres=genres,
+        genres=shown,
+        given=[genre.genre for genre in genres if genre.is_given],
         timeline=timeline,
         peak=peak,
         panels=[
             _draw_panel(genre, line, timeline=timeline, pictures=pictures, peak=peak)
-            for genre, line in zip(genres, timeline.lines, strict=True)
+            for genre, line in zip(shown, timeline.lines, strict=True)
         ],
         ticks=[
             (_percent(at_s, timeline), format_clock(at_s))
