@@ -30,10 +30,15 @@ def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> Scored:
 
 
 def record(
-    tmp_path: Path, *, control: bool = False, others: bool = False, folds: int = 1
+    tmp_path: Path,
+    *,
+    control: bool = False,
+    others: bool = False,
+    folds: int = 1,
+    knows: float = 0.9,
 ) -> dict[str, Any]:
     bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
-    model = scored(bundle, ADDRESS, folds=folds, knows=0.9)
+    model = scored(bundle, ADDRESS, folds=folds, knows=knows)
     shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
     beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
     return make_record(model, control=shuffled, others=beside, notes=find_notes(model))
@@ -125,6 +130,19 @@ def test_each_genre_that_has_a_movie_has_its_curve_told_in_words_too(tmp_path: P
     assert "Precision over recall, Horror" not in html
     first = found["curves"]["genres"][0]
     assert f"V{92 * (1 - first['precision'][-1]):.1f}H120.0" in html
+
+
+def test_over_folds_a_curve_has_its_own_average_precision_beside_the_mean(tmp_path: Path) -> None:
+    found = record(tmp_path, folds=2, knows=0.2)
+    html = render_evaluation(found)
+    curves, model = found["curves"], found["models"]["model"]
+    pairs = list(zip(curves["genres"], model["genres"], strict=True))[:3]
+    assert any(abs(curve["ap"] - genre["ap"]) > 0.001 for curve, genre in pairs)
+    for curve, genre in pairs:
+        own, mean = (f"{value:.3f}".replace("0.", ".") for value in (curve["ap"], genre["ap"]))
+        assert f"AP of this curve {own} (mean of folds {mean}), {genre['n']} movies" in html
+    assert f"µAP of this curve {curves['micro']['ap']:.3f}".replace("0.", ".") in html
+    assert "of this curve" not in render_evaluation(record(tmp_path))
 
 
 def test_reliability_is_drawn_and_told(tmp_path: Path) -> None:
