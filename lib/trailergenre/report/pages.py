@@ -8,9 +8,11 @@ only where it is http(s).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,13 +32,15 @@ _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 def check_page(page: Path) -> None:
     """Refuse a page that could not be written, before any work is done for it.
 
+    What is there and is no file is refused as well: writing renames, so that a device or a pipe
+    would become a file.
+
     Raises:
         ConfigError: what stands in the way.
     """
     try:
-        if page.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=page.parent):
+        _refuse_no_file(page)
+        with tempfile.TemporaryFile(dir=_follow(page).parent):
             pass
     except OSError as error:
         raise ConfigError(
@@ -45,14 +49,29 @@ def check_page(page: Path) -> None:
         ) from error
 
 
+def _refuse_no_file(page: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        mode = page.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise FileExistsError(errno.EEXIST, "it is there already and no regular file")
+
+
+def _follow(page: Path) -> Path:
+    """Where a symbolic link leads: the link stays one."""
+    # Absolute, too: a store would take a directory `~` for the user's home.
+    return Path(os.path.realpath(page))
+
+
 def write_page(page: Path, html: str) -> None:
     """Write a page that `check_page` let pass, at once; one that is there is replaced.
 
     Raises:
         StorageError: it cannot be written.
     """
-    # Absolute: a store would take a directory `~` for the user's home.
-    Store(str(page.parent.absolute())).write_bytes(page.name, html.encode())
+    target = _follow(page)
+    Store(str(target.parent)).write_bytes(target.name, html.encode())
 
 
 def render_page(template: str, record: Mapping[str, object], **more: object) -> str:
