@@ -56,7 +56,7 @@ class Thumbnail:
         number: that ties the picture to its place; in order of time.
         clock: its time.
         left: place on the chart, percent from the left.
-        row: 1 where its number stands lower, since one stands beside it; else 0.
+        row: how far down its number stands; 0 where no other is near.
         address: the picture, as a data address.
         probability: of the genre in the frame's window.
         drop: see `moments.Moment`.
@@ -210,14 +210,14 @@ def _place_thumbnails(
     placed: list[Thumbnail] = []
     for number, moment in enumerate(line.moments, start=1):
         left = _percent(moment.frame_time_s, timeline)
-        is_near = bool(placed) and left - placed[-1].left < _NEAR
+        taken = {other.row for other in placed if left - other.left < _NEAR}
         content = base64.b64encode(pictures[moment.frame_index]).decode()
         placed.append(
             Thumbnail(
                 number=number,
                 clock=format_clock(moment.frame_time_s),
                 left=left,
-                row=1 - placed[-1].row if is_near else 0,
+                row=next(row for row in range(number) if row not in taken),
                 address=f"data:image/jpeg;base64,{content}",
                 probability=moment.probability,
                 drop=moment.drop,
