@@ -134,6 +134,19 @@ def test_the_hosts_of_few_links_are_summed(report: RunReport) -> None:
     assert hosts[0].size_bytes > 0
 
 
+def test_the_downloads_of_deferred_links_are_no_part_of_what_one_that_ended_took(
+    tmp_path: Path,
+) -> None:
+    deferred = {**outcome_row(ready_id(2), Outcome.DEFERRED), "download_s": 500.0}
+    failed = {**outcome_row(ready_id(1), Outcome.DNS), "download_s": 4.0}
+    store = begun(tmp_path, [ok(0, download_s=2.0), failed, deferred], links=4)
+    hosts = read_run_report(store, FP).hosts
+    assert [(host.host, host.open, host.download_s) for host in hosts] == [
+        ("www.youtube.com", 2, 4.0),
+        (NO_HOST, 0, 2.0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [
