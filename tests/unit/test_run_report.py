@@ -222,14 +222,16 @@ def test_the_slots_time_is_summed_over_sessions(report: RunReport) -> None:
 
 
 def test_many_executors_are_summed() -> None:
-    few = Ended(features=FP, time=(executor("0", links=50), executor("7", links=70)))
+    few = Ended(features=FP, time=(executor("0", links=50), executor("7", links=70, slots=3)))
     many = Ended(features=FP, time=tuple(executor(str(number)) for number in range(30)))
     found = sum_executors([few, many], sessions=2)
     assert len(found.executors) == N_EXECUTORS + 1
     assert [(one.executor, one.links) for one in found.executors[:2]] == [("7", 80), ("0", 60)]
     assert found.executors[-1].executor == "10 others"
+    # The slots of two sessions are the same ones; those of two executors are not.
+    assert [one.slots for one in found.executors] == [3, *[2] * 19, 20]
     assert found.total is not None
-    for name in ("links", "frames", "embed_s", "idle_s"):
+    for name in ("links", "frames", "slots", "embed_s", "idle_s"):
         of_each = sum(getattr(one, name) for one in found.executors)
         assert of_each == pytest.approx(getattr(found.total, name))
     assert found.untold == 0
