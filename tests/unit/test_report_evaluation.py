@@ -103,6 +103,20 @@ def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
     assert f'<th scope="row">Brier</th>{shown[0]}{shown[1]}' in page
 
 
+@pytest.mark.parametrize(
+    ("methods", "promises"), [({"none": 2}, 0), ({"platt": 2}, 1), ({"none": 1, "platt": 1}, 1)]
+)
+def test_what_calibrated_probabilities_promise_is_no_finding(
+    tmp_path: Path, methods: dict[str, int], promises: int
+) -> None:
+    html = render_evaluation(record(tmp_path, folds=2) | {"calibration": methods})
+    assert (
+        html.count("If they can be believed, three in ten of those given .3 are true.") == promises
+    )
+    for method, n in methods.items():
+        assert f"{method} in {n} of 2 folds" in html
+
+
 def test_sets_of_genres_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "papers use" not in render_evaluation(record(tmp_path))
     monkeypatch.setattr("trailergenre.evaluation.GENRE_SETS", {"Two": ("Action", "Drama")})
