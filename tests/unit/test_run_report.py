@@ -15,7 +15,6 @@ from reported import (
     TITLE,
     URL,
     begin,
-    executor,
     make_reported,
     ready_id,
     write_list,
@@ -30,9 +29,8 @@ from trailergenre.lock import run_lock
 from trailergenre.outcomes import Outcome
 from trailergenre.run_report import RunReport, read_run_report
 from trailergenre.run_report.accounts import N_HOSTS
-from trailergenre.run_report.executors import N_EXECUTORS, sum_executors
 from trailergenre.run_report.links import N_FAILED, NO_HOST
-from trailergenre.run_report.sessions import MAX_BINS, Ended
+from trailergenre.run_report.sessions import MAX_BINS
 from trailergenre.storage import Store
 
 
@@ -218,23 +216,10 @@ def test_the_slots_time_is_summed_over_sessions(report: RunReport) -> None:
     assert [one.executor for one in times.executors] == ["0", "1"]
     assert times.total is not None
     assert times.total.embed_s == sum(one.embed_s for one in times.executors) > 0
+    # One session of two told.
+    for step in report.steps:
+        assert 0 < getattr(times.total, f"{step.step}_s") < step.total_s
     assert times.untold == 1
-
-
-def test_many_executors_are_summed() -> None:
-    few = Ended(features=FP, time=(executor("0", links=50), executor("7", links=70, slots=3)))
-    many = Ended(features=FP, time=tuple(executor(str(number)) for number in range(30)))
-    found = sum_executors([few, many], sessions=2)
-    assert len(found.executors) == N_EXECUTORS + 1
-    assert [(one.executor, one.links) for one in found.executors[:2]] == [("7", 80), ("0", 60)]
-    assert found.executors[-1].executor == "10 others"
-    # The slots of two sessions are the same ones; those of two executors are not.
-    assert [one.slots for one in found.executors] == [3, *[2] * 19, 20]
-    assert found.total is not None
-    for name in ("links", "frames", "slots", "embed_s", "idle_s"):
-        of_each = sum(getattr(one, name) for one in found.executors)
-        assert of_each == pytest.approx(getattr(found.total, name))
-    assert found.untold == 0
 
 
 def test_what_cannot_be_read_is_noted(tmp_path: Path) -> None:
