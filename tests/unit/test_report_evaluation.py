@@ -80,7 +80,9 @@ def test_figures_of_folds_have_their_spread(tmp_path: Path) -> None:
     page = render_evaluation(found)
     assert "mean ± standard deviation over 3 folds" in page
     model = found["models"]["model"]
-    shown = f"{model['micro_ap']:.3f} ± {model['std']['micro_ap']:.3f}".replace("0.", ".")
+    shown = f"{model['micro_ap']:.3f}\n±\N{NO-BREAK SPACE}{model['std']['micro_ap']:.3f}".replace(
+        "0.", "."
+    )
     assert f'<td class="best">{shown}</td>' in page
 
 
@@ -164,7 +166,12 @@ def test_reliability_is_drawn_and_told(tmp_path: Path) -> None:
     html = render_evaluation(found)
     for of_model, name in (("dot", "reliability"), ("ring", "reliability_raw")):
         bins = [bin for bin in found["curves"][name] if bin["n"]]
-        assert html.count(f'<circle class="{of_model}"') == len(bins) > 1
+        radii = re.findall(rf'<circle class="{of_model}" [^>]* r="([\d.]+)"', html)
+        pairs = [bin["n"] for bin in bins]
+        assert len(radii) == len(bins) > 1
+        assert [(float(radius) - 2) ** 2 / 36 for radius in radii] == pytest.approx(
+            [n / max(pairs) for n in pairs], abs=0.02
+        )
     assert "0.9 to 1.0" in html
 
 

@@ -64,6 +64,7 @@ def test_the_page_says_what_became_of_all(record: dict[str, Any]) -> None:
     assert "6 links: no network namespace." in text
     assert "egress policy: proxy's" in text
     assert "Links a minute : 6.2 on average" in text
+    assert "worked links links/min frames frames/min" in text
     assert "1 session was stopped, or still works" in text
     assert SETTINGS.backbone_id in text
 

@@ -84,7 +84,7 @@ def test_every_row_and_link_is_counted_and_the_sums_hold(report: RunReport) -> N
 
 def test_rows_of_files_that_are_of_no_link_here_are_accounted_for(tmp_path: Path) -> None:
     funnel = read_run_report(begun(tmp_path, [ok(0), ok(7)], links=1), FP).funnel
-    assert "4 frames in 1 files of 100 rows; the other 96 rows are of" in funnel.sums[2].text
+    assert "4 frames in 1 file of 100 rows; the other 96 rows are of" in funnel.sums[2].text
     assert funnel.sums[2].holds
 
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -98,7 +99,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         figure=format_figure,
-        spread=lambda model, key: format_spread(model[key], model["std"][key]),
+        spread=_spread,
         count=format_count,
         rate=format_rate,
         share=format_share,
@@ -108,6 +109,12 @@ def _environment() -> Environment:
     )
     environment.tests["web"] = is_web
     return environment
+
+
+def _spread(model: Mapping[str, Any], key: str) -> str:
+    """A mean and its deviation; a cell of a table `.spreads` shows them below each other."""
+    shown = format_spread(model[key], model["std"][key])
+    return shown.replace(" ± ", "\n±\N{NO-BREAK SPACE}")
 
 
 def _read_template(name: str) -> str:

@@ -146,7 +146,8 @@ def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
         ),
         Sum(
             f"{ok:,} links are ok, {len(named):,} name their features: {frames:,} frames in "
-            f"{len(files):,} files of {in_files:,} rows{others if rest > 0 else ''}",
+            f"{len(files):,} {'file' if len(files) == 1 else 'files'} of {in_files:,} rows"
+            f"{others if rest > 0 else ''}",
             ok == len(named) and frames <= in_files,
         ),
     )
