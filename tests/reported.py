@@ -20,7 +20,7 @@ from trailergenre.outcomes import Outcome, RowOutcome
 from trailergenre.report.run import render_run
 from trailergenre.run_report import read_run_report
 from trailergenre.storage import Store
-from trailergenre.time_spent import ExecutorTime
+from trailergenre.time_spent import Place, StageTime, TimeSpent
 
 FP = SETTINGS.fingerprint
 BEGUN = (
@@ -31,6 +31,10 @@ CHUNK = 8
 """Links that are committed together."""
 CHUNK_S = 75
 """Seconds from one commit to the next."""
+EXECUTORS = ("0", "1")
+"""Of one slot each; they commit by turns."""
+START_S = 20
+"""Seconds until they take their first links."""
 
 TITLE = "<b>Bold</b> & \u202eesreveR"
 URL = "javascript:alert(1)"
@@ -69,7 +73,7 @@ def make_reported(store: Store, *, links: int = 240, without: int = 3) -> str:
     half = (links // 2 // CHUNK) * CHUNK
     begin(store, BEGUN[0])
     begin(store, BEGUN[1], egress="proxy's")
-    end(store, BEGUN[0] + timedelta(hours=1), links=half, slots=4)
+    end(store, BEGUN[0] + timedelta(hours=1), rows[:half])
     return FP
 
 
@@ -112,7 +116,7 @@ def _outcome(number: int, rng: np.random.Generator) -> dict[str, Any]:
         "attempts": 1 + number % 3,
         "download_s": download_s,
         "decode_s": round(frames / 90, 2),
-        "embed_s": round(frames / 35, 2),
+        "embed_s": round(frames / 20, 2),
         "versions": json.dumps({"trailergenre": "0.1.0", "ffmpeg": "7.1", "onnxruntime": "1.23.2"}),
         "sandbox": "no network namespace" if number % 40 == 1 else "full",
         "finished_at": BEGUN[session] + timedelta(seconds=CHUNK_S * (place + 1)),
@@ -146,28 +150,36 @@ def begin(store: Store, at: datetime, *, egress: str = "guarded") -> None:
     write_record(store, f"{at:%Y%m%dT%H%M%S%f}-featurize-begun", record)
 
 
-def end(store: Store, at: datetime, *, links: int, slots: int) -> None:
-    """The summary of a session's end, as `entry.finish` keeps it, with two executors."""
-    times = [executor(name, links=links // 2, slots=slots) for name in ("0", "1")]
-    record = {"stage": "featurize", "features": FP, "time": [asdict(time) for time in times]}
+def end(store: Store, at: datetime, rows: list[dict[str, Any]]) -> None:
+    """The summary of a session's end, as `entry.finish` keeps it.
+
+    Args:
+        store: of the run.
+        at: when it was kept.
+        rows: the session's outcomes, from its first chunk on.
+    """
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    commits = [_commit(number, chunk) for number, chunk in enumerate(chunks)]
+    stage = StageTime("embed", wall_s=CHUNK_S * len(chunks), commits=commits)
+    record = {
+        "stage": "featurize",
+        "features": FP,
+        "time": [asdict(time) for time in stage.by_executor()],
+    }
     write_record(store, f"{at:%Y%m%dT%H%M%S%f}-featurize", record)
 
 
-def executor(name: str, *, links: int = 10, slots: int = 2) -> ExecutorTime:
-    return ExecutorTime(
-        stage="embed",
-        executor=name,
-        host=f"node-{name}.example",
-        slots=slots,
-        links=links,
-        frames=100 * links,
-        embed_s=30.0 * links,
-        write_s=1.0 * links,
-        wait_s=9.5 * links,
-        idle_s=40.0,
-        download_s=60.0 * links,
-        decode_s=12.0 * links,
-    )
+def _commit(number: int, chunk: list[dict[str, Any]]) -> tuple[Place, TimeSpent]:
+    """What a chunk took whose executor committed the one before the last one, if any."""
+    executor = EXECUTORS[number % len(EXECUTORS)]
+    is_first = number < len(EXECUTORS)
+    wall_s = CHUNK_S * (number + 1) - START_S if is_first else CHUNK_S * len(EXECUTORS)
+    sums = {
+        name: sum(row[name] for row in chunk)
+        for name in ("frames", "download_s", "decode_s", "embed_s")
+    }
+    spent = TimeSpent(links=len(chunk), write_s=3.0, wall_s=wall_s, **sums)
+    return Place(executor, f"node-{executor}.example", worker=1), spent
 
 
 def write_record(store: Store, name: str, record: Mapping[str, object]) -> None:

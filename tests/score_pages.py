@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -133,6 +134,20 @@ def score_page(directory: Path, *, n_frames: int = 150, weights: str = "imagenet
     """The page of a link that went well."""
     bundle = make_link_bundle(directory / "bundle", weights=weights)
     record, frames = make_link_record(n_frames), make_frames(n_frames)
+    write_score_page(directory / "page.html", record=record, bundle=bundle, frames=frames)
+    return (directory / "page.html").read_text(encoding="utf-8")
+
+
+def crowded_page(directory: Path) -> str:
+    """The page of a long video whose genres are strongest at its beginning, in the first frame."""
+    n_frames = 1000
+    features = make_features(n_frames)
+    features[:, :4] = np.linspace(1.2, 0, n_frames)[:, None]
+    features[0, :4] = 5
+    record = replace(make_link_record(n_frames), features=features)
+    # One picture for all: a thousand are 268 MB.
+    frames = np.broadcast_to(make_frames(1), (n_frames, 299, 299, 3))
+    bundle = make_link_bundle(directory / "bundle")
     write_score_page(directory / "page.html", record=record, bundle=bundle, frames=frames)
     return (directory / "page.html").read_text(encoding="utf-8")
 

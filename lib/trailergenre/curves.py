@@ -27,17 +27,20 @@ class PrecisionRecall:
     """How many of the movies that are given a genre have it, against how many of them are found.
 
     The thresholds fall from left to right. The area below the steps (a point's precision, back to
-    the recall of the point before) is the average precision, where no point was left out.
+    the recall of the point before) is the average precision, where no point was left out. Over
+    folds it is that of all movies in one list, which is not the mean of the folds' own.
 
     Attributes:
         recall: 0..1, rising; at most `MAX_POINTS`, none where nothing is true.
         precision: at each recall.
         share: of true pairs: the precision of a ranking that knows nothing.
+        ap: average precision, of all points; None where nothing is true.
     """
 
     recall: list[float]
     precision: list[float]
     share: float
+    ap: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +109,18 @@ def precision_recall(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> Pr
     ordered = scores[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
     hits = np.cumsum(truth[order], dtype=np.int64)[ends]
+    gained = np.diff(hits, prepend=0)
+    precision = hits / (ends + 1)
     # Where nothing true is added precision only falls, at the same recall.
-    rises = np.flatnonzero(np.diff(hits, prepend=0))
+    rises = np.flatnonzero(gained)
     chosen = rises
     if len(rises) > MAX_POINTS:
         chosen = rises[np.linspace(0, len(rises) - 1, MAX_POINTS).astype(np.int64)]
     return PrecisionRecall(
         recall=_rounded(hits[chosen] / max(1, hits[-1])),
-        precision=_rounded(hits[chosen] / (ends[chosen] + 1)),
+        precision=_rounded(precision[chosen]),
         share=round(float(truth.mean()), _DIGITS),
+        ap=round(float(gained @ precision / hits[-1]), _DIGITS) if hits[-1] else None,
     )
 
 

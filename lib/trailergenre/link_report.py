@@ -58,10 +58,12 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     failure: ItemError | None = None
     try:
         record = embed_link(cell, config, watch=thumbnails.add)
-        score = score_record(record, bundle, config, notes=notes)
+        score = score_record(record, bundle, _with_all_genres(config, bundle), notes=notes)
     except ItemError as error:
         failure = error
+    genres = _show_genres(score.genres if score else [], bundle.manifest)
     if record is not None and score is not None:
+        score = replace(score, genres=score.genres[: config.score.top])
         score = _add_timeline(score, record, bundle, config)
         score.seconds["thumbnails"] = round(thumbnails.seconds, 3)
     shown = {
@@ -74,7 +76,6 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
         "version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    genres = _show_genres(score.genres if score else [], bundle.manifest)
     timeline = score.timeline if score else None
     html = render_score(shown, genres, timeline=timeline, pictures=thumbnails.jpegs)
     write_page(page, html)
@@ -82,6 +83,12 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
         assert failure is not None  # there is one of them
         raise failure
     return score
+
+
+def _with_all_genres(config: Config, bundle: Bundle) -> Config:
+    """Ask for every genre's score: one that is given may stand behind those that are named."""
+    score = config.score.model_copy(update={"top": len(bundle.manifest.genres)})
+    return config.model_copy(update={"score": score})
 
 
 class _Thumbnails:

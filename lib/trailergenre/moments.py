@@ -68,7 +68,8 @@ class GenreLine:
     Attributes:
         genre: its name.
         probabilities: of each window, 0..1.
-        moments: of the windows that are best for the genre and share no frame, in order of time.
+        moments: of the windows that are best for the genre, no worse than the median one, and
+            share no frame; in order of time.
     """
 
     genre: str
@@ -164,12 +165,15 @@ def _cut(link: LinkFrames, places: NDArray[np.int64]) -> LinkFrames:
 def _pick_windows(
     probabilities: NDArray[np.float64], starts: Sequence[int], size: int
 ) -> list[int]:
-    """Take the most probable windows that share no frame; in order of time."""
+    """Take the most probable windows that share no frame; in order of time.
+
+    None below the median: of a short video, windows that share no frame are soon weak ones.
+    """
     picked: list[int] = []
+    median = np.median(probabilities)
     for window in np.argsort(-probabilities, kind="stable").tolist():
-        if len(picked) < _MOMENTS and all(
-            abs(starts[window] - starts[other]) >= size for other in picked
-        ):
+        is_apart = all(abs(starts[window] - starts[other]) >= size for other in picked)
+        if len(picked) < _MOMENTS and is_apart and probabilities[window] >= median:
             picked.append(window)
     return sorted(picked)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from PIL import Image
+from playwright.sync_api import Browser, Locator
 
-from browser.pages import VIEWS, View, assert_page_holds, open_window
+from browser.pages import VIEWS, View, assert_page_holds, open_window, unfold
 from evaluated import evaluation_page
 from reported import run_page
 
@@ -36,6 +39,47 @@ def test_a_page_of_almost_nothing_holds(
     browser: Browser, pages: dict[str, str], view: View
 ) -> None:
     assert_page_holds(browser, pages["run-only-begun"], view)
+
+
+@pytest.mark.parametrize("name", ["evaluation", "run"])
+def test_a_desk_has_room_for_every_table(
+    browser: Browser, pages: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(pages[name])
+    with open_window(browser, VIEWS[2]) as page:
+        page.goto(path.as_uri())
+        unfold(page)
+        widths = page.evaluate(
+            "[...document.querySelectorAll('.wide')].map(e => [e.scrollWidth, e.clientWidth])"
+        )
+    assert len(widths) > 5
+    assert [wide for wide, seen in widths if wide > seen] == []
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_shadow_is_where_a_table_goes_on(
+    browser: Browser, pages: dict[str, str], tmp_path: Path, view: View
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(pages["run"])
+    is_wide = view.width_px < 900
+    with open_window(browser, view) as page:
+        page.goto(path.as_uri())
+        table = page.locator(".wide", has_text="last commit")
+        assert _shaded_edges(table) == (False, is_wide)
+        table.evaluate("part => { part.scrollLeft = part.scrollWidth / 4 }")
+        assert _shaded_edges(table) == (is_wide, is_wide)
+        table.evaluate("part => { part.scrollLeft = part.scrollWidth }")
+        assert _shaded_edges(table) == (is_wide, False)
+
+
+def _shaded_edges(part: Locator) -> tuple[bool, bool]:
+    """Whether the left and the right edge of a part of a page are of another colour than most."""
+    pixels = np.asarray(Image.open(io.BytesIO(part.screenshot())).convert("L"), np.int64)
+    ground = np.median(pixels)
+    left, right = (bool(abs(np.median(pixels[:, x]) - ground) > 10) for x in (0, -1))
+    return left, right
 
 
 def test_light_and_dark_are_two_looks(

@@ -22,9 +22,10 @@ def test_the_area_below_the_steps_is_the_average_precision(levels: int) -> None:
     assert found.share == pytest.approx(truth.mean(), abs=1e-4)
     expected = average_precision_score(truth, scores)
     assert area(found.recall, found.precision) == pytest.approx(expected, abs=1e-3)
+    assert found.ap == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
+def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_average_precision() -> None:
     rng = np.random.default_rng(7)
     truth = (rng.random(5000) < 0.3).astype(np.int8)
     scores = rng.random(5000) + 0.5 * truth
@@ -34,11 +35,12 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
     assert found.recall[-1] == 1
     expected = average_precision_score(truth, scores)
     assert area(found.recall, found.precision) == pytest.approx(expected, abs=0.02)
+    assert found.ap == pytest.approx(expected, abs=1e-4)
 
 
 def test_of_nothing_true_there_is_no_curve() -> None:
     found = precision_recall(np.zeros(5, np.int8), np.linspace(0, 1, 5))
-    assert (found.recall, found.precision, found.share) == ([], [], 0)
+    assert (found.recall, found.precision, found.share, found.ap) == ([], [], 0, None)
 
 
 def test_bins_hold_every_pair_and_give_the_calibration_error() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,21 @@ def test_the_page_has_the_genres_and_every_step(scored: Scored) -> None:
         assert text in scored.content
     for text in ("weights imagenet", "mAP .450, against .250", scored.bundle.sha256):
         assert text in scored.content
+
+
+def test_all_genres_that_reach_their_threshold_are_given_also_those_that_are_not_shown(
+    tmp_path: Path,
+) -> None:
+    made = make_link_bundle(tmp_path)
+    thresholds = {"thresholds": (0.05,) * 4}
+    bundle = replace(made, manifest=made.manifest.model_copy(update=thresholds))
+    page, record = tmp_path / "a.html", make_link_record(20)
+    score = write_score_page(page, record=record, bundle=bundle, frames=make_frames(20))
+    content = page.read_text(encoding="utf-8")
+    assert len(score.genres) == content.count('<section class="panel"') == 3
+    (given,) = re.findall(r"The model gives it: ([^.]*)\.", content)
+    assert set(given.split(", ")) == set(bundle.manifest.genres)
+    assert given.split(", ")[:3] == [genre.genre for genre in score.genres]
 
 
 def test_the_pictures_are_the_frames_that_spoke_most(scored: Scored) -> None:

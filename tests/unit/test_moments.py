@@ -131,6 +131,14 @@ def test_moments_are_of_windows_that_share_no_frame_in_order_of_time() -> None:
     assert [moment.frame_index for moment in moments] == [20, 60, 110]
 
 
+def test_no_moment_is_of_a_window_below_the_median() -> None:
+    """Twenty frames have windows of five: those that share none with the best one are the worst."""
+    drama, horror = timeline_of(drama_at(20, slice(8, 12))).lines
+    (moment,) = drama.moments
+    assert moment.probability == max(drama.probabilities) > np.median(drama.probabilities)
+    assert len(horror.moments) == 3  # all its windows are the median one
+
+
 def test_of_equal_frames_the_one_in_the_middle_is_taken_and_is_not_missed() -> None:
     moments = timeline_of(np.full((150, 2), 0.25)).lines[0].moments
     assert [(moment.frame_index, moment.drop) for moment in moments] == [(7, 0), (23, 0), (39, 0)]
@@ -161,7 +169,7 @@ def test_at_a_high_rate_a_window_is_asked_for_some_of_its_frames_only() -> None:
     rng = np.random.default_rng(3)
     found = timeline_of(rng.random((1200, 2)), scorer_of(model), rate=60.0)
     assert found.window_s == 5
-    assert model.calls[1:] == [32] * 6
+    assert model.calls[1:] == [32] * sum(len(line.moments) for line in found.lines)
     for moment in found.lines[0].moments:
         assert moment.frame_time_s == moment.frame_index / 60
 

@@ -30,10 +30,15 @@ def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> Scored:
 
 
 def record(
-    tmp_path: Path, *, control: bool = False, others: bool = False, folds: int = 1
+    tmp_path: Path,
+    *,
+    control: bool = False,
+    others: bool = False,
+    folds: int = 1,
+    knows: float = 0.9,
 ) -> dict[str, Any]:
     bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
-    model = scored(bundle, ADDRESS, folds=folds, knows=0.9)
+    model = scored(bundle, ADDRESS, folds=folds, knows=knows)
     shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
     beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
     return make_record(model, control=shuffled, others=beside, notes=find_notes(model))
@@ -75,7 +80,9 @@ def test_figures_of_folds_have_their_spread(tmp_path: Path) -> None:
     page = render_evaluation(found)
     assert "mean ± standard deviation over 3 folds" in page
     model = found["models"]["model"]
-    shown = f"{model['micro_ap']:.3f} ± {model['std']['micro_ap']:.3f}".replace("0.", ".")
+    shown = f"{model['micro_ap']:.3f}\n±\N{NO-BREAK SPACE}{model['std']['micro_ap']:.3f}".replace(
+        "0.", "."
+    )
     assert f'<td class="best">{shown}</td>' in page
 
 
@@ -96,6 +103,20 @@ def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
     shown = [f"<td>{value:.3f}</td>".replace("0.", ".") for value in (before, after)]
     assert before != after
     assert f'<th scope="row">Brier</th>{shown[0]}{shown[1]}' in page
+
+
+@pytest.mark.parametrize(
+    ("methods", "promises"), [({"none": 2}, 0), ({"platt": 2}, 1), ({"none": 1, "platt": 1}, 1)]
+)
+def test_what_calibrated_probabilities_promise_is_no_finding(
+    tmp_path: Path, methods: dict[str, int], promises: int
+) -> None:
+    html = render_evaluation(record(tmp_path, folds=2) | {"calibration": methods})
+    assert (
+        html.count("If they can be believed, three in ten of those given .3 are true.") == promises
+    )
+    for method, n in methods.items():
+        assert f"{method} in {n} of 2 folds" in html
 
 
 def test_sets_of_genres_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,12 +148,30 @@ def test_each_genre_that_has_a_movie_has_its_curve_told_in_words_too(tmp_path: P
     assert f"V{92 * (1 - first['precision'][-1]):.1f}H120.0" in html
 
 
+def test_over_folds_a_curve_has_its_own_average_precision_beside_the_mean(tmp_path: Path) -> None:
+    found = record(tmp_path, folds=2, knows=0.2)
+    html = render_evaluation(found)
+    curves, model = found["curves"], found["models"]["model"]
+    pairs = list(zip(curves["genres"], model["genres"], strict=True))[:3]
+    assert any(abs(curve["ap"] - genre["ap"]) > 0.001 for curve, genre in pairs)
+    for curve, genre in pairs:
+        own, mean = (f"{value:.3f}".replace("0.", ".") for value in (curve["ap"], genre["ap"]))
+        assert f"AP of this curve {own} (mean of folds {mean}), {genre['n']} movies" in html
+    assert f"µAP of this curve {curves['micro']['ap']:.3f}".replace("0.", ".") in html
+    assert "of this curve" not in render_evaluation(record(tmp_path))
+
+
 def test_reliability_is_drawn_and_told(tmp_path: Path) -> None:
     found = record(tmp_path)
     html = render_evaluation(found)
     for of_model, name in (("dot", "reliability"), ("ring", "reliability_raw")):
         bins = [bin for bin in found["curves"][name] if bin["n"]]
-        assert html.count(f'<circle class="{of_model}"') == len(bins) > 1
+        radii = re.findall(rf'<circle class="{of_model}" [^>]* r="([\d.]+)"', html)
+        pairs = [bin["n"] for bin in bins]
+        assert len(radii) == len(bins) > 1
+        assert [(float(radius) - 2) ** 2 / 36 for radius in radii] == pytest.approx(
+            [n / max(pairs) for n in pairs], abs=0.02
+        )
     assert "0.9 to 1.0" in html
 
 

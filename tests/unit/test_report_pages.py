@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,41 @@ def test_a_page_is_written_where_it_was_checked(
             write_page(page, html)
         assert (tmp_path / page).read_text(encoding="utf-8") == html
     assert not (tmp_path / "home").exists()
+
+
+def test_a_page_never_takes_the_place_of_what_is_no_file(tmp_path: Path) -> None:
+    pipe, loop, link = tmp_path / "pipe", tmp_path / "loop", tmp_path / "link"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    link.symlink_to(pipe)
+    reasons = {
+        pipe: "no regular file",
+        link: "no regular file",
+        Path(os.devnull): "no regular file",
+        loop: "symbolic links",
+    }
+    for page, reason in reasons.items():
+        with pytest.raises(ConfigError, match=f"cannot be written to {page}: .*{reason}"):
+            check_page(page)
+    assert pipe.is_fifo()
+
+
+def test_a_page_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    page, target = tmp_path / "page.html", tmp_path / "kept" / "target.html"
+    page.symlink_to(Path("kept", "target.html"))
+    for html in ("<p>first", "<p>second"):
+        check_page(page)
+        write_page(page, html)
+        assert page.is_symlink()
+        assert target.read_text() == html
+
+
+def test_a_link_into_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.symlink_to(tmp_path / "absent" / "target.html")
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        check_page(page)
 
 
 def test_templates_are_read_from_a_zip(repository: Path, tmp_path: Path) -> None:

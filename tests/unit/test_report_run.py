@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,10 @@ from typer.testing import CliRunner
 
 from parsed import Page, assert_stands_alone
 from reported import FP, TITLE, URL, make_reported, ready_id, write_list, write_outcomes
-from runs import SETTINGS, outcome_row
+from runs import SETTINGS, make_movies, make_run, outcome_row
 from trailergenre import schemas, tables
 from trailergenre.cli import app
-from trailergenre.fingerprint import write_settings
+from trailergenre.fingerprint import PUBLISHED, write_settings
 from trailergenre.outcomes import Outcome
 from trailergenre.report.run import render_run
 from trailergenre.run_report import read_run_report
@@ -62,6 +64,7 @@ def test_the_page_says_what_became_of_all(record: dict[str, Any]) -> None:
     assert "6 links: no network namespace." in text
     assert "egress policy: proxy's" in text
     assert "Links a minute : 6.2 on average" in text
+    assert "worked links links/min frames frames/min" in text
     assert "1 session was stopped, or still works" in text
     assert SETTINGS.backbone_id in text
 
@@ -72,6 +75,33 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
     page = assert_stands_alone(render_run(read_run_report(store, FP).to_json()))
     assert "0 of 20 links have features; 0 failed, 20 are open." in page.text
     assert "svg" not in page.tags
+
+
+def test_only_sessions_that_kept_no_summary_are_said_to_be_stopped(record: dict[str, Any]) -> None:
+    said = re.compile(r"\d+ sessions? \w+ stopped, or still works?")
+    found = {}
+    for untold in range(3):
+        silent = {"executors": [], "total": None, "untold": untold}
+        text = Page(render_run(record | {"executors": silent})).text
+        assert "Link by link" in text
+        assert "Seconds of slots" not in text
+        found[untold] = said.findall(text)
+    assert found == {
+        0: [],
+        1: ["1 session was stopped, or still works"],
+        2: ["2 sessions were stopped, or still work"],
+    }
+
+
+def test_published_features_took_no_time_that_could_be_told(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    settings = replace(SETTINGS, format_rule=PUBLISHED)
+    fingerprint = make_run(store, make_movies(3), settings=settings)
+    page = assert_stands_alone(render_run(read_run_report(store, fingerprint).to_json()))
+    assert "nothing was downloaded" in page.text
+    assert "3 of 3 links have features" in page.text
+    for absent in ("stopped, or still", "Where the time went", "Link by link"):
+        assert absent not in page.text
 
 
 def test_what_does_not_add_up_is_said(record: dict[str, Any]) -> None:

@@ -101,9 +101,11 @@ def test_a_genre_is_given_from_its_threshold_on() -> None:
 
 
 def test_numbers_of_frames_that_are_near_each_other_do_not_stand_on_each_other() -> None:
-    page = render(moments=(moment_at(4), moment_at(6), moment_at(8), moment_at(30)))
-    found = re.findall(r'<span class="number( lower)?" style="left: ([\d.]+)%"', page)
-    assert found == [("", "10.0"), (" lower", "15.0"), ("", "20.0"), ("", "75.0")]
+    page = render(moments=tuple(moment_at(seconds) for seconds in (4, 6, 8, 10, 30, 31, 32)))
+    found = re.findall(r'<span class="number" style="left: ([\d.]+)%; top: ([-\d.]+)rem"', page)
+    lefts = [float(left) for left, _ in found]
+    assert lefts == [10, 15, 20, 25, 75, 77.5, 80]
+    assert [float(top) for _, top in found] == [-0.5, 1, -0.5, 1, -0.5, 1, 2.5]
 
 
 @pytest.mark.parametrize(

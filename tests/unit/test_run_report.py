@@ -15,7 +15,6 @@ from reported import (
     TITLE,
     URL,
     begin,
-    executor,
     make_reported,
     ready_id,
     write_list,
@@ -30,9 +29,8 @@ from trailergenre.lock import run_lock
 from trailergenre.outcomes import Outcome
 from trailergenre.run_report import RunReport, read_run_report
 from trailergenre.run_report.accounts import N_HOSTS
-from trailergenre.run_report.executors import N_EXECUTORS, sum_executors
 from trailergenre.run_report.links import N_FAILED, NO_HOST
-from trailergenre.run_report.sessions import MAX_BINS, Ended
+from trailergenre.run_report.sessions import MAX_BINS
 from trailergenre.storage import Store
 
 
@@ -86,7 +84,7 @@ def test_every_row_and_link_is_counted_and_the_sums_hold(report: RunReport) -> N
 
 def test_rows_of_files_that_are_of_no_link_here_are_accounted_for(tmp_path: Path) -> None:
     funnel = read_run_report(begun(tmp_path, [ok(0), ok(7)], links=1), FP).funnel
-    assert "4 frames in 1 files of 100 rows; the other 96 rows are of" in funnel.sums[2].text
+    assert "4 frames in 1 file of 100 rows; the other 96 rows are of" in funnel.sums[2].text
     assert funnel.sums[2].holds
 
 
@@ -132,6 +130,19 @@ def test_the_hosts_of_few_links_are_summed(report: RunReport) -> None:
     assert sum(host.failed for host in hosts) == report.funnel.failed
     assert sum(host.open for host in hosts) == 8
     assert hosts[0].size_bytes > 0
+
+
+def test_the_downloads_of_deferred_links_are_no_part_of_what_one_that_ended_took(
+    tmp_path: Path,
+) -> None:
+    deferred = {**outcome_row(ready_id(2), Outcome.DEFERRED), "download_s": 500.0}
+    failed = {**outcome_row(ready_id(1), Outcome.DNS), "download_s": 4.0}
+    store = begun(tmp_path, [ok(0, download_s=2.0), failed, deferred], links=4)
+    hosts = read_run_report(store, FP).hosts
+    assert [(host.host, host.open, host.download_s) for host in hosts] == [
+        ("www.youtube.com", 2, 4.0),
+        (NO_HOST, 0, 2.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -205,21 +216,10 @@ def test_the_slots_time_is_summed_over_sessions(report: RunReport) -> None:
     assert [one.executor for one in times.executors] == ["0", "1"]
     assert times.total is not None
     assert times.total.embed_s == sum(one.embed_s for one in times.executors) > 0
+    # One session of two told.
+    for step in report.steps:
+        assert 0 < getattr(times.total, f"{step.step}_s") < step.total_s
     assert times.untold == 1
-
-
-def test_many_executors_are_summed() -> None:
-    few = Ended(features=FP, time=(executor("0", links=50), executor("7", links=70)))
-    many = Ended(features=FP, time=tuple(executor(str(number)) for number in range(30)))
-    found = sum_executors([few, many], sessions=2)
-    assert len(found.executors) == N_EXECUTORS + 1
-    assert [(one.executor, one.links) for one in found.executors[:2]] == [("7", 80), ("0", 60)]
-    assert found.executors[-1].executor == "10 others"
-    assert found.total is not None
-    for name in ("links", "frames", "embed_s", "idle_s"):
-        of_each = sum(getattr(one, name) for one in found.executors)
-        assert of_each == pytest.approx(getattr(found.total, name))
-    assert found.untold == 0
 
 
 def test_what_cannot_be_read_is_noted(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ only where it is http(s).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -30,13 +33,15 @@ _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 def check_page(page: Path) -> None:
     """Refuse a page that could not be written, before any work is done for it.
 
+    What is there and is no file is refused as well: writing renames, so that a device or a pipe
+    would become a file.
+
     Raises:
         ConfigError: what stands in the way.
     """
     try:
-        if page.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=page.parent):
+        _refuse_no_file(page)
+        with tempfile.TemporaryFile(dir=_follow(page).parent):
             pass
     except OSError as error:
         raise ConfigError(
@@ -45,14 +50,29 @@ def check_page(page: Path) -> None:
         ) from error
 
 
+def _refuse_no_file(page: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        mode = page.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise FileExistsError(errno.EEXIST, "it is there already and no regular file")
+
+
+def _follow(page: Path) -> Path:
+    """Where a symbolic link leads: the link stays one."""
+    # Absolute, too: a store would take a directory `~` for the user's home.
+    return Path(os.path.realpath(page))
+
+
 def write_page(page: Path, html: str) -> None:
     """Write a page that `check_page` let pass, at once; one that is there is replaced.
 
     Raises:
         StorageError: it cannot be written.
     """
-    # Absolute: a store would take a directory `~` for the user's home.
-    Store(str(page.parent.absolute())).write_bytes(page.name, html.encode())
+    target = _follow(page)
+    Store(str(target.parent)).write_bytes(target.name, html.encode())
 
 
 def render_page(template: str, record: Mapping[str, object], **more: object) -> str:
@@ -79,7 +99,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         figure=format_figure,
-        spread=lambda model, key: format_spread(model[key], model["std"][key]),
+        spread=_spread,
         count=format_count,
         rate=format_rate,
         share=format_share,
@@ -89,6 +109,12 @@ def _environment() -> Environment:
     )
     environment.tests["web"] = is_web
     return environment
+
+
+def _spread(model: Mapping[str, Any], key: str) -> str:
+    """A mean and its deviation; a cell of a table `.spreads` shows them below each other."""
+    shown = format_spread(model[key], model["std"][key])
+    return shown.replace(" ± ", "\n±\N{NO-BREAK SPACE}")
 
 
 def _read_template(name: str) -> str:

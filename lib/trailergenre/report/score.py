@@ -56,7 +56,7 @@ class Thumbnail:
         number: that ties the picture to its place; in order of time.
         clock: its time.
         left: place on the chart, percent from the left.
-        row: 1 where its number stands lower, since one stands beside it; else 0.
+        row: how far down its number stands; 0 where no other is near.
         address: the picture, as a data address.
         probability: of the genre in the frame's window.
         drop: see `moments.Moment`.
@@ -109,22 +109,24 @@ def render_score(
 
     Args:
         record: what `link_report` says of the link, its steps and its model.
-        genres: the most probable ones, best first; none where the link failed.
-        timeline: of the same genres, in the same order; None where the link failed.
+        genres: all that the model knows, the most probable first; none where the link failed.
+        timeline: of the first of them, which are shown; None where the link failed.
         pictures: a JPEG of each frame.
     """
     if timeline is None:
-        return render_page("score.html", record, genres=genres, timeline=None)
-    peak = _find_peak(genres, timeline)
+        return render_page("score.html", record, genres=[], timeline=None)
+    shown = genres[: len(timeline.lines)]
+    peak = _find_peak(shown, timeline)
     return render_page(
         "score.html",
         record,
-        genres=genres,
+        genres=shown,
+        given=[genre.genre for genre in genres if genre.is_given],
         timeline=timeline,
         peak=peak,
         panels=[
             _draw_panel(genre, line, timeline=timeline, pictures=pictures, peak=peak)
-            for genre, line in zip(genres, timeline.lines, strict=True)
+            for genre, line in zip(shown, timeline.lines, strict=True)
         ],
         ticks=[
             (_percent(at_s, timeline), format_clock(at_s))
@@ -208,14 +210,14 @@ def _place_thumbnails(
     placed: list[Thumbnail] = []
     for number, moment in enumerate(line.moments, start=1):
         left = _percent(moment.frame_time_s, timeline)
-        is_near = bool(placed) and left - placed[-1].left < _NEAR
+        taken = {other.row for other in placed if left - other.left < _NEAR}
         content = base64.b64encode(pictures[moment.frame_index]).decode()
         placed.append(
             Thumbnail(
                 number=number,
                 clock=format_clock(moment.frame_time_s),
                 left=left,
-                row=1 - placed[-1].row if is_near else 0,
+                row=next(row for row in range(number) if row not in taken),
                 address=f"data:image/jpeg;base64,{content}",
                 probability=moment.probability,
                 drop=moment.drop,

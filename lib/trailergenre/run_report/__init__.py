@@ -66,6 +66,7 @@ class RunReport:
     Attributes:
         run: its address.
         features: the fingerprint.
+        is_published: whether they were published by others: nothing was downloaded.
         created_at: UTC.
         at_work: who works on the run just now; None where nobody does.
         funnel: from input rows to features.
@@ -86,6 +87,7 @@ class RunReport:
 
     run: str
     features: str
+    is_published: bool
     created_at: datetime
     at_work: str | None
     funnel: Funnel
@@ -138,6 +140,7 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
     return RunReport(
         run=str(store),
         features=fingerprint,
+        is_published=settings.is_published,
         created_at=datetime.now(UTC).replace(microsecond=0),
         at_work=holder.describe() if holder else None,
         funnel=make_funnel(links, joined),

@@ -83,7 +83,7 @@ class HostCount:
         failed: those with another final outcome.
         open: deferred, or without an outcome yet.
         size_bytes: of the video files.
-        download_s: of all downloads.
+        download_s: of the downloads of links that came to their ends.
     """
 
     host: str
@@ -146,7 +146,8 @@ def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
         ),
         Sum(
             f"{ok:,} links are ok, {len(named):,} name their features: {frames:,} frames in "
-            f"{len(files):,} files of {in_files:,} rows{others if rest > 0 else ''}",
+            f"{len(files):,} {'file' if len(files) == 1 else 'files'} of {in_files:,} rows"
+            f"{others if rest > 0 else ''}",
             ok == len(named) and frames <= in_files,
         ),
     )
@@ -177,7 +178,10 @@ def count_hosts(joined: pa.Table) -> tuple[HostCount, ...]:
     outcome = joined["outcome"]
     is_ok = pc.fill_null(pc.equal(outcome, Outcome.OK.value), False)
     is_open = pc.fill_null(pc.equal(outcome, Outcome.DEFERRED.value), True)
-    counted = joined.select(["host", "size_bytes", "download_s"])
+    counted = joined.select(["host", "size_bytes"])
+    # A deferred link would lend its seconds to those that ended.
+    ended_s = pc.if_else(is_open, 0.0, joined["download_s"])
+    counted = counted.append_column("download_s", ended_s)
     for name, flag in (("ok", is_ok), ("open", is_open), ("links", pc.is_valid(joined["host"]))):
         counted = counted.append_column(name, pc.cast(flag, pa.int64()))
     names = [name for name in counted.column_names if name != "host"]

@@ -56,18 +56,22 @@ def slot_seconds(time: ExecutorTime) -> float:
 
 
 def _sum(times: Sequence[ExecutorTime], *, executor: str, host: str) -> ExecutorTime:
-    """Add up all figures but the slots, which sessions have one after the other."""
+    """Add up all figures; an executor's slots are those of its stages and sessions one by one."""
     rows = [asdict(time) for time in times]
     sums = {
         field.name: round(sum(row[field.name] for row in rows), 1)
         for field in fields(ExecutorTime)
         if field.name not in {"stage", "executor", "host", "slots"}
     }
+    slots: dict[tuple[str, str], int] = {}
+    for time in times:
+        place = (time.executor, time.host)
+        slots[place] = max(slots.get(place, 0), time.slots)
     stages = {time.stage for time in times}
     return ExecutorTime(
         stage=stages.pop() if len(stages) == 1 else "all",
         executor=executor,
         host=host,
-        slots=max(time.slots for time in times),
+        slots=sum(slots.values()),
         **sums,
     )
