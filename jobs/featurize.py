@@ -176,7 +176,7 @@ def _finish(
     status = read_status(store, features.fingerprint, plan.ready)
     for lacking in status.sandbox:
         if lacking != "full":
-            typer.echo(f"sandbox: {lacking} on some machine; SECURITY.md says why", err=True)
+            typer.echo(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)
     finish(
         store,
         "featurize",

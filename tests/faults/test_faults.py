@@ -1,4 +1,4 @@
-"""Faults besides the kills of test_kill_and_resume: what the numbers are stands in SECURITY.md."""
+"""Faults besides the kills of test_kill_and_resume; their numbers stand in docs/security.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A MongoDB server that goes away, or whose answers are lost: F19 and F20 of SECURITY.md."""
+"""A MongoDB server that goes away, or whose answers are lost: F19 and F20 of docs/security.md."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ def check_sandbox(config: Config) -> Finding:
         return Finding(Verdict.OK, "full: network, parent's death, privileges, limits, memory")
     names = [word.partition("=")[0] for word in lacking.split()]
     advice = "; ".join(_PROTECTIONS[name] for name in names)
-    return Finding(Verdict.WARNING, lacking, f"{advice}. SECURITY.md says what stays protected.")
+    return Finding(
+        Verdict.WARNING, lacking, f"{advice}. docs/security.md says what stays protected."
+    )
 
 
 def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
