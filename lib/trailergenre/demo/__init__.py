@@ -33,6 +33,8 @@ from trailergenre.storage import Store
 
 _PORT = 8299
 _MARKER = ".trailergenre-demo"
+_MADE_ANEW = ("clips", "run", "bundle", "control", "mongo")
+"""What a demo replaces; not the network, which is the same every time and half a minute's work."""
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -102,10 +104,12 @@ def run_demo(data: Path | None, out: Path) -> None:
     Args:
         data: a directory of videos in folders named by genre, or a table of links; None makes
             clips.
-        out: directory of everything the demo writes; one of an earlier demo is replaced.
+        out: directory of everything the demo writes; what an earlier demo made there is replaced,
+            and nothing else.
 
     Raises:
-        ConfigError: `out` holds something else, or the jobs are not beside the package.
+        ConfigError: `data` is not there or lies in `out`; `out` cannot be written or holds
+            something else; or the jobs are not beside the package.
         ToolMissingError: no Java that Spark can start.
     """
     console = Console(soft_wrap=True)
@@ -115,7 +119,10 @@ def run_demo(data: Path | None, out: Path) -> None:
             "Run it from a checkout of the repository."
         )
     check_java()
-    demo = _Demo(_prepare_out(out), console)
+    out = out.absolute()
+    data = None if data is None else _check_data(data, out)
+    _prepare_out(out)
+    demo = _Demo(out, console)
     started = time.monotonic()
     _export(demo)
     with ExitStack() as stack:
@@ -135,17 +142,30 @@ def run_demo(data: Path | None, out: Path) -> None:
     console.print(f"The demo took {time.monotonic() - started:.0f} s.")
 
 
-def _prepare_out(out: Path) -> Path:
-    out = out.absolute()
-    if out.exists() and any(out.iterdir()) and not (out / _MARKER).exists():
-        raise ConfigError(f"{out} holds something that is not a demo's. Give another --out.")
-    # The backbone is the same every time and takes half a minute.
-    for stale in out.glob("*"):
-        if stale.is_dir() and stale.name != "backbone":
-            shutil.rmtree(stale)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _MARKER).touch()
-    return out
+def _check_data(data: Path, out: Path) -> Path:
+    """Before anything is deleted."""
+    data = data.expanduser().resolve()
+    if not data.exists():
+        raise ConfigError(f"--data {data} does not exist.")
+    if data.is_relative_to(out.resolve()):
+        raise ConfigError(
+            f"--data {data} lies in --out {out}, where a demo replaces what an earlier one made. "
+            "Give another --out."
+        )
+    return data
+
+
+def _prepare_out(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / _MARKER).exists():
+            raise ConfigError(f"{out} holds something that is not a demo's. Give another --out.")
+        (out / _MARKER).touch()
+        for stale in _MADE_ANEW:
+            if (out / stale).exists():
+                shutil.rmtree(out / stale)
+    except OSError as error:
+        raise ConfigError(f"--out must be a directory that can be written: {error}") from error
 
 
 def _export(demo: _Demo) -> None:
@@ -169,9 +189,6 @@ def _export(demo: _Demo) -> None:
 def _links(demo: _Demo, data: Path | None, stack: ExitStack) -> tuple[Path, str | None]:
     """Give the table of links and, for made clips, the one to score."""
     if data is not None:
-        data = data.expanduser().resolve()
-        if not data.exists():
-            raise ConfigError(f"--data {data} does not exist.")
         _write_config(demo, root=data if data.is_dir() else data.parent)
         return data, None
     clips = demo.out / "clips"
