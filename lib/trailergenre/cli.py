@@ -6,6 +6,7 @@ Everything heavy is imported inside of the command that needs it.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -129,34 +130,44 @@ def status(
     features: FeaturesOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> ExitCode:
-    """Print how far a run is, also while it works, from any terminal.
+    """Print how far a run is, and who is at work on it; from any terminal.
 
     \b
     Example:
       trailergenre status runs/mine
     """
     from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.lock import read_holder
     from trailergenre.plan import read_ready_links
-    from trailergenre.progress import age_s, format_s, read_status
+    from trailergenre.progress import format_age, read_status
 
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     ready = [link.link_id for link in read_ready_links(store)]
-    state = read_status(store, fingerprint, ready)
+    holder = read_holder(store)
+    state = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
+    if holder is None:
+        # The pace of a run that is over tells no end.
+        state = replace(state, links_per_s=None)
     if as_json:
+        committed_at = state.last_commit_at
         figures = {
             "features": fingerprint,
+            "at_work": holder.describe() if holder else None,
             "ready": state.ready,
             "finished": state.finished,
             "by_outcome": state.by_outcome,
             "frames": state.frames,
+            "links_per_s": state.links_per_s,
             "eta_s": state.eta_s,
+            "last_commit_at": committed_at.isoformat() if committed_at else None,
         }
         typer.echo(json.dumps(figures))
         return ExitCode.FINISHED
     typer.echo(f"features {fingerprint}: {state.line()}")
     if state.last_commit_at is not None:
-        typer.echo(f"last commit {format_s(age_s(state.last_commit_at))} ago")
+        typer.echo(f"last commit {format_age(state.last_commit_at)} ago")
+    typer.echo(f"at work: {holder.describe()}" if holder else "nobody is at work on it")
     return ExitCode.FINISHED
 
 

@@ -33,6 +33,8 @@ _RATE_WINDOW_S = 600.0
 """The rate is that of the last ten minutes: sites and videos change over a long run."""
 _RATE_MIN_SPAN_S = 10.0
 """Commits of a shorter time say nothing about the rate."""
+_DAY_S = 86400.0
+
 _BAR_AT_MOST = 30
 _WIDE = 120
 """Columns of a terminal that has room for the outcomes beside bar, rate and ETA."""
@@ -250,6 +252,7 @@ def _is_done(future: Future[T], timeout_s: float) -> bool:
     return bool(wait([future], timeout=timeout_s).done)
 
 
-def age_s(moment: datetime) -> float:
-    """Seconds since a UTC moment."""
-    return (datetime.now(UTC) - moment).total_seconds()
+def format_age(moment: datetime) -> str:
+    """How long ago a UTC moment is, as a person says it: over a day in days."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    return f"{seconds / _DAY_S:.1f} days" if seconds > _DAY_S else format_s(seconds)

@@ -14,7 +14,7 @@ from runs import Movie, make_movies, make_run, outcome_row
 from trailergenre import progress, schemas, tables
 from trailergenre.errors import StorageError
 from trailergenre.outcomes import Outcome
-from trailergenre.progress import RunStatus, Watch, format_s, read_status
+from trailergenre.progress import RunStatus, Watch, format_age, format_s, read_status
 from trailergenre.records import LinkId
 from trailergenre.storage import Store, StoredFile
 
@@ -87,6 +87,11 @@ def test_nothing_finished_is_said() -> None:
 )
 def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
     assert format_s(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(86000, "23:53:20"), (90061 + 86400, "2.0 days")])
+def test_an_age_of_more_than_a_day_is_told_in_days(seconds: float, text: str) -> None:
+    assert format_age(datetime.now(UTC) - timedelta(seconds=seconds)) == text
 
 
 def ids(movies: list[Movie]) -> list[LinkId]:
