@@ -1,5 +1,22 @@
-"""`python -m trailergenre`: the same as the command `trailergenre`."""
+"""The command `trailergenre`, and `python -m trailergenre`."""
 
-from trailergenre.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while it is being loaded, which takes a moment, is no bug."""
+    try:
+        from trailergenre.cli import app
+
+        app()
+    except KeyboardInterrupt:
+        from trailergenre.errors import ExitCode
+
+        sys.stderr.write("\nstopped.\n")
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,7 +37,7 @@ Examples:
 \b
 Exit codes: 0 finished, 1 verify found something, 2 usage or environment, or the link of score is
 bad, 3 another run writes there, 4 links are left, or MongoDB refused documents, 130 and 143
-stopped: run again to go on.
+stopped.
 TAB completes commands and options once `trailergenre --install-completion` was run (bash, zsh,
 fish; it takes the shell that it is typed in).
 """
@@ -271,8 +271,3 @@ def demo(
         typer.echo("\nstopped; run again, the demo starts over with the network it has.", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return ExitCode.FINISHED
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    app()

@@ -50,12 +50,15 @@ class _TerminatedError(BaseException):
     """SIGTERM came; not an Exception, so that no handler on the way takes it for a fault."""
 
 
-def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+def entry(function: Callable[P, ExitCode | None], *, resumes: bool = False) -> Callable[P, None]:
     """Make a function end the process as the exit codes say.
 
-    A `RunError` becomes one message on stderr and its exit code; Ctrl-C and SIGTERM leave a
-    resumable run, and the command that goes on with it is named. Anything else is a bug and keeps
-    its traceback.
+    A `RunError` becomes one message on stderr and its exit code; so do Ctrl-C and SIGTERM. Anything
+    else is a bug and keeps its traceback.
+
+    Args:
+        function: what is done.
+        resumes: what was finished when it was stopped is kept, and the command goes on there.
     """
 
     @functools.wraps(function)
@@ -77,14 +80,16 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
         except _TerminatedError:
             code = ExitCode.TERMINATED
         if code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
-            console.print(
-                f"\nstopped; what was finished is kept. To go on, run again: {again}",
-                markup=False,
-                highlight=False,
-            )
+            kept = f"; what was finished is kept. To go on, run again: {again}" if resumes else "."
+            console.print(f"\nstopped{kept}", markup=False, highlight=False)
         raise typer.Exit(code or ExitCode.FINISHED)
 
     return wrapped
+
+
+def resumable_entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+    """`entry` of a job that goes on where it was when its command is run again."""
+    return entry(function, resumes=True)
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:

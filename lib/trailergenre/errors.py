@@ -42,9 +42,9 @@ class ExitCode(IntEnum):
     INCOMPLETE = 4
     """Deferred links are left, run again; or MongoDB refused documents, which are named."""
     INTERRUPTED = 130
-    """Stopped by Ctrl-C; resumable."""
+    """Stopped by Ctrl-C; a job that can go on says so."""
     TERMINATED = 143
-    """Stopped by SIGTERM; resumable."""
+    """Stopped by SIGTERM; a job that can go on says so."""
 
 
 class TrailergenreError(Exception):
