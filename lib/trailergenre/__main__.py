@@ -16,6 +16,13 @@ def main() -> None:
 
         sys.stderr.write("\nstopped.\n")
         sys.exit(ExitCode.INTERRUPTED)
+    except SystemExit as end:
+        # typer and rich end such a program with 1, by which verify says that it found something.
+        if isinstance(end.__context__, BrokenPipeError):
+            from trailergenre.errors import ExitCode
+
+            sys.exit(ExitCode.UNREAD)
+        raise
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ Examples:
 \b
 Exit codes: 0 finished, 1 verify found something, 2 usage or environment, or the link of score is
 bad, 3 another run writes there, 4 links are left, or MongoDB refused documents, 130 and 143
-stopped.
+stopped, 141 nobody read on.
 TAB completes commands and options once `trailergenre --install-completion` was run (bash, zsh,
 fish; it takes the shell that it is typed in).
 """

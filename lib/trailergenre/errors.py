@@ -43,6 +43,8 @@ class ExitCode(IntEnum):
     """Deferred links are left, run again; or MongoDB refused documents, which are named."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; a job that can go on says so."""
+    UNREAD = 141
+    """Whoever read the answer went away, as `head` does; what SIGPIPE makes of other programs."""
     TERMINATED = 143
     """Stopped by SIGTERM; a job that can go on says so."""
 

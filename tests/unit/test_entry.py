@@ -78,6 +78,7 @@ def test_exit_codes_are_those_that_are_promised() -> None:
         "LOCKED": 3,
         "INCOMPLETE": 4,
         "INTERRUPTED": 130,
+        "UNREAD": 141,
         "TERMINATED": 143,
     }
 
