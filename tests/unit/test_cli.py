@@ -314,8 +314,15 @@ def test_status_of_several_feature_sets_names_them_and_takes_the_chosen_one(
     assert (result.exit_code, second in result.stdout) == (0, True)
 
 
-def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
-    assert "featurize" in refusal(invoke("status", str(tmp_path)))
+@pytest.mark.parametrize("command", ["status", "verify", "report"])
+def test_a_run_that_is_not_there_is_told_from_one_without_features(
+    command: str, tmp_path: Path
+) -> None:
+    assert "Run jobs/featurize.py first" in refusal(invoke(command, str(tmp_path)))
+    line = refusal(invoke(command, str(tmp_path / "typo")))
+    assert f"There is no run at {tmp_path / 'typo'}" in line
+    assert "featurize" not in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_status_counts_the_links_of_the_present_list(tmp_path: Path) -> None:
