@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from trailergenre import __version__
 from trailergenre.cli_setup import backbone_app, bundle_app, doctor
 from trailergenre.config_files import load_config
 from trailergenre.entry import (
@@ -50,6 +51,24 @@ app = typer.Typer(
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
 app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trailergenre {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _take_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What comes before a command; the help is `HELP`."""
 
 
 @app.command()

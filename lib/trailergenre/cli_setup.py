@@ -19,8 +19,21 @@ from trailergenre.storage import Store
 
 Precision = Literal["fp32", "int8"]
 
-backbone_app = typer.Typer(help="The network for frames to features.", no_args_is_help=True)
-bundle_app = typer.Typer(help="A trained model and all that belongs to it.", no_args_is_help=True)
+_BACKBONE_HELP = """The network for frames to features.
+
+\b
+Example:
+  trailergenre backbone export --weights imagenet
+"""
+_BUNDLE_HELP = """A trained model and all that belongs to it.
+
+\b
+Example:
+  trailergenre bundle inspect bundles/mine
+"""
+
+backbone_app = typer.Typer(help=_BACKBONE_HELP, no_args_is_help=True)
+bundle_app = typer.Typer(help=_BUNDLE_HELP, no_args_is_help=True)
 
 
 @backbone_app.command("export")
