@@ -77,7 +77,11 @@ def score(
     link: Annotated[str, typer.Argument(metavar="LINK", help="A link, or the path of a video.")],
     bundle: Annotated[
         str | None,
-        typer.Option("--bundle", help="Model bundle; default: score.bundle of the configuration."),
+        typer.Option(
+            "--bundle",
+            metavar="DIR",
+            help="Model bundle; default: score.bundle of the configuration.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -231,7 +235,9 @@ def report(
     run: RunArgument,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the page goes; else RUN/reports/run.html."),
+        typer.Option(
+            "--out", metavar="FILE", help="Where the page goes; else RUN/reports/run.html."
+        ),
     ] = None,
     features: FeaturesOption = None,
     as_json: Annotated[
@@ -271,9 +277,13 @@ def report(
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Your videos: folders named by genre, or a CSV of links."),
+        typer.Option(
+            "--data", metavar="PATH", help="Your videos: folders named by genre, or a CSV of links."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Directory to write.")] = Path("demo-run"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")] = Path(
+        "demo-run"
+    ),
 ) -> ExitCode:
     """Run the whole way once: links, features, MongoDB, training, evaluation, one score.
 

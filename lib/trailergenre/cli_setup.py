@@ -41,11 +41,17 @@ bundle_app = typer.Typer(help=_BUNDLE_HELP, no_args_is_help=True)
 def backbone_export(
     weights: Annotated[
         str,
-        typer.Option("--weights", help="imagenet, random, or the path of a weights file."),
+        typer.Option(
+            "--weights", metavar="WEIGHTS", help="imagenet, random, or the path of a weights file."
+        ),
     ] = "imagenet",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Directory to write; default: backbone.path of the settings."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Directory to write; default: backbone.path of the settings.",
+        ),
     ] = None,
     precision: Annotated[
         Precision, typer.Option("--precision", help="int8 is faster on a CPU; needs --calibration.")

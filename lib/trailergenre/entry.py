@@ -41,7 +41,9 @@ MongoOption = Annotated[
         "--mongo", help="Compare with MongoDB, too: where mongo.* of the configuration says."
     ),
 ]
-BundleOption = Annotated[str, typer.Option("--bundle", help="Address of the model bundle.")]
+BundleOption = Annotated[
+    str, typer.Option("--bundle", metavar="DIR", help="Address of the model bundle.")
+]
 
 P = ParamSpec("P")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,12 +45,16 @@ def test_all_commands_and_jobs_are_found() -> None:
     assert len(JOBS) == 7
 
 
-@pytest.mark.parametrize("name", [*ALL, *JOBS])
-def test_help_shows_how_it_is_called(name: str) -> None:
+def help_of(name: str) -> str:
     words = name.split() if name in ALL else []
     shown = CliRunner().invoke(app if name in ALL else load_job(name).app, [*words, "--help"])
     assert shown.exit_code == 0
-    _, is_there, examples = shown.stdout.partition("Example")
+    return shown.stdout
+
+
+@pytest.mark.parametrize("name", [*ALL, *JOBS])
+def test_help_shows_how_it_is_called(name: str) -> None:
+    _, is_there, examples = help_of(name).partition("Example")
     assert is_there
     called = f"trailergenre {name}" if name in ALL else f"jobs/{name}.py"
     assert called in examples
@@ -59,6 +64,11 @@ def test_help_shows_how_it_is_called(name: str) -> None:
 def test_every_option_says_what_it_does(name: str) -> None:
     parameters = command_of(name).params
     assert [parameter.name for parameter in parameters if not getattr(parameter, "help", "")] == []
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *JOBS])
+def test_no_option_takes_what_only_python_knows(name: str) -> None:
+    assert re.findall(r"--\S+ <(?:str|path|int|float|list).*>", help_of(name)) == []
 
 
 @pytest.mark.parametrize("name", FOR_PROGRAMS)
