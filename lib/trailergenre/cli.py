@@ -1,4 +1,4 @@
-"""The command line: one link on a laptop, a look at a run, and the demo.
+"""The command line: one link on a laptop, and a look at a run.
 
 Everything heavy is imported inside of the command that needs it.
 """
@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 
 from trailergenre import __version__
-from trailergenre.cli_setup import backbone_app, bundle_app, doctor
-from trailergenre.config_files import load_config
+from trailergenre.cli_setup import backbone_app, bundle_app, demo, doctor
 from trailergenre.entry import (
     ConfigOption,
     FeaturesOption,
@@ -24,8 +23,6 @@ from trailergenre.entry import (
     entry,
 )
 from trailergenre.errors import ConfigError, ExitCode, ItemError
-from trailergenre.links import without_user
-from trailergenre.storage import Store
 
 HELP = """Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).
 
@@ -51,6 +48,7 @@ app = typer.Typer(
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
 app.command()(doctor)
+app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:
@@ -104,7 +102,10 @@ def score(
     """
     from trailergenre.bars import steps_bar
     from trailergenre.bundle import read_bundle
+    from trailergenre.config_files import load_config
+    from trailergenre.links import without_user
     from trailergenre.local import score_link
+    from trailergenre.storage import Store
 
     if report is not None:
         from trailergenre.link_report import report_link
@@ -163,6 +164,7 @@ def status(
     from trailergenre.lock import read_holder
     from trailergenre.plan import read_ready_links
     from trailergenre.progress import format_age, read_status
+    from trailergenre.storage import Store
 
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
@@ -215,8 +217,10 @@ def verify(
       trailergenre verify runs/mine --mongo     (also the collections that it was published to)
     """
     from trailergenre.bars import frames_bar
+    from trailergenre.config_files import load_config
     from trailergenre.documents import choose_target
     from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.storage import Store
     from trailergenre.verify import verify_run
 
     settings = load_config(config or (), overrides or ())
@@ -256,6 +260,7 @@ def report(
     from trailergenre.report.pages import check_page, write_page
     from trailergenre.report.run import render_run
     from trailergenre.run_report import read_run_report
+    from trailergenre.storage import Store
 
     if out is not None:
         check_page(out)
@@ -269,34 +274,4 @@ def report(
         store.write_bytes("reports/run.html", render_run(record).encode())
     if not as_json:
         typer.echo(f"report: {out or f'{store}/reports/run.html'}")
-    return ExitCode.FINISHED
-
-
-@app.command()
-@entry
-def demo(
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="PATH", help="Your videos: folders named by genre, or a CSV of links."
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")] = Path(
-        "demo-run"
-    ),
-) -> ExitCode:
-    """Run the whole way once: links, features, MongoDB, training, evaluation, one score.
-
-    \b
-    Examples:
-      trailergenre demo
-      trailergenre demo --data ~/trailers     (~/trailers/comedy/x.mp4, ~/trailers/horror/y.mp4)
-    """
-    from trailergenre.demo import run_demo
-
-    try:
-        run_demo(data, out)
-    except KeyboardInterrupt:  # unlike a run, which goes on where it was
-        typer.echo("\nstopped; run again, the demo starts over with the network it has.", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
     return ExitCode.FINISHED

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec
 
 import typer
 
 from trailergenre.errors import ExitCode, RunError
 from trailergenre.floors import check_floors
-from trailergenre.storage import Store
 from trailergenre.terminal import open_console, typed_command
+
+if TYPE_CHECKING:
+    # --help and TAB go through here, and should not wait for pyarrow.
+    from trailergenre.storage import Store
 
 RunArgument = Annotated[
     str,

@@ -103,6 +103,13 @@ def test_bash_gets_its_completion_without_asking_for_it_by_name() -> None:
     assert checked.returncode == 0
 
 
+def test_help_and_tab_load_nothing_that_only_commands_need() -> None:
+    code = "import sys, trailergenre.cli; print(*sys.modules)"
+    loaded = set(run(sys.executable, "-c", code).stdout.split())
+    assert "trailergenre.cli_setup" in loaded
+    assert loaded & {"numpy", "pyarrow", "pydantic", "trailergenre.config"} == set()
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_has_a_script(shell: str) -> None:
     shown = run(str(PROGRAM), _TRAILERGENRE_COMPLETE=f"source_{shell}")
