@@ -12,23 +12,22 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.demo.clips import make_clips
+from trailergenre.demo.ending import print_end
 from trailergenre.demo.server import FileServer, serve
 from trailergenre.errors import ConfigError, ExitCode, RunError
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.java import check_java
-from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.outcomes import Outcome
 from trailergenre.storage import Store
 
 _PORT = 8299
@@ -52,6 +51,14 @@ class _Demo:
     @property
     def store(self) -> Store:
         return Store(str(self.out / "run"))
+
+    @property
+    def reports(self) -> Path:
+        return self.out / "run" / "reports"
+
+    def command(self, name: str, *arguments: str) -> None:
+        """Run one command of the command line."""
+        self.run(name, [sys.executable, "-m", "trailergenre", *name.split(), *arguments])
 
     def job(
         self,
@@ -136,9 +143,10 @@ def run_demo(data: Path | None, out: Path) -> None:
         control = str(demo.out / "control")
         demo.job("train_model", "--bundle", control, "--shuffle-labels", *settings)
         demo.job("evaluate_model", "--bundle", str(demo.out / "bundle"), "--control", control)
+        demo.command("report", str(demo.out / "run"))
         link = link_to_score or _first_finished(demo.store)
-        demo.run("score", [sys.executable, "-m", "trailergenre", "score", link, *settings])
-    _print_end(demo)
+        demo.command("score", link, "--report", str(demo.reports / "score.html"), *settings)
+    print_end(demo.store, demo.reports, console)
     console.print(f"The demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -172,12 +180,11 @@ def _export(demo: _Demo) -> None:
     directory = demo.out / "backbone"
     if not (directory / "manifest.json").exists():
         # In a process of its own: Keras keeps gigabytes that Spark is going to need.
-        export = [sys.executable, "-m", "trailergenre", "backbone", "export"]
-        export += ["--out", str(directory), "--weights"]
+        export = ("--out", str(directory), "--weights")
         try:
-            demo.run("backbone export", [*export, "imagenet"])
+            demo.command("backbone export", *export, "imagenet")
         except RunError:
-            demo.run("backbone export", [*export, "random"])
+            demo.command("backbone export", *export, "random")
     manifest = read_manifest(directory)
     if manifest.is_random:
         demo.console.print(
@@ -270,29 +277,6 @@ def _first_finished(store: Store) -> str:
         if row["link_id"] in finished
     )
     return str(next(urls))
-
-
-def _print_end(demo: _Demo) -> None:
-    store = demo.store
-    rows = Counter(tables.read_table(store, "links")["row_outcome"].to_pylist())
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
-    links = Counter(outcomes["outcome"].to_pylist())
-    demo.console.rule(style="dim")
-    for title, counts, order in (
-        ("What became of the rows", rows, RowOutcome),
-        ("What became of the ready links", links, Outcome),
-    ):
-        table = Table(title=title, title_justify="left")
-        table.add_column("outcome")
-        table.add_column("count", justify="right")
-        for name in order:
-            if counts[name]:
-                table.add_row(name, str(counts[name]))
-        table.add_section()
-        table.add_row("together", str(sum(counts.values())))
-        demo.console.print(table)
-    report = demo.out / "run" / "reports" / "evaluation.html"
-    demo.console.print(f"Report: {report}")
 
 
 def _shown(argument: str) -> str:
