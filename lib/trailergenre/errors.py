@@ -85,6 +85,16 @@ class RunError(TrailergenreError):
 
     exit_code = ExitCode.USAGE
 
+    def __init__(self, found: str, remedy: str = "") -> None:
+        """Keep what a message consists of.
+
+        Args:
+            found: what was wrong, and what was received.
+            remedy: what to do, where `doctor` tells it by itself; else it stands in `found`.
+        """
+        self.found, self.remedy = found, remedy
+        super().__init__(f"{found} {remedy}".rstrip())
+
 
 class ConfigError(RunError):
     """A setting, an option or an input table cannot be used."""

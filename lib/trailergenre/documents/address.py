@@ -65,9 +65,9 @@ def read_address(config: MongoConfig) -> MongoAddress:
         where = f"The environment variable {config.uri_variable}"
     if not uri:
         raise ConfigError(
-            f"{where} holds no MongoDB connection string. Set "
-            f"{config.uri_variable}='mongodb://127.0.0.1:27017', or mongo.uri_file to a file that "
-            "holds it."
+            f"{where} holds no MongoDB connection string.",
+            f"Set {config.uri_variable}='mongodb://127.0.0.1:27017', or mongo.uri_file to a file "
+            "that holds it.",
         )
     return parse_address(uri)
 
@@ -89,7 +89,7 @@ def parse_address(uri: str) -> MongoAddress:
         from pymongo.uri_parser import parse_uri
     except ImportError as error:
         raise ToolMissingError(
-            "MongoDB needs pymongo. Install it: pip install 'trailergenre[mongo]'."
+            "MongoDB needs pymongo.", "Install it: pip install 'trailergenre[mongo]'."
         ) from error
     try:
         parsed = parse_uri(uri)
@@ -100,9 +100,9 @@ def parse_address(uri: str) -> MongoAddress:
         ) from None
     except (PyMongoError, ValueError):
         raise ConfigError(
-            "The MongoDB connection string cannot be read (or its mongodb+srv host not be found). "
+            "The MongoDB connection string cannot be read (or its mongodb+srv host not be found).",
             "Write mongodb://USER:PASSWORD@HOST:27017/?tls=true and percent-encode special "
-            "characters of the user and the password."
+            "characters of the user and the password.",
         ) from None
     servers = parsed["nodelist"]
     hosts = ", ".join(f"{host}:{port}" if port else str(host) for host, port in servers)
@@ -167,19 +167,21 @@ def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) ->
         # What follows are the timeout and the driver's picture of the servers.
         reason = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
         return StorageError(
-            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({reason}). "
-            "Check that it runs, that this machine may connect to it, and tls=true."
+            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({reason}).",
+            "Check that it runs, that this machine may connect to it, and tls=true.",
         )
     code = error.code if isinstance(error, OperationFailure) else None
     if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in tell_reason(error)):
         return ConfigError(
             f"MongoDB at {address.hosts} refuses the user or the password of the connection "
-            "string. Check both, and authSource, the database that the user was made in."
+            "string.",
+            "Check both, and authSource, the database that the user was made in.",
         )
     if code in (_NO_RIGHT, _OF_ATLAS):
         return ConfigError(
-            f"MongoDB at {address.hosts} does not allow this: {tell_reason(error)}. Name a user "
-            f"in the connection string who has the role readWrite on {config.database!r}."
+            f"MongoDB at {address.hosts} does not allow this: {tell_reason(error)}.",
+            "Name a user in the connection string who has the role readWrite on "
+            f"{config.database!r}.",
         )
     return StorageError(f"MongoDB at {address.hosts}: {tell_reason(error)}")
 
