@@ -65,15 +65,23 @@ def evaluate_model(
     bundle: BundleOption,
     compare: Annotated[
         list[str] | None,
-        typer.Option("--compare", help="Another model, to be compared with; may be repeated."),
+        typer.Option(
+            "--compare", metavar="DIR", help="Another model, to be compared with; may be repeated."
+        ),
     ] = None,
     control: Annotated[
         str | None,
-        typer.Option("--control", help="Model trained with --shuffle-labels, to stand beside."),
+        typer.Option(
+            "--control", metavar="DIR", help="Model trained with --shuffle-labels, to stand beside."
+        ),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", help="Where the page goes; else RUN/reports/evaluation.html."),
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Where the page goes; else RUN/reports/evaluation.html.",
+        ),
     ] = None,
     features: FeaturesOption = None,
 ) -> None:

@@ -16,7 +16,7 @@ from trailergenre.backbone import check_backbone
 from trailergenre.chunks import ChunkSettings
 from trailergenre.config import Config
 from trailergenre.config_files import load_config
-from trailergenre.entry import ConfigOption, RunArgument, SetOption, begin, entry, finish
+from trailergenre.entry import ConfigOption, RunArgument, SetOption, begin, finish, resumable_entry
 from trailergenre.errors import ExitCode
 from trailergenre.faults import read_fault
 from trailergenre.fingerprint import FeatureSettings, write_settings
@@ -37,7 +37,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@entry
+@resumable_entry
 def featurize(
     run: RunArgument,
     keep: Annotated[

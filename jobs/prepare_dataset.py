@@ -50,33 +50,45 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     links: Annotated[
         Path | None,
         typer.Option(
-            "--links", help="CSV or Parquet with url, title, genres; or a directory of videos."
+            "--links",
+            metavar="PATH",
+            help="CSV or Parquet with url, title, genres; or a directory of videos.",
         ),
     ] = None,
     published: Annotated[
         Path | None,
         typer.Option(
             "--published",
+            metavar="PATH",
             help="In place of --links: features that others published, a CSV of MMTF-14K's form "
             "or a directory of Mulan's ARFF files with their XML.",
         ),
     ] = None,
     metadata: Annotated[
         Path | None,
-        typer.Option("--metadata", help="movie_metadata.csv: genres and IMDb ids by title."),
+        typer.Option(
+            "--metadata", metavar="FILE", help="movie_metadata.csv: genres and IMDb ids by title."
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Other labels; they must agree with --metadata."),
+        typer.Option(
+            "--labels", metavar="FILE", help="Other labels; they must agree with --metadata."
+        ),
     ] = None,
     splits: Annotated[
         Path | None,
-        typer.Option("--splits", help="A published split: JSON of trn, val, tst by YouTube id."),
+        typer.Option(
+            "--splits",
+            metavar="FILE",
+            help="A published split: JSON of trn, val, tst by YouTube id.",
+        ),
     ] = None,
     split_movies: Annotated[
         Path | None,
         typer.Option(
             "--split-movies",
+            metavar="FILE",
             help="CSV of youtube_id and imdb_id: the split then holds for movies, whatever trailer "
             "of theirs is listed.",
         ),

@@ -26,8 +26,8 @@ from trailergenre.entry import (
     FeaturesOption,
     RunArgument,
     SetOption,
-    entry,
     finish,
+    resumable_entry,
 )
 from trailergenre.errors import ConfigError, ExitCode, StorageError
 from trailergenre.fingerprint import choose_fingerprint
@@ -39,7 +39,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-@entry
+@resumable_entry
 def publish_features(
     run: RunArgument,
     features: FeaturesOption = None,

@@ -1,4 +1,4 @@
-"""The command line: one link on a laptop, a look at a run, and the demo.
+"""The command line: one link on a laptop, and a look at a run.
 
 Everything heavy is imported inside of the command that needs it.
 """
@@ -6,13 +6,14 @@ Everything heavy is imported inside of the command that needs it.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trailergenre.cli_setup import backbone_app, bundle_app, doctor
-from trailergenre.config_files import load_config
+from trailergenre import __version__
+from trailergenre.cli_setup import backbone_app, bundle_app, demo, doctor
 from trailergenre.entry import (
     ConfigOption,
     FeaturesOption,
@@ -22,8 +23,6 @@ from trailergenre.entry import (
     entry,
 )
 from trailergenre.errors import ConfigError, ExitCode, ItemError
-from trailergenre.links import without_user
-from trailergenre.storage import Store
 
 HELP = """Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).
 
@@ -36,7 +35,7 @@ Examples:
 \b
 Exit codes: 0 finished, 1 verify found something, 2 usage or environment, or the link of score is
 bad, 3 another run writes there, 4 links are left, or MongoDB refused documents, 130 and 143
-stopped: run again to go on.
+stopped, 141 nobody read on.
 TAB completes commands and options once `trailergenre --install-completion` was run (bash, zsh,
 fish; it takes the shell that it is typed in).
 """
@@ -49,6 +48,25 @@ app = typer.Typer(
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
 app.command()(doctor)
+app.command()(demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trailergenre {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _take_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What comes before a command; the help is `HELP`."""
 
 
 @app.command()
@@ -57,7 +75,11 @@ def score(
     link: Annotated[str, typer.Argument(metavar="LINK", help="A link, or the path of a video.")],
     bundle: Annotated[
         str | None,
-        typer.Option("--bundle", help="Model bundle; default: score.bundle of the configuration."),
+        typer.Option(
+            "--bundle",
+            metavar="DIR",
+            help="Model bundle; default: score.bundle of the configuration.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -80,7 +102,10 @@ def score(
     """
     from trailergenre.bars import steps_bar
     from trailergenre.bundle import read_bundle
+    from trailergenre.config_files import load_config
+    from trailergenre.links import without_user
     from trailergenre.local import score_link
+    from trailergenre.storage import Store
 
     if report is not None:
         from trailergenre.link_report import report_link
@@ -129,34 +154,45 @@ def status(
     features: FeaturesOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> ExitCode:
-    """Print how far a run is, also while it works, from any terminal.
+    """Print how far a run is, and who is at work on it; from any terminal.
 
     \b
     Example:
       trailergenre status runs/mine
     """
     from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.lock import read_holder
     from trailergenre.plan import read_ready_links
-    from trailergenre.progress import age_s, format_s, read_status
+    from trailergenre.progress import format_age, read_status
+    from trailergenre.storage import Store
 
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     ready = [link.link_id for link in read_ready_links(store)]
-    state = read_status(store, fingerprint, ready)
+    holder = read_holder(store)
+    state = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
+    if holder is None:
+        # The pace of a run that is over tells no end.
+        state = replace(state, links_per_s=None)
     if as_json:
+        committed_at = state.last_commit_at
         figures = {
             "features": fingerprint,
+            "at_work": holder.describe() if holder else None,
             "ready": state.ready,
             "finished": state.finished,
             "by_outcome": state.by_outcome,
             "frames": state.frames,
+            "links_per_s": state.links_per_s,
             "eta_s": state.eta_s,
+            "last_commit_at": committed_at.isoformat() if committed_at else None,
         }
         typer.echo(json.dumps(figures))
         return ExitCode.FINISHED
     typer.echo(f"features {fingerprint}: {state.line()}")
     if state.last_commit_at is not None:
-        typer.echo(f"last commit {format_s(age_s(state.last_commit_at))} ago")
+        typer.echo(f"last commit {format_age(state.last_commit_at)} ago")
+    typer.echo(f"at work: {holder.describe()}" if holder else "nobody is at work on it")
     return ExitCode.FINISHED
 
 
@@ -181,8 +217,10 @@ def verify(
       trailergenre verify runs/mine --mongo     (also the collections that it was published to)
     """
     from trailergenre.bars import frames_bar
+    from trailergenre.config_files import load_config
     from trailergenre.documents import choose_target
     from trailergenre.fingerprint import choose_fingerprint
+    from trailergenre.storage import Store
     from trailergenre.verify import verify_run
 
     settings = load_config(config or (), overrides or ())
@@ -201,7 +239,9 @@ def report(
     run: RunArgument,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the page goes; else RUN/reports/run.html."),
+        typer.Option(
+            "--out", metavar="FILE", help="Where the page goes; else RUN/reports/run.html."
+        ),
     ] = None,
     features: FeaturesOption = None,
     as_json: Annotated[
@@ -220,6 +260,7 @@ def report(
     from trailergenre.report.pages import check_page, write_page
     from trailergenre.report.run import render_run
     from trailergenre.run_report import read_run_report
+    from trailergenre.storage import Store
 
     if out is not None:
         check_page(out)
@@ -234,34 +275,3 @@ def report(
     if not as_json:
         typer.echo(f"report: {out or f'{store}/reports/run.html'}")
     return ExitCode.FINISHED
-
-
-@app.command()
-@entry
-def demo(
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Your videos: folders named by genre, or a CSV of links."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Directory to write.")] = Path("demo-run"),
-) -> ExitCode:
-    """Run the whole way once: links, features, MongoDB, training, evaluation, one score.
-
-    \b
-    Examples:
-      trailergenre demo
-      trailergenre demo --data ~/trailers     (~/trailers/comedy/x.mp4, ~/trailers/horror/y.mp4)
-    """
-    from trailergenre.demo import run_demo
-
-    try:
-        run_demo(data, out)
-    except KeyboardInterrupt:  # unlike a run, which goes on where it was
-        typer.echo("\nstopped; run again, the demo starts over with the network it has.", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    return ExitCode.FINISHED
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    app()

@@ -1,4 +1,4 @@
-"""The part of the command line that looks at no run: networks, bundles and this machine.
+"""The part of the command line that looks at no run: networks, bundles, this machine, the demo.
 
 Everything heavy is imported inside of the command that needs it.
 """
@@ -12,15 +12,26 @@ from typing import Annotated, Literal
 
 import typer
 
-from trailergenre.config_files import load_config
 from trailergenre.entry import ConfigOption, SetOption, entry
 from trailergenre.errors import ConfigError, ExitCode
-from trailergenre.storage import Store
 
 Precision = Literal["fp32", "int8"]
 
-backbone_app = typer.Typer(help="The network for frames to features.", no_args_is_help=True)
-bundle_app = typer.Typer(help="A trained model and all that belongs to it.", no_args_is_help=True)
+_BACKBONE_HELP = """The network for frames to features.
+
+\b
+Example:
+  trailergenre backbone export --weights imagenet
+"""
+_BUNDLE_HELP = """A trained model and all that belongs to it.
+
+\b
+Example:
+  trailergenre bundle inspect bundles/mine
+"""
+
+backbone_app = typer.Typer(help=_BACKBONE_HELP, no_args_is_help=True)
+bundle_app = typer.Typer(help=_BUNDLE_HELP, no_args_is_help=True)
 
 
 @backbone_app.command("export")
@@ -28,11 +39,17 @@ bundle_app = typer.Typer(help="A trained model and all that belongs to it.", no_
 def backbone_export(
     weights: Annotated[
         str,
-        typer.Option("--weights", help="imagenet, random, or the path of a weights file."),
+        typer.Option(
+            "--weights", metavar="WEIGHTS", help="imagenet, random, or the path of a weights file."
+        ),
     ] = "imagenet",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Directory to write; default: backbone.path of the settings."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Directory to write; default: backbone.path of the settings.",
+        ),
     ] = None,
     precision: Annotated[
         Precision, typer.Option("--precision", help="int8 is faster on a CPU; needs --calibration.")
@@ -57,6 +74,7 @@ def backbone_export(
     from trailergenre.backbone.export import Int8Frames, export_backbone
     from trailergenre.bars import frames_bar
     from trailergenre.calibration_frames import take_frames
+    from trailergenre.config_files import load_config
 
     settings = load_config(config or (), overrides or ())
     if (precision == "int8") != (calibration is not None):
@@ -93,6 +111,7 @@ def bundle_inspect(
     """
     from trailergenre.bundle import read_bundle
     from trailergenre.card import render_card
+    from trailergenre.storage import Store
 
     found = read_bundle(Store(directory))
     if as_json:
@@ -118,6 +137,7 @@ def doctor(
       trailergenre doctor
       trailergenre doctor --config conf/local.toml --set backbone.device=gpu --json
     """
+    from trailergenre.config_files import load_config
     from trailergenre.doctor import examine, has_failed, to_lines
 
     findings = {}
@@ -130,3 +150,32 @@ def doctor(
         checks = [{"name": name, **asdict(found)} for name, found in findings.items()]
         typer.echo(json.dumps({"is_well": is_well, "checks": checks}))
     return ExitCode.FINISHED if is_well else ExitCode.USAGE
+
+
+@entry
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="PATH", help="Your videos: folders named by genre, or a CSV of links."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory to write.")] = Path(
+        "demo-run"
+    ),
+) -> ExitCode:
+    """Run the whole way once: links, features, MongoDB, training, evaluation, one score.
+
+    \b
+    Examples:
+      trailergenre demo
+      trailergenre demo --data ~/trailers     (~/trailers/comedy/x.mp4, ~/trailers/horror/y.mp4)
+    """
+    from trailergenre.demo import run_demo
+
+    try:
+        run_demo(data, out)
+    except KeyboardInterrupt:  # unlike a run, which goes on where it was
+        typer.echo("\nstopped; run again, the demo starts over with the network it has.", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return ExitCode.FINISHED

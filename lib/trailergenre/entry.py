@@ -10,14 +10,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec
 
 import typer
 
 from trailergenre.errors import ExitCode, RunError
 from trailergenre.floors import check_floors
-from trailergenre.storage import Store
 from trailergenre.terminal import open_console, typed_command
+
+if TYPE_CHECKING:
+    # --help and TAB go through here, and should not wait for pyarrow.
+    from trailergenre.storage import Store
 
 RunArgument = Annotated[
     str,
@@ -41,7 +44,9 @@ MongoOption = Annotated[
         "--mongo", help="Compare with MongoDB, too: where mongo.* of the configuration says."
     ),
 ]
-BundleOption = Annotated[str, typer.Option("--bundle", help="Address of the model bundle.")]
+BundleOption = Annotated[
+    str, typer.Option("--bundle", metavar="DIR", help="Address of the model bundle.")
+]
 
 P = ParamSpec("P")
 
@@ -50,12 +55,15 @@ class _TerminatedError(BaseException):
     """SIGTERM came; not an Exception, so that no handler on the way takes it for a fault."""
 
 
-def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+def entry(function: Callable[P, ExitCode | None], *, resumes: bool = False) -> Callable[P, None]:
     """Make a function end the process as the exit codes say.
 
-    A `RunError` becomes one message on stderr and its exit code; Ctrl-C and SIGTERM leave a
-    resumable run, and the command that goes on with it is named. Anything else is a bug and keeps
-    its traceback.
+    A `RunError` becomes one message on stderr and its exit code; so do Ctrl-C and SIGTERM. Anything
+    else is a bug and keeps its traceback.
+
+    Args:
+        function: what is done.
+        resumes: what was finished when it was stopped is kept, and the command goes on there.
     """
 
     @functools.wraps(function)
@@ -77,14 +85,16 @@ def entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
         except _TerminatedError:
             code = ExitCode.TERMINATED
         if code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
-            console.print(
-                f"\nstopped; what was finished is kept. To go on, run again: {again}",
-                markup=False,
-                highlight=False,
-            )
+            kept = f"; what was finished is kept. To go on, run again: {again}" if resumes else "."
+            console.print(f"\nstopped{kept}", markup=False, highlight=False)
         raise typer.Exit(code or ExitCode.FINISHED)
 
     return wrapped
+
+
+def resumable_entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+    """`entry` of a job that goes on where it was when its command is run again."""
+    return entry(function, resumes=True)
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:

@@ -42,9 +42,11 @@ class ExitCode(IntEnum):
     INCOMPLETE = 4
     """Deferred links are left, run again; or MongoDB refused documents, which are named."""
     INTERRUPTED = 130
-    """Stopped by Ctrl-C; resumable."""
+    """Stopped by Ctrl-C; a job that can go on says so."""
+    UNREAD = 141
+    """Whoever read the answer went away, as `head` does; what SIGPIPE makes of other programs."""
     TERMINATED = 143
-    """Stopped by SIGTERM; resumable."""
+    """Stopped by SIGTERM; a job that can go on says so."""
 
 
 class TrailergenreError(Exception):
@@ -82,6 +84,16 @@ class RunError(TrailergenreError):
     """The run cannot go on. Printed as one message; the process ends with `exit_code`."""
 
     exit_code = ExitCode.USAGE
+
+    def __init__(self, found: str, remedy: str = "") -> None:
+        """Keep what a message consists of.
+
+        Args:
+            found: what was wrong, and what was received.
+            remedy: what to do, where `doctor` tells it by itself; else it stands in `found`.
+        """
+        self.found, self.remedy = found, remedy
+        super().__init__(f"{found} {remedy}".rstrip())
 
 
 class ConfigError(RunError):

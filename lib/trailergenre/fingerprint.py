@@ -133,10 +133,12 @@ def choose_fingerprint(store: Store, wanted: str | None) -> str:
         wanted: a fingerprint, or None for the only one.
 
     Raises:
-        ConfigError: there is none, there are several, or `wanted` is not among them.
+        ConfigError: there is no run, it has none, it has several, or `wanted` is not among them.
     """
     known = list_settings(store)
     if not known:
+        if not store.exists(""):
+            raise ConfigError(f"There is no run at {store}. Check its address.")
         raise ConfigError(f"There are no features below {store}. Run jobs/featurize.py first.")
     names = "; ".join(
         f"{name} ({s.frames_per_s:g} frames/s, backbone {s.backbone_id[:12]}, {s.precision})"

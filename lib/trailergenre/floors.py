@@ -65,7 +65,8 @@ def check_floors(*packages: str) -> None:
         if release(found) < release(floor.version):
             raise ConfigError(
                 f"{package} {found} is not safe to use ({floor.reason}). Needed: {floor.version} "
-                f"or newer. Upgrade it: python -m pip install '{package}>={floor.version}'"
+                "or newer.",
+                f"Upgrade it: python -m pip install '{package}>={floor.version}'",
             )
 
 

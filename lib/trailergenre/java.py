@@ -24,10 +24,10 @@ def check_java() -> None:
     if major is None or major < JAVA_MAJOR:
         # The Makefile says the same where there is no Python environment yet.
         raise ToolMissingError(
-            f"Java {JAVA_MAJOR} or newer is needed. Received: {major or 'none'}. "
+            f"Java {JAVA_MAJOR} or newer is needed. Received: {major or 'none'}.",
             "Install it (Debian: apt-get install default-jre-headless; "
             "Fedora: dnf install java-headless; macOS: brew install --cask temurin) "
-            "or set JAVA_HOME."
+            "or set JAVA_HOME.",
         )
 
 

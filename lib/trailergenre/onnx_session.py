@@ -74,8 +74,9 @@ def open_gpu_session(content: bytes, *, device_id: int) -> Session:
     """
     if _CUDA not in onnxruntime.get_available_providers():
         raise ConfigError(
-            "backbone.device = gpu, but this ONNX Runtime has no CUDA. Install onnxruntime-gpu in "
-            "place of onnxruntime, or set backbone.engine = tensorflow or backbone.device = cpu."
+            "backbone.device = gpu, but this ONNX Runtime has no CUDA.",
+            "Install onnxruntime-gpu in place of onnxruntime, or set backbone.engine = tensorflow "
+            "or backbone.device = cpu.",
         )
     # CUDA's libraries may have come by pip, where no loader looks for them.
     onnxruntime.preload_dlls()

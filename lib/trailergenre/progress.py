@@ -13,7 +13,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from trailergenre import tables
 from trailergenre.errors import StorageError
@@ -32,6 +33,11 @@ _RATE_WINDOW_S = 600.0
 """The rate is that of the last ten minutes: sites and videos change over a long run."""
 _RATE_MIN_SPAN_S = 10.0
 """Commits of a shorter time say nothing about the rate."""
+_DAY_S = 86400.0
+
+_BAR_AT_MOST = 30
+_WIDE = 120
+"""Columns of a terminal that has room for the outcomes beside bar, rate and ETA."""
 
 _COLUMNS = (*tables.CHOSEN_BY, "frames", "sandbox")
 
@@ -73,12 +79,23 @@ class RunStatus:
             return None
         return (self.ready - self.finished) / self.links_per_s
 
-    def line(self) -> str:
-        """One line for people."""
+    @property
+    def pace(self) -> str:
+        """Rate and end, for people; empty while too little is known."""
+        rate = f"{self.links_per_s * 60:.1f} links/min" if self.links_per_s else ""
+        eta = f"ETA {format_s(self.eta_s)}" if self.eta_s is not None else ""
+        return ", ".join(filter(None, (rate, eta)))
+
+    @property
+    def results(self) -> str:
+        """What became of the links, for people."""
         counts = ", ".join(f"{count} {name}" for name, count in self.by_outcome.items()) or "none"
-        rate = f", {self.links_per_s * 60:.1f} links/min" if self.links_per_s else ""
-        eta = f", ETA {format_s(self.eta_s)}" if self.eta_s is not None else ""
-        return f"{self.finished}/{self.ready} links ({counts}), {self.frames} frames{rate}{eta}"
+        return f"({counts}), {self.frames} frames"
+
+    def line(self) -> str:
+        """One line for people; what a narrow terminal cuts off is the outcomes."""
+        pace = f", {self.pace}" if self.pace else ""
+        return f"{self.finished}/{self.ready} links{pace} {self.results}"
 
 
 def read_status(
@@ -182,8 +199,8 @@ class Watch:
                 raise
             return future.result()
 
-    def _status(self) -> tuple[int, str] | None:
-        """Links finished, and a line; None where the storage does not answer.
+    def _look(self) -> tuple[RunStatus, str] | None:
+        """How far it is, and how many frames are kept; None where the storage does not answer.
 
         The work itself has to bear that, or to fail.
         """
@@ -191,35 +208,43 @@ class Watch:
             status = read_status(
                 self.store, self.fingerprint, self.ready, since=self.since, known=self._known
             )
-            if self.count_kept is None:
-                return status.finished, status.line()
-            return status.finished, f"{status.line()}; frames of {self.count_kept()} links kept"
+            kept = f"frames of {self.count_kept()} links kept" if self.count_kept else ""
         except StorageError:
             return None
+        return status, kept
 
     def _show_bar(self, future: Future[T]) -> None:
+        # What may wrap is what gives way: the outcomes first, then the bar.
         columns = (
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+            BarColumn(None, table_column=Column(max_width=_BAR_AT_MOST)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[results]}", markup=False, table_column=Column()),
         )
         with Progress(*columns, console=self.console) as bar:
-            task = bar.add_task("starting", total=len(self.ready))
+            task = bar.add_task("starting", total=len(self.ready), results="")
             done = False
             while not done:
                 done = _is_done(future, _POLL_S)
-                if status := self._status():
-                    finished, line = status
-                    bar.update(task, completed=finished, description=line)
+                if seen := self._look():
+                    status, kept = seen
+                    bar.update(
+                        task,
+                        completed=status.finished,
+                        description=", ".join(filter(None, (status.pace, kept))),
+                        results=status.results if self.console.width >= _WIDE else "",
+                    )
 
     def _print_lines(self, future: Future[T]) -> None:
         started = printed = time.monotonic()
         last, done = "", False
         while not done:
             done = _is_done(future, _PLAIN_EVERY_S)
-            status, now = self._status(), time.monotonic()
-            if status and (done or status[1] != last or now - printed >= _SILENT_S):
-                last, printed = status[1], now
+            seen, now = self._look(), time.monotonic()
+            line = "; ".join(filter(None, (seen[0].line(), seen[1]))) if seen else ""
+            if line and (done or line != last or now - printed >= _SILENT_S):
+                last, printed = line, now
                 self.console.print(f"[{format_s(now - started)}] {last}", markup=False)
 
 
@@ -227,6 +252,7 @@ def _is_done(future: Future[T], timeout_s: float) -> bool:
     return bool(wait([future], timeout=timeout_s).done)
 
 
-def age_s(moment: datetime) -> float:
-    """Seconds since a UTC moment."""
-    return (datetime.now(UTC) - moment).total_seconds()
+def format_age(moment: datetime) -> str:
+    """How long ago a UTC moment is, as a person says it: over a day in days."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    return f"{seconds / _DAY_S:.1f} days" if seconds > _DAY_S else format_s(seconds)

@@ -33,8 +33,9 @@ def scratch_directory() -> Iterator[Path]:
         directory, lock = _make()
     except OSError as error:
         raise StorageError(
-            f"No scratch directory can be made: {error}. Set TMPDIR to a directory on a local "
-            "disk with room for the videos that are worked on at the same time."
+            f"No scratch directory can be made: {error}.",
+            "Set TMPDIR to a directory on a local disk with room for the videos that are worked on "
+            "at the same time.",
         ) from error
     try:
         yield directory / "files"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import psutil
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from trailergenre.locations import without_secrets
 
@@ -21,6 +21,16 @@ _SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 _SECRET = re.compile("secret|password|token|access[.]?key|credential", re.IGNORECASE)
 """As `spark.redaction.regex` of conf/spark-*.conf, but for `uri`: an address loses user info and
 query, and `mongo.uri_file` is none."""
+
+
+class _Terminal(Console):
+    """A console on a terminal that is none of this process's own streams, which rich measures."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        """As it is now: it may be drawn larger or smaller at any time."""
+        columns, lines = os.get_terminal_size(self.file.fileno())
+        return ConsoleDimensions(columns or 80, lines or 25)  # 0: the terminal does not say
 
 
 def open_console() -> Console:
@@ -33,7 +43,7 @@ def open_console() -> Console:
         try:
             stderr = Path(f"/proc/{os.getppid()}/fd/2").readlink()
             if stderr.is_relative_to("/dev/pts"):
-                return Console(file=stderr.open("w"), soft_wrap=True)
+                return _Terminal(file=stderr.open("w"), soft_wrap=True)
         except OSError:
             pass  # no /proc, or not ours to look at
     return Console(stderr=True, soft_wrap=True)

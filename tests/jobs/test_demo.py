@@ -41,9 +41,11 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
     top = [line for line in done.stdout.splitlines() if line[:2] in {"1.", "2.", "3."}]
     assert {line.split()[1] for line in top[:2]} == {"Horror", "Sci-Fi"}
     assert len(top) == 3
-    report = done.out / "run" / "reports" / "evaluation.html"
-    assert str(report) in done.stdout
-    assert report.stat().st_size > 0
+    end = done.stdout[done.stdout.index("What became of the rows") :]
+    for name in ("run.html", "evaluation.html", "score.html"):
+        page = done.out / "run" / "reports" / name
+        assert str(page) in end
+        assert page.read_text().rstrip().endswith("</html>")
 
 
 def test_own_videos_in_folders_named_by_genre(

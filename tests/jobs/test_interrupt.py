@@ -28,7 +28,7 @@ from pathlib import Path
 import typer
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
-from trailergenre.entry import RunArgument, entry
+from trailergenre.entry import RunArgument, resumable_entry
 from trailergenre.spark.session import spark_session
 from trailergenre.storage import Store
 
@@ -43,7 +43,7 @@ def hang_in_jvm(run):
 app = typer.Typer()
 
 @app.command()
-@entry
+@resumable_entry
 def wait(run: RunArgument, place: str) -> None:
     if place == "planning":
         hang(run)

@@ -235,6 +235,7 @@ def test_too_few_movies_are_refused(run: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize("job", ["train_model", "evaluate_model", "predict_genres"])
 def test_a_run_without_features_is_refused(tmp_path: Path, job: str) -> None:
     make_bundle(Store(str(tmp_path / "bundle")))
+    (tmp_path / "run").mkdir()
     result = invoke(job, tmp_path / "run", "--bundle", tmp_path / "bundle")
     assert result.exit_code == 2
     assert "Run jobs/featurize.py first" in result.stderr

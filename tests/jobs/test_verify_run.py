@@ -82,5 +82,5 @@ def test_after_damaged_files_are_deleted_their_links_are_to_be_taken_again(
 def test_no_run_is_one_line_and_exit_2(repository: Path, tmp_path: Path) -> None:
     code, summary, said = verify(repository, tmp_path / "nothing")
     assert (code, summary) == (2, {})
-    assert said.startswith("error: There are no features below")
+    assert said.startswith("error: There is no run at")
     assert len(said.splitlines()) == 1

@@ -6,19 +6,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from bundles import make_bundle, make_manifest, manifest_for
 from clips import make_clip
-from runs import SETTINGS, Movie, links_table, make_movies, make_run
+from runs import SETTINGS, Movie, links_table, make_movies, make_run, outcome_row
 from servers import AnswerServer, answer, content
+from trailergenre import schemas
 from trailergenre.cli import app
+from trailergenre.lock import LOCK_FILE, run_lock
+from trailergenre.outcomes import Outcome
 from trailergenre.storage import Store
-from trailergenre.tables import write_table
+from trailergenre.tables import to_parquet, write_table
 
 HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn", "PIL", "jinja2"}
 """What trains, and what makes pages."""
@@ -225,9 +230,10 @@ def test_status_of_a_made_run(tmp_path: Path) -> None:
     fingerprint = make_run(Store(str(tmp_path)), [*movies[:4], Movie(movies[4].link, None)])
     result = invoke("status", str(tmp_path))
     assert result.exit_code == 0
-    first, last = result.stdout.splitlines()
+    first, second, third = result.stdout.splitlines()
     assert first == f"features {fingerprint}: 5/5 links (4 ok, 1 not_media), 16 frames"
-    assert last.startswith("last commit ")
+    assert second.startswith("last commit ")
+    assert third == "nobody is at work on it"
 
 
 def test_status_as_json(tmp_path: Path) -> None:
@@ -236,12 +242,51 @@ def test_status_as_json(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
         "features": fingerprint,
+        "at_work": None,
         "ready": 3,
         "finished": 3,
         "by_outcome": {"ok": 3},
         "frames": 6,
+        "links_per_s": None,
         "eta_s": None,
+        "last_commit_at": "2026-01-01T00:00:00+00:00",
     }
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> Store:
+    """Four of five links: three were committed at one moment, one 20 s later."""
+    store, movies = Store(str(tmp_path / "run")), make_movies(5, frames=2)
+    fingerprint = make_run(store, movies[:3])
+    write_table(store, "links", links_table([movie.link for movie in movies]))
+    row = outcome_row(movies[3].link.link_id, Outcome.CONNECT)
+    row["finished_at"] += timedelta(seconds=20)
+    content = to_parquet(pa.Table.from_pylist([row], schemas.OUTCOMES))
+    store.write_content_addressed(f"outcomes/{fingerprint}", content, ".parquet")
+    return store
+
+
+def test_a_run_that_nobody_works_on_has_neither_pace_nor_end(half_done: Store) -> None:
+    figures = json.loads(invoke("status", str(half_done), "--json").stdout)
+    told = ("finished", "at_work", "links_per_s", "eta_s")
+    assert [figures[name] for name in told] == [4, None, None, None]
+    shown = invoke("status", str(half_done)).stdout
+    assert "nobody is at work" in shown
+    assert "links/min" not in shown
+    assert "ETA" not in shown
+
+
+def test_a_run_at_work_says_who_works_how_fast_and_until_when(half_done: Store) -> None:
+    with run_lock(half_done, "featurize"):
+        held = json.loads(half_done.read_bytes(LOCK_FILE))
+        held["started_at"] = "2025-12-31T23:59:40+00:00"
+        half_done.write_bytes(LOCK_FILE, json.dumps(held).encode())
+        figures = json.loads(invoke("status", str(half_done), "--json").stdout)
+        shown = invoke("status", str(half_done)).stdout
+    assert figures["at_work"].startswith("featurize on ")
+    assert (figures["links_per_s"], figures["eta_s"]) == (4 / 40, 10.0)
+    assert "4/5 links, 6.0 links/min, ETA 0:10 (3 ok, 1 connect), 6 frames" in shown
+    assert f"at work: {figures['at_work']}\n" in shown
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "report", "bundle inspect"])
@@ -269,8 +314,15 @@ def test_status_of_several_feature_sets_names_them_and_takes_the_chosen_one(
     assert (result.exit_code, second in result.stdout) == (0, True)
 
 
-def test_status_of_nothing_is_refused(tmp_path: Path) -> None:
-    assert "featurize" in refusal(invoke("status", str(tmp_path)))
+@pytest.mark.parametrize("command", ["status", "verify", "report"])
+def test_a_run_that_is_not_there_is_told_from_one_without_features(
+    command: str, tmp_path: Path
+) -> None:
+    assert "Run jobs/featurize.py first" in refusal(invoke(command, str(tmp_path)))
+    line = refusal(invoke(command, str(tmp_path / "typo")))
+    assert f"There is no run at {tmp_path / 'typo'}" in line
+    assert "featurize" not in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_status_counts_the_links_of_the_present_list(tmp_path: Path) -> None:

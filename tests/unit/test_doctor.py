@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def fine(config: Config) -> Finding:
 
 
 def refused(config: Config) -> Finding:
-    raise ConfigError("It is wrong. Do this.")
+    raise ConfigError("It is wrong.", "Do this.")
 
 
 def missing_file(config: Config) -> Finding:
@@ -38,7 +39,7 @@ def test_what_breaks_hides_nothing_else() -> None:
     found = dict(examine(Config(), checks))
     assert list(found) == ["a", "b", "c", "d"]
     assert found["d"] == FINE
-    assert found["b"] == Finding(Verdict.FAILED, "It is wrong. Do this.")
+    assert found["b"] == Finding(Verdict.FAILED, "It is wrong.", "Do this.")
     assert "No such file or directory: '/nowhere/at all'" in found["c"].found
     assert found["a"].verdict is Verdict.FAILED
     assert found["a"].found.startswith("KeyError (test_doctor.py, line ")
@@ -112,7 +113,7 @@ def test_a_machine_that_lacks_something_ends_with_2_and_says_the_rest(tmp_path: 
     assert lines["weights"] == "failed"
     assert lines["ffmpeg"] == "ok"
     assert set(CHECKS) <= set(lines)
-    assert "trailergenre backbone export" in result.stdout
+    assert len(re.findall("-> .*trailergenre backbone export", result.stdout)) == 1
 
 
 def test_a_broken_configuration_is_refused_before_anything_is_tried() -> None:

@@ -50,7 +50,8 @@ def test_an_old_package_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch
     assert finding.verdict is Verdict.FAILED
     for package in floors.FLOORS:
         assert f"{package} 0.1 is not safe" in finding.found
-    assert "pip install" in finding.found
+        assert f"pip install '{package}>=" in finding.advice
+    assert "pip install" not in finding.found
 
 
 def test_where_java_home_is_wrong_it_is_named(
@@ -61,6 +62,11 @@ def test_where_java_home_is_wrong_it_is_named(
     assert finding.verdict is Verdict.FAILED
     assert "Received: none" in finding.found
     assert finding.advice.startswith(f"JAVA_HOME is {tmp_path},")
+    monkeypatch.delenv("JAVA_HOME")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = packages.check_java(Config())
+    assert "Install it" not in finding.found
+    assert finding.advice.startswith("Install it (Debian")
 
 
 @pytest.mark.usefixtures("base_install")
@@ -152,12 +158,13 @@ def test_weights_that_were_changed_are_named(tiny_backbone: Path, tmp_path: Path
         file.write(b"x")
     finding = network.check_weights(Config(backbone=BackboneConfig(path=str(directory))))
     assert (finding.verdict, "was changed or cut" in finding.found) == (Verdict.FAILED, True)
+    assert finding.advice == "Export it again."
 
 
 @pytest.mark.usefixtures("base_install")
 def test_where_nothing_can_export_the_way_to_it_is_told(tmp_path: Path) -> None:
     finding = network.check_weights(Config(backbone=BackboneConfig(path=str(tmp_path))))
-    assert "trailergenre backbone export" in finding.found
+    assert "trailergenre backbone export" in finding.advice
     assert "trailergenre[tensorflow]" in finding.advice
 
 
@@ -198,7 +205,8 @@ def test_where_a_gpu_is_asked_for_none_is_a_failure(no_gpu: Path, tiny_backbone:
     finding = network.check_gpu(Config(backbone=backbone))
     assert finding.verdict is Verdict.FAILED
     assert "nvidia-smi: no driver" in finding.found
-    assert "has no CUDA" in finding.found
+    assert finding.found.endswith("has no CUDA.")
+    assert "onnxruntime-gpu" in finding.advice
 
 
 # --- MongoDB, disk -------------------------------------------------------------------------------
@@ -237,7 +245,7 @@ def test_mongodb_without_pymongo_says_what_to_install(monkeypatch: pytest.Monkey
     for module in ("pymongo", "pymongo.errors", "pymongo.uri_parser"):
         monkeypatch.setitem(sys.modules, module, None)
     finding = examined(places.check_mongodb, Config())
-    assert "pip install 'trailergenre[mongo]'" in finding.found
+    assert "pip install 'trailergenre[mongo]'" in finding.advice
 
 
 @pytest.mark.parametrize(
@@ -254,4 +262,4 @@ def test_room_for_videos(free: float, verdict: Verdict, monkeypatch: pytest.Monk
 def test_a_directory_that_cannot_be_written_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc")
     finding = examined(places.check_disk, Config())
-    assert (finding.verdict, "Set TMPDIR" in finding.found) == (Verdict.FAILED, True)
+    assert (finding.verdict, "Set TMPDIR" in finding.advice) == (Verdict.FAILED, True)

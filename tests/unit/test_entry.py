@@ -22,12 +22,12 @@ from trailergenre.storage import Store
 WAITING_JOB = """
 import sys, time
 import typer
-from trailergenre.entry import entry
+from trailergenre.entry import resumable_entry
 
 app = typer.Typer()
 
 @app.command()
-@entry
+@resumable_entry
 def wait() -> None:
     print("ready", flush=True)
     try:
@@ -47,10 +47,10 @@ def _own_signals() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def exit_code(function: object) -> int:
+def exit_code(function: object, *, resumes: bool = False) -> int:
     assert callable(function)
     with pytest.raises(typer.Exit) as ended:
-        entry(function)()
+        entry(function, resumes=resumes)()
     return ended.value.exit_code
 
 
@@ -78,6 +78,7 @@ def test_exit_codes_are_those_that_are_promised() -> None:
         "LOCKED": 3,
         "INCOMPLETE": 4,
         "INTERRUPTED": 130,
+        "UNREAD": 141,
         "TERMINATED": 143,
     }
 
@@ -98,11 +99,16 @@ def test_a_bug_keeps_its_traceback() -> None:
         entry(raising(errors.TrailergenreError("no run error")))()  # type: ignore[arg-type]
 
 
+def test_ctrl_c_at_what_keeps_nothing_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr() == ("", "\nstopped.\n")
+
+
 def test_ctrl_c_leaves_a_run_that_can_go_on_and_says_how(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/opt/bin/trailergenre", "demo", "--out", "my demo"])
-    assert exit_code(raising(KeyboardInterrupt())) == 130
+    assert exit_code(raising(KeyboardInterrupt()), resumes=True) == 130
     lines = capsys.readouterr().err.splitlines()
     # The terminal has just written ^C.
     assert lines == [
@@ -123,7 +129,7 @@ def test_the_way_to_go_on_is_told_on_the_terminal_that_was_there_at_the_start(
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    assert exit_code(be_stopped) == 130
+    assert exit_code(be_stopped, resumes=True) == 130
     assert "To go on, run again: " in terminal.getvalue()
     assert capsys.readouterr().err == ""
 

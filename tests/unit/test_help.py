@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from submits import REPOSITORY, load_job
+from trailergenre import __version__
 from trailergenre.cli import app
 
 JOBS = sorted(path.stem for path in (REPOSITORY / "jobs").glob("*.py"))
@@ -23,20 +25,18 @@ FOR_PROGRAMS = ["score", "status", "verify", "report", "doctor", "bundle inspect
 
 
 def commands_of(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """A command, or all that stand below a group, by the words that call them."""
-    below = getattr(command, "commands", None)
-    if below is None:
-        yield name, command
-        return
-    for word, found in below.items():
+    """A command, and all that stand below it where it is a group, by the words that call them."""
+    yield name, command
+    for word, found in getattr(command, "commands", {}).items():
         yield from commands_of(found, f"{name} {word}".strip())
 
 
-COMMANDS = dict(commands_of(typer.main.get_command(app), ""))
+ALL = dict(commands_of(typer.main.get_command(app), ""))
+COMMANDS = {name: command for name, command in ALL.items() if not hasattr(command, "commands")}
 
 
 def command_of(name: str) -> click.Command:
-    return COMMANDS.get(name) or typer.main.get_command(load_job(name).app)
+    return ALL.get(name) or typer.main.get_command(load_job(name).app)
 
 
 def test_all_commands_and_jobs_are_found() -> None:
@@ -45,21 +45,30 @@ def test_all_commands_and_jobs_are_found() -> None:
     assert len(JOBS) == 7
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *JOBS])
-def test_help_shows_how_it_is_called(name: str) -> None:
-    words = name.split() if name in COMMANDS else []
-    shown = CliRunner().invoke(app if name in COMMANDS else load_job(name).app, [*words, "--help"])
+def help_of(name: str) -> str:
+    words = name.split() if name in ALL else []
+    shown = CliRunner().invoke(app if name in ALL else load_job(name).app, [*words, "--help"])
     assert shown.exit_code == 0
-    _, is_there, examples = shown.stdout.partition("Example")
+    return shown.stdout
+
+
+@pytest.mark.parametrize("name", [*ALL, *JOBS])
+def test_help_shows_how_it_is_called(name: str) -> None:
+    _, is_there, examples = help_of(name).partition("Example")
     assert is_there
-    called = f"trailergenre {name}" if name in COMMANDS else f"jobs/{name}.py"
+    called = f"trailergenre {name}" if name in ALL else f"jobs/{name}.py"
     assert called in examples
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *JOBS])
+@pytest.mark.parametrize("name", [*ALL, *JOBS])
 def test_every_option_says_what_it_does(name: str) -> None:
     parameters = command_of(name).params
     assert [parameter.name for parameter in parameters if not getattr(parameter, "help", "")] == []
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *JOBS])
+def test_no_option_takes_what_only_python_knows(name: str) -> None:
+    assert re.findall(r"--\S+ <(?:str|path|int|float|list).*>", help_of(name)) == []
 
 
 @pytest.mark.parametrize("name", FOR_PROGRAMS)
@@ -72,6 +81,11 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words, env=os.environ | variables, capture_output=True, text=True, check=False
     )
+
+
+def test_the_version_is_printed() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"trailergenre {__version__}\n")
 
 
 def test_the_help_of_all_names_completion_and_doctor() -> None:
@@ -87,6 +101,13 @@ def test_bash_gets_its_completion_without_asking_for_it_by_name() -> None:
     assert "complete_bash" in shown.stdout
     checked = subprocess.run(["bash", "-n"], input=shown.stdout, text=True, check=False)
     assert checked.returncode == 0
+
+
+def test_help_and_tab_load_nothing_that_only_commands_need() -> None:
+    code = "import sys, trailergenre.cli; print(*sys.modules)"
+    loaded = set(run(sys.executable, "-c", code).stdout.split())
+    assert "trailergenre.cli_setup" in loaded
+    assert loaded & {"numpy", "pyarrow", "pydantic", "trailergenre.config"} == set()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from runs import Movie, make_movies, make_run, outcome_row
 from trailergenre import progress, schemas, tables
 from trailergenre.errors import StorageError
 from trailergenre.outcomes import Outcome
-from trailergenre.progress import RunStatus, Watch, format_s, read_status
+from trailergenre.progress import RunStatus, Watch, format_age, format_s, read_status
 from trailergenre.records import LinkId
 from trailergenre.storage import Store, StoredFile
 
@@ -71,9 +72,9 @@ def test_without_a_rate_no_end_is_told() -> None:
     assert state.line() == "4/10 links (4 ok), 0 frames"
 
 
-def test_line_says_rate_and_end() -> None:
+def test_line_says_rate_and_end_before_the_outcomes() -> None:
     line = status(70, {"ok": 9, "partial": 1}, links_per_s=0.5).line()
-    assert line == "10/70 links (9 ok, 1 partial), 0 frames, 30.0 links/min, ETA 2:00"
+    assert line == "10/70 links, 30.0 links/min, ETA 2:00 (9 ok, 1 partial), 0 frames"
 
 
 def test_nothing_finished_is_said() -> None:
@@ -86,6 +87,11 @@ def test_nothing_finished_is_said() -> None:
 )
 def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
     assert format_s(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(86000, "23:53:20"), (90061 + 86400, "2.0 days")])
+def test_an_age_of_more_than_a_day_is_told_in_days(seconds: float, text: str) -> None:
+    assert format_age(datetime.now(UTC) - timedelta(seconds=seconds)) == text
 
 
 def ids(movies: list[Movie]) -> list[LinkId]:
@@ -150,10 +156,10 @@ def test_a_pipe_gets_plain_lines(
     polls = iter(range(1000))
 
     class Counting(Watch):
-        def _status(self) -> RunStatus | None:
+        def _look(self) -> tuple[RunStatus, str] | None:
             if next(polls) == 5:
                 polled.set()
-            return super()._status()
+            return super()._look()
 
     watch = Counting(*run, console=Console(file=written, width=40, soft_wrap=True))
     assert watch.run(lambda: 7 if polled.wait(30) else 0, stop=lambda: None) == 7
@@ -164,19 +170,50 @@ def test_a_pipe_gets_plain_lines(
     assert "\x1b" not in written.getvalue()
 
 
-def test_a_terminal_gets_a_bar(run: Run) -> None:
+def shown_on_a_terminal(watch: Watch, width: int) -> list[str]:
+    """The lines that stand on the terminal in the end."""
     written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=120)
-    assert Watch(*run, console=console).run(lambda: 7, stop=lambda: None) == 7
-    assert "2/2 links (2 ok), 6 frames" in written.getvalue()
-    assert "\x1b" in written.getvalue()
+    watch.console = Console(file=written, force_terminal=True, width=width, color_system=None)
+    assert watch.run(lambda: 7, stop=lambda: None) == 7
+    drawn = re.split(r"\x1b\[2K", written.getvalue())[-1]  # from here on the last picture
+    return [line.rstrip() for line in re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", drawn).splitlines()]
 
 
-@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
-def test_links_whose_frames_are_kept_are_counted(is_terminal: bool, run: Run) -> None:
+SIX = {"ok": 81234, "connect": 812, "not_media": 17, "partial": 1203, "too_long": 5, "dns": 66}
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_terminal_gets_bar_and_end_whatever_became_of_the_links(
+    width: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = RunStatus(100000, SIX, 12345678, ["full"], 0.5, None)
+    monkeypatch.setattr(progress, "read_status", lambda *_, **__: state)
+    watch = Watch(run[0], run[1], ["link"] * 100000)
+    lines = shown_on_a_terminal(watch, width)
+    assert re.search(r"━━━━━━━━+.* +83337/100000 30\.0 links/min, ETA 9:15:26 0:00:0\d", lines[0])
+    text = " ".join(" ".join(lines).split())
+    assert [name for name in SIX if name in text] == ([*SIX] if width >= 120 else [])
+    assert max(map(len, lines)) <= width
+
+
+def test_a_wide_terminal_says_what_became_of_the_links(run: Run) -> None:
+    (line,) = shown_on_a_terminal(Watch(*run), 120)
+    assert "2/2" in line
+    assert "(2 ok), 6 frames" in line
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_counts_the_links_whose_frames_are_kept(width: int, run: Run) -> None:
+    (line,) = shown_on_a_terminal(Watch(*run, count_kept=lambda: 5), width)
+    assert "━━━━" in line
+    assert "frames of 5 links kept" in line
+
+
+def test_a_pipe_counts_the_links_whose_frames_are_kept(run: Run) -> None:
     written = io.StringIO()
-    console = Console(file=written, force_terminal=is_terminal, width=120)
-    Watch(*run, console=console, count_kept=lambda: 5).run(lambda: 7, stop=lambda: None)
+    Watch(*run, console=Console(file=written, width=120), count_kept=lambda: 5).run(
+        lambda: 7, stop=lambda: None
+    )
     assert "2/2 links (2 ok), 6 frames; frames of 5 links kept" in written.getvalue()
 
 
@@ -202,7 +239,7 @@ def test_storage_that_does_not_answer_a_look_stops_no_work(
     console = Console(file=written, force_terminal=is_terminal, width=120)
     work = Watch(*run, console=console).run
     assert work(lambda: answered.wait(30), stop=lambda: stopped.append(1)) is True
-    assert "2/2 links (2 ok), 6 frames" in written.getvalue()
+    assert "(2 ok), 6 frames" in written.getvalue()
     assert stopped == []
 
 

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,18 @@ def test_under_spark_submit_its_terminal_is_taken(
     with parent([*SUBMIT, *JOB], monkeypatch, terminal):
         console = open_console()
     assert console.file.name == os.ttyname(terminal)
+    console.file.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells another process's stderr")
+def test_under_spark_submit_its_terminal_is_as_wide_as_it_is_now(
+    terminal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with parent([*SUBMIT, *JOB], monkeypatch, terminal):
+        console = open_console()
+    for columns, width in ((132, 132), (90, 90), (0, 80)):
+        termios.tcsetwinsize(terminal, (40, columns))
+        assert console.width == width
     console.file.close()
 
 

@@ -31,6 +31,8 @@ PREPROCESSING = "uint8 RGB 299x299 / 127.5 - 1"
 
 OUTPUT_LAYER = "global average pooling of the last mixed block, float32 (n, 2048)"
 
+EXPORT_AGAIN = "Export it again."
+
 
 class Int8Calibration(BaseModel):
     """What an int8 network was calibrated with, and how far it is from fp32 on other frames.
@@ -153,13 +155,13 @@ def read_manifest(directory: Path) -> BackboneManifest:
     path = directory / MANIFEST_FILE
     if not path.is_file():
         raise WeightsError(
-            f"There is no backbone in {directory}. Make one with: trailergenre backbone export "
-            f"--weights imagenet --out {directory}"
+            f"There is no backbone in {directory}.",
+            f"Make one with: trailergenre backbone export --weights imagenet --out {directory}",
         )
     with path.open("rb") as stream:
         content = stream.read(_MAX_MANIFEST_BYTES + 1)
     if len(content) > _MAX_MANIFEST_BYTES:
-        raise WeightsError(f"{path} has more than {_MAX_MANIFEST_BYTES} bytes. Export it again.")
+        raise WeightsError(f"{path} has more than {_MAX_MANIFEST_BYTES} bytes.", EXPORT_AGAIN)
     try:
         manifest = BackboneManifest.model_validate_json(content)
     except ValidationError as error:
@@ -167,12 +169,13 @@ def read_manifest(directory: Path) -> BackboneManifest:
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
         )
         raise WeightsError(
-            f"The manifest {path} cannot be used: {problems}. Export it again."
+            f"The manifest {path} cannot be used: {problems}.", EXPORT_AGAIN
         ) from error
     if (manifest.preprocessing, manifest.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
         raise WeightsError(
             f"{path} is of a backbone with other preprocessing or another output than this "
-            "version's. Export it again."
+            "version's.",
+            EXPORT_AGAIN,
         )
     return manifest
 
@@ -187,13 +190,14 @@ def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
     """
     path = directory / name
     if not path.is_file():
-        raise WeightsError(f"The backbone's file {path} is missing. Export it again.")
+        raise WeightsError(f"The backbone's file {path} is missing.", EXPORT_AGAIN)
     content = path.read_bytes()
     received = hashlib.sha256(content).hexdigest()
     if received != manifest.files.get(name):
         raise WeightsError(
             f"The backbone's file {path} was changed or cut: SHA-256 is {received}, "
-            f"the manifest says {manifest.files.get(name)}. Export it again."
+            f"the manifest says {manifest.files.get(name)}.",
+            EXPORT_AGAIN,
         )
     return content
 
@@ -237,6 +241,7 @@ def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[ND
     if received != manifest.backbone_id:
         raise WeightsError(
             f"The weights in {directory} are not the backbone that its manifest names: they hash "
-            f"to {received}, it says {manifest.backbone_id}. Export it again."
+            f"to {received}, it says {manifest.backbone_id}.",
+            EXPORT_AGAIN,
         )
     return weights

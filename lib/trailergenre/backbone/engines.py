@@ -70,8 +70,8 @@ def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
     if manifest.precision == "int8" and (config.engine, config.device) != ("onnxruntime", "cpu"):
         raise ConfigError(
             f"The backbone in {directory} is int8, which runs by backbone.engine = onnxruntime on "
-            f"backbone.device = cpu. Received: {config.engine} on {config.device}. Export one with "
-            "--precision fp32, or change the configuration."
+            f"backbone.device = cpu. Received: {config.engine} on {config.device}.",
+            "Export one with --precision fp32, or change the configuration.",
         )
     return directory, manifest
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from trailergenre.backbone.artefact import ONNX_FILE, BackboneManifest, read_file
+from trailergenre.backbone.artefact import EXPORT_AGAIN, ONNX_FILE, BackboneManifest, read_file
 from trailergenre.backbone.embedder import check_frames, no_features
 from trailergenre.backbone.fixed_batches import GPU_IN_FLIGHT, FixedBatches
 from trailergenre.config import BackboneConfig
@@ -44,7 +44,7 @@ class OnnxEmbedder:
             self._session = open_session(content, threads=config.threads)
         except ValueError as error:
             raise WeightsError(
-                f"{directory / ONNX_FILE} cannot be loaded: {error}. Export it again."
+                f"{directory / ONNX_FILE} cannot be loaded: {error}.", EXPORT_AGAIN
             ) from error
         _check_interface(self._session, directory / ONNX_FILE)
         self._input = self._session.get_inputs()[0].name
@@ -96,5 +96,6 @@ def _check_interface(session: Session, path: Path) -> None:
     if found != [[_INPUT], [_OUTPUT]]:
         raise WeightsError(
             f"{path} does not turn frames into features: expected {_INPUT} to {_OUTPUT} for each "
-            f"frame, received {found[0]} to {found[1]}. Export it again."
+            f"frame, received {found[0]} to {found[1]}.",
+            EXPORT_AGAIN,
         )

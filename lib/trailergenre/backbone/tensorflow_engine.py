@@ -39,8 +39,9 @@ class TensorFlowEmbedder:
             import tensorflow
         except ImportError as error:
             raise ConfigError(
-                "backbone.engine = tensorflow needs TensorFlow: pip install 'trailergenre"
-                "[tensorflow]', or set backbone.engine = onnxruntime."
+                "backbone.engine = tensorflow needs TensorFlow.",
+                "Install it: pip install 'trailergenre[tensorflow]', or set backbone.engine = "
+                "onnxruntime.",
             ) from error
         check_floors("keras")
         is_gpu = config.device == "gpu"
@@ -73,7 +74,8 @@ class TensorFlowEmbedder:
         if not features.device.endswith(self._place):
             raise ConfigError(
                 f"backbone.device = {self.device}, but TensorFlow ran the network on "
-                f"{features.device}. Check the driver and CUDA_VISIBLE_DEVICES."
+                f"{features.device}.",
+                "Check the driver and CUDA_VISIBLE_DEVICES.",
             )
         return np.asarray(values, np.float32)
 
@@ -110,7 +112,8 @@ def take_gpu(settings: Any, device_id: int) -> None:  # noqa: ANN401 - no type s
     if device_id >= len(gpus):
         raise ConfigError(
             f"backbone.device = gpu, but TensorFlow finds no GPU {device_id}; it finds "
-            f"{len(gpus)}. Check the driver and CUDA_VISIBLE_DEVICES, or set backbone.device = cpu."
+            f"{len(gpus)}.",
+            "Check the driver and CUDA_VISIBLE_DEVICES, or set backbone.device = cpu.",
         )
     gpu = gpus[device_id]
     # float32 means float32: TF32 keeps 10 of its 23 bits.

@@ -12,27 +12,28 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from trailergenre import tables
 from trailergenre.backbone import read_manifest
 from trailergenre.demo.clips import make_clips
+from trailergenre.demo.ending import print_end
 from trailergenre.demo.server import FileServer, serve
 from trailergenre.errors import ConfigError, ExitCode, RunError
 from trailergenre.fingerprint import choose_fingerprint
 from trailergenre.java import check_java
-from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.outcomes import Outcome
 from trailergenre.storage import Store
 
 _PORT = 8299
 _MARKER = ".trailergenre-demo"
+_MADE_ANEW = ("clips", "run", "bundle", "control", "mongo")
+"""What a demo replaces; not the network, which is the same every time and half a minute's work."""
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -50,6 +51,14 @@ class _Demo:
     @property
     def store(self) -> Store:
         return Store(str(self.out / "run"))
+
+    @property
+    def reports(self) -> Path:
+        return self.out / "run" / "reports"
+
+    def command(self, name: str, *arguments: str) -> None:
+        """Run one command of the command line."""
+        self.run(name, [sys.executable, "-m", "trailergenre", *name.split(), *arguments])
 
     def job(
         self,
@@ -102,10 +111,12 @@ def run_demo(data: Path | None, out: Path) -> None:
     Args:
         data: a directory of videos in folders named by genre, or a table of links; None makes
             clips.
-        out: directory of everything the demo writes; one of an earlier demo is replaced.
+        out: directory of everything the demo writes; what an earlier demo made there is replaced,
+            and nothing else.
 
     Raises:
-        ConfigError: `out` holds something else, or the jobs are not beside the package.
+        ConfigError: `data` is not there or lies in `out`; `out` cannot be written or holds
+            something else; or the jobs are not beside the package.
         ToolMissingError: no Java that Spark can start.
     """
     console = Console(soft_wrap=True)
@@ -115,7 +126,10 @@ def run_demo(data: Path | None, out: Path) -> None:
             "Run it from a checkout of the repository."
         )
     check_java()
-    demo = _Demo(_prepare_out(out), console)
+    out = out.absolute()
+    data = None if data is None else _check_data(data, out)
+    _prepare_out(out)
+    demo = _Demo(out, console)
     started = time.monotonic()
     _export(demo)
     with ExitStack() as stack:
@@ -129,35 +143,48 @@ def run_demo(data: Path | None, out: Path) -> None:
         control = str(demo.out / "control")
         demo.job("train_model", "--bundle", control, "--shuffle-labels", *settings)
         demo.job("evaluate_model", "--bundle", str(demo.out / "bundle"), "--control", control)
+        demo.command("report", str(demo.out / "run"))
         link = link_to_score or _first_finished(demo.store)
-        demo.run("score", [sys.executable, "-m", "trailergenre", "score", link, *settings])
-    _print_end(demo)
+        demo.command("score", link, "--report", str(demo.reports / "score.html"), *settings)
+    print_end(demo.store, demo.reports, console)
     console.print(f"The demo took {time.monotonic() - started:.0f} s.")
 
 
-def _prepare_out(out: Path) -> Path:
-    out = out.absolute()
-    if out.exists() and any(out.iterdir()) and not (out / _MARKER).exists():
-        raise ConfigError(f"{out} holds something that is not a demo's. Give another --out.")
-    # The backbone is the same every time and takes half a minute.
-    for stale in out.glob("*"):
-        if stale.is_dir() and stale.name != "backbone":
-            shutil.rmtree(stale)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _MARKER).touch()
-    return out
+def _check_data(data: Path, out: Path) -> Path:
+    """Before anything is deleted."""
+    data = data.expanduser().resolve()
+    if not data.exists():
+        raise ConfigError(f"--data {data} does not exist.")
+    if data.is_relative_to(out.resolve()):
+        raise ConfigError(
+            f"--data {data} lies in --out {out}, where a demo replaces what an earlier one made. "
+            "Give another --out."
+        )
+    return data
+
+
+def _prepare_out(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / _MARKER).exists():
+            raise ConfigError(f"{out} holds something that is not a demo's. Give another --out.")
+        (out / _MARKER).touch()
+        for stale in _MADE_ANEW:
+            if (out / stale).exists():
+                shutil.rmtree(out / stale)
+    except OSError as error:
+        raise ConfigError(f"--out must be a directory that can be written: {error}") from error
 
 
 def _export(demo: _Demo) -> None:
     directory = demo.out / "backbone"
     if not (directory / "manifest.json").exists():
         # In a process of its own: Keras keeps gigabytes that Spark is going to need.
-        export = [sys.executable, "-m", "trailergenre", "backbone", "export"]
-        export += ["--out", str(directory), "--weights"]
+        export = ("--out", str(directory), "--weights")
         try:
-            demo.run("backbone export", [*export, "imagenet"])
+            demo.command("backbone export", *export, "imagenet")
         except RunError:
-            demo.run("backbone export", [*export, "random"])
+            demo.command("backbone export", *export, "random")
     manifest = read_manifest(directory)
     if manifest.is_random:
         demo.console.print(
@@ -169,9 +196,6 @@ def _export(demo: _Demo) -> None:
 def _links(demo: _Demo, data: Path | None, stack: ExitStack) -> tuple[Path, str | None]:
     """Give the table of links and, for made clips, the one to score."""
     if data is not None:
-        data = data.expanduser().resolve()
-        if not data.exists():
-            raise ConfigError(f"--data {data} does not exist.")
         _write_config(demo, root=data if data.is_dir() else data.parent)
         return data, None
     clips = demo.out / "clips"
@@ -253,29 +277,6 @@ def _first_finished(store: Store) -> str:
         if row["link_id"] in finished
     )
     return str(next(urls))
-
-
-def _print_end(demo: _Demo) -> None:
-    store = demo.store
-    rows = Counter(tables.read_table(store, "links")["row_outcome"].to_pylist())
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
-    links = Counter(outcomes["outcome"].to_pylist())
-    demo.console.rule(style="dim")
-    for title, counts, order in (
-        ("What became of the rows", rows, RowOutcome),
-        ("What became of the ready links", links, Outcome),
-    ):
-        table = Table(title=title, title_justify="left")
-        table.add_column("outcome")
-        table.add_column("count", justify="right")
-        for name in order:
-            if counts[name]:
-                table.add_row(name, str(counts[name]))
-        table.add_section()
-        table.add_row("together", str(sum(counts.values())))
-        demo.console.print(table)
-    report = demo.out / "run" / "reports" / "evaluation.html"
-    demo.console.print(f"Report: {report}")
 
 
 def _shown(argument: str) -> str:

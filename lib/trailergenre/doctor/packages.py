@@ -25,10 +25,13 @@ def check_packages(config: Config) -> Finding:
         try:
             check_floors(package)
         except ConfigError as error:
-            old.append(str(error))
+            old.append(error)
     versions = {package: installed_version(package) for package in FLOORS}
     found = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
-    return Finding(Verdict.FAILED, " ".join(old)) if old else Finding(Verdict.OK, found)
+    if old:
+        told = (" ".join(error.found for error in old), " ".join(error.remedy for error in old))
+        return Finding(Verdict.FAILED, *told)
+    return Finding(Verdict.OK, found)
 
 
 def check_java(config: Config) -> Finding:
@@ -42,8 +45,7 @@ def check_java(config: Config) -> Finding:
     except ToolMissingError as error:
         home = os.environ.get("JAVA_HOME")
         told = f"JAVA_HOME is {home}, where alone Spark looks: correct or unset it."
-        advice = told if home else ""
-        return Finding(Verdict.FAILED, str(error), advice)
+        return Finding(Verdict.FAILED, error.found, told if home else error.remedy)
     return Finding(Verdict.OK, found)
 
 

@@ -74,9 +74,9 @@ def read_address(config: MongoConfig) -> MongoAddress:
         where = f"The environment variable {config.uri_variable}"
     if not uri:
         raise ConfigError(
-            f"{where} holds no MongoDB connection string. Set "
-            f"{config.uri_variable}='mongodb://127.0.0.1:27017', or mongo.uri_file to a file that "
-            "holds it."
+            f"{where} holds no MongoDB connection string.",
+            f"Set {config.uri_variable}='mongodb://127.0.0.1:27017', or mongo.uri_file to a file "
+            "that holds it.",
         )
     return parse_address(uri)
 
@@ -98,7 +98,7 @@ def parse_address(uri: str) -> MongoAddress:
         from pymongo.uri_parser import parse_uri
     except ImportError as error:
         raise ToolMissingError(
-            "MongoDB needs pymongo. Install it: pip install 'trailergenre[mongo]'."
+            "MongoDB needs pymongo.", "Install it: pip install 'trailergenre[mongo]'."
         ) from error
     try:
         parsed = parse_uri(uri)
@@ -109,10 +109,10 @@ def parse_address(uri: str) -> MongoAddress:
         ) from None
     except (PyMongoError, ValueError):
         raise ConfigError(
-            "The MongoDB connection string cannot be read (or its mongodb+srv host not be found). "
+            "The MongoDB connection string cannot be read (or its mongodb+srv host not be found).",
             "Write mongodb://USER:PASSWORD@HOST:27017/?tls=true and percent-encode special "
             "characters of the user and the password; or it has an option that pymongo does not "
-            "know (tls=true in lower case)."
+            "know (tls=true in lower case).",
         ) from None
     servers = parsed["nodelist"]
     hosts = ", ".join(_show(host, port) for host, port in servers)
@@ -204,8 +204,9 @@ def _refuse_elsewhere(
         if not (address.is_safe or _is_this_machine(*server.address)):
             raise ConfigError(
                 f"MongoDB at {address.hosts} leads to {server.address[0]}, which is not on this "
-                "machine. Add directConnection=true to the connection string, or a user with "
-                "password and tls=true."
+                "machine.",
+                "Add directConnection=true to the connection string, or a user with password and "
+                "tls=true.",
             )
     return chosen
 
@@ -217,20 +218,22 @@ def _explain(error: PyMongoError, address: MongoAddress, config: MongoConfig) ->
         # What follows are the timeout and the driver's picture of the servers.
         found = one_line(str(error).partition(", Timeout:")[0].partition(" (configured")[0])
         return StorageError(
-            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({found}). "
-            "Check that it runs, that this machine may connect to it, and tls=true."
+            f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({found}).",
+            "Check that it runs, that this machine may connect to it, and tls=true.",
         )
     code = error.code if isinstance(error, OperationFailure) else None
     reason = tell_reason(error)
     if code == _WRONG_PASSWORD or (code == _OF_ATLAS and "bad auth" in reason):
         return ConfigError(
             f"MongoDB at {address.hosts} refuses the user or the password of the connection "
-            "string. Check both, and authSource, the database that the user was made in."
+            "string.",
+            "Check both, and authSource, the database that the user was made in.",
         )
     if code == _NO_RIGHT or (code == _OF_ATLAS and _LACKS_RIGHT.search(reason)):
         return ConfigError(
-            f"MongoDB at {address.hosts} does not allow this: {reason}. Name a user "
-            f"in the connection string who has the role readWrite on {config.database!r}."
+            f"MongoDB at {address.hosts} does not allow this: {reason}.",
+            "Name a user in the connection string who has the role readWrite on "
+            f"{config.database!r}.",
         )
     return StorageError(f"MongoDB at {address.hosts}: {reason}")
 
