@@ -29,8 +29,11 @@ class _Terminal(Console):
     @property  # type: ignore[misc]  # nobody sets it
     def size(self) -> ConsoleDimensions:
         """As it is now: it may be drawn larger or smaller at any time."""
-        columns, lines = os.get_terminal_size(self.file.fileno())
-        return ConsoleDimensions(columns or 80, lines or 25)  # 0: the terminal does not say
+        try:
+            columns, lines = os.get_terminal_size(self.file.fileno())
+        except OSError:  # it was closed, which stops no run
+            columns, lines = 0, 0
+        return ConsoleDimensions(columns or 80, lines or 25)  # 0: it does not say
 
 
 def open_console() -> Console:

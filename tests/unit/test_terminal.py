@@ -51,6 +51,17 @@ def test_under_spark_submit_its_terminal_is_taken(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells another process's stderr")
+def test_a_terminal_that_was_closed_still_has_a_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with parent([*SUBMIT, *JOB], monkeypatch, theirs):
+        console = open_console()
+    os.close(ours)
+    assert console.width == 80
+    console.file.close()
+    os.close(theirs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells another process's stderr")
 def test_under_spark_submit_its_terminal_is_as_wide_as_it_is_now(
     terminal: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
