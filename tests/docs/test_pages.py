@@ -158,7 +158,11 @@ def test_options_in_sentences_exist() -> None:
 def test_settings_in_sentences_exist() -> None:
     spans = [text for page in PAGES for text in read_inline(page)]
     settings = [match for text in spans if (match := SETTING.fullmatch(text))]
-    named = {(match["section"], match["key"]) for match in settings if match["key"] not in {"csv", "html"}}
+    named = {
+        (match["section"], match["key"])
+        for match in settings
+        if match["key"] not in {"csv", "html"}
+    }
     assert ("limits", "deadline_s") in named
     known = {(s, k) for s in SECTIONS for k in getattr(CONFIG[s].annotation, "model_fields", ())}
     assert named - known == set()
