@@ -7,6 +7,7 @@ VENV       := .venv
 BIN        := $(VENV)/bin
 PEERS      := benchmarks/peers/.venv
 JARS       := .cache/jars
+CLASSES    := .cache/spark-classes.jsa
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
 # Two processes: half of the time of tests is waiting. Each has a Spark session, so not one a core.
 # In the order of the folders: unit tests, which are short, even out the end.
@@ -23,7 +24,7 @@ export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready | _browser ## Make .venv from requirements.lock; fetch jars and the tests' browser
+setup: $(VENV)/.ready $(CLASSES) | _browser ## Make .venv from requirements.lock; fetch jars and the tests' browser
 
 demo: $(VENV)/.ready | _java ## Run the whole way on made clips (DATA=dir: on your own videos)
 	$(BIN)/trailergenre demo $(if $(DATA),--data "$(DATA)")
@@ -37,7 +38,7 @@ check: $(VENV)/.ready ## Lint, formatting, types and import contracts
 test: $(VENV)/.ready | _java ## Tests that are not marked slow
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
-test-all: $(VENV)/.ready | _java _browser ## All tests, and the examples in docstrings
+test-all: $(VENV)/.ready $(CLASSES) | _java _browser ## All tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib
 
 # Who is compared with has packages of its own; only a whole run and B12 need them.
@@ -89,6 +90,10 @@ $(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
 	@touch $@
 
 sha256_check = $$(command -v sha256sum >/dev/null && echo sha256sum || echo shasum -a 256) --check
+
+# What the tests' many JVMs need not load one by one: with it a job starts in half of the time.
+$(CLASSES): tests/jvms.py tests/spark_classes.py $(VENV)/.locked | _java
+	@echo "set-up: the classes of Spark's JVMs for the tests" && $(BIN)/python tests/jvms.py
 
 # The first interpreter that is 3.11 to 3.13 and can make an environment with pip in it.
 define find_python

@@ -20,9 +20,10 @@ class Terminal:
         """Start a program that has the terminal for itself, as a shell's foreground."""
         self._ours, theirs = pty.openpty()
         self._shown: list[bytes] = []
-        # setsid makes the terminal the one whose keys send signals.
+        # setsid makes the terminal the one whose keys send signals. These tests may themselves run
+        # where Ctrl-C is ignored, as behind `&` in a script, and a child would take that on.
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command],
+            ["env", "--default-signal=INT", "setsid", "--ctty", *command],
             stdin=theirs, stdout=theirs, stderr=theirs, env=dict(env), cwd=cwd,
         )  # fmt: skip
         os.close(theirs)

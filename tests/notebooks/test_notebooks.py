@@ -166,7 +166,7 @@ def test_04_mongo_holds_what_the_table_holds(execute: Callable[[str], Shown]) ->
     assert shown["meta"] == "True"
     near = re.findall(r" ([a-z-]+-\d\d) ([01]\.\d+)", shown["near"])
     values = [float(value) for _, value in near]
-    assert (len(near), near[0]) == (6, ("horror-sci-fi-00", "1.0"))
+    assert (len(near), near[0][0], values[0]) == (6, "horror-sci-fi-00", 1)
     assert values == sorted(values, reverse=True)
     assert values[-1] < 1
     assert shown["equal"] == "(224, 224, True)"
