@@ -29,14 +29,14 @@ from lists import as_links, write_links
 from served import MASTER, SMALLEST, serve_formats, video_of
 from servers import Answer, AnswerServer, answer, content, page
 from submits import command, environment
-from trailergenre.chunks import PARTS_PER_SLOT, count_parts
-from trailergenre.config import ChunksConfig, LimitsConfig, LinksConfig, NetworkConfig
-from trailergenre.download import attempt
-from trailergenre.download.downloader import Downloader
-from trailergenre.faults import VARIABLE, Point, Victim
-from trailergenre.records import Video
-from trailergenre.sandbox import Deadline, end_servers
-from trailergenre.storage import Store
+from trailergenre.base.config import ChunksConfig, LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.fault_injection import VARIABLE, Point, Victim
+from trailergenre.base.records import Video
+from trailergenre.base.sandbox import Deadline, end_servers
+from trailergenre.base.storage import Store
+from trailergenre.features.chunks import PARTS_PER_SLOT, count_parts
+from trailergenre.videos import attempt
+from trailergenre.videos.downloader import Downloader
 
 N_LINKS = 32
 """One chunk, so that the start of a worker's server is in the figure as in a short run."""
@@ -51,7 +51,7 @@ _CHUNK = ChunksConfig(max_links=8)
 _COUNTED = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from trailergenre.download import child
+from trailergenre.videos import child
 youtube_dl = child.load_yt_dlp()
 look = youtube_dl.extract_info
 def counted(ydl, *arguments, **more):

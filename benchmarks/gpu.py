@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.backbone import Embedder, load_embedder
-from trailergenre.config import BackboneConfig
-from trailergenre.records import FRAME_SIDE_PX, FrameArray
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
+from trailergenre.features.backbone import Embedder, load_embedder
 
 
 def main() -> None:

@@ -29,13 +29,13 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from runs import link_id, outcome_row, write_features
-from trailergenre import schemas, tables
-from trailergenre.config import TemporalConfig
-from trailergenre.outcomes import Outcome
-from trailergenre.records import N_FEATURES
-from trailergenre.storage import Store
-from trailergenre.temporal.source import FeatureSource, LabelledFrames
-from trailergenre.temporal.training import fit_temporal
+from trailergenre.base.config import TemporalConfig
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import N_FEATURES
+from trailergenre.base.storage import Store
+from trailergenre.models.temporal.source import FeatureSource, LabelledFrames
+from trailergenre.models.temporal.training import fit_temporal
+from trailergenre.runs import schemas, tables
 
 N_GENRES = 20
 LENGTHS = (60, 241)

@@ -17,8 +17,8 @@ from typing import Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from trailergenre import config
-from trailergenre.config import Config, HostConfig, Section
+from trailergenre.base import config
+from trailergenre.base.config import Config, HostConfig, Section
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 

@@ -21,10 +21,17 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
-from trailergenre import tables
-from trailergenre.bars import steps_bar
-from trailergenre.bundle import Bundle, check_fits
-from trailergenre.candidates import (
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.records import ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
+from trailergenre.links.labelled_links import LabelledLink
+from trailergenre.metrics.format import MEASURES, format_figure, format_spread
+from trailergenre.models.bundle import Bundle, check_fits
+from trailergenre.models.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
+from trailergenre.models.model_card import render_card
+from trailergenre.models.model_under_test import (
     Candidate,
     check_control,
     check_names,
@@ -33,27 +40,15 @@ from trailergenre.candidates import (
     find_test_links,
     read_candidate,
 )
-from trailergenre.card import render_card
-from trailergenre.entry import (
-    BundleOption,
-    FeaturesOption,
-    RunArgument,
-    entry,
-    finish,
-)
-from trailergenre.errors import ConfigError
-from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
-from trailergenre.fingerprint import choose_fingerprint, list_settings
-from trailergenre.lock import run_lock
-from trailergenre.measures import MEASURES, format_figure, format_spread
-from trailergenre.records import ProbabilityArray
-from trailergenre.report.evaluation import render_evaluation
-from trailergenre.report.pages import check_page, write_page
-from trailergenre.scorer import SideBySide
-from trailergenre.spark.rows import FeatureFiles
+from trailergenre.models.scorer import SideBySide
+from trailergenre.reports.evaluation_page import render_evaluation
+from trailergenre.reports.pages import check_page, write_page
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
+from trailergenre.runs.lock import run_lock
+from trailergenre.runs.sessions import finish
+from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.session import spark_session
-from trailergenre.splits import LabelledLink
-from trailergenre.storage import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

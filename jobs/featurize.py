@@ -11,27 +11,28 @@ from typing import Annotated, Literal
 
 import typer
 
-from trailergenre import tables
-from trailergenre.backbone import check_backbone
-from trailergenre.chunks import ChunkSettings
-from trailergenre.config import Config
-from trailergenre.config_files import load_config
-from trailergenre.entry import ConfigOption, RunArgument, SetOption, begin, finish, resumable_entry
-from trailergenre.errors import ExitCode
-from trailergenre.faults import read_fault
-from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.frames import FrameShelf
-from trailergenre.lock import run_lock
-from trailergenre.plan import Plan, parse_retry, plan_links
-from trailergenre.progress import Watch, read_status
-from trailergenre.scratch import sweep_dead
+from trailergenre.base.config import Config
+from trailergenre.base.config_files import load_config
+from trailergenre.base.errors import ExitCode
+from trailergenre.base.fault_injection import read_fault
+from trailergenre.base.sandbox.scratch import sweep_dead
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, resumable_entry
+from trailergenre.features.backbone import check_backbone
+from trailergenre.features.chunks import ChunkSettings
+from trailergenre.features.pipeline import feature_settings, stream_settings
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import FeatureSettings, write_settings
+from trailergenre.runs.kept_frames import FrameShelf
+from trailergenre.runs.kept_videos import VideoShelf
+from trailergenre.runs.lock import run_lock
+from trailergenre.runs.orphans import remove_strays
+from trailergenre.runs.plan import Plan, parse_retry, plan_links
+from trailergenre.runs.sessions import begin, finish
+from trailergenre.runs.stage_time import ExecutorTime, time_lines
+from trailergenre.runs.status import Watch, read_status
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import spark_session
-from trailergenre.storage import Store
-from trailergenre.strays import remove_strays
-from trailergenre.stream import feature_settings, stream_settings
-from trailergenre.time_spent import ExecutorTime, time_lines
-from trailergenre.videos import VideoShelf
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -13,25 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
-from trailergenre import tables
-from trailergenre.bars import steps_bar
-from trailergenre.bundle import check_fits, read_bundle
-from trailergenre.dataset import check_none_lost
-from trailergenre.entry import (
-    BundleOption,
-    FeaturesOption,
-    RunArgument,
-    entry,
-    finish,
-)
-from trailergenre.fingerprint import choose_fingerprint, list_settings
-from trailergenre.lock import run_lock
-from trailergenre.outcomes import Outcome
-from trailergenre.plan import read_ready_links
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
+from trailergenre.models.bundle import check_fits, read_bundle
+from trailergenre.models.training_set import check_none_lost
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
+from trailergenre.runs.lock import run_lock
+from trailergenre.runs.plan import read_ready_links
+from trailergenre.runs.sessions import finish
+from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import rank_genres, write_scores
-from trailergenre.spark.rows import FeatureFiles
 from trailergenre.spark.session import spark_session
-from trailergenre.storage import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -12,23 +12,27 @@ from typing import Annotated
 
 import typer
 
-from trailergenre import tables
-from trailergenre.bars import steps_bar
-from trailergenre.config import LinksConfig
-from trailergenre.config_files import load_config
-from trailergenre.entry import ConfigOption, RunArgument, SetOption, entry, finish
-from trailergenre.errors import ConfigError
-from trailergenre.inputs import InputList, is_video_directory, read_input
-from trailergenre.labels import (
+from trailergenre.base.config import LinksConfig
+from trailergenre.base.config_files import load_config
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.outcomes import ROW_OUTCOME_HELP, RowOutcome
+from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, entry
+from trailergenre.links.external.commit import commit_published
+from trailergenre.links.external.data import PublishedData
+from trailergenre.links.external.read import read_published
+from trailergenre.links.external.split import read_split
+from trailergenre.links.input_lists import InputList, is_video_directory, read_input
+from trailergenre.links.labelled_links import Part
+from trailergenre.links.metadata import (
     Metadata,
     check_alignment,
     read_labels,
     read_metadata,
     replace_genres,
 )
-from trailergenre.lock import run_lock
-from trailergenre.outcomes import ROW_OUTCOME_HELP, RowOutcome
-from trailergenre.preparation import (
+from trailergenre.links.prepare import (
     PreparedRow,
     give_parts,
     labels_table,
@@ -36,9 +40,9 @@ from trailergenre.preparation import (
     prepare_published,
     prepare_rows,
 )
-from trailergenre.published import PublishedData, commit_published, read_published, read_split
-from trailergenre.splits import Part
-from trailergenre.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.lock import run_lock
+from trailergenre.runs.sessions import finish
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

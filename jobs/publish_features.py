@@ -8,9 +8,18 @@ from typing import Annotated
 
 import typer
 
-from trailergenre.bars import frames_bar
-from trailergenre.config_files import load_config
-from trailergenre.documents import (
+from trailergenre.base.config_files import load_config
+from trailergenre.base.errors import ConfigError, ExitCode, StorageError
+from trailergenre.base.progress_bars import frames_bar
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import (
+    ConfigOption,
+    FeaturesOption,
+    RunArgument,
+    SetOption,
+    resumable_entry,
+)
+from trailergenre.mongo import (
     Publishable,
     Published,
     Shape,
@@ -21,19 +30,10 @@ from trailergenre.documents import (
     read_publishable,
     withdraw_links,
 )
-from trailergenre.entry import (
-    ConfigOption,
-    FeaturesOption,
-    RunArgument,
-    SetOption,
-    finish,
-    resumable_entry,
-)
-from trailergenre.errors import ConfigError, ExitCode, StorageError
-from trailergenre.fingerprint import choose_fingerprint
+from trailergenre.runs.fingerprint import choose_fingerprint
+from trailergenre.runs.sessions import finish
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import spark_session
-from trailergenre.storage import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

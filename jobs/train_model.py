@@ -15,37 +15,31 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from trailergenre import tables
-from trailergenre.bars import steps_bar
-from trailergenre.bundle import Bundle
-from trailergenre.config import Config
-from trailergenre.config_files import load_config
-from trailergenre.dataset import TrainingSet, prepare_training
-from trailergenre.entry import (
+from trailergenre.base.config import Config
+from trailergenre.base.config_files import load_config
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import (
     BundleOption,
     ConfigOption,
     FeaturesOption,
     RunArgument,
     SetOption,
     entry,
-    finish,
 )
-from trailergenre.errors import ConfigError
-from trailergenre.fingerprint import choose_fingerprint, list_settings
-from trailergenre.lock import run_lock
-from trailergenre.rows import RowKind
-from trailergenre.scorer import ModelKind
-from trailergenre.search import draw_trials, gather_rows
-from trailergenre.splits import Part
-from trailergenre.storage import Store
-from trailergenre.trained import clear_target, finish_model, write_model
-from trailergenre.training import (
-    LocalTraining,
-    Recipe,
-    Trainer,
-    Training,
-    choose_recipe,
-)
+from trailergenre.links.labelled_links import Part
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.finalize import clear_target, finish_model, write_model
+from trailergenre.models.pooling import RowKind
+from trailergenre.models.scorer import ModelKind
+from trailergenre.models.search import draw_trials, gather_rows
+from trailergenre.models.training import LocalTraining, Recipe, Trainer, Training, choose_recipe
+from trailergenre.models.training_set import TrainingSet, prepare_training
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
+from trailergenre.runs.lock import run_lock
+from trailergenre.runs.sessions import finish
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

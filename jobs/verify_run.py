@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import typer
 
-from trailergenre.bars import frames_bar
-from trailergenre.config_files import load_config
-from trailergenre.documents import choose_target
-from trailergenre.entry import (
+from trailergenre.base.config_files import load_config
+from trailergenre.base.errors import ExitCode
+from trailergenre.base.progress_bars import frames_bar
+from trailergenre.base.storage import Store
+from trailergenre.cli.entry import (
     ConfigOption,
     FeaturesOption,
     MongoOption,
     RunArgument,
     SetOption,
     entry,
-    finish,
 )
-from trailergenre.errors import ExitCode
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.storage import Store
-from trailergenre.verify import verify_run
+from trailergenre.mongo import choose_target
+from trailergenre.mongo.verify import check_published
+from trailergenre.runs.fingerprint import choose_fingerprint
+from trailergenre.runs.sessions import finish
+from trailergenre.runs.verify.verify import verify_run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -48,7 +49,9 @@ def verify(
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     with frames_bar("verify") as progress:
-        found = verify_run(store, fingerprint, progress, target)
+        found = verify_run(store, fingerprint, progress)
+        if target:
+            found.checks.extend(check_published(store, fingerprint, target, progress))
     typer.echo("\n".join(found.lines()), err=True)
     finish(store, "verify_run", found.to_json())
     return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FOUND

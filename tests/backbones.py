@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.backbone.export import export_backbone
+from trailergenre.features.backbone.export import export_backbone
 
 
 def export_tiny(directory: Path, seed: int = 7) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from submits import REPOSITORY, load_job
-from trailergenre.cli import app as command_line
+from trailergenre.cli.commands import app as command_line
 
 LANGUAGES = {"sh", "text", "toml", "python", "js"}
 """`sh` is run; `text` is what somebody sees, or a picture of it; `toml` is a configuration."""

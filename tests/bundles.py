@@ -9,12 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from runs import GENRES, SETTINGS, link_id
-from trailergenre.backbone import read_manifest
-from trailergenre.bundle import Bundle, write_bundle
-from trailergenre.calibration import no_calibration
-from trailergenre.config import DatasetConfig, ForestConfig, RowsConfig
-from trailergenre.forest import Forest, constant_tree, join_trees
-from trailergenre.manifest import (
+from trailergenre.base.config import DatasetConfig, ForestConfig, RowsConfig
+from trailergenre.base.storage import Store
+from trailergenre.features.backbone import read_manifest
+from trailergenre.models.bundle import Bundle, write_bundle
+from trailergenre.models.calibration import no_calibration
+from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
+from trailergenre.models.manifest import (
     BackboneFacts,
     GenreFacts,
     Manifest,
@@ -22,8 +23,7 @@ from trailergenre.manifest import (
     TestFacts,
     TrainingFacts,
 )
-from trailergenre.scorer import Model, Scorer
-from trailergenre.storage import Store
+from trailergenre.models.scorer import Model, Scorer
 
 
 def make_forest(probabilities: Sequence[float] = (0.1, 0.2, 0.3, 0.4)) -> Forest:

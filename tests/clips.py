@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.decode import find_ffmpeg
+from trailergenre.frames.ffmpeg import find_ffmpeg
 
 _BITS = 10
 _BAR_PX = 32

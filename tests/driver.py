@@ -12,7 +12,7 @@ import sys
 import typer
 
 from submits import load_job
-from trailergenre.faults import VARIABLE
+from trailergenre.base.fault_injection import VARIABLE
 
 
 def main() -> None:

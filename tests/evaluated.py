@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundles import make_bundle, make_manifest
-from trailergenre.bundle import Bundle
-from trailergenre.calibration import Calibration, Platt
-from trailergenre.candidates import Candidate, describe_candidate
-from trailergenre.card import render_card
-from trailergenre.evaluation import Scored, ScoredFold, evaluate, find_notes
-from trailergenre.report.evaluation import render_evaluation
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.calibration import Calibration, Platt
+from trailergenre.models.evaluation import Scored, ScoredFold, evaluate, find_notes
+from trailergenre.models.model_card import render_card
+from trailergenre.models.model_under_test import Candidate, describe_candidate
+from trailergenre.reports.evaluation_page import render_evaluation
 
 SHARES = {
     "Action": 0.24,

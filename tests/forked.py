@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trailergenre
-from trailergenre.sandbox import Child, ChildLimits, Deadline, fork_child
+from trailergenre.base.sandbox import Child, ChildLimits, Deadline, fork_child
 
 HOME = str(Path(trailergenre.__file__).parents[1])
 LIMITS = ChildLimits(
@@ -26,7 +26,7 @@ def program(warm_up: str = "", run: str = "exec(sys.stdin.read(), {})") -> list[
     code = f"""
 import sys
 sys.path.insert(0, {HOME!r})
-from trailergenre.sandbox.server import serve
+from trailergenre.base.sandbox.fork_server import serve
 {warm_up}
 serve(lambda: {run}, iter(()))
 """

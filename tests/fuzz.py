@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.progress import track
 
 from clips import run_ffmpeg
-from trailergenre.config import LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.errors import ItemError
-from trailergenre.outcomes import Outcome
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import LimitsConfig
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.sandbox import Deadline
+from trailergenre.frames.decoder import Decoder
 
 DEADLINE_S = 20.0
 LATE_S = 2.0

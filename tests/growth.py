@@ -23,12 +23,12 @@ from backbones import export_tiny
 from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, content, status
-from trailergenre.backbone import load_embedder
-from trailergenre.config import BackboneConfig
-from trailergenre.config_files import load_config
-from trailergenre.outcomes import Outcome
-from trailergenre.sandbox import end_servers
-from trailergenre.stream import embed_links, stream_settings
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.config_files import load_config
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.sandbox import end_servers
+from trailergenre.features.backbone import load_embedder
+from trailergenre.features.pipeline import embed_links, stream_settings
 
 MAX_GROWTH = 0.05
 

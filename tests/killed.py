@@ -23,12 +23,12 @@ from jvms import EXECUTORS
 from lists import write_links
 from servers import Answer, AnswerServer, answer, status
 from submits import REPOSITORY, Ended, command, environment
-from trailergenre.faults import MARK, VARIABLE, Point, Victim
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.records import Link
-from trailergenre.storage import Store
-from trailergenre.tables import read_outcomes
-from trailergenre.verify import verify_run
+from trailergenre.base.fault_injection import MARK, VARIABLE, Point, Victim
+from trailergenre.base.records import Link
+from trailergenre.base.storage import Store
+from trailergenre.runs.fingerprint import choose_fingerprint
+from trailergenre.runs.tables import read_outcomes
+from trailergenre.runs.verify.verify import verify_run
 
 MASTERS = {
     Victim.WORKER: "local[2,4]",

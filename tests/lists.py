@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from trailergenre import schemas, tables
-from trailergenre.links import link_id
-from trailergenre.records import Link
-from trailergenre.storage import Store
+from trailergenre.base.records import Link
+from trailergenre.base.storage import Store
+from trailergenre.links.canonical import link_id
+from trailergenre.runs import schemas, tables
 
 
 def as_links(urls: Iterable[str]) -> list[Link]:

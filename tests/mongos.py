@@ -20,8 +20,9 @@ from secantus import SecantusDBServer
 
 from runs import make_movies, make_run
 from servers.tls import AUTHORITY
-from trailergenre.config import MongoConfig
-from trailergenre.documents import (
+from trailergenre.base.config import MongoConfig
+from trailergenre.base.storage import Store
+from trailergenre.mongo import (
     Document,
     Published,
     PublishedLink,
@@ -33,7 +34,6 @@ from trailergenre.documents import (
     read_publishable,
     withdraw_links,
 )
-from trailergenre.storage import Store
 
 
 class Server:

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from runs import SETTINGS, link_id, outcome_row
-from trailergenre import schemas, tables
-from trailergenre.config import LimitsConfig
-from trailergenre.fingerprint import write_settings
-from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.report.run import render_run
-from trailergenre.run_report import read_run_report
-from trailergenre.storage import Store
-from trailergenre.time_spent import Place, StageTime, TimeSpent
+from trailergenre.base.config import LimitsConfig
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.storage import Store
+from trailergenre.reports.run_page import render_run
+from trailergenre.reports.run_report.figures import read_run_report
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.fingerprint import write_settings
+from trailergenre.runs.stage_time import Place, StageTime, TimeSpent
 
 FP = SETTINGS.fingerprint
 BEGUN = (

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trailergenre import schemas, tables
-from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.records import N_FEATURES, FeatureArray
-from trailergenre.splits import LabelledLink
-from trailergenre.storage import Store
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.records import N_FEATURES, FeatureArray
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import LabelledLink
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
 GENRES = ("Action", "Comedy", "Drama", "Horror")

@@ -12,17 +12,17 @@ import pytest
 
 from bundles import make_bundle, make_manifest
 from lists import as_links
-from trailergenre import link_report
-from trailergenre.bundle import Bundle
-from trailergenre.config import Config
-from trailergenre.errors import ItemError
-from trailergenre.forest import Forest, join_trees
-from trailergenre.link_report import report_link
-from trailergenre.local import LinkScore
-from trailergenre.outcomes import Outcome
-from trailergenre.records import N_FEATURES, FeatureArray, FrameArray, VideoFacts
-from trailergenre.sampling import LinkRecord
-from trailergenre.storage import Store
+from trailergenre.base.config import Config
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, VideoFacts
+from trailergenre.base.storage import Store
+from trailergenre.features.fetch_frames import LinkRecord
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.estimators.forest import Forest, join_trees
+from trailergenre.models.score_link import LinkScore
+from trailergenre.reports import link_report
+from trailergenre.reports.link_report import report_link
 
 LINK = "https://films.test/watch?v=abc"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trailergenre.search import SearchRows
+from trailergenre.models.search import SearchRows
 
 
 def make_rows(*, movies: int = 60, seed: int = 7) -> SearchRows:

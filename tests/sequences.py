@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trailergenre.records import LinkFrames
-from trailergenre.temporal.source import LabelledFrames
+from trailergenre.base.records import LinkFrames
+from trailergenre.models.temporal.source import LabelledFrames
 
 WIDTH = 16
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from runs import SETTINGS, Movie, labelled, make_movies, make_run
-from trailergenre import schemas, tables
-from trailergenre.storage import Store
-from trailergenre.verify import Report, verify_run
+from trailergenre.base.storage import Store
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.verify.checks import Report
+from trailergenre.runs.verify.verify import verify_run
 
 FP = SETTINGS.fingerprint
 

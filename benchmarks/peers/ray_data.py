@@ -27,10 +27,10 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import numpy as np
 import ray
 
-from trailergenre.backbone import load_embedder
-from trailergenre.config import BackboneConfig, LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import BackboneConfig, LimitsConfig
+from trailergenre.base.sandbox import Deadline
+from trailergenre.features.backbone import load_embedder
+from trailergenre.frames.decoder import Decoder
 
 CORES = len(os.sched_getaffinity(0))
 BATCH = 16

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from trailergenre import tables
-from trailergenre.bundle import Bundle
-from trailergenre.dataset import prepare_training
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.logistic import Logistic
-from trailergenre.metrics import measure
-from trailergenre.rows import iter_links, link_rows
-from trailergenre.splits import Part
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import Part
+from trailergenre.metrics.multilabel import measure
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.estimators.logistic import Logistic
+from trailergenre.models.pooling import iter_links, link_rows
+from trailergenre.models.training_set import prepare_training
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 
 def measure_balanced(run: Path, fold: Bundle) -> dict[str, float]:

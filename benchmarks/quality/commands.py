@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trailergenre.bundle import Bundle, read_bundle
-from trailergenre.errors import ConfigError
-from trailergenre.storage import Store
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.storage import Store
+from trailergenre.models.bundle import Bundle, read_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

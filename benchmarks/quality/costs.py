@@ -21,13 +21,13 @@ import psutil
 import pyarrow as pa
 
 from quality.commands import REPOSITORY, run_job
-from trailergenre import schemas, tables
-from trailergenre.errors import ConfigError
-from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.outcomes import Outcome
-from trailergenre.records import N_FEATURES
-from trailergenre.splits import LabelledLink
-from trailergenre.storage import Store
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import N_FEATURES
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import LabelledLink
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 from runs import link_id, outcome_row, write_features, write_labels

@@ -13,20 +13,21 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from quality.commands import data_directory, run_job
-from trailergenre import forest, logistic, tables
-from trailergenre.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
-from trailergenre.dataset import TrainingSet, prepare_training
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.forest import join_trees
-from trailergenre.forest_fit import fit_forest
-from trailergenre.logistic import TOLERANCE, Logistic, fit_logistic
-from trailergenre.rows import RowArray, iter_links, link_rows
-from trailergenre.scaling import fit_scaling
+from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
+from trailergenre.base.storage import Store
+from trailergenre.models.estimators import forest, logistic
+from trailergenre.models.estimators.forest import join_trees
+from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.logistic import TOLERANCE, Logistic, fit_logistic
+from trailergenre.models.estimators.rank_scaling import fit_scaling
+from trailergenre.models.pooling import RowArray, iter_links, link_rows
+from trailergenre.models.training_set import TrainingSet, prepare_training
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.spark.forest import fit_genre
 from trailergenre.spark.logistic import fit_genre as fit_regression
-from trailergenre.spark.saved_forest import read_saved_forest
+from trailergenre.spark.mllib_forest import read_saved_forest
 from trailergenre.spark.session import spark_session
-from trailergenre.storage import Store
 
 FOREST = ForestConfig(trees=60, max_depth=25)
 GENRES = 2

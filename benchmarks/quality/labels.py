@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from quality.commands import data_directory, run_job, try_job
-from trailergenre import tables
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.runs import tables
 
 
 def measure_labels(work: Path) -> dict[str, Any]:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quality.commands import data_directory, run_job
-from trailergenre import tables
-from trailergenre.bundle import Bundle, read_bundle
-from trailergenre.config import DatasetConfig
-from trailergenre.dataset import prepare_training
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.splits import Part
-from trailergenre.storage import Store
-from trailergenre.training import LocalTraining
+from trailergenre.base.config import DatasetConfig
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import Part
+from trailergenre.models.bundle import Bundle, read_bundle
+from trailergenre.models.training import LocalTraining
+from trailergenre.models.training_set import prepare_training
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 GIVEN = ("--set", "dataset.split=given", "--set", 'rows.statistics=["mean"]')
 FOREST = ("--set", "forest.trees=100", "--set", "forest.max_depth=25")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quality.balanced import measure_balanced
 from quality.commands import data_directory, read_folds, run_job
-from trailergenre.bundle import Bundle
+from trailergenre.models.bundle import Bundle
 
 MEASURES = ("mean_ap", "micro_ap", "weighted_ap", "sample_ap", "precision_at_3", "macro_auc")
 COMMON = ("--cross-validate", "--set", 'rows.statistics=["mean"]')

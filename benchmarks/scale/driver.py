@@ -20,11 +20,11 @@ from typing import Any
 import psutil
 
 from scale.made import SETTINGS, make_links, make_outcomes
-from trailergenre.chunks import cut_parts
-from trailergenre.pacing import deal_links
-from trailergenre.plan import plan_links, read_ready_links
-from trailergenre.progress import read_status
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.features.chunks import cut_parts
+from trailergenre.runs.plan import plan_links, read_ready_links
+from trailergenre.runs.status import read_status
+from trailergenre.videos.pacing import deal_links
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 SLOTS = 64

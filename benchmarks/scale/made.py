@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from trailergenre import schemas, tables
-from trailergenre.chunks import most_links
-from trailergenre.config import ChunksConfig
-from trailergenre.fingerprint import FeatureSettings, write_settings
-from trailergenre.storage import Store
-from trailergenre.stream import links_ahead
+from trailergenre.base.config import ChunksConfig
+from trailergenre.base.storage import Store
+from trailergenre.features.chunks import most_links
+from trailergenre.features.pipeline import links_ahead
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
 LINKS_A_FILE = most_links(ChunksConfig(), links_ahead(ChunksConfig()))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from trailergenre.chunks import PARTS_PER_SLOT, count_parts, most_links
-from trailergenre.config import ChunksConfig
-from trailergenre.stream import links_ahead
+from trailergenre.base.config import ChunksConfig
+from trailergenre.features.chunks import PARTS_PER_SLOT, count_parts, most_links
+from trailergenre.features.pipeline import links_ahead
 
 DAY_S = 86_400
 HOUR_S = 3_600

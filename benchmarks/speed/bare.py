@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.backbone import load_embedder
-from trailergenre.config import BackboneConfig, LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import BackboneConfig, LimitsConfig
+from trailergenre.base.sandbox import Deadline
+from trailergenre.features.backbone import load_embedder
+from trailergenre.frames.decoder import Decoder
 
 
 def main(clip: Path, backbone: Path, threads: int) -> None:

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from trailergenre.backbone import Embedder, load_embedder
-from trailergenre.config import BackboneConfig, Config, LimitsConfig, NetworkConfig
-from trailergenre.links import link_id
-from trailergenre.outcomes import Outcome
-from trailergenre.records import Link
-from trailergenre.stream import embed_links, stream_settings
+from trailergenre.base.config import BackboneConfig, Config, LimitsConfig, NetworkConfig
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import Link
+from trailergenre.features.backbone import Embedder, load_embedder
+from trailergenre.features.pipeline import embed_links, stream_settings
+from trailergenre.links.canonical import link_id
 
 
 def main(backbone: Path, address: str, numbers: Iterable[int], deadline_s: float) -> None:

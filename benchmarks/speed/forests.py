@@ -15,12 +15,12 @@ from speed.findings import Finding, Findings, take_turns
 from speed.inputs import Inputs
 from speed.machine import CORES
 from speed.stage import local_session
-from trailergenre.config import ForestConfig
-from trailergenre.forest import Forest
-from trailergenre.forest_fit import fit_forest
-from trailergenre.metrics import mean_ap
+from trailergenre.base.config import ForestConfig
+from trailergenre.base.storage import Store
+from trailergenre.metrics.multilabel import mean_ap
+from trailergenre.models.estimators.forest import Forest
+from trailergenre.models.estimators.forest_fit import fit_forest
 from trailergenre.spark.forest import fit_forests
-from trailergenre.storage import Store
 
 N_TEST = 2000
 N_TELLING = 64

@@ -14,12 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 from quality.commands import data_directory
 
-from trailergenre import schemas, tables
-from trailergenre.decode import find_ffmpeg
-from trailergenre.errors import ConfigError
-from trailergenre.links import link_id
-from trailergenre.records import Link
-from trailergenre.storage import Store
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import Link
+from trailergenre.base.storage import Store
+from trailergenre.frames.ffmpeg import find_ffmpeg
+from trailergenre.links.canonical import link_id
+from trailergenre.runs import schemas, tables
 
 _DISTINCT = 6
 

@@ -18,18 +18,18 @@ from speed.children import BENCHMARKS
 from speed.findings import Finding, Findings, medians, ratios, take_turns
 from speed.inputs import Inputs
 from speed.stage import local_session
-from trailergenre.config import MongoConfig
-from trailergenre.documents import (
+from trailergenre.base.config import MongoConfig
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import N_FEATURES
+from trailergenre.base.storage import Store
+from trailergenre.mongo import (
     Publishable,
     Target,
     parse_address,
     prepare_collections,
     read_publishable,
 )
-from trailergenre.errors import ConfigError
-from trailergenre.records import N_FEATURES
 from trailergenre.spark.publish import publish_documents
-from trailergenre.storage import Store
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
 from runs import Movie, labelled, make_run

@@ -13,9 +13,9 @@ import time
 
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
-from trailergenre.documents import read_links, read_publishable
-from trailergenre.documents.shapes import frame_documents
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.mongo import read_links, read_publishable
+from trailergenre.mongo.documents import frame_documents
 
 
 def main(run: str, fingerprint: str, file: str, uri: str, database: str, batch_size: int) -> None:

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import tensorflow
 
-from trailergenre.backbone.artefact import read_weights
-from trailergenre.decode import find_ffmpeg
+from trailergenre.features.backbone.artefact import read_weights
+from trailergenre.frames.ffmpeg import find_ffmpeg
 
 
 def main(clip: Path, backbone: Path) -> None:

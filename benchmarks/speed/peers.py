@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speed.children import BENCHMARKS
-from trailergenre.errors import ToolMissingError
+from trailergenre.base.errors import ToolMissingError
 
 _PYTHON = BENCHMARKS / "peers" / ".venv" / "bin" / "python"
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from speed.findings import Finding, Findings
 from speed.inputs import Inputs, published_clips
-from trailergenre.backbone import read_manifest
+from trailergenre.features.backbone import read_manifest
 
 
 def measure_precision(inputs: Inputs, wanted: Collection[str]) -> Findings:

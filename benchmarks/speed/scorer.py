@@ -14,7 +14,7 @@ import psutil
 from speed.children import BENCHMARKS, run_alone
 from speed.findings import Finding, Findings, medians, take_turns
 from speed.inputs import Inputs
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
 from bundles import make_bundle, manifest_for

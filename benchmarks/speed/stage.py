@@ -14,16 +14,16 @@ from pyspark.sql import SparkSession
 from speed.children import BENCHMARKS
 from speed.inputs import Inputs, write_run
 from speed.machine import CORES
-from trailergenre import tables
-from trailergenre.backbone import read_manifest
-from trailergenre.config import BackboneConfig, Config, LinksConfig
-from trailergenre.errors import ConfigError
-from trailergenre.outcomes import Outcome
-from trailergenre.records import Link
+from trailergenre.base.config import BackboneConfig, Config, LinksConfig
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import Link
+from trailergenre.base.storage import Store
+from trailergenre.features.backbone import read_manifest
+from trailergenre.features.pipeline import feature_settings
+from trailergenre.runs import tables
+from trailergenre.runs.stage_time import StageTime
 from trailergenre.spark.featurize import TaskSettings, featurize_links
-from trailergenre.storage import Store
-from trailergenre.stream import feature_settings
-from trailergenre.time_spent import StageTime
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
 from submits import load_job

@@ -15,10 +15,10 @@ from speed.inputs import Inputs
 from speed.machine import CORES
 from speed.memory import watch_workers
 from speed.stage import local_session
-from trailergenre.config import BackboneConfig
-from trailergenre.errors import ConfigError
-from trailergenre.records import FRAME_SIDE_PX, N_FEATURES
-from trailergenre.spark.images import embed_images
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES
+from trailergenre.spark.image_udf import embed_images
 
 _GROUP = 100
 """Images of a row group: 27 MB."""

@@ -8,18 +8,18 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C while it is being loaded, which takes a moment, is no bug."""
     try:
-        from trailergenre.cli import app
+        from trailergenre.cli.commands import app
 
         app()
     except KeyboardInterrupt:
-        from trailergenre.errors import ExitCode
+        from trailergenre.base.errors import ExitCode
 
         sys.stderr.write("\nstopped.\n")
         sys.exit(ExitCode.INTERRUPTED)
     except SystemExit as end:
         # typer and rich end such a program with 1, by which verify says that it found something.
         if isinstance(end.__context__, BrokenPipeError):
-            from trailergenre.errors import ExitCode
+            from trailergenre.base.errors import ExitCode
 
             sys.exit(ExitCode.UNREAD)
         raise

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from browser.pages import VIEWS, View
 from sites import build_site
 from submits import REPOSITORY
-from trailergenre.demo.server import FileServer, serve
+from trailergenre.cli.demo.server import FileServer, serve
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import pytest
 from blocks import list_pages, read_page
 from checkout import Checkout, make_checkout, make_home
 from demos import shared_demo
-from trailergenre.demo.server import serve
+from trailergenre.cli.demo.server import serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

@@ -22,9 +22,9 @@ from blocks import (
 )
 from blocks import split_commands as split
 from submits import REPOSITORY
-from trailergenre.config import Config
-from trailergenre.config_files import load_config
-from trailergenre.outcomes import OUTCOME_HELP, ROW_OUTCOME_HELP
+from trailergenre.base.config import Config
+from trailergenre.base.config_files import load_config
+from trailergenre.base.outcomes import OUTCOME_HELP, ROW_OUTCOME_HELP
 
 PAGES = list_pages()
 BLOCKS = [block for page in PAGES for block in read_page(page)]
@@ -51,7 +51,7 @@ NOT_RUN = [
     "docs/mongodb.md: needs a server elsewhere",
     "docs/original-notebooks.md: the IMDB5000 files are not part of the repository; "
     "tests/jobs/test_prepare_dataset.py runs it where they lie",
-    "docs/own-data.md: an excerpt; tests/spark/test_images.py runs it",
+    "docs/own-data.md: an excerpt; tests/spark/test_image_udf.py runs it",
     "docs/own-data.md: fetches the ImageNet weights from the internet",
     "docs/own-data.md: tests/jobs/test_demo.py runs it",
 ]

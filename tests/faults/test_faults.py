@@ -19,7 +19,7 @@ from killed import Case, Driver, assert_nothing_is_left, content_hash, make_case
 from lists import write_links
 from servers import AnswerServer
 from submits import REPOSITORY, command, environment, standalone_cluster, submit
-from trailergenre.lock import LOCK_FILE
+from trailergenre.runs.lock import LOCK_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -199,8 +199,8 @@ def test_f8_a_segmentation_fault_is_survived(
 
 def test_f12_a_full_disk_leaves_no_cut_file(tmp_path: Path) -> None:
     script = (
-        "import sys; from trailergenre.storage import Store\n"
-        "from trailergenre.errors import StorageError\n"
+        "import sys; from trailergenre.base.storage import Store\n"
+        "from trailergenre.base.errors import StorageError\n"
         "store = Store(sys.argv[1])\n"
         "store.write_bytes('small', b'x' * 1000)\n"
         "try: store.write_bytes('large', b'x' * 4_000_000)\n"

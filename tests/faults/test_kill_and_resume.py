@@ -18,7 +18,7 @@ from killed import (
     submit_and_be_killed,
 )
 from servers import AnswerServer
-from trailergenre.faults import Point, Victim
+from trailergenre.base.fault_injection import Point, Victim
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ from killed import MASTERS, Driver, assert_was_hit, submit_and_be_killed
 from mongos import content_hash, stored, target_at
 from runs import make_movies, make_run
 from submits import standalone_cluster, submit
-from trailergenre.documents import Document, Target
-from trailergenre.faults import Point, Victim
-from trailergenre.storage import Store
+from trailergenre.base.fault_injection import Point, Victim
+from trailergenre.base.storage import Store
+from trailergenre.mongo import Document, Target
 
 pytestmark = pytest.mark.slow
 

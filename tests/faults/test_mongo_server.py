@@ -15,10 +15,10 @@ from pymongo import MongoClient
 
 from mongos import BreakingLine, Server, content_hash, publish, serve, stored, target_at
 from runs import SETTINGS, make_movies, make_run
-from trailergenre.documents import Document, Published, Target, bulk
-from trailergenre.errors import StorageError
-from trailergenre.faults import Point
-from trailergenre.storage import Store
+from trailergenre.base.errors import StorageError
+from trailergenre.base.fault_injection import Point
+from trailergenre.base.storage import Store
+from trailergenre.mongo import Document, Published, Target, bulk_writes
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def stopped_in_the_middle(
             is_there.set()
             go_on.wait()
 
-    monkeypatch.setattr(bulk, "reach", hold)
+    monkeypatch.setattr(bulk_writes, "reach", hold)
     with ThreadPoolExecutor(max_workers=1) as executor:
         running = executor.submit(publish, target, run, FP)
         running.add_done_callback(lambda _: is_there.set())  # it failed before

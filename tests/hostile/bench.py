@@ -14,14 +14,14 @@ from hostile.warm import WarmChild
 from lists import as_links
 from servers import Answer, AnswerServer, answer
 from servers.traps import Traps, traps
-from trailergenre.backbone import Embedder
-from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
-from trailergenre.decode import Decoder
-from trailergenre.download.downloader import Downloader
-from trailergenre.links import LinkError, parse_link
-from trailergenre.outcomes import RowOutcome
-from trailergenre.sampling import LinkRecord, StreamSettings
-from trailergenre.stream import embed_links
+from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.outcomes import RowOutcome
+from trailergenre.features.backbone import Embedder
+from trailergenre.features.fetch_frames import LinkRecord, StreamSettings
+from trailergenre.features.pipeline import embed_links
+from trailergenre.frames.decoder import Decoder
+from trailergenre.links.canonical import LinkError, parse_link
+from trailergenre.videos.downloader import Downloader
 
 DEADLINE_S = 60.0
 """Of a link, unless its case is about deadlines."""

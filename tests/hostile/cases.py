@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hostile.bench import Answers, Bench, Measured
-from trailergenre.outcomes import Outcome, RowOutcome
+from trailergenre.base.outcomes import Outcome, RowOutcome
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 
 from hostile import decode_files as files
 from hostile.decode_files import CLUSTER, FAST_START, Make, cut, remux, seed, written, x264
-from trailergenre.outcomes import Outcome
+from trailergenre.base.outcomes import Outcome
 
 OK = Outcome.OK
 PARTIAL = Outcome.PARTIAL

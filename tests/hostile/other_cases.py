@@ -13,13 +13,13 @@ from hostile.bench import Bench, Measured
 from hostile.cases import Case
 from servers import answer, content
 from servers.traps import traps
-from trailergenre.bundle import read_bundle
-from trailergenre.config import LinksConfig, NetworkConfig
-from trailergenre.errors import RunError
-from trailergenre.inputs import read_input
-from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.preparation import prepare_rows
-from trailergenre.storage import Store
+from trailergenre.base.config import LinksConfig, NetworkConfig
+from trailergenre.base.errors import RunError
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.storage import Store
+from trailergenre.links.input_lists import read_input
+from trailergenre.links.prepare import prepare_rows
+from trailergenre.models.bundle import read_bundle
 
 REFUSED = "exit 2"
 """The run does not begin: one message, and nothing is written."""
@@ -178,7 +178,7 @@ def _left_behind(act: str) -> Callable[[Bench], Measured]:
     script = f"""
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from trailergenre.sandbox.server import serve
+from trailergenre.base.sandbox.fork_server import serve
 
 def run():
     path = json.load(sys.stdin)["directory"] + "/x.mp4"
@@ -190,7 +190,7 @@ serve(run, iter(()))
 """
 
     def measure(bench: Bench) -> Measured:
-        with patch("trailergenre.download.attempt._BOOTSTRAP", script):
+        with patch("trailergenre.videos.attempt._BOOTSTRAP", script):
             return bench.visit("http://example.org/x.mp4", attempts=1)
 
     return measure

@@ -25,12 +25,12 @@ from hostile.decode_cases import CASES as FILES
 from hostile.decode_cases import DecodeCase
 from hostile.other_cases import DISKS, LISTS, MODELS, NETWORK
 from hostile.web_cases import WEB
-from trailergenre.backbone import load_embedder
-from trailergenre.config import BackboneConfig
-from trailergenre.decode import ffmpeg_version
-from trailergenre.errors import DETAIL_MAX_CHARS
-from trailergenre.outcomes import Outcome
-from trailergenre.sandbox import end_servers
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.errors import DETAIL_MAX_CHARS
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.sandbox import end_servers
+from trailergenre.features.backbone import load_embedder
+from trailergenre.frames.ffmpeg import ffmpeg_version
 
 WRITE_DOCS = "TRAILERGENRE_WRITE_DOCS"
 

@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from hostile.decode_cases import CASES, DecodeCase
-from trailergenre.config import LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.errors import DETAIL_MAX_CHARS, ItemError
-from trailergenre.outcomes import Outcome
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import LimitsConfig
+from trailergenre.base.errors import DETAIL_MAX_CHARS, ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.sandbox import Deadline
+from trailergenre.frames.decoder import Decoder
 
 HAS_ERRORS = ("damaged", "cut")
 """Good kinds of which some frames are damaged."""

@@ -18,10 +18,10 @@ MAX_BYTES = 1_500_000_000
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
-from trailergenre.config import LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.errors import ItemError
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import LimitsConfig
+from trailergenre.frames.decoder import Decoder
+from trailergenre.base.errors import ItemError
+from trailergenre.base.sandbox import Deadline
 video = Decoder(1, LimitsConfig()).decode(Path(sys.argv[1]), deadline=Deadline(120))
 try:
     for _ in video.batches(16):

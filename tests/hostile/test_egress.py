@@ -20,13 +20,13 @@ from lists import as_links
 from servers import Answer, answer, content, redirect
 from servers.manifests import dash, hls, hls_master, videos
 from servers.traps import Traps, traps
-from trailergenre.addresses import DENIED_NETWORKS, is_denied_address
-from trailergenre.config import LimitsConfig, LinksConfig, NetworkConfig
-from trailergenre.download.downloader import Downloader
-from trailergenre.errors import ItemError
-from trailergenre.links import LinkError, parse_link
-from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.errors import ItemError
+from trailergenre.base.ip_addresses import DENIED_NETWORKS, is_denied_address
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.sandbox import Deadline
+from trailergenre.links.canonical import LinkError, parse_link
+from trailergenre.videos.downloader import Downloader
 
 POSITIONS = ("redirect", "embed", "manifest", "key")
 """Besides the link itself, which `parse_link` refuses before any child is asked."""

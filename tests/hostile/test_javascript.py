@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import trailergenre
-from trailergenre.config import LimitsConfig, NetworkConfig
-from trailergenre.download.attempt import Attempt
-from trailergenre.sandbox import Child, Deadline, start_child
+from trailergenre.base.config import LimitsConfig, NetworkConfig
+from trailergenre.base.sandbox import Child, Deadline, start_child
+from trailergenre.videos.attempt import Attempt
 
 # What the solver looks for in a player of YouTube: a function that says "alr", "yes", and builds an
 # address whose first method of its own changes the parameter n.
@@ -47,10 +47,10 @@ PLAYER = """
 SOLVE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from trailergenre.download.child import find_deno, load_yt_dlp
-from trailergenre.download.guard import Guard
-from trailergenre.download.options import link_options
-from trailergenre.download.watch import Watch
+from trailergenre.videos.child import find_deno, load_yt_dlp
+from trailergenre.videos.egress_guard import Guard
+from trailergenre.videos.options import link_options
+from trailergenre.videos.limits import Watch
 
 request = json.load(sys.stdin)
 request["deno"] = find_deno()

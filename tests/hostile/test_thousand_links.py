@@ -19,10 +19,10 @@ from servers import Answer, AnswerServer, answer, content, page, redirect, statu
 from servers.manifests import hls, rss, videos
 from servers.traps import Traps, traps
 from submits import submit
-from trailergenre import tables
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.outcomes import Outcome, RowOutcome
-from trailergenre.storage import Store
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
 

@@ -22,17 +22,17 @@ from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, content, fails_first, page, redirect, status
 from servers.manifests import gzip_bomb, hls, videos
-from trailergenre.backbone import load_embedder
-from trailergenre.cli import app
-from trailergenre.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
-from trailergenre.decode import Decoder
-from trailergenre.download.downloader import Downloader
-from trailergenre.errors import ItemError
-from trailergenre.outcomes import Outcome
-from trailergenre.sampling import LinkRecord, StreamSettings
-from trailergenre.sandbox import Deadline
-from trailergenre.storage import Store
-from trailergenre.stream import embed_links
+from trailergenre.base.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.sandbox import Deadline
+from trailergenre.base.storage import Store
+from trailergenre.cli.commands import app
+from trailergenre.features.backbone import load_embedder
+from trailergenre.features.fetch_frames import LinkRecord, StreamSettings
+from trailergenre.features.pipeline import embed_links
+from trailergenre.frames.decoder import Decoder
+from trailergenre.videos.downloader import Downloader
 
 MARK = b"CANARY-7f3a"
 

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import trailergenre
-from trailergenre.config import LimitsConfig, NetworkConfig
-from trailergenre.download.attempt import Attempt
-from trailergenre.sandbox import Deadline, fork_child
+from trailergenre.base.config import LimitsConfig, NetworkConfig
+from trailergenre.base.sandbox import Deadline, fork_child
+from trailergenre.videos.attempt import Attempt
 
 _HOMES = [str(Path(trailergenre.__file__).parents[1]), str(Path(__file__).parents[1])]
 _START = f"""
 import sys
 sys.path[:0] = {_HOMES!r}
 from hostile.warm import run
-from trailergenre.download.child import warm_up
-from trailergenre.sandbox.server import serve
+from trailergenre.videos.child import warm_up
+from trailergenre.base.sandbox.fork_server import serve
 serve(run, warm_up())
 """
 
@@ -98,7 +98,7 @@ def make_request(url: str, directory: Path, *, allow: Sequence[str]) -> dict[str
 
 def run() -> None:
     """Be the child; runs in a fork of the process that `_START` starts."""
-    from trailergenre.download.child import main
+    from trailergenre.videos.child import main
 
     message = json.load(sys.stdin)
     _set_names(message["names"])

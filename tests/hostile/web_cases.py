@@ -34,7 +34,7 @@ from servers.manifests import (
     videos,
     xspf,
 )
-from trailergenre.outcomes import Outcome
+from trailergenre.base.outcomes import Outcome
 
 _BODY = b"\0" * 100_000
 _KEY = "METHOD=AES-128,URI="

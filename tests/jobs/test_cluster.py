@@ -17,9 +17,9 @@ import pytest
 from clips import make_clip
 from lists import write_links
 from submits import REPOSITORY, Ended, package_zip, standalone_cluster, submit
-from trailergenre.demo.server import serve
-from trailergenre.errors import ExitCode
-from trailergenre.storage import Store
+from trailergenre.base.errors import ExitCode
+from trailergenre.base.storage import Store
+from trailergenre.cli.demo.server import serve
 
 pytestmark = pytest.mark.slow
 

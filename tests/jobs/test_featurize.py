@@ -22,17 +22,17 @@ from submits import (
     package_zip,
     standalone_cluster,
 )
-from trailergenre import tables
-from trailergenre.backbone import load_embedder
-from trailergenre.backbone.export import export_backbone
-from trailergenre.config import BackboneConfig
-from trailergenre.config_files import load_config
-from trailergenre.demo.server import FileServer, serve
-from trailergenre.fingerprint import choose_fingerprint, list_settings
-from trailergenre.lock import LOCK_FILE, run_lock
-from trailergenre.storage import Store
-from trailergenre.stream import embed_links, stream_settings
-from trailergenre.verify import verify_run
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.config_files import load_config
+from trailergenre.base.storage import Store
+from trailergenre.cli.demo.server import FileServer, serve
+from trailergenre.features.backbone import load_embedder
+from trailergenre.features.backbone.export import export_backbone
+from trailergenre.features.pipeline import embed_links, stream_settings
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
+from trailergenre.runs.lock import LOCK_FILE, run_lock
+from trailergenre.runs.verify.verify import verify_run
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from clips import make_clip
 from lists import write_links
 from submits import finish, standalone_cluster, submit
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
-from trailergenre.spark.resources import find_place, gpu_profile, granted_address
+from trailergenre.spark.gpu_resources import find_place, gpu_profile, granted_address
 
 met, until = Path(sys.argv[1]), time.monotonic() + 300
 

@@ -28,9 +28,9 @@ from pathlib import Path
 import typer
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
-from trailergenre.entry import RunArgument, resumable_entry
+from trailergenre.cli.entry import RunArgument, resumable_entry
 from trailergenre.spark.session import spark_session
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
 
 def hang(run):
     Path(run, "hangs").touch()

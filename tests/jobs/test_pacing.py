@@ -19,9 +19,9 @@ from killed import Driver
 from lists import write_links
 from servers import answer, content, status
 from submits import finish, standalone_cluster
-from trailergenre import tables
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
 

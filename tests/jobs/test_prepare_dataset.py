@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from submits import load_job
-from trailergenre import tables
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.runs import tables
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from submits import load_job
-from trailergenre import tables
-from trailergenre.cli import app
-from trailergenre.config import DatasetConfig
-from trailergenre.dataset import prepare_training
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.splits import Part
-from trailergenre.storage import Store
+from trailergenre.base.config import DatasetConfig
+from trailergenre.base.storage import Store
+from trailergenre.cli.commands import app
+from trailergenre.links.labelled_links import Part
+from trailergenre.models.training_set import prepare_training
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 
 def invoke(job: str, *arguments: object) -> Result:

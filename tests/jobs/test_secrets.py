@@ -9,9 +9,9 @@ import pytest
 
 from lists import write_links
 from submits import submit
-from trailergenre import tables
-from trailergenre.fingerprint import choose_fingerprint
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,12 @@ from typer.testing import CliRunner, Result
 from bundles import make_bundle, make_manifest
 from runs import GENRES, Movie, labelled, make_movies, make_run, write_labels
 from submits import load_job, submit
-from trailergenre import tables
-from trailergenre.bundle import read_bundle
-from trailergenre.fingerprint import FeatureSettings
-from trailergenre.lock import run_lock
-from trailergenre.rows import iter_links
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.models.bundle import read_bundle
+from trailergenre.models.pooling import iter_links
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import FeatureSettings
+from trailergenre.runs.lock import run_lock
 
 SMALL = (
     *("--set", "dataset.min_movies_per_genre=5", "--set", "forest.trees=15"),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from runs import make_movies, make_run
-from trailergenre.storage import Store
-from trailergenre.verify import verify_run
+from trailergenre.base.storage import Store
+from trailergenre.runs.verify.verify import verify_run
 
 SPARK_SUBMIT = str(Path(sys.executable).with_name("spark-submit"))
 

@@ -17,8 +17,8 @@ import pytest
 from bundles import make_bundle, manifest_for
 from clips import make_clip
 from submits import REPOSITORY
-from trailergenre.demo.server import serve
-from trailergenre.storage import Store
+from trailergenre.base.storage import Store
+from trailergenre.cli.demo.server import serve
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from nbformat import NotebookNode
 
 from demos import shared_demo
 from submits import REPOSITORY
-from trailergenre.backbone import read_manifest
-from trailergenre.outcomes import RowOutcome
+from trailergenre.base.outcomes import RowOutcome
+from trailergenre.features.backbone import read_manifest
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 NAMES = [

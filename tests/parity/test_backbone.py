@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trailergenre.backbone import load_embedder, read_manifest
-from trailergenre.backbone.artefact import hash_file, read_weights, write_manifest
-from trailergenre.backbone.export import export_backbone
-from trailergenre.backbone.int8 import quantize_network
-from trailergenre.calibration_frames import take_frames
-from trailergenre.config import BackboneConfig, Config, LimitsConfig
-from trailergenre.decode import Decoder
-from trailergenre.sandbox import Deadline
+from trailergenre.base.config import BackboneConfig, Config, LimitsConfig
+from trailergenre.base.sandbox import Deadline
+from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.backbone.artefact import hash_file, read_weights, write_manifest
+from trailergenre.features.backbone.export import export_backbone
+from trailergenre.features.backbone.int8 import quantize_network
+from trailergenre.features.int8_frames import take_frames
+from trailergenre.frames.decoder import Decoder
 
 pytestmark = pytest.mark.slow
 

@@ -15,10 +15,7 @@ from lists import as_links
 from runs import outcome_row
 from servers import answer, status
 from submits import load_job
-from trailergenre import schemas, tables
-from trailergenre.backbone import load_embedder, read_manifest
-from trailergenre.chunks import ChunkSettings, Commit, featurize_chunk
-from trailergenre.config import (
+from trailergenre.base.config import (
     BackboneConfig,
     ChunksConfig,
     Config,
@@ -26,17 +23,20 @@ from trailergenre.config import (
     LinksConfig,
     NetworkConfig,
 )
-from trailergenre.decode import ffmpeg_major
-from trailergenre.errors import ClusterError, ConfigError, ToolMissingError, WeightsError
-from trailergenre.frames import FrameShelf
-from trailergenre.outcomes import Outcome
-from trailergenre.pacing import HostGate
-from trailergenre.records import Link, LinkId
+from trailergenre.base.errors import ClusterError, ConfigError, ToolMissingError, WeightsError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import Link, LinkId
+from trailergenre.base.storage import Store
+from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.chunks import ChunkSettings, Commit, featurize_chunk
+from trailergenre.features.pipeline import embed_links, feature_settings, stream_settings
+from trailergenre.frames.ffmpeg import ffmpeg_major
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.kept_frames import FrameShelf
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import worker_failures
-from trailergenre.storage import Store
-from trailergenre.stream import embed_links, feature_settings, stream_settings
+from trailergenre.videos.pacing import HostGate
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from trailergenre.config import ForestConfig
-from trailergenre.errors import SchemaError, StorageError
-from trailergenre.forest import Forest, check_forest, to_bytes
-from trailergenre.forest_fit import fit_forest
-from trailergenre.spark import fitting
+from trailergenre.base.config import ForestConfig
+from trailergenre.base.errors import SchemaError, StorageError
+from trailergenre.base.storage import Store
+from trailergenre.models.estimators.forest import Forest, check_forest, to_bytes
+from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.spark import fit_per_genre
 from trailergenre.spark.forest import fit_forests, fit_genre
-from trailergenre.spark.saved_forest import read_saved_forest
-from trailergenre.storage import Store
+from trailergenre.spark.mllib_forest import read_saved_forest
 
 N_COLUMNS = 3
 CONFIG = ForestConfig(trees=10, max_depth=6, min_rows_per_leaf=60, parallelism=2)
@@ -229,14 +229,14 @@ def test_the_forest_does_not_depend_on_how_the_rows_come(
 ) -> None:
     """MLlib draws a tree's rows by partition and place, which slots and files decide otherwise."""
     # Several partitions, or there would be one and its order alone to get wrong.
-    monkeypatch.setattr(fitting, "_PARTITION_BYTES", 150 * N_COLUMNS * 8)
+    monkeypatch.setattr(fit_per_genre, "_PARTITION_BYTES", 150 * N_COLUMNS * 8)
     store = Store(str(tmp_path))
     X, y = likely_rows(600)
     config = ForestConfig(trees=3, max_depth=4, min_rows_per_leaf=3)
     contents = set()
     for n_partitions in (1, 2, 7):
         rows, link_ids = frame_rows(spark, X, per_link=3, n_partitions=n_partitions)
-        labelled = fitting.label_rows(rows, link_ids, y[::3, None], store=store)
+        labelled = fit_per_genre.label_rows(rows, link_ids, y[::3, None], store=store)
         assert labelled.rows.rdd.getNumPartitions() == 4
         forest = fit_forests(
             rows, link_ids, y[::3, None], config=config, store=store, report=lambda *_: None
@@ -249,4 +249,6 @@ def test_rows_of_two_widths_are_refused(spark: SparkSession, tmp_path: Path) -> 
     table = pa.table({"link_id": ["a", "b"], "number": [0, 0], "row": [[1.0], [1.0, 2.0]]})
     rows = spark.createDataFrame(table)
     with pytest.raises(SchemaError, match=r"one width. Received: \[1, 2\]"):
-        fitting.label_rows(rows, ["a", "b"], np.ones((2, 1), np.int8), store=Store(str(tmp_path)))
+        fit_per_genre.label_rows(
+            rows, ["a", "b"], np.ones((2, 1), np.int8), store=Store(str(tmp_path))
+        )

@@ -10,14 +10,14 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from trailergenre import scaling
-from trailergenre.config import LogisticConfig
-from trailergenre.errors import StorageError
-from trailergenre.logistic import Logistic, check_logistic, fit_logistic
-from trailergenre.scaling import fit_scaling
+from trailergenre.base.config import LogisticConfig
+from trailergenre.base.errors import StorageError
+from trailergenre.base.storage import Store
+from trailergenre.models.estimators import rank_scaling
+from trailergenre.models.estimators.logistic import Logistic, check_logistic, fit_logistic
+from trailergenre.models.estimators.rank_scaling import fit_scaling
 from trailergenre.spark import logistic as spark_logistic
 from trailergenre.spark.logistic import fit_genre, fit_regressions
-from trailergenre.storage import Store
 
 CONFIG = LogisticConfig()
 N_COLUMNS = 12
@@ -85,7 +85,7 @@ def test_mllib_and_scikit_learn_find_the_same_coefficients(
 def test_of_many_rows_both_scale_by_the_same(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scaling, "MAX_SCALING_ROWS", 50)
+    monkeypatch.setattr(rank_scaling, "MAX_SCALING_ROWS", 50)
     monkeypatch.setattr(spark_logistic, "MAX_SCALING_ROWS", 50)
     ours, theirs = fit_both(spark, tmp_path, n_links=60, per_link=3)
     np.testing.assert_array_equal(ours.scaling.quantiles, theirs.scaling.quantiles)
@@ -93,8 +93,8 @@ def test_of_many_rows_both_scale_by_the_same(
 
 def test_probabilities_are_sparks_on_every_row(spark: SparkSession) -> None:
     _, _, X, truth = make_rows(spark, 300, per_link=1)
-    scaling = fit_scaling(X)
-    scaled = scaling.scale(X)
+    rank_scaling = fit_scaling(X)
+    scaled = rank_scaling.scale(X)
     table = pa.table({"row": list(scaled), "truth": list(truth.astype(np.float64))})
     rows = spark.createDataFrame(table).select(array_to_vector(F.col("row")).alias("row"), "truth")
     model = fit_genre(rows, 0, len(X), CONFIG)
@@ -105,7 +105,7 @@ def test_probabilities_are_sparks_on_every_row(spark: SparkSession) -> None:
     np.testing.assert_array_equal(np.array(collected["row"].to_pylist()), scaled)
     expected = np.array(collected["probability"].to_pylist())[:, 1]
     exported = Logistic(
-        scaling, model.coefficients.toArray()[None], np.array([float(model.intercept)])
+        rank_scaling, model.coefficients.toArray()[None], np.array([float(model.intercept)])
     )
     ours = exported.predict_proba(X)[:, 0]
     assert np.ptp(ours) > 0.5

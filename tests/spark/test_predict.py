@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from bundles import make_bundle
 from runs import GENRES, Movie, labelled, links_table, make_movies, make_run
 from submits import load_job
-from trailergenre import tables
-from trailergenre.config import ForestConfig, RowsConfig
-from trailergenre.forest_fit import fit_forest
-from trailergenre.rows import iter_links, link_rows
+from trailergenre.base.config import ForestConfig, RowsConfig
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import genre_matrix
+from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.pooling import iter_links, link_rows
+from trailergenre.runs import tables
+from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import rank_genres, to_scores, write_scores
-from trailergenre.spark.rows import FeatureFiles
-from trailergenre.splits import genre_matrix
-from trailergenre.storage import Store
 
 
 def test_ranks_count_from_the_most_probable_genre() -> None:

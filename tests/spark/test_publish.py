@@ -37,19 +37,19 @@ from runs import (
     write_labels,
 )
 from submits import Ended, load_job, submit
-from trailergenre import tables
-from trailergenre.documents import (
+from trailergenre.base.errors import ClusterError
+from trailergenre.base.records import N_FEATURES
+from trailergenre.base.storage import Store
+from trailergenre.mongo import (
     PublishCounts,
     Published,
     Target,
     prepare_collections,
     read_publishable,
 )
-from trailergenre.errors import ClusterError
-from trailergenre.records import N_FEATURES
+from trailergenre.runs import tables
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import worker_failures
-from trailergenre.storage import Store
 
 MOVIES = [
     Movie(labelled("up", ["Drama", "War"]), np.arange(3 * N_FEATURES, dtype="f4").reshape(3, -1)),
@@ -284,7 +284,7 @@ def test_the_job_refuses_a_run_without_features_and_claims_nothing(
 READ_BACK = """
 import sys
 from pyspark.sql import SparkSession
-from trailergenre.spark.packed import unpack_features
+from trailergenre.spark.mongo_vectors import unpack_features
 uri, database, jars, events, out = sys.argv[1:]
 spark = (
     SparkSession.builder.master("local[1]").config("spark.jars", jars)

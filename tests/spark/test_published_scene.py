@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
 
-from trailergenre.config import ForestConfig
-from trailergenre.forest_fit import fit_forest
-from trailergenre.published.mulan import read_mulan
-from trailergenre.records import ProbabilityArray
+from trailergenre.base.config import ForestConfig
+from trailergenre.base.records import ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.links.external.mulan import read_mulan
+from trailergenre.links.labelled_links import Part
+from trailergenre.models.estimators.forest_fit import fit_forest
 from trailergenre.spark.forest import fit_forests
-from trailergenre.splits import Part
-from trailergenre.storage import Store
 
 CONFIG = ForestConfig(trees=60, max_depth=10, min_rows_per_leaf=3, parallelism=2)
 

@@ -4,9 +4,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from searches import make_rows
-from trailergenre.config import ForestConfig
-from trailergenre.errors import ClusterError
-from trailergenre.search import RANGES, Range, choose_trial, draw_trials, score_trial
+from trailergenre.base.config import ForestConfig
+from trailergenre.base.errors import ClusterError
+from trailergenre.models.search import RANGES, Range, choose_trial, draw_trials, score_trial
 from trailergenre.spark.search import search_parameters
 from trailergenre.spark.session import worker_failures
 

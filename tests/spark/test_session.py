@@ -12,13 +12,9 @@ from pyspark.sql import SparkSession
 from backbones import export_tiny
 from lists import write_links
 from submits import submit
-from trailergenre.errors import ClusterError, ExitCode, StorageError, WeightsError
-from trailergenre.spark.session import (
-    can_log_events,
-    check_storage_is_shared,
-    worker_failures,
-)
-from trailergenre.storage import Store
+from trailergenre.base.errors import ClusterError, ExitCode, StorageError, WeightsError
+from trailergenre.base.storage import Store
+from trailergenre.spark.session import can_log_events, check_storage_is_shared, worker_failures
 
 
 def test_a_workers_own_error_becomes_its_message(spark: SparkSession) -> None:

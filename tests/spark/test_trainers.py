@@ -12,14 +12,14 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from trailergenre.config import ForestConfig
-from trailergenre.forest_fit import fit_forest
-from trailergenre.metrics import mean_ap
-from trailergenre.published.mmtf import read_mmtf
-from trailergenre.records import ProbabilityArray
+from trailergenre.base.config import ForestConfig
+from trailergenre.base.records import ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.links.external.mmtf import read_mmtf
+from trailergenre.metrics.multilabel import mean_ap
+from trailergenre.models.estimators.forest_fit import fit_forest
 from trailergenre.spark.forest import fit_genre
-from trailergenre.spark.saved_forest import read_saved_forest
-from trailergenre.storage import Store
+from trailergenre.spark.mllib_forest import read_saved_forest
 
 GENRES = ("Horror", "Romance")
 """Of 166 and 358 of 1,807 trailers: no leaf of fifty rows predicts them, some make them likely."""

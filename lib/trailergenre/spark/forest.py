@@ -17,11 +17,11 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trailergenre.config import ForestConfig
-from trailergenre.forest import Forest, constant_tree, join_trees
-from trailergenre.spark.fitting import Report, fit_each, label_rows
-from trailergenre.spark.saved_forest import read_saved_forest
-from trailergenre.storage import Store
+from trailergenre.base.config import ForestConfig
+from trailergenre.base.storage import Store
+from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
+from trailergenre.spark.fit_per_genre import Report, fit_each, label_rows
+from trailergenre.spark.mllib_forest import read_saved_forest
 
 
 def fit_forests(

@@ -16,12 +16,17 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from trailergenre.config import LogisticConfig
-from trailergenre.logistic import Logistic, constant_intercept
-from trailergenre.scaling import MAX_SCALING_ROWS, Scaling, evenly_spaced, fit_scaling
-from trailergenre.spark.fitting import Labelled, Report, fit_each, label_rows
-from trailergenre.spark.rows import collect_rows, from_lists, to_lists
-from trailergenre.storage import Store
+from trailergenre.base.config import LogisticConfig
+from trailergenre.base.storage import Store
+from trailergenre.models.estimators.logistic import Logistic, constant_intercept
+from trailergenre.models.estimators.rank_scaling import (
+    MAX_SCALING_ROWS,
+    Scaling,
+    evenly_spaced,
+    fit_scaling,
+)
+from trailergenre.spark.feature_files import collect_rows, from_lists, to_lists
+from trailergenre.spark.fit_per_genre import Labelled, Report, fit_each, label_rows
 
 _GENRES_AT_A_TIME = 2
 """MLlib holds a copy of the rows for each."""

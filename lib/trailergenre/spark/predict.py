@@ -9,10 +9,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from trailergenre import schemas
-from trailergenre.records import ProbabilityArray
-from trailergenre.spark.rows import from_lists
-from trailergenre.storage import Store
+from trailergenre.base.records import ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.runs import schemas
+from trailergenre.spark.feature_files import from_lists
 
 
 def rank_genres(scores: DataFrame, genres: tuple[str, ...]) -> DataFrame:

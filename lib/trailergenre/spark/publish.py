@@ -1,6 +1,6 @@
 """The features of a run to MongoDB on the cluster: a task and a client for each features file.
 
-What a document is and how it is written stands in `trailergenre.documents`. No feature crosses the
+What a document is and how it is written stands in `trailergenre.mongo`. No feature crosses the
 JVM: the rows that name a file go in, counts come out.
 """
 
@@ -16,8 +16,8 @@ import pyarrow as pa
 from pyspark import Accumulator, TaskContext
 from pyspark.sql import SparkSession
 
-from trailergenre import faults
-from trailergenre.documents import (
+from trailergenre.base import fault_injection
+from trailergenre.mongo import (
     Publishable,
     PublishCounts,
     Published,
@@ -49,14 +49,14 @@ def publish_documents(
         PythonException: an executor could not write; what was written stays, and publishing again
             replaces it.
     """
-    store, fingerprint, fault = source.store, source.fingerprint, faults.read_fault()
+    store, fingerprint, fault = source.store, source.fingerprint, fault_injection.read_fault()
     frames_done = spark.sparkContext.accumulator(0)
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
         if context is not None:
             task, attempt = context.partitionId(), context.attemptNumber()
-            faults.arm(fault, task=task, attempt=attempt)
+            fault_injection.arm(fault, task=task, attempt=attempt)
         for batch in batches:
             for content in batch["part"].to_pylist():
                 part = pa.ipc.open_stream(content).read_all()

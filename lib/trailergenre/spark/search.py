@@ -1,7 +1,7 @@
 """Trials of a hyper-parameter search side by side on the cluster: one trial, one task.
 
 The rows go to each worker once. What is tried and how it is scored stands in
-`trailergenre.search`.
+`trailergenre.models.search`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from pyspark.sql import SparkSession
 
-from trailergenre.config import TemporalConfig
-from trailergenre.measures import format_spread
-from trailergenre.search import (
+from trailergenre.base.config import TemporalConfig
+from trailergenre.metrics.format import format_spread
+from trailergenre.models.search import (
     Parameters,
     SearchResult,
     SearchRows,

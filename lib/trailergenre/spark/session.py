@@ -16,13 +16,13 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
-from trailergenre.errors import ClusterError, StorageError, one_line
-from trailergenre.floors import check_floors
-from trailergenre.java import check_java
-from trailergenre.locations import without_secrets
+from trailergenre.base.errors import ClusterError, StorageError, one_line
+from trailergenre.base.java import check_java
+from trailergenre.base.storage import Store
+from trailergenre.base.storage_address import without_secrets
+from trailergenre.base.versions import check_floors
 from trailergenre.spark.signals import jobs_end_by_signal, py4j_is_quiet, spare_jvm
-from trailergenre.spark.workers import ADVICE, check_packages
-from trailergenre.storage import Store
+from trailergenre.spark.worker_packages import ADVICE, check_packages
 
 log = logging.getLogger(__name__)
 

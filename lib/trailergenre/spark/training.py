@@ -1,6 +1,6 @@
 """Training on a cluster with MLlib: rows are made there, fitted there, and the model is exported.
 
-The same protocol as `trailergenre.training.LocalTraining`.
+The same protocol as `trailergenre.models.training.LocalTraining`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from trailergenre.config import ForestConfig, LogisticConfig
-from trailergenre.dataset import TrainingSet, check_none_lost
-from trailergenre.errors import ConfigError
-from trailergenre.forest import Forest
-from trailergenre.logistic import Logistic
-from trailergenre.records import ProbabilityArray
-from trailergenre.scorer import Scorer
+from trailergenre.base.config import ForestConfig, LogisticConfig
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import Part
+from trailergenre.models.estimators.forest import Forest
+from trailergenre.models.estimators.logistic import Logistic
+from trailergenre.models.scorer import Scorer
+from trailergenre.models.training import Recipe, Report
+from trailergenre.models.training_set import TrainingSet, check_none_lost
+from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.forest import fit_forests
 from trailergenre.spark.logistic import fit_regressions
-from trailergenre.spark.rows import FeatureFiles
-from trailergenre.splits import Part
-from trailergenre.storage import Store
-from trailergenre.training import Recipe, Report
 
 
 class ClusterTraining:

@@ -1,0 +1,160 @@
+"""Bytes of an ONNX network to a session that runs it, without any other file.
+
+Knows nothing of what networks are for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as refusals
+
+from trailergenre.base.errors import ConfigError, one_line
+
+_EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
+_FATAL = 4
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_NO_MEMORY = (
+    # onnxruntime/core/framework/bfc_arena.cc, and the text of CUDA's error 2
+    "Failed to allocate memory",
+    "is smaller than requested bytes",
+    "out of memory",
+)
+"""What ONNX Runtime's errors say when memory has run out; their class is that of any failure."""
+_REFUSALS = (
+    refusals.Fail,
+    refusals.InvalidArgument,
+    refusals.InvalidGraph,
+    refusals.InvalidProtobuf,
+    refusals.NoModel,
+    refusals.NoSuchFile,
+    refusals.NotImplemented,
+    refusals.RuntimeException,
+)
+"""ONNX Runtime's exceptions have no common class but Exception."""
+
+# ONNX Runtime has no type stubs.
+Session = Any
+End = tuple[str, str, list[int | str | None]]
+"""Name, type and shape of an input or output; a length that may differ from call to call is a
+name."""
+
+
+def open_session(content: bytes, *, threads: int) -> Session:
+    """Load a network.
+
+    Args:
+        content: the ONNX file.
+        threads: that one call may use.
+
+    Raises:
+        ValueError: it is none, needs another file, or cannot be run here; says why.
+    """
+    try:
+        return onnxruntime.InferenceSession(content, _options(threads), providers=[_CPU])
+    except _REFUSALS as error:
+        raise ValueError(str(error)) from error
+
+
+def open_gpu_session(content: bytes, *, device_id: int) -> Session:
+    """Load a network on one GPU, all of it: never a part on the CPU.
+
+    Args:
+        content: the ONNX file.
+        device_id: the GPU's index.
+
+    Raises:
+        ConfigError: ONNX Runtime was not built for GPUs, or this one cannot be used.
+    """
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise ConfigError(
+            "backbone.device = gpu, but this ONNX Runtime has no CUDA.",
+            "Install onnxruntime-gpu in place of onnxruntime, or set backbone.engine = tensorflow "
+            "or backbone.device = cpu.",
+        )
+    # CUDA's libraries may have come by pip, where no loader looks for them.
+    onnxruntime.preload_dlls()
+    options = _options(threads=1)
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    # TF32 keeps 10 of float32's 23 bits: other features than those that fp32 promises.
+    cuda = {"device_id": str(device_id), "use_tf32": "0"}
+    try:
+        session = onnxruntime.InferenceSession(
+            content, options, providers=[(_CUDA, cuda)], enable_fallback=0
+        )
+    except (*_REFUSALS, RuntimeError) as error:
+        raise ConfigError(f"{_unusable(device_id)}: {error}") from error
+    # Where CUDA's libraries do not load, ONNX Runtime says so in its log alone, and takes the CPU.
+    found = session.get_provider_options().get(_CUDA, {}).get("device_id")
+    if found != str(device_id):
+        raise ConfigError(
+            f"{_unusable(device_id)}: the session runs on {', '.join(session.get_providers())}"
+        )
+    return session
+
+
+def _unusable(device_id: int) -> str:
+    return (
+        f"ONNX Runtime cannot use GPU {device_id}. Check the driver, the versions of CUDA and "
+        "cuDNN, and CUDA_VISIBLE_DEVICES. It said"
+    )
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A network may name files to take weights from; below this, none can be.
+    options.add_session_config_entry(_EXTERNAL_WEIGHTS, f"{os.devnull}/none")
+    options.log_severity_level = _FATAL  # what goes wrong is raised, and told once
+    return options
+
+
+def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Give a network's first output.
+
+    Raises:
+        ValueError: it cannot be run on these inputs; says why.
+    """
+    try:
+        output: NDArray[np.float32] = session.run(None, inputs)[0]
+    except _REFUSALS as error:
+        raise ValueError(str(error)) from error
+    return output
+
+
+def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """Give a network's first output by I/O binding: inputs are copied to the device here.
+
+    A copy overlaps with what another thread computes in the same session.
+
+    Raises:
+        MemoryError: the device's memory does not hold it; says what was asked for.
+    """
+    try:
+        binding = session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        binding.bind_output(session.get_outputs()[0].name, "cpu")
+        session.run_with_iobinding(binding)
+    except (*_REFUSALS, RuntimeError) as error:
+        if any(text in str(error) for text in _NO_MEMORY):
+            raise MemoryError(one_line(str(error))) from error
+        raise
+    output: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
+    return output
+
+
+def session_ends(session: Session) -> tuple[list[End], list[End]]:
+    """Inputs and outputs of a network, in order."""
+    inputs, outputs = (
+        [(end.name, end.type, end.shape) for end in ends]
+        for ends in (session.get_inputs(), session.get_outputs())
+    )
+    return inputs, outputs

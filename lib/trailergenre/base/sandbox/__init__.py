@@ -1,0 +1,30 @@
+"""The sandbox around every child process: its deadline, its limits, its whole group.
+
+Knows nothing of what the children do.
+"""
+
+from trailergenre.base.sandbox.children import (
+    Child,
+    ChildLimits,
+    Deadline,
+    group_memory_bytes,
+    start_child,
+)
+from trailergenre.base.sandbox.fork_client import SERVER_GONE, NoForkError, end_servers, fork_child
+from trailergenre.base.sandbox.launcher import LAUNCH_FAILED
+from trailergenre.base.sandbox.protections import missing_protections, protections
+
+__all__ = [
+    "LAUNCH_FAILED",
+    "SERVER_GONE",
+    "Child",
+    "ChildLimits",
+    "Deadline",
+    "NoForkError",
+    "end_servers",
+    "fork_child",
+    "group_memory_bytes",
+    "missing_protections",
+    "protections",
+    "start_child",
+]

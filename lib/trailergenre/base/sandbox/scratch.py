@@ -1,0 +1,101 @@
+"""Scratch directories that are gone when their owner is, however it ended.
+
+Each holds a lock file that its owner keeps locked; the kernel gives the lock up with the process.
+So whoever comes next on the machine can tell a dead owner's directory from a living neighbour's,
+also across containers that share the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from trailergenre.base.errors import StorageError
+
+_PREFIX = "trailergenre-"
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Give a fresh directory, mode 0700, and remove it with all it holds; dead owners' ones too.
+
+    Raises:
+        StorageError: the directory for temporary files cannot be written.
+    """
+    sweep_dead()
+    try:
+        directory, lock = _make()
+    except OSError as error:
+        raise StorageError(
+            f"No scratch directory can be made: {error}.",
+            "Set TMPDIR to a directory on a local disk with room for the videos that are worked on "
+            "at the same time.",
+        ) from error
+    try:
+        yield directory / "files"
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
+
+
+def list_dead() -> list[Path]:
+    """Directories of this user whose owner is gone."""
+    dead = []
+    for path in _ours():
+        lock = _claim(path)
+        if lock is not None:
+            os.close(lock)
+            dead.append(path)
+    return dead
+
+
+def sweep_dead() -> None:
+    """Remove what dead owners left; neighbours that live are not touched."""
+    for path in _ours():
+        lock = _claim(path)
+        if lock is not None:
+            # Under the lock, so that one who is just making this directory sees it gone.
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+
+
+def _make() -> tuple[Path, int]:
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        lock = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            (directory / "files").mkdir()
+        except FileNotFoundError:
+            os.close(lock)  # swept between the two calls; the next one is ours
+        else:
+            return directory, lock
+
+
+def _ours() -> list[Path]:
+    found = []
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_uid == os.getuid() and (path / _LOCK).is_file():
+                found.append(path)
+    return found
+
+
+def _claim(path: Path) -> int | None:
+    """The lock of a directory without an owner; None where it has one."""
+    try:
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock

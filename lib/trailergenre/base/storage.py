@@ -1,0 +1,275 @@
+"""One door to files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
+
+Writes are whole files that appear at once or not at all: one PUT on an object store, a temporary
+file, fsync and rename on a local disk. (HDFS has neither here: a killed writer can leave a cut file
+there.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from trailergenre.base.errors import StorageError
+from trailergenre.base.storage_address import normal_address, secrets_of, without_secrets
+
+_SCHEMES = {"file", "s3", "gs", "hdfs"}
+_UNFINISHED = ".unfinished-"
+"""Begins the name of a file that is being written on a local disk."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file below a store.
+
+    Attributes:
+        path: relative to the store's address, with forward slashes.
+        size_bytes: its size.
+        modified_at: UTC; None where the storage does not say.
+    """
+
+    path: str
+    size_bytes: int
+    modified_at: datetime | None
+
+
+class Store:
+    """All files below one address.
+
+    Cheap to make and safe to send to a Spark worker: only the address travels. Whatever the storage
+    refuses is a `StorageError` that names the path and the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Resolve an address.
+
+        Args:
+            address: a local path, `file://`, `s3://` (`s3a://` is accepted), `gs://` or `hdfs://`.
+
+        Raises:
+            StorageError: the address is of no known kind.
+        """
+        self.address = normal_address(address)
+        if self.address.split("://", 1)[0] not in _SCHEMES:
+            raise StorageError(
+                f"The address {without_secrets(address)!r} is of no known kind. "
+                "Use a local path, s3://, gs:// or hdfs://."
+            )
+
+    @cached_property
+    def _opened(self) -> tuple[pafs.FileSystem, str]:
+        """The file system and the root below it; late, since S3 asks the network for a region."""
+        try:
+            filesystem, root = pafs.FileSystem.from_uri(self.address)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StorageError(f"{self} cannot be opened: {self._hide(error)}") from error
+        return filesystem, root
+
+    @property
+    def _fs(self) -> pafs.FileSystem:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        """Travel to workers as the address alone."""
+        return (type(self), (self.address,))
+
+    def __str__(self) -> str:
+        """The address as a person would type it, without user info and query."""
+        return self._root if self.is_local else without_secrets(self.address)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether files lie on this machine's own file tree (which may be a shared mount)."""
+        return self.address.startswith("file://")
+
+    def local_path(self, path: str) -> Path:
+        """Where a file lies on this machine; only for local stores."""
+        if not self.is_local:
+            raise StorageError(f"{self} is not on a local disk.")
+        return Path(self._root) / path
+
+    def spark_path(self, path: str) -> str:
+        """The same file as Spark's file systems name it.
+
+        Without user info and query, which would stand in plans and event logs; Spark's file systems
+        take credentials from Spark's properties alone.
+        """
+        if self.is_local:
+            return (Path(self._root) / path).as_uri()
+        scheme, rest = str(self).split("://", 1)
+        return f"{'s3a' if scheme == 's3' else scheme}://{rest}/{path}"
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or a directory stands at `path`."""
+        with self._naming(path, "looked up"):
+            return bool(self._fs.get_file_info(self._full(path)).type != pafs.FileType.NotFound)
+
+    def list_files(self, path: str) -> list[StoredFile]:
+        """All files below a directory, sorted; an absent directory gives none.
+
+        Files and directories whose names begin with a dot or an underscore are left out, as Spark
+        leaves them out: they are settings, or what a killed writer left.
+        """
+        return [
+            file
+            for file in self.list_all_files(path)
+            if not any(part[0] in "._" for part in _parts_below(path, file))
+        ]
+
+    def list_unfinished(self, path: str) -> list[StoredFile]:
+        """Files that a writer has not finished, or will not any more since it was killed."""
+        return [
+            file
+            for file in self.list_all_files(path)
+            if any(_is_unfinished(part) for part in _parts_below(path, file))
+        ]
+
+    def list_all_files(self, path: str) -> list[StoredFile]:
+        """All files below a directory, sorted, hidden ones too."""
+        selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
+        with self._naming(path, "listed"):
+            found = self._fs.get_file_info(selector)
+        root = f"{self._root.rstrip('/')}/"
+        files = [
+            StoredFile(info.path.removeprefix(root), info.size, info.mtime)
+            for info in found
+            if info.type == pafs.FileType.File
+        ]
+        return sorted(files, key=lambda file: file.path)
+
+    def list_directories(self, path: str) -> list[str]:
+        """Names of the directories directly below `path`, sorted."""
+        selector = pafs.FileSelector(self._full(path), allow_not_found=True)
+        with self._naming(path, "listed"):
+            found = self._fs.get_file_info(selector)
+        return sorted(info.base_name for info in found if info.type == pafs.FileType.Directory)
+
+    def read_bytes(self, path: str) -> bytes:
+        """Read a whole file."""
+        with self.open_input(path) as stream:
+            return bytes(stream.readall())
+
+    @contextmanager
+    def open_input(self, path: str) -> Iterator[pa.NativeFile]:
+        """Open a file for random reads (Parquet readers); what goes wrong in them is named too."""
+        with self._naming(path, "read"), self._fs.open_input_file(self._full(path)) as stream:
+            yield stream
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a whole file that appears at once."""
+        with self._naming(path, "written"):
+            if self.is_local:
+                _write_local(Path(self._full(path)), io.BytesIO(content))
+            else:
+                self._put(path, content)
+
+    def write_content_addressed(self, directory: str, content: bytes, suffix: str) -> str:
+        """Write a file named by the SHA-256 of its content; the same content is one file.
+
+        Returns:
+            The path below the store.
+        """
+        path = f"{directory}/{hashlib.sha256(content).hexdigest()}{suffix}"
+        self.write_bytes(path, content)
+        return path
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copy a local file to `path`; it appears at once."""
+        with self._naming(path, "written"):
+            if self.is_local:
+                with source.open("rb") as stream:
+                    _write_local(Path(self._full(path)), stream)
+            else:
+                with pa.memory_map(str(source)) as mapped:
+                    self._put(path, mapped.read_buffer())
+
+    def download(self, path: str, target: Path) -> None:
+        """Copy a file of the store to a local path."""
+        with (
+            self._naming(path, "copied"),
+            self._fs.open_input_stream(self._full(path)) as stream,
+            target.open("wb") as out,
+        ):
+            shutil.copyfileobj(stream, out, 1 << 20)
+
+    def delete(self, path: str) -> None:
+        """Delete one file; an absent one is no error."""
+        if self.exists(path):
+            with self._naming(path, "deleted"):
+                self._fs.delete_file(self._full(path))
+
+    def delete_directory(self, path: str) -> None:
+        """Delete a directory with all it holds; an absent one is no error."""
+        if self.exists(path):
+            with self._naming(path, "deleted"):
+                self._fs.delete_dir(self._full(path))
+
+    def _put(self, path: str, content: bytes | pa.Buffer) -> None:
+        # A stream of pyarrow cannot be abandoned: it publishes what it has however it is closed.
+        # Hence the content is whole before the stream is opened, and goes out in one call.
+        with self._fs.open_output_stream(self._full(path)) as stream:
+            stream.write(content)
+
+    @contextmanager
+    def _naming(self, path: str, done: str) -> Iterator[None]:
+        """Turn what the storage or a file's content refuses into an error that says where."""
+        try:
+            yield
+        except (OSError, pa.ArrowInvalid) as error:
+            where = f"{path} below {self}" if path else str(self)
+            raise StorageError(f"{where} cannot be {done}: {self._hide(error)}") from error
+
+    def _hide(self, error: Exception) -> str:
+        """An error's message, which may quote the address, without what it keeps secret."""
+        message = str(error).replace(self.address, str(self))
+        for secret in secrets_of(self.address):
+            message = message.replace(secret, "***")
+        return message
+
+    def _full(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{path}" if path else self._root
+
+
+def _parts_below(path: str, file: StoredFile) -> list[str]:
+    return file.path.removeprefix(f"{path}/" if path else "").split("/")
+
+
+def _is_unfinished(name: str) -> bool:
+    """Whether a name is a temporary one of ours, of Spark's or of yt-dlp's."""
+    return name.startswith((_UNFINISHED, "_temporary")) or name.endswith((".part", ".ytdl"))
+
+
+def _write_local(target: Path, source: IO[bytes]) -> None:
+    """Temporary file in the same directory, fsync, rename: a reader sees all of it or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        dir=target.parent, prefix=_UNFINISHED, delete=False
+    ) as temporary:
+        temporary_path = Path(temporary.name)
+        try:
+            shutil.copyfileobj(source, temporary, 1 << 20)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            # NamedTemporaryFile makes 0600; workers of other users read the shared tree.
+            temporary_path.chmod(0o644)
+            temporary_path.replace(target)
+        except BaseException:
+            temporary_path.unlink(missing_ok=True)
+            raise

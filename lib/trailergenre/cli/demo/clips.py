@@ -1,0 +1,134 @@
+"""Made clips whose picture carries their genre, and links that go wrong, for the demo.
+
+The "genres" are looks: a dark grain, a fast bright pattern, soft warm gradients, cold cells. They
+show that the way works; they say nothing about films.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import random
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trailergenre.frames.ffmpeg import find_ffmpeg
+
+CLIPS_PER_GENRE = 12
+PAIRS = (("Action", "Comedy"), ("Horror", "Sci-Fi"))
+CLIPS_PER_PAIR = 4
+CLIP_S = 4
+SIZE = "400x300"
+RATE = 8
+SEED = 7
+
+
+def make_clips(directory: Path, base_url: str) -> Path:
+    """Write clips and their table.
+
+    Args:
+        directory: where the clips go; a server should serve it.
+        base_url: what the links begin with.
+
+    Returns:
+        A CSV with url, title, genres: one row a clip, and a dozen rows that go wrong.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    generator = random.Random(SEED)
+    counts: dict[tuple[str, ...], int] = {(genre,): CLIPS_PER_GENRE for genre in _LOOKS}
+    counts |= dict.fromkeys(PAIRS, CLIPS_PER_PAIR)
+    clips = {
+        f"{'-'.join(genres).lower()}-{number:02}.mp4": genres
+        for genres, count in counts.items()
+        for number in range(count)
+    }
+    commands = [_command(directory / name, looks, generator) for name, looks in clips.items()]
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        list(executor.map(_run, commands))
+    _make_bad_files(directory, directory / next(iter(clips)))
+    rows = [
+        (f"{base_url}/{name}", Path(name).stem, "|".join(genres)) for name, genres in clips.items()
+    ]
+    rows += _bad_rows(base_url, rows[0])
+    table = directory / "links.csv"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["url", "title", "genres"])
+        writer.writerows(rows)
+    return table
+
+
+def _action(generator: random.Random) -> str:
+    speed = generator.uniform(6, 12)
+    return f"testsrc2=s={SIZE}:r={RATE},hue=h=t*{speed * 60:.0f}:s={generator.uniform(1.5, 3):.2f}"
+
+
+def _comedy(generator: random.Random) -> str:
+    warm = [f"0x{generator.choice(['ff', 'ee'])}{generator.randint(120, 220):02x}40" for _ in "ab"]
+    return (
+        f"gradients=s={SIZE}:r={RATE}:c0={warm[0]}:c1={warm[1]}:n=2"
+        f":seed={generator.randint(1, 9999)}:speed={generator.uniform(0.01, 0.05):.3f}"
+    )
+
+
+def _horror(generator: random.Random) -> str:
+    grain = generator.randint(15, 45)
+    dark = generator.randint(8, 30)
+    return (
+        f"color=c=0x{dark:02x}{dark:02x}{dark:02x}:s={SIZE}:r={RATE},"
+        f"noise=alls={grain}:allf=t:all_seed={generator.randint(1, 9999)},vignette"
+    )
+
+
+def _sci_fi(generator: random.Random) -> str:
+    return (
+        f"life=s={SIZE}:r={RATE}:mold=10:ratio={generator.uniform(0.1, 0.4):.2f}"
+        f":seed={generator.randint(1, 9999)}:life_color=#40a0ff:death_color=#001040"
+    )
+
+
+_LOOKS = {"Action": _action, "Comedy": _comedy, "Horror": _horror, "Sci-Fi": _sci_fi}
+
+
+def _command(target: Path, genres: tuple[str, ...], generator: random.Random) -> list[str]:
+    """One look after the other, the same length each."""
+    length_s = CLIP_S / len(genres)
+    parts = [f"{_LOOKS[genre](generator)},trim=duration={length_s},setsar=1" for genre in genres]
+    labels = [f"[v{place}]" for place in range(len(parts))]
+    graph = ";".join(
+        f"{part},format=yuv420p{label}" for part, label in zip(parts, labels, strict=True)
+    )
+    graph += f";{''.join(labels)}concat=n={len(parts)}[out]"
+    return [
+        *(find_ffmpeg(), "-v", "error", "-y", "-filter_complex", graph, "-map", "[out]"),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-movflags", "+faststart", str(target)),
+    ]
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def _make_bad_files(directory: Path, good: Path) -> None:
+    content = good.read_bytes()
+    (directory / "cut.mp4").write_bytes(content[: len(content) // 5])
+    (directory / "noise.mp4").write_bytes(random.Random(SEED).randbytes(4000))
+    (directory / "empty.mp4").write_bytes(b"")
+    (directory / "page.html").write_text("<html><title>No video here</title></html>")
+    sound = [
+        *(find_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", "sine=duration=2"),
+        str(directory / "sound.m4a"),
+    ]
+    _run(sound)
+
+
+def _bad_rows(base_url: str, first: tuple[str, str, str]) -> list[tuple[str, str, str]]:
+    links = itertools.chain(
+        (f"{base_url}/{name}" for name in ("cut.mp4", "noise.mp4", "empty.mp4", "page.html")),
+        (f"{base_url}/sound.m4a", f"{base_url}/removed.mp4"),
+        ("", "not a link", "ftp://example.org/x.mp4", "http://127.0.0.1:9/private.mp4"),
+        ("https://www.youtube.com/user/somebody",),
+    )
+    rows = [(link, f"Bad link {place}", "Action") for place, link in enumerate(links)]
+    return [*rows, first]

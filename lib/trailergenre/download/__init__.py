@@ -1,4 +1,0 @@
-"""Link to video file: one child process an attempt, a deadline, one retry layer.
-
-Empty on purpose: the child imports modules of this package, and shall hold little.
-"""

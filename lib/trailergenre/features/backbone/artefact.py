@@ -1,0 +1,247 @@
+"""The artefact's files and its identity: what is on disk, and whether it is what it says.
+
+DIR/manifest.json   backbone_id, network, preprocessing, weights' source, SHA-256 of the files
+DIR/network.onnx    uint8 RGB (n, 299, 299, 3) -> float32 (n, 2048), preprocessing inside
+DIR/weights.npz     the same weights as arrays, for engines that build the network in code
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from trailergenre.base.errors import WeightsError
+from trailergenre.base.npz import read_arrays
+
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_WEIGHTS_BYTES = 2 << 30
+
+MANIFEST_FILE = "manifest.json"
+ONNX_FILE = "network.onnx"
+WEIGHTS_FILE = "weights.npz"
+
+PREPROCESSING = "uint8 RGB 299x299 / 127.5 - 1"
+"""Part of the identity. Source: Keras, `inception_v3.preprocess_input` (mode "tf")."""
+
+OUTPUT_LAYER = "global average pooling of the last mixed block, float32 (n, 2048)"
+
+EXPORT_AGAIN = "Export it again."
+
+
+class Int8Calibration(BaseModel):
+    """What an int8 network was calibrated with, and how far it is from fp32 on other frames.
+
+    Attributes:
+        sha256: over the frames that calibrated.
+        n_frames: those frames.
+        n_judged: other frames, which the figures are of.
+        is_held_out: whether those are of other videos, and not neighbours in the same one.
+        cosine_p1: 1st percentile of the cosine to fp32, the calibration's mean subtracted.
+        rms_share: rms(int8 - fp32) over the rms spread between frames.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    n_frames: int
+    n_judged: int
+    is_held_out: bool = False
+    cosine_p1: float
+    rms_share: float
+
+    def line(self, weights: str) -> str:
+        """The figures for people, with the weights that they are of."""
+        judged = (
+            f"{self.n_judged} frames of other videos than the {self.n_frames} that calibrated"
+            if self.is_held_out
+            else f"{self.n_judged} neighbours of the {self.n_frames} frames that calibrated, which "
+            "flatters: several videos would be judged by others"
+        )
+        text = (
+            f"weights {weights}: cosine {self.cosine_p1:.4f} (1st percentile), rms difference "
+            f"{self.rms_share:.4f} of the spread, on {judged}"
+        )
+        if weights.startswith("random"):
+            text += "; random weights are no evidence for ImageNet"
+        return text
+
+
+class BackboneManifest(BaseModel):
+    """What an artefact says of itself.
+
+    Attributes:
+        backbone_id: SHA-256 of weights, preprocessing and output layer; the same for every engine
+            and precision.
+        network: a name of `networks.NETWORKS`.
+        weights: where they come from, e.g. `imagenet`, `random(seed=7)`, or a file's name.
+        precision: of the ONNX file's arithmetic.
+        calibration: of int8; None for fp32.
+        files: file name -> SHA-256.
+        versions: program -> version at export.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = 1
+    backbone_id: str
+    network: str
+    preprocessing: str = PREPROCESSING
+    output_layer: str = OUTPUT_LAYER
+    weights: str
+    precision: Literal["fp32", "int8"] = "fp32"
+    calibration: Int8Calibration | None = None
+    files: dict[str, str]
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _check_calibration(self) -> Self:
+        if (self.precision == "int8") != (self.calibration is not None):
+            raise ValueError("int8, and int8 alone, has a calibration")
+        if self.calibration and ONNX_FILE not in self.files:
+            raise ValueError(f"the SHA-256 of {ONNX_FILE} is missing")
+        return self
+
+    @property
+    def int8_sha256(self) -> str:
+        """Of an int8 network's file; empty for fp32.
+
+        Its frames do not tell it apart: another ONNX Runtime quantizes the same ones otherwise.
+        """
+        return self.files[ONNX_FILE] if self.calibration else ""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the weights are random: fit for tests and the demo only."""
+        return self.weights.startswith("random")
+
+
+def compute_backbone_id(network: str, weights: Sequence[NDArray[np.float32]]) -> str:
+    """Hash what decides the features.
+
+    Arrays are hashed one by one and the hashes sorted: layer names count up within a process, and
+    two exports of one model give two ONNX hashes, so neither can carry the identity.
+
+    Args:
+        network: the network's name.
+        weights: its arrays, any shape, float32, any order.
+    """
+    hashes = sorted(_hash_array(array) for array in weights)
+    text = "\n".join([network, PREPROCESSING, OUTPUT_LAYER, *hashes])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash_array(array: NDArray[np.float32]) -> str:
+    values = np.ascontiguousarray(array, dtype="<f4")
+    return hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
+
+
+def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
+    """Write the manifest; it comes last, so a directory without one is an unfinished export."""
+    (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(directory: Path) -> BackboneManifest:
+    """Read the manifest, without touching the large files.
+
+    Raises:
+        WeightsError: there is no artefact, or its manifest cannot be read.
+    """
+    path = directory / MANIFEST_FILE
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no backbone in {directory}.",
+            f"Make one with: trailergenre backbone export --weights imagenet --out {directory}",
+        )
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_MANIFEST_BYTES + 1)
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise WeightsError(f"{path} has more than {_MAX_MANIFEST_BYTES} bytes.", EXPORT_AGAIN)
+    try:
+        manifest = BackboneManifest.model_validate_json(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise WeightsError(
+            f"The manifest {path} cannot be used: {problems}.", EXPORT_AGAIN
+        ) from error
+    if (manifest.preprocessing, manifest.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
+        raise WeightsError(
+            f"{path} is of a backbone with other preprocessing or another output than this "
+            "version's.",
+            EXPORT_AGAIN,
+        )
+    return manifest
+
+
+def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
+    """Give a file's content after comparing its SHA-256 with the manifest's.
+
+    What was hashed is what is used: a file that is changed in between is not read again.
+
+    Raises:
+        WeightsError: the file is missing or was changed.
+    """
+    path = directory / name
+    if not path.is_file():
+        raise WeightsError(f"The backbone's file {path} is missing.", EXPORT_AGAIN)
+    content = path.read_bytes()
+    received = hashlib.sha256(content).hexdigest()
+    if received != manifest.files.get(name):
+        raise WeightsError(
+            f"The backbone's file {path} was changed or cut: SHA-256 is {received}, "
+            f"the manifest says {manifest.files.get(name)}.",
+            EXPORT_AGAIN,
+        )
+    return content
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
+    """Store arrays in the network's own order."""
+    named: dict[str, Any] = {f"{place:04d}": array for place, array in enumerate(weights)}
+    np.savez(path, allow_pickle=False, **named)
+
+
+def read_weights(content: bytes) -> list[NDArray[np.float32]]:
+    """Load arrays in the network's own order; never anything that could run code.
+
+    Raises:
+        WeightsError: they are no float32 arrays, or not all finite.
+    """
+    try:
+        arrays = read_arrays(content, max_bytes=_MAX_WEIGHTS_BYTES)
+    except ValueError as error:
+        raise WeightsError(f"The weights cannot be read: {error}. Export them again.") from error
+    for name, array in arrays.items():
+        if array.dtype != np.float32 or not np.isfinite(array).all():
+            raise WeightsError(f"The weights' array {name} is not float32, or not all finite.")
+    return [arrays[name] for name in sorted(arrays)]
+
+
+def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[NDArray[np.float32]]:
+    """Load the artefact's arrays and see that they are those that `backbone_id` stands for.
+
+    Raises:
+        WeightsError: they are missing, changed, of another shape, or another network's.
+    """
+    weights = read_weights(read_file(directory, manifest, WEIGHTS_FILE))
+    received = compute_backbone_id(manifest.network, weights)
+    if received != manifest.backbone_id:
+        raise WeightsError(
+            f"The weights in {directory} are not the backbone that its manifest names: they hash "
+            f"to {received}, it says {manifest.backbone_id}.",
+            EXPORT_AGAIN,
+        )
+    return weights

@@ -1,0 +1,183 @@
+"""Weights to artefact: `trailergenre backbone export`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
+from trailergenre.base.versions import check_floors
+from trailergenre.features.backbone.artefact import (
+    ONNX_FILE,
+    WEIGHTS_FILE,
+    BackboneManifest,
+    compute_backbone_id,
+    hash_file,
+    read_manifest,
+    write_manifest,
+    write_weights,
+)
+
+RANDOM_SEED = 7
+
+_PACKAGES = ("keras", "tf2onnx", "numpy", "onnxruntime")
+"""What decides the files, named in the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Frames:
+    """What an int8 export is calibrated with and judged by.
+
+    Attributes:
+        videos: frames of one video each, evenly taken, shape (n, 299, 299, 3), uint8, RGB.
+        report: told the frames that are done and those that there are.
+    """
+
+    videos: Sequence[FrameArray]
+    report: Callable[[int, int], None]
+
+
+def export_backbone(
+    weights: str,
+    out: Path,
+    *,
+    network: str = "inception_v3",
+    seed: int = RANDOM_SEED,
+    int8: Int8Frames | None = None,
+) -> BackboneManifest:
+    """Write an artefact.
+
+    Args:
+        weights: `imagenet` (Keras downloads them), `random`, or the path of a Keras
+            `.weights.h5` file or of an artefact's `weights.npz`.
+        out: directory to write; an artefact there is replaced.
+        network: a name of `networks.NETWORKS`.
+        seed: of random weights.
+        int8: frames to write the network in 8-bit integers by; None: it stays fp32.
+
+    Raises:
+        WeightsError: the weights cannot be had or do not fit, Keras is not installed, or int8 is
+            too far from fp32.
+        ConfigError: `out` holds something that is not an artefact, or the frames are too few.
+    """
+    check_floors("keras")
+    # Keras reads this on import; a choice of the caller's is kept.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        from trailergenre.features.backbone import networks
+    except ImportError as error:
+        raise WeightsError(
+            "Exporting a backbone needs Keras: pip install 'trailergenre[tensorflow]'."
+        ) from error
+    model = networks.build_network(network)
+    source = _set_weights(model, weights, seed)
+    _check_replaceable(out)
+    arrays = model.get_weights()
+    # Keras exports only a model that was called once.
+    model(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        unfinished = Path(name) / "backbone"
+        unfinished.mkdir()
+        with _quiet():
+            model.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
+        write_weights(unfinished / WEIGHTS_FILE, arrays)
+        calibration = None
+        if int8 is not None:
+            from trailergenre.features.backbone.int8 import quantize_network
+
+            calibration = quantize_network(
+                unfinished / ONNX_FILE, int8.videos, weights=source, report=int8.report
+            )
+        manifest = BackboneManifest(
+            backbone_id=compute_backbone_id(network, arrays),
+            network=network,
+            weights=source,
+            precision="fp32" if int8 is None else "int8",
+            calibration=calibration,
+            files={file: hash_file(unfinished / file) for file in (ONNX_FILE, WEIGHTS_FILE)},
+            versions={package: version(package) for package in _PACKAGES},
+        )
+        write_manifest(unfinished, manifest)
+        if out.exists():
+            shutil.rmtree(out)
+        unfinished.rename(out)
+    return manifest
+
+
+def _check_replaceable(out: Path) -> None:
+    """Only an artefact is replaced; anything else at the address is somebody's."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        try:
+            read_manifest(out)
+        except WeightsError as error:
+            raise ConfigError(
+                f"{out} exists and is not a backbone's directory. Give another --out."
+            ) from error
+
+
+def _set_weights(model: object, weights: str, seed: int) -> str:
+    """Fill the model and say where the weights come from."""
+    if weights == "random":
+        from trailergenre.features.backbone.networks import random_weights
+
+        random_weights(model, seed)
+        return f"random(seed={seed})"
+    if weights == "imagenet":
+        _set_imagenet(model)
+        return "imagenet"
+    _set_from_file(model, Path(weights).expanduser())
+    return Path(weights).name
+
+
+def _set_imagenet(model: object) -> None:
+    import keras
+
+    try:
+        # Keras raises a bare Exception where the download fails.
+        source = keras.applications.InceptionV3(
+            include_top=False, weights="imagenet", pooling="avg"
+        )
+    except Exception as error:
+        raise WeightsError(
+            f"The ImageNet weights cannot be downloaded ({error}). Give --weights PATH to a copy, "
+            "or --weights random for tests and the demo (its scores mean nothing)."
+        ) from error
+    # The last layer is Inception-V3 itself; before it stands our preprocessing.
+    model.layers[-1].set_weights(source.get_weights())  # type: ignore[attr-defined]
+
+
+def _set_from_file(model: object, path: Path) -> None:
+    if not path.is_file():
+        raise WeightsError(
+            f"There are no weights at {path}. --weights takes imagenet, random, "
+            "a Keras .weights.h5 file or the weights.npz of an artefact."
+        )
+    try:
+        if path.suffix == ".npz":
+            from trailergenre.features.backbone.artefact import read_weights
+
+            model.set_weights(read_weights(path.read_bytes()))  # type: ignore[attr-defined]
+        else:
+            # The body is the last layer: files hold Inception-V3 without our preprocessing.
+            model.layers[-1].load_weights(path)  # type: ignore[attr-defined]
+    except (ValueError, OSError, KeyError) as error:
+        raise WeightsError(f"The weights {path} do not fit the network: {error}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's progress prints out of our output."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

@@ -1,0 +1,106 @@
+"""ONNX Runtime: the engine for CPUs, and for GPUs where its CUDA build is installed.
+
+On a CPU the output is bit-identical over batch sizes and thread counts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.errors import WeightsError
+from trailergenre.base.onnx_session import (
+    Session,
+    open_gpu_session,
+    open_session,
+    run_bound,
+    session_ends,
+)
+from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
+from trailergenre.features.backbone.artefact import (
+    EXPORT_AGAIN,
+    ONNX_FILE,
+    BackboneManifest,
+    read_file,
+)
+from trailergenre.features.backbone.embedder import check_frames, no_features
+from trailergenre.features.backbone.fixed_batches import GPU_IN_FLIGHT, FixedBatches
+
+_INPUT = ("tensor(uint8)", [FRAME_SIDE_PX, FRAME_SIDE_PX, 3])
+_OUTPUT = ("tensor(float)", [N_FEATURES])
+
+
+class OnnxEmbedder:
+    """`embedder.Embedder` over ONNX Runtime's CPU provider."""
+
+    engine = "onnxruntime"
+    device = "cpu"
+
+    def __init__(self, directory: Path, manifest: BackboneManifest, config: BackboneConfig) -> None:
+        """Load `network.onnx` after checking its hash."""
+        self.manifest = manifest
+        self.version = str(onnxruntime.__version__)
+        self._batch_size = config.batch_size
+        content = read_file(directory, manifest, ONNX_FILE)
+        try:
+            self._session = open_session(content, threads=config.threads)
+        except ValueError as error:
+            raise WeightsError(
+                f"{directory / ONNX_FILE} cannot be loaded: {error}.", EXPORT_AGAIN
+            ) from error
+        _check_interface(self._session, directory / ONNX_FILE)
+        self._input = self._session.get_inputs()[0].name
+
+    def embed(self, frames: FrameArray) -> FeatureArray:
+        """Turn frames into features; the contract of `Embedder.embed`."""
+        check_frames(frames)
+        parts = [
+            self._session.run(None, {self._input: frames[start : start + self._batch_size]})[0]
+            for start in range(0, len(frames), self._batch_size)
+        ]
+        return np.concatenate(parts) if parts else no_features()
+
+
+class OnnxGpuEmbedder:
+    """`embedder.Embedder` over ONNX Runtime's CUDA provider, with a fixed batch size."""
+
+    engine = "onnxruntime"
+    device = "gpu"
+
+    def __init__(
+        self, directory: Path, manifest: BackboneManifest, config: BackboneConfig, *, device_id: int
+    ) -> None:
+        """Load `network.onnx` on a GPU after checking its hash.
+
+        Raises:
+            ConfigError: the GPU cannot be used.
+        """
+        self.manifest = manifest
+        self.version = str(onnxruntime.__version__)
+        content = read_file(directory, manifest, ONNX_FILE)
+        session = open_gpu_session(content, device_id=device_id)
+        _check_interface(session, directory / ONNX_FILE)
+        name = session.get_inputs()[0].name
+        self._batches = FixedBatches(
+            lambda frames: run_bound(session, {name: frames}),
+            size=config.batch_size,
+            in_flight=GPU_IN_FLIGHT,
+        )
+
+    def embed(self, frames: FrameArray) -> FeatureArray:
+        """Turn frames into features; the contract of `Embedder.embed`."""
+        return self._batches.embed(frames)
+
+
+def _check_interface(session: Session, path: Path) -> None:
+    """Refuse a network that does not take frames and give features."""
+    found = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
+    if found != [[_INPUT], [_OUTPUT]]:
+        raise WeightsError(
+            f"{path} does not turn frames into features: expected {_INPUT} to {_OUTPUT} for each "
+            f"frame, received {found[0]} to {found[1]}.",
+            EXPORT_AGAIN,
+        )

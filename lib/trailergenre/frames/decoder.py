@@ -1,0 +1,146 @@
+"""The frames of one video, as a stream of batches that ends in a verdict.
+
+Frame i shows what is on screen at i / F seconds after the first video frame: the last source frame
+whose time is at or before it (`docs/decisions/0001-frame-rule.md`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from trailergenre.base.config import LimitsConfig
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, VideoFacts
+from trailergenre.base.sandbox import Deadline, start_child
+from trailergenre.frames.completeness import find_missing_end
+from trailergenre.frames.failures import check_end, check_log, explain, find_damage
+from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, decode_arguments
+from trailergenre.frames.ffmpeg_log import Report, read_report
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """The settings of every decode of a run.
+
+    Attributes:
+        frames_per_s: sampling rate F.
+        limits: bounds of one link.
+    """
+
+    frames_per_s: float
+    limits: LimitsConfig
+
+    def decode(self, path: Path, *, deadline: Deadline) -> DecodedVideo:
+        """Make a stream of a video's frames; nothing runs until it is iterated."""
+        return DecodedVideo(path=path, settings=self, deadline=deadline)
+
+
+class DecodedVideo:
+    """The frames of one video, once, in order.
+
+    Attributes:
+        facts: what the decoder said of the video; known once iteration has ended.
+    """
+
+    def __init__(self, *, path: Path, settings: Decoder, deadline: Deadline) -> None:
+        """Keep what iteration needs."""
+        self._path = path
+        self._settings = settings
+        self._deadline = deadline
+        self.facts: VideoFacts | None = None
+
+    def batches(self, size: int) -> Iterator[FrameArray]:
+        """Yield frames as they are decoded.
+
+        Args:
+            size: most frames a batch; only the last batch is smaller.
+
+        Yields:
+            Shape (n, 299, 299, 3), uint8, RGB; each a fresh array.
+
+        Raises:
+            ItemError: the file cannot be decoded whole; batches yielded before must be dropped.
+            RunError: ffmpeg cannot be used here, or its log could not be kept.
+        """
+        if not self._path.is_file():
+            raise ItemError(Outcome.PATH, "the video is not a regular file")
+        limits = self._settings.limits
+        arguments = decode_arguments(
+            self._path, frames_per_s=self._settings.frames_per_s, limits=limits
+        )
+        n_frames = 0
+        with (
+            tempfile.TemporaryFile() as stderr,
+            start_child(
+                arguments,
+                deadline=self._deadline,
+                stderr=stderr,
+                env=ENVIRONMENT,
+                limits=child_limits(limits),
+            ) as child,
+        ):
+            child.stdin.close()
+            for batch in _read_batches(child.stdout, size):
+                n_frames += len(batch)
+                # The engine's time is not the decoder's.
+                with self._deadline.paused():
+                    yield batch
+            code = child.process.wait()
+            stderr.seek(0)
+            report = read_report(stderr.read().decode(errors="replace"))
+            self.facts = report.facts
+            check_end(child, code, report)
+        if code == 0:
+            check_log(report, n_frames)
+        if code != 0 or n_frames == 0:
+            raise explain(report, self._path)
+        self._check_whole(n_frames, report)
+
+    def _check_whole(self, n_frames: int, report: Report) -> None:
+        limits, frames_per_s = self._settings.limits, self._settings.frames_per_s
+        last_s = max(report.declared_s or 0.0, (n_frames - 1) / frames_per_s)
+        if n_frames > limits.max_frames:
+            raise ItemError(Outcome.TOO_LONG, f"more than {limits.max_frames} frames")
+        if last_s > limits.max_duration_s:
+            raise ItemError(Outcome.TOO_LONG, f"{last_s:g} s, over {limits.max_duration_s:g} s")
+        missing = find_missing_end(
+            self._path,
+            report,
+            pictures_s=n_frames / frames_per_s,
+            limits=limits,
+            deadline=self._deadline,
+        )
+        if missing:
+            raise ItemError(Outcome.PARTIAL, missing)
+        damage = find_damage(report)
+        if damage:
+            raise damage
+
+
+def _read_batches(pipe: IO[bytes], size: int) -> Iterator[FrameArray]:
+    while True:
+        batch = np.empty((size, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8)
+        view = batch.reshape(-1).data
+        filled = 0
+        while filled < len(view):
+            count = _read_into(pipe, view[filled:])
+            if count == 0:
+                break
+            filled += count
+        # A frame that was cut off by a dying decoder is no frame.
+        n_frames = filled // FRAME_BYTES
+        if n_frames:
+            yield batch[:n_frames]
+        if filled < len(view):
+            return
+
+
+def _read_into(pipe: IO[bytes], view: memoryview) -> int:
+    return int(pipe.readinto(view) or 0)  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Lists of links and labels to clean tables."""

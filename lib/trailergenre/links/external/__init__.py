@@ -1,0 +1,1 @@
+"""Features and splits that others published, as tables of a run."""

@@ -1,0 +1,63 @@
+"""A split that others published -> the part of each video or movie, so that results compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from trailergenre.base.errors import ConfigError, LeakError
+from trailergenre.links.external.data import read_text
+from trailergenre.links.input_lists import clean_text, read_cells, require_columns
+from trailergenre.links.labelled_links import Part
+
+_PARTS = {"trn": Part.TRAIN, "val": Part.VALIDATION, "tst": Part.TEST}
+
+
+def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
+    """Read a published split in MovieNet's form: {"trn": [...], "val": [...], "tst": [...]}.
+
+    Args:
+        path: JSON, lists of YouTube's video ids.
+        movies: CSV that says by `youtube_id` and `imdb_id` which movie each video is a trailer of.
+
+    Returns:
+        Video id -> part; with `movies`, IMDb id -> part, which holds for another trailer too.
+        What has no id is left out.
+
+    Raises:
+        ConfigError: a file has another form.
+        LeakError: a video or a movie stands in two parts.
+    """
+    parts: dict[str, Part] = {}
+    for word, video_ids in _read_lists(path).items():
+        for video_id in video_ids:
+            _set_part(parts, clean_text(video_id), _PARTS[word], path)
+    if movies is None:
+        return parts
+    columns, rows = read_cells(movies)
+    require_columns(movies, columns, ["youtube_id", "imdb_id"])
+    by_movie: dict[str, Part] = {}
+    for row in rows:
+        part = parts.get(clean_text(row["youtube_id"]))
+        if part is not None:
+            _set_part(by_movie, clean_text(row["imdb_id"]), part, movies)
+    return by_movie
+
+
+def _read_lists(path: Path) -> dict[str, list[object]]:
+    try:
+        lists = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}.") from error
+    is_split = isinstance(lists, dict) and set(lists) == set(_PARTS)
+    if not is_split or not all(isinstance(video_ids, list) for video_ids in lists.values()):
+        raise ConfigError(
+            f"{path} must be an object of {', '.join(_PARTS)}, each a list of video ids. "
+            f"Received: {', '.join(lists) if isinstance(lists, dict) else type(lists).__name__}."
+        )
+    return dict(lists)
+
+
+def _set_part(parts: dict[str, Part], name: str, part: Part, path: Path) -> None:
+    if name and parts.setdefault(name, part) is not part:
+        raise LeakError(f"{path}: {name} stands in two parts, {parts[name]} and {part}.")

@@ -1,0 +1,138 @@
+"""Labelled links: which movie a link belongs to, which links must stay together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trailergenre.base.errors import LeakError
+
+
+class Part(StrEnum):
+    """What a labelled link is used for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledLink:
+    """One row of the labels table.
+
+    Attributes:
+        link_id: the link.
+        movie_id: the movie it is a trailer of.
+        genres: the movie's genres.
+        part: what a published split uses it for; None where none names it.
+    """
+
+    link_id: str
+    movie_id: str
+    genres: frozenset[str]
+    part: Part | None = None
+
+
+def labelled_links(labels: pa.Table) -> list[LabelledLink]:
+    """Turn the labels table into records, sorted by link so that a seed means one split."""
+    rows = labels.select(["link_id", "movie_id", "genres", "part"]).sort_by("link_id").to_pylist()
+    return [
+        LabelledLink(
+            row["link_id"],
+            row["movie_id"],
+            frozenset(row["genres"]),
+            Part(row["part"]) if row["part"] else None,
+        )
+        for row in rows
+    ]
+
+
+def count_movies(links: Iterable[LabelledLink]) -> dict[str, int]:
+    """Count the movies of each genre, most frequent first, then by name.
+
+    >>> count_movies([LabelledLink("a", "m", frozenset({"War"}))])
+    {'War': 1}
+    """
+    movies = {(link.movie_id, genre) for link in links for genre in link.genres}
+    counts = Counter(genre for _, genre in movies)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def genre_matrix(links: Sequence[LabelledLink], genres: Sequence[str]) -> NDArray[np.int8]:
+    """Mark which genres each link has.
+
+    Returns:
+        shape (n_links, n_genres), int8, 0 or 1; row i belongs to links[i].
+    """
+    marks = [[genre in link.genres for genre in genres] for link in links]
+    return np.array(marks, dtype=np.int8).reshape(len(links), len(genres))
+
+
+def group_links(links: Sequence[LabelledLink]) -> NDArray[np.int64]:
+    """Number the connected components of movies and links.
+
+    Returns:
+        shape (n_links,), int64; equal numbers must not be separated. Numbered from 0 in the order
+        of first appearance.
+    """
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for link in links:
+        parent[root(("movie", link.movie_id))] = root(("link", link.link_id))
+    numbers: dict[tuple[str, str], int] = {}
+    found = [numbers.setdefault(root(("link", link.link_id)), len(numbers)) for link in links]
+    return np.array(found, dtype=np.int64)
+
+
+def check_parts(links: Iterable[LabelledLink]) -> None:
+    """Refuse a published split that has one movie in two parts.
+
+    Raises:
+        LeakError: names the first ones.
+    """
+    named = [link for link in links if link.part is not None]
+    found: dict[int, set[Part]] = {}
+    movies: dict[int, str] = {}
+    for group, link in zip(group_links(named).tolist(), named, strict=True):
+        found.setdefault(group, set()).add(link.part or Part.TRAIN)
+        movies[group] = link.movie_id
+    wrong = [
+        f"{movies[group]} in {' and '.join(sorted(parts))}"
+        for group, parts in found.items()
+        if len(parts) > 1
+    ]
+    if wrong:
+        raise LeakError(
+            f"The given split has {len(wrong)} movies in more than one part: "
+            f"{', '.join(wrong[:3])}. Correct it, or split by folds."
+        )
+
+
+def check_no_leak(train: Iterable[LabelledLink], test: Iterable[LabelledLink]) -> None:
+    """Refuse a movie or a link that stands on both sides.
+
+    Raises:
+        LeakError: names the first ones.
+    """
+    train, test = list(train), list(test)
+    movies = {link.movie_id for link in train} & {link.movie_id for link in test}
+    link_ids = {link.link_id for link in train} & {link.link_id for link in test}
+    if movies or link_ids:
+        first = ", ".join(sorted(movies)[:3] + sorted(link_ids)[:3])
+        raise LeakError(
+            f"{len(movies)} movies and {len(link_ids)} links stand in the training and in the test "
+            f"part ({first}). Split by movie, or train again on the labels as they are now."
+        )

@@ -1,0 +1,227 @@
+"""Genres of movies: from the metadata by IMDb id, and a check that other labels agree with it.
+
+The original project's genre matrix is shifted against its movies; nothing is trained on labels
+that disagree with the metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trailergenre.base.errors import AlignmentError, ConfigError
+from trailergenre.links.input_lists import clean_text, read_cells, require_columns, split_genres
+
+MAX_DISAGREEING_SHARE = 0.005
+"""Labels that differ from the metadata for more movies than this are refused."""
+
+_TT_ID = re.compile(r"tt\d{7,10}")
+_DATED = re.compile(r"(?P<whole>(?P<first>.+?)(?: \(.*\))?) \((?P<year>\d{4})\)")
+_ARTICLE = re.compile(r"^(.*), (The|A|An)$")
+_SHOWN = 5
+_BINARY = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    """One movie of the metadata.
+
+    Attributes:
+        movie_id: IMDb `tt` id.
+        title: without white space around it.
+        genres: sorted, unique.
+        year: of the title; empty where unknown.
+    """
+
+    movie_id: str
+    title: str
+    genres: tuple[str, ...]
+    year: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """All movies, by title; a title may be several movies.
+
+    Attributes:
+        by_title: title -> movies.
+        by_id: IMDb id -> movie.
+    """
+
+    by_title: Mapping[str, tuple[Movie, ...]]
+    by_id: Mapping[str, Movie]
+
+    @classmethod
+    def of(cls, movies: Iterable[Movie]) -> Metadata:
+        """Index movies; each IMDb id once."""
+        by_id = {movie.movie_id: movie for movie in movies}
+        by_title: dict[str, tuple[Movie, ...]] = {}
+        for movie in by_id.values():
+            by_title[movie.title] = (*by_title.get(movie.title, ()), movie)
+        return cls(by_title=by_title, by_id=by_id)
+
+    def find(self, movie_id: str, title: str) -> tuple[Movie, ...]:
+        """The movies that an id, or without one a title, may mean."""
+        if movie_id:
+            return (self.by_id[movie_id],) if movie_id in self.by_id else ()
+        return self.by_title.get(title, ())
+
+    def find_dated(self, title: str) -> tuple[Movie, ...]:
+        """The movies that a title with its year may mean, written as MovieLens does."""
+        for name, year in split_dated(title):
+            if found := tuple(movie for movie in self.find("", name) if movie.year == year):
+                return found
+        return ()
+
+
+def split_dated(title: str) -> list[tuple[str, str]]:
+    """Title and year of what MovieLens calls a movie; also without a second title in brackets.
+
+    >>> split_dated("Celebration, The (Festen) (1998)")
+    [('Celebration, The (Festen)', '1998'), ('The Celebration', '1998')]
+    """
+    match = _DATED.fullmatch(title)
+    if match is None:
+        return []
+    names = dict.fromkeys((match["whole"], match["first"]))
+    return [(_ARTICLE.sub(r"\2 \1", name), match["year"]) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One row of a label table; `movie_id` or `title` may be empty."""
+
+    movie_id: str
+    title: str
+    genres: tuple[str, ...]
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read `movie_metadata.csv`: movie_title, title_year, genres, the IMDb id in movie_imdb_link.
+
+    Raises:
+        ConfigError: the file cannot be read, lacks a column, or gives one movie's genres twice
+            and differently.
+    """
+    columns, rows = read_cells(path)
+    require_columns(path, columns, ["movie_title", "genres", "movie_imdb_link"])
+    movies: dict[str, Movie] = {}
+    for row in rows:
+        match = _TT_ID.search(clean_text(row["movie_imdb_link"]))
+        if match is not None:
+            genres = split_genres(row["genres"])
+            title, year = clean_text(row["movie_title"]), clean_text(row.get("title_year"))
+            movie = Movie(match.group(), title, genres, year)
+            # The file repeats movies; the repetitions carry the same genres.
+            first = movies.setdefault(movie.movie_id, movie)
+            _refuse_conflict(path, movie.movie_id, first.genres, genres)
+    return Metadata.of(movies.values())
+
+
+def read_labels(path: Path) -> list[LabelRow]:
+    """Read a label table.
+
+    Args:
+        path: CSV or Parquet with `movie_id` or a title (`title`, `movie_title`), and either
+            `genres` or one column of 0 and 1 a genre.
+
+    Raises:
+        ConfigError: the file cannot be read or has another form.
+    """
+    columns, rows = read_cells(path)
+    title = next((name for name in ("title", "movie_title") if name in columns), "")
+    if not title and "movie_id" not in columns:
+        raise ConfigError(
+            f"{path} has no column movie_id, title or movie_title. Received: {', '.join(columns)}."
+        )
+    # A column without a name is the running number that spreadsheets and pandas write.
+    genres = [name for name in columns if name not in {"", title, "movie_id"}]
+    if "genres" not in columns:
+        _require_binary(path, genres, rows)
+    return [
+        LabelRow(
+            movie_id=clean_text(row.get("movie_id")),
+            title=clean_text(row.get(title)),
+            genres=split_genres(row["genres"])
+            if "genres" in columns
+            else tuple(sorted(name for name in genres if _BINARY[str(row[name])])),
+        )
+        for row in rows
+    ]
+
+
+def _require_binary(path: Path, genres: list[str], rows: list[dict[str, object]]) -> None:
+    strange = {str(row[name]) for row in rows for name in genres} - _BINARY.keys()
+    if strange or not genres:
+        raise ConfigError(
+            f"{path} has no genres column, and its other columns are not 0 and 1. "
+            f"Received: {', '.join(map(repr, sorted(strange)[:_SHOWN])) or 'no other columns'}."
+        )
+
+
+def check_alignment(labels: Iterable[LabelRow], metadata: Metadata) -> int:
+    """Refuse labels that are not their movies'.
+
+    Args:
+        labels: rows whose movie the metadata lack, or whose title is several movies, are not
+            compared.
+        metadata: the truth.
+
+    Returns:
+        Movies compared.
+
+    Raises:
+        AlignmentError: more than 0.5 % of them differ, or none could be compared.
+    """
+    compared: set[str] = set()
+    wrong: dict[str, str] = {}
+    for row in labels:
+        movies = metadata.find(row.movie_id, row.title)
+        if len(movies) != 1:
+            continue
+        (movie,) = movies
+        compared.add(movie.movie_id)
+        if row.genres != movie.genres:
+            has, says = "|".join(row.genres) or "none", "|".join(movie.genres) or "none"
+            wrong.setdefault(movie.movie_id, f"{movie.title!r} has {has}, the metadata say {says}")
+    if not compared:
+        raise AlignmentError("Not one movie of the labels stands in the metadata.")
+    if len(wrong) > MAX_DISAGREEING_SHARE * len(compared):
+        raise AlignmentError(
+            f"The labels are not their movies': {len(wrong)} of {len(compared)} movies "
+            f"({len(wrong) / len(compared):.1%}) have other genres than the metadata; allowed are "
+            f"{MAX_DISAGREEING_SHARE:.1%}. The first: {'; '.join(list(wrong.values())[:_SHOWN])}. "
+            "Leave --labels out to take the genres from the metadata."
+        )
+    return len(compared)
+
+
+def replace_genres(metadata: Metadata, labels: Iterable[LabelRow], *, path: Path) -> Metadata:
+    """Keep the metadata's ids and titles and take the genres of a label table.
+
+    A movie that the table lacks has no genres.
+
+    Raises:
+        ConfigError: the table gives one movie's genres twice and differently.
+    """
+    given: dict[str, tuple[str, ...]] = {}
+    for row in labels:
+        movies = metadata.find(row.movie_id, row.title)
+        if len(movies) == 1:
+            movie_id = movies[0].movie_id
+            _refuse_conflict(path, movie_id, given.setdefault(movie_id, row.genres), row.genres)
+    return Metadata.of(
+        replace(movie, genres=given.get(movie.movie_id, ())) for movie in metadata.by_id.values()
+    )
+
+
+def _refuse_conflict(
+    path: Path, movie_id: str, first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    if first != second:
+        raise ConfigError(
+            f"{path} gives the genres of {movie_id} twice: {'|'.join(first)} and "
+            f"{'|'.join(second)}. Correct one of the rows."
+        )

@@ -1,0 +1,1 @@
+"""Truth and probabilities to figures."""

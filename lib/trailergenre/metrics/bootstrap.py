@@ -1,0 +1,201 @@
+"""Two models on the same movies to how sure it is that one is better: a paired bootstrap.
+
+Movies are drawn with replacement, the same ones for both models, and within each fold where the
+models were tested fold by fold. Never links or frames: those of one movie are near-duplicates, and
+would make every difference look sure. Knows nothing of bundles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trailergenre.base.records import ProbabilityArray, TruthArray
+from trailergenre.metrics.multilabel import TOP, hits_in_top, sample_average_precisions
+
+Measure = Literal["mean_ap", "micro_ap", "sample_ap", "precision_at_3", "macro_auc"]
+"""Keys of `metrics.Figures` that two models can be compared by."""
+
+_BLOCK_VALUES = 4_000_000
+"""Values of a matrix of draws x (movie, genre) pairs held at once: 32 MB."""
+
+Counts = NDArray[np.int64]
+"""Shape (n_draws, n_movies): how often each movie was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How much better model A is than model B.
+
+    Attributes:
+        measure: by what.
+        a: figure of A; over folds, their mean.
+        b: figure of B.
+        difference: a - b.
+        low: 2.5th percentile of the draws' differences.
+        high: 97.5th percentile.
+        share_a_better: of the draws; one in which both are equal counts half.
+        movies: that both were tested on.
+        draws: how many were used: those whose movies have the figure.
+    """
+
+    measure: Measure
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    share_a_better: float
+    movies: int
+    draws: int
+
+
+def compare_models(  # noqa: PLR0913 - two models and how they are compared
+    truth: TruthArray,
+    a: ProbabilityArray,
+    b: ProbabilityArray,
+    *,
+    measure: Measure = "mean_ap",
+    folds: NDArray[np.int64] | None = None,
+    draws: int = 1000,
+    seed: int,
+) -> Comparison | None:
+    """Compare two models by a paired bootstrap over movies.
+
+    Args:
+        truth: shape (n_movies, n_genres); one row a movie.
+        a: probabilities of A, the same shape.
+        b: of B.
+        measure: what is compared.
+        folds: shape (n_movies,); the fold that tested each movie. Figures are then means over
+            folds, since the models of two folds do not share a scale.
+        draws: of all movies with replacement.
+        seed: the same seed, the same draws.
+
+    Returns:
+        None where the movies have no such figure, as a genre that all of them have has no area
+        under the curve.
+    """
+    numbers = np.zeros(len(truth), np.int64) if folds is None else folds
+    parts = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+    rng = np.random.default_rng(seed)
+    # Of each fold and model; the first draw is every movie once.
+    measured = np.empty((len(parts), 2, draws + 1))
+    for figures, rows in zip(measured, parts, strict=True):
+        counts = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=draws)
+        counts = np.concatenate([np.ones((1, len(rows)), np.int64), counts])
+        for place, scores in enumerate((a, b)):
+            figures[place] = _measure_draws(truth[rows], scores[rows], counts, measure)
+    of_a, of_b = _mean_of_known(measured)
+    differences = of_a - of_b
+    drawn = differences[1:][~np.isnan(differences[1:])]
+    if np.isnan(differences[0]) or not len(drawn):
+        return None
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Comparison(
+        measure=measure,
+        a=float(of_a[0]),
+        b=float(of_b[0]),
+        difference=float(differences[0]),
+        low=float(low),
+        high=float(high),
+        share_a_better=float((drawn > 0).mean() + (drawn == 0).mean() / 2),
+        movies=len(truth),
+        draws=len(drawn),
+    )
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average over the first axis what is not NaN; NaN where nothing is known."""
+    known = ~np.isnan(values)
+    n_known = known.sum(axis=0)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
+
+
+def _measure_draws(
+    truth: TruthArray, scores: ProbabilityArray, counts: Counts, measure: Measure
+) -> NDArray[np.float64]:
+    """One figure a draw, shape (n_draws,), float64."""
+    if measure == "sample_ap":
+        return _mean_of_movies(sample_average_precisions(truth, scores), counts)
+    if measure == "precision_at_3":
+        return _mean_of_movies(hits_in_top(truth, scores) / TOP, counts)
+    block = max(1, _BLOCK_VALUES // truth.size)
+    starts = range(0, len(counts), block)
+    figure = _GENRE_MEASURES[measure]
+    return np.concatenate([figure(truth, scores, counts[i : i + block]) for i in starts])
+
+
+def _mean_of_movies(values: NDArray[np.float64], counts: Counts) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = counts @ values / counts.sum(axis=1)
+    return means
+
+
+def _mean_ap(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> NDArray[np.float64]:
+    return _mean_of_genres(_average_precisions, truth, scores, counts)
+
+
+def _macro_auc(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> NDArray[np.float64]:
+    return _mean_of_genres(_aucs, truth, scores, counts)
+
+
+def _micro_ap(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> NDArray[np.float64]:
+    pairs = np.repeat(counts, truth.shape[1], axis=1)
+    return _average_precisions(truth.ravel(), scores.ravel(), pairs)
+
+
+_GENRE_MEASURES: dict[
+    str, Callable[[TruthArray, ProbabilityArray, Counts], NDArray[np.float64]]
+] = {"mean_ap": _mean_ap, "macro_auc": _macro_auc, "micro_ap": _micro_ap}
+
+
+def _mean_of_genres(
+    figure: Callable[[NDArray[np.int8], NDArray[np.float64], Counts], NDArray[np.float64]],
+    truth: TruthArray,
+    scores: ProbabilityArray,
+    counts: Counts,
+) -> NDArray[np.float64]:
+    """Average over the genres that a draw has a figure for, as `metrics.measure` does."""
+    pairs = zip(truth.T, scores.T, strict=True)
+    return _mean_of_known(np.stack([figure(t, s, counts) for t, s in pairs]))
+
+
+def _ranked(
+    truth: NDArray[np.int8], scores: NDArray[np.float64], counts: Counts
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows drawn that rank as high as each distinct score or higher: true ones, and all.
+
+    Shape (n_draws, n_distinct_scores) each.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    drawn = counts[:, order]
+    return np.cumsum(drawn * truth[order], axis=1)[:, ends], np.cumsum(drawn, axis=1)[:, ends]
+
+
+def _average_precisions(
+    truth: NDArray[np.int8], scores: NDArray[np.float64], counts: Counts
+) -> NDArray[np.float64]:
+    """Average precision of each draw; NaN where it holds no true row."""
+    hits, ranks = _ranked(truth, scores, counts)
+    total = np.diff(hits, axis=1, prepend=0) * (hits / np.maximum(ranks, 1))
+    n_true = hits[:, -1]
+    return np.where(n_true > 0, total.sum(axis=1) / np.maximum(n_true, 1), np.nan)
+
+
+def _aucs(
+    truth: NDArray[np.int8], scores: NDArray[np.float64], counts: Counts
+) -> NDArray[np.float64]:
+    """Area under the ROC curve of each draw; NaN where its rows are all true, or none is."""
+    hits, ranks = _ranked(truth, scores, counts)
+    misses = ranks - hits
+    before = np.concatenate([np.zeros((len(hits), 1)), hits[:, :-1]], axis=1)
+    area = (np.diff(misses, axis=1, prepend=0) * (before + hits) / 2).sum(axis=1)
+    n_pairs = hits[:, -1] * misses[:, -1]
+    return np.where(n_pairs > 0, area / np.maximum(n_pairs, 1), np.nan)

@@ -1,0 +1,236 @@
+"""A model bundle: a folder with a manifest, the model and the split it was trained on.
+
+    manifest.json   what the model is, what it was trained on, and the SHA-256 of the other files
+    forest.npz, logistic.npz or temporal.onnx   the model, as arrays or as a graph
+    split.parquet   link_id, movie_id, part
+    MODEL_CARD.md   the manifest for people
+
+No pickle anywhere: what is read is checked before it is used. Knows nothing of Spark or of
+scikit-learn; reading one and scoring needs numpy and pyarrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from trailergenre.base.errors import BundleError, StorageError
+from trailergenre.base.records import GenreScore, LinkFrames, ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.models.manifest import Manifest
+from trailergenre.models.model_card import find_warnings, render_card
+from trailergenre.models.scorer import MODEL_FILES, Model, Scorer
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import FeatureSettings
+from trailergenre.runs.parquet import parse_parquet
+
+_SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
+_PARTS = {"train", "validation", "test"}
+
+_MAX_MANIFEST_BYTES = 8 << 20
+"""20 genres of 5,000 movies' isotonic knots are 4 MB."""
+_MAX_FILE_BYTES = 1 << 30
+_MAX_SPLIT_ROWS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that is ready to score.
+
+    Attributes:
+        manifest: what it is.
+        scorer: the model, calibrated.
+        split: table of link_id, movie_id and part (train, validation, test).
+        sha256: of manifest.json; names the bundle in reports.
+    """
+
+    manifest: Manifest
+    scorer: Scorer
+    split: pa.Table
+    sha256: str
+
+    def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
+        """Score links by their frames; see `Scorer.predict_proba`."""
+        return self.scorer.predict_proba(links)
+
+    def top_genres(self, probabilities: NDArray[np.float64], n: int) -> list[GenreScore]:
+        """Rank one row of probabilities; ties go to the genre with more movies."""
+        order = np.argsort(-probabilities, kind="stable")[:n]
+        return [GenreScore(self.manifest.genres[k], float(probabilities[k])) for k in order]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What every score of this bundle must say beside itself."""
+        return find_warnings(self.manifest)
+
+
+def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.Table) -> Bundle:
+    """Write a bundle; the manifest last, so that a broken write is no bundle.
+
+    Args:
+        store: the bundle's own folder.
+        manifest: what the model is.
+        scorer: the model; its rows and calibration are the manifest's.
+        split: link_id, movie_id, part.
+    """
+    model_file = MODEL_FILES[manifest.model]
+    model = model_file.to_bytes(scorer.model)
+    files = {
+        model_file.name: model,
+        "split.parquet": tables.to_parquet(split.cast(_SPLIT)),
+        "MODEL_CARD.md": render_card(manifest).encode(),
+    }
+    store.delete("manifest.json")
+    for other in MODEL_FILES.values():
+        store.delete(other.name)
+    for name, content in files.items():
+        store.write_bytes(name, content)
+    record = manifest.model_dump(mode="json")
+    record["files"] = {name: _sha256(content) for name, content in files.items()}
+    content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
+    store.write_bytes("manifest.json", content)
+    return Bundle(manifest, _scorer(manifest, scorer.model), split, _sha256(content))
+
+
+def read_bundle(store: Store) -> Bundle:
+    """Read a bundle and check all of it.
+
+    Raises:
+        BundleError: it is not there, was changed or is not one; says what is wrong.
+    """
+    content = _read(store, "manifest.json", _MAX_MANIFEST_BYTES)
+    manifest, checksums = _parse_manifest(content, store)
+    model_file = MODEL_FILES[manifest.model]
+    parts = {}
+    for name in (model_file.name, "split.parquet", "MODEL_CARD.md"):
+        parts[name] = _read(store, name, _MAX_FILE_BYTES)
+        if _sha256(parts[name]) != checksums.get(name):
+            raise BundleError(
+                f"{name} below {store} is damaged or was changed: its checksum is not the "
+                "manifest's. Copy the bundle again or train it again."
+            )
+    try:
+        model = model_file.from_bytes(parts[model_file.name])
+    except BundleError as error:
+        raise BundleError(f"{model_file.name} below {store} cannot be used: {error}") from error
+    scorer = _scorer(manifest, model)
+    width, n_genres = manifest.backbone.width, len(manifest.genres)
+    if not scorer.fits(width=width, n_genres=n_genres):
+        raise BundleError(
+            f"The model below {store} takes {model.n_features} values and gives {model.n_genres} "
+            f"genres; that does not fit its manifest's {width} features a frame and {n_genres} "
+            "genres. Train the bundle again."
+        )
+    return Bundle(manifest, scorer, _parse_split(parts["split.parquet"], store), _sha256(content))
+
+
+def _scorer(manifest: Manifest, model: Model) -> Scorer:
+    return Scorer(model, manifest.rows, manifest.rows_config, manifest.calibration)
+
+
+def _read(store: Store, name: str, max_bytes: int) -> bytes:
+    if not store.exists(name):
+        raise BundleError(
+            f"There is no model bundle at {store} ({name} is missing). "
+            "Train one with jobs/train_model.py, or make one with `trailergenre demo`."
+        )
+    try:
+        with store.open_input(name) as stream:
+            size_bytes = stream.size()
+            content = bytes(stream.read(max_bytes)) if size_bytes <= max_bytes else None
+    except StorageError as error:
+        raise BundleError(f"The model bundle cannot be read: {error}") from error
+    if content is None:
+        raise BundleError(
+            f"{name} below {store} has {size_bytes} bytes; at most {max_bytes} are read."
+        )
+    return content
+
+
+def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, str]]:
+    try:
+        record = json.loads(content)
+        if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
+            raise BundleError(f"manifest.json below {store} is not a bundle's: it names no files.")
+        checksums = record.pop("files")
+        manifest = Manifest.model_validate_json(json.dumps(record))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise BundleError(f"manifest.json below {store} cannot be used: {problems}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"manifest.json below {store} is not JSON: {error}.") from error
+    one_each = (
+        set(manifest.genres),
+        manifest.thresholds,
+        manifest.training.genre_shares,
+        manifest.calibration.curves,
+    )
+    if any(len(values) != len(manifest.genres) for values in one_each):
+        raise BundleError(
+            f"manifest.json below {store} has not one threshold, one share and one curve for each "
+            "genre, or names a genre twice."
+        )
+    return manifest, checksums
+
+
+def _parse_split(content: bytes, store: Store) -> pa.Table:
+    try:
+        split = parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
+    except (OSError, pa.ArrowException) as error:
+        raise BundleError(f"split.parquet below {store} cannot be read: {error}.") from error
+    if not split.schema.equals(_SPLIT):
+        raise BundleError(f"split.parquet below {store} has not the columns {_SPLIT.names}.")
+    unknown = set(split["part"].to_pylist()) - _PARTS
+    if unknown:
+        raise BundleError(
+            f"split.parquet below {store} names parts that do not exist: "
+            f"{', '.join(sorted(map(repr, unknown))[:3])}. Copy the bundle again or train it again."
+        )
+    return split
+
+
+def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
+    """Refuse features that the model was not made for.
+
+    Args:
+        bundle: the model.
+        settings: what the features to be scored are made with.
+
+    Returns:
+        Differences that are allowed and should be told: another precision.
+
+    Raises:
+        BundleError: another backbone or another sampling.
+    """
+    manifest = bundle.manifest
+    pairs = [
+        ("backbone", manifest.backbone.backbone_id, settings.backbone_id),
+        ("frames per second", manifest.sampling.frames_per_s, settings.frames_per_s),
+        ("frame side", manifest.sampling.frame_side_px, settings.frame_side_px),
+        ("features a frame", manifest.backbone.width, settings.width),
+    ]
+    problems = [f"{name}: {ours} -> {theirs}" for name, ours, theirs in pairs if ours != theirs]
+    if problems:
+        raise BundleError(
+            f"The bundle was trained on other features ({'; '.join(problems)}). Use the bundle's "
+            "backbone and sampling, or train a bundle on these features."
+        )
+    if manifest.backbone.precision != settings.precision:
+        return [
+            f"The bundle was trained on {manifest.backbone.precision} features; these are "
+            f"{settings.precision}."
+        ]
+    return []
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

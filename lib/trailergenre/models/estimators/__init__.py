@@ -1,0 +1,1 @@
+"""The models of one row: random forests and logistic regressions."""

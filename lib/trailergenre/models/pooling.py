@@ -1,0 +1,146 @@
+"""The frames of a link to the rows that a model sees: one pooled row, or one row a frame.
+
+The same functions make the rows for training on the cluster, for training on a laptop and for
+scoring one link, so the three cannot differ. Knows nothing of Spark or of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trailergenre.base.config import RowsConfig
+from trailergenre.base.records import FeatureArray, LinkFrames
+from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+
+RowKind = Literal["pooled", "frames"]
+"""pooled: one row a link; frames: one row a frame, of which a link gets the mean probability."""
+
+RowArray: TypeAlias = NDArray[np.float32]
+"""Shape (n_rows, n_columns), float32, finite; see `n_columns`."""
+
+_POOLERS = {
+    "mean": lambda frames: frames.mean(axis=0),
+    "max": lambda frames: frames.max(axis=0),
+    "std": lambda frames: frames.std(axis=0),  # of the population (ddof 0)
+}
+
+
+def n_columns(width: int, kind: RowKind, config: RowsConfig) -> int:
+    """Columns of a row of features of this width.
+
+    >>> n_columns(2048, "pooled", RowsConfig()), n_columns(2048, "frames", RowsConfig())
+    (6144, 2048)
+    """
+    return width * len(config.statistics) if kind == "pooled" else width
+
+
+def pool_frames(features: FeatureArray, statistics: Iterable[str]) -> NDArray[np.float32]:
+    """Pool the frames of one link.
+
+    Args:
+        features: shape (n, width), float32, in the order of the frames; n >= 1.
+        statistics: of mean, max and std, in the order of the result.
+
+    Returns:
+        shape (len(statistics) * width,), float32: all columns of the first statistic, then of the
+        next, computed in float64.
+
+    >>> pool_frames(np.array([[1], [3]], np.float32), ["mean", "max", "std"]).tolist()
+    [2.0, 3.0, 1.0]
+    """
+    wide = features.astype(np.float64)
+    pooled = np.concatenate([_POOLERS[name](wide) for name in statistics])
+    return pooled.astype(np.float32)
+
+
+def select_span(link: LinkFrames, span: Literal["whole", "middle"]) -> LinkFrames:
+    """Leave only the frames of a part of the video.
+
+    Args:
+        link: its frames.
+        span: whole, or middle: the frames of the middle third of the time from the first frame to
+            the last; a video that has none there keeps the one frame nearest to its middle.
+    """
+    if span == "whole":
+        return link
+    last_s = link.frame_time_s[-1]
+    chosen = (link.frame_time_s >= last_s / 3) & (link.frame_time_s <= 2 * last_s / 3)
+    if not chosen.any():
+        chosen[np.abs(link.frame_time_s - last_s / 2).argmin()] = True
+    return LinkFrames(link.link_id, link.features[chosen], link.frame_time_s[chosen])
+
+
+def link_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
+    """Make the rows that a link is scored by.
+
+    Returns:
+        float32; pooled: shape (1, statistics x width); frames: (frames in the span, width).
+
+    Raises:
+        ValueError: there is no frame, or a value is not finite.
+    """
+    if link.features.ndim != 2 or not len(link.features):
+        raise ValueError(f"Expected (n >= 1, width) features. Received: {link.features.shape}.")
+    features = select_span(link, config.span).features
+    rows = pool_frames(features, config.statistics)[None] if kind == "pooled" else features
+    if not np.isfinite(rows).all():
+        raise ValueError("Features are not all finite.")
+    return rows
+
+
+def training_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
+    """Make the rows that a link is trained on: of frame rows at most `frames_per_link`.
+
+    They are no view: one would keep the features of a whole file in memory.
+
+    Returns:
+        float32; pooled: shape (1, statistics x width); frames: (at most `frames_per_link`, width).
+    """
+    rows = link_rows(link, kind, config)
+    if len(rows) <= config.frames_per_link:
+        return rows.copy() if np.shares_memory(rows, link.features) else rows
+    # Each frame from the middle of its share of the video.
+    places = (np.arange(config.frames_per_link) + 0.5) * len(rows) / config.frames_per_link
+    return rows[places.astype(np.int64)]
+
+
+def frames_of_table(table: pa.Table) -> Iterator[LinkFrames]:
+    """Take a features table apart into its links, sorted, each link's frames in order.
+
+    Args:
+        table: rows of the features table, in any order.
+    """
+    if not len(table):
+        return
+    ordered = table.sort_by([("link_id", "ascending"), ("frame_index", "ascending")])
+    flat = ordered["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    features = flat.reshape(len(ordered), -1)
+    times = ordered["frame_time_s"].to_numpy()
+    link_ids = np.array(ordered["link_id"].to_pylist(), dtype=object)
+    starts = np.flatnonzero(np.r_[True, link_ids[1:] != link_ids[:-1]])
+    for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True):
+        yield LinkFrames(link_ids[start], features[start:end], times[start:end])
+
+
+def iter_links(
+    store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
+) -> Iterator[list[LinkFrames]]:
+    """Read links' frames on this machine, the links of one features file at a time.
+
+    Args:
+        store: the run.
+        outcomes: from `tables.read_outcomes`.
+        link_ids: the links wanted (None: all); those without features are left out.
+
+    Yields:
+        A list a features file; each link's features have shape (n, width), float32, row i is its
+        frame i.
+    """
+    for table in tables.iter_features(store, outcomes, link_ids):
+        yield list(frames_of_table(table))

@@ -1,0 +1,159 @@
+"""One link on a laptop: link in, top genres out, without Spark, Java or TensorFlow.
+
+The same download, decode and network as on the cluster, so the features are the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trailergenre.base.config import Config, LinksConfig
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.records import FrameArray, GenreScore, LinkFrames
+from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.fetch_frames import LinkRecord
+from trailergenre.features.pipeline import embed_links, feature_settings, stream_settings
+from trailergenre.links.canonical import LinkError, parse_link
+from trailergenre.models.bundle import Bundle, check_fits
+from trailergenre.models.timeline import Timeline
+
+_REFUSED = {
+    RowOutcome.SCHEME_REFUSED: Outcome.SCHEME,
+    RowOutcome.HOST_DENIED: Outcome.HOST_DENIED,
+    RowOutcome.NOT_A_SINGLE_VIDEO: Outcome.NOT_A_SINGLE_VIDEO,
+}
+"""What a cell is refused as, where a link has a class of that meaning too."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkScore:
+    """What a link's trailer looks like to a bundle.
+
+    Attributes:
+        url: the canonical link.
+        link_id: its SHA-256.
+        genres: the most probable ones, best first.
+        frames: frames that were scored.
+        seconds: step -> wall seconds.
+        notes: what must be said beside the scores, e.g. that the weights are random.
+        timeline: the same genres along the video; None where nobody asked for it.
+    """
+
+    url: str
+    link_id: str
+    genres: list[GenreScore]
+    frames: int
+    seconds: dict[str, float]
+    notes: list[str]
+    timeline: Timeline | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The same as plain values; a timeline that is not there is left out."""
+        values = asdict(self)
+        if self.timeline is None:
+            del values["timeline"]
+        return values
+
+
+def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
+    """Score one link.
+
+    Args:
+        cell: a link, or the path of a video on this machine.
+        bundle: the model.
+        config: the whole configuration.
+
+    Raises:
+        ItemError: the link has no score; its class and reason.
+        BundleError: the bundle was made for another backbone or sampling.
+    """
+    notes = find_notes(bundle, config)
+    return score_record(embed_link(cell, config), bundle, config, notes=notes)
+
+
+def find_notes(bundle: Bundle, config: Config) -> list[str]:
+    """Find what must be said beside every score of a bundle with this configuration.
+
+    Raises:
+        BundleError: the bundle was made for another backbone or sampling.
+    """
+    manifest = read_manifest(Path(config.backbone.path).expanduser())
+    return [*bundle.warnings, *check_fits(bundle, feature_settings(config, manifest))]
+
+
+def embed_link(
+    cell: str, config: Config, *, watch: Callable[[FrameArray], None] | None = None
+) -> LinkRecord:
+    """Bring one link to its features, or to the class and the reason of its failure.
+
+    Args:
+        cell: a link, or the path of a video on this machine.
+        config: the whole configuration.
+        watch: shown all frames on their way to the network, those before a failure too.
+
+    Raises:
+        ItemError: the cell is no link that may be asked for.
+    """
+    path = Path(cell).expanduser()
+    if path.is_file():
+        # Naming a file on one's own command line allows that file.
+        roots = (*config.links.allowed_roots, str(path.resolve().parent))
+        config = config.model_copy(update={"links": LinksConfig(allowed_roots=roots)})
+    try:
+        link = parse_link(cell, links=config.links, network=config.network, base=Path.cwd())
+    except LinkError as error:
+        raise ItemError(
+            _REFUSED.get(error.row_outcome, Outcome.LINK_INVALID), error.detail
+        ) from error
+    # One link has the machine to itself; the output does not depend on the number of threads.
+    threads = {"threads": os.cpu_count() or 1}
+    embedder = load_embedder(config.backbone.model_copy(update=threads))
+    (record,) = embed_links([link], stream_settings(config), embedder, watch=watch)
+    return record
+
+
+def score_record(
+    record: LinkRecord, bundle: Bundle, config: Config, *, notes: list[str]
+) -> LinkScore:
+    """Score a link that was embedded.
+
+    Args:
+        record: from `embed_link`.
+        bundle: the model.
+        config: that the link was embedded with.
+        notes: from `find_notes`.
+
+    Raises:
+        ItemError: the link failed; its class and reason.
+    """
+    if record.outcome is not Outcome.OK:
+        raise ItemError(record.outcome, record.detail)
+    started = time.monotonic()
+    probabilities = bundle.predict_proba([link_frames(record, config)])[0]
+    seconds = {
+        "download": record.download_s,
+        "decode": record.decode_s,
+        "embed": record.embed_s,
+        "score": time.monotonic() - started,
+    }
+    return LinkScore(
+        url=record.link.url,
+        link_id=record.link.link_id,
+        genres=bundle.top_genres(probabilities, config.score.top),
+        frames=len(record.features),
+        seconds={step: round(spent, 3) for step, spent in seconds.items()},
+        notes=notes,
+    )
+
+
+def link_frames(record: LinkRecord, config: Config) -> LinkFrames:
+    """Give the frames of a link that was embedded, with their times."""
+    frame_time_s = np.arange(len(record.features)) / config.frames.per_second
+    return LinkFrames(record.link.link_id, record.features, frame_time_s)

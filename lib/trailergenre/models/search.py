@@ -1,0 +1,187 @@
+"""Random search of hyper-parameters: what is tried, how one trial is scored, which is taken.
+
+A trial is scored by folds of the training part alone; the validation and the test part are never
+looked at. The first trial is the configuration's own values, so that a search cannot end below
+them. Knows nothing of where trials run; `trailergenre.spark.search` runs them side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig, TemporalConfig
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import TruthArray
+from trailergenre.links.labelled_links import Part, group_links
+from trailergenre.metrics.baselines import by_movie
+from trailergenre.metrics.multilabel import mean_ap
+from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.logistic import fit_logistic
+from trailergenre.models.manifest import SearchFacts, Trial
+from trailergenre.models.splits import fold_links
+from trailergenre.models.training_set import TrainingSet
+
+N_FOLDS = 3
+"""Inner folds of the training part; every trial fits as many models."""
+
+Parameters = ForestConfig | LogisticConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Where a value is drawn from, evenly over its logarithm: twice as much is one step anywhere.
+
+    Attributes:
+        least: the smallest.
+        most: the largest.
+        is_whole: whether it is a whole number.
+    """
+
+    least: float
+    most: float
+    is_whole: bool
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw one value."""
+        value = float(np.exp(rng.uniform(np.log(self.least), np.log(self.most))))
+        return round(value) if self.is_whole else float(f"{value:.4g}")
+
+
+RANGES: dict[type[Parameters], dict[str, Range]] = {
+    ForestConfig: {
+        "trees": Range(50, 400, is_whole=True),
+        "max_depth": Range(4, 24, is_whole=True),
+        "min_rows_per_leaf": Range(1, 20, is_whole=True),
+    },
+    LogisticConfig: {"c": Range(1e-4, 1.0, is_whole=False)},
+}
+"""What is searched of each kind of model."""
+
+
+@dataclass(frozen=True)
+class SearchRows:
+    """The training part, as every trial sees it.
+
+    Attributes:
+        X: shape (n, n_features), float32; training rows.
+        truth: shape (n, n_genres), int8; of each row's link.
+        movie_ids: one a row; a trial is scored by movie.
+        folds: shape (n,), int64; 0 to the number of folds - 1. Never a movie in two of them.
+    """
+
+    X: NDArray[np.float32]
+    truth: TruthArray
+    movie_ids: tuple[str, ...]
+    folds: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        parameters: the best trial's.
+        facts: all trials, the best first, for the manifest.
+    """
+
+    parameters: Parameters
+    facts: SearchFacts
+
+
+def gather_rows(
+    training: TrainingSet, places: NDArray[np.int64], X: NDArray[np.float32], *, seed: int
+) -> SearchRows:
+    """Put the training part's rows beside their truth and deal them to the inner folds.
+
+    Args:
+        training: genres, parts and truth.
+        places: for each row its link's position in `training.link_ids_of(Part.TRAIN)`.
+        X: shape (n, n_features), float32; the rows.
+        seed: of the inner folds.
+
+    Raises:
+        ConfigError: the training part has fewer movies than inner folds.
+    """
+    links = [training.links[row] for row in training.rows_of(Part.TRAIN)]
+    n_groups = len(np.unique(group_links(links)))
+    if n_groups < N_FOLDS:
+        raise ConfigError(
+            f"A search deals the training movies to {N_FOLDS} inner folds. Received: {n_groups} "
+            "movies that share no video. Leave --search out, or featurize more links."
+        )
+    folds = fold_links(links, training.genres, DatasetConfig(folds=N_FOLDS, seed=seed))
+    return SearchRows(
+        X=X,
+        truth=training.truth_of(Part.TRAIN)[places],
+        movie_ids=tuple(links[place].movie_id for place in places),
+        folds=folds[places],
+    )
+
+
+def draw_trials(start: Parameters | TemporalConfig, *, trials: int, seed: int) -> list[Parameters]:
+    """Draw what is tried: the configuration's own values, then random ones.
+
+    Args:
+        start: the configuration's; what is not searched stays as it is there.
+        trials: how many, the first included.
+        seed: the same seed, the same trials.
+
+    Raises:
+        ConfigError: this kind of model has no range.
+    """
+    if isinstance(start, TemporalConfig):
+        raise ConfigError("--search is for --model forest and logistic; set [temporal] by hand.")
+    ranges = RANGES[type(start)]
+    rng = np.random.default_rng(seed)
+    drawn = [
+        start.model_copy(update={name: found.draw(rng) for name, found in ranges.items()})
+        for _ in range(trials - 1)
+    ]
+    return [start, *drawn]
+
+
+def score_trial(rows: SearchRows, parameters: Parameters) -> list[float]:
+    """Fit on all folds but one and measure mAP on that one, for each fold."""
+    scores = []
+    for fold in np.unique(rows.folds):
+        inside, held_out = rows.folds != fold, rows.folds == fold
+        X, y = rows.X[inside], rows.truth[inside]
+        model = (
+            fit_forest(X, y, parameters)
+            if isinstance(parameters, ForestConfig)
+            else fit_logistic(X, y, parameters)
+        )
+        movie_ids = [rows.movie_ids[row] for row in np.flatnonzero(held_out)]
+        probabilities = model.predict_proba(rows.X[held_out])
+        _, truth, merged = by_movie(movie_ids, rows.truth[held_out], probabilities)
+        scores.append(mean_ap(truth, merged))
+    return scores
+
+
+def describe_trial(parameters: Parameters, scores: Sequence[float]) -> Trial:
+    """Keep of a trial what was searched and what it reached."""
+    return Trial(
+        parameters={name: getattr(parameters, name) for name in RANGES[type(parameters)]},
+        mean_ap=float(np.mean(scores)),
+        spread=float(np.std(scores, ddof=1)),
+    )
+
+
+def choose_trial(
+    tried: Sequence[Parameters], scores: Sequence[Sequence[float]], *, seed: int
+) -> SearchResult:
+    """Take the trial with the best mean over folds; of equal ones the first.
+
+    Args:
+        tried: from `draw_trials`.
+        scores: of each trial, one a fold.
+        seed: that the trials were drawn with.
+    """
+    order = sorted(range(len(tried)), key=lambda place: -float(np.mean(scores[place])))
+    trials = tuple(describe_trial(tried[place], scores[place]) for place in order)
+    facts = SearchFacts(seed=seed, folds=len(scores[0]), trials=trials)
+    return SearchResult(tried[order[0]], facts)

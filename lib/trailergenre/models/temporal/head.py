@@ -1,0 +1,165 @@
+"""A fitted temporal head as an ONNX network: frames of links in, probabilities out.
+
+Needs ONNX Runtime and numpy. Knows nothing of Keras, of training, of links or of genre names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trailergenre.base.errors import BundleError
+from trailergenre.base.onnx_session import Session, open_session, run_session, session_ends
+from trailergenre.base.records import FeatureArray, ProbabilityArray
+from trailergenre.models.temporal.operators import find_domains
+
+_MAX_BYTES = 256 << 20
+"""A head of 0.6 million parameters has 2.4 MB."""
+_MAX_FRAMES_A_CALL = 8192
+"""Frames scored together, padding included: 64 MB of features 2,048 wide."""
+_TOLERANCE = 1e-4
+"""How far a probability may be beyond 0 or 1 by rounding."""
+_DOMAINS = {"", "ai.onnx"}
+"""Both are ONNX's own operators. ONNX Runtime would run others (com.microsoft) as well."""
+
+
+@dataclass(frozen=True)
+class TemporalHead:
+    """A head that is ready to score. Small, and safe to send to a worker.
+
+    Attributes:
+        onnx: the network, as `from_bytes` has checked it.
+        n_features: width of a frame's features.
+        n_genres: columns of the predictions.
+    """
+
+    onnx: bytes
+    n_features: int
+    n_genres: int
+
+    @cached_property
+    def _session(self) -> Session:
+        """One thread: tasks on one machine share its cores."""
+        return open_session(self.onnx, threads=1)
+
+    def __reduce__(self) -> tuple[type[TemporalHead], tuple[bytes, int, int]]:
+        """Travel without the session, which does not."""
+        return (TemporalHead, (self.onnx, self.n_features, self.n_genres))
+
+    def predict_proba(self, sequences: Sequence[FeatureArray]) -> ProbabilityArray:
+        """Give each link's genre probabilities.
+
+        Links are scored together with others of the same length only: nothing is padded, and a
+        link's probabilities do not depend on who stands beside it by more than rounding.
+
+        Args:
+            sequences: frames of each link in order, shape (n_frames, n_features), float32, finite;
+                n_frames >= 1.
+
+        Returns:
+            shape (n_links, n_genres), float64, 0..1; row i belongs to sequences[i].
+
+        Raises:
+            ValueError: a link has no frame, another width, another type or values that are not
+                finite.
+            BundleError: the network gives something else than probabilities.
+        """
+        for frames in sequences:
+            self._check_frames(frames)
+        probabilities = np.empty((len(sequences), self.n_genres))
+        for rows in _rows_by_length([len(frames) for frames in sequences]):
+            features = np.stack([sequences[row] for row in rows])
+            probabilities[rows] = self._run(features)
+        return probabilities
+
+    def _run(self, features: FeatureArray) -> ProbabilityArray:
+        """Score links of one length; what a network announces is not what it has to give."""
+        mask = np.ones(features.shape[:2], np.float32)
+        try:
+            given = run_session(self._session, {"features": features, "mask": mask})
+        except ValueError as error:
+            raise BundleError(
+                f"The temporal head cannot be run: {error}. Train the bundle again."
+            ) from error
+        if given.shape != (len(features), self.n_genres):
+            raise BundleError(
+                f"The temporal head gave the shape {given.shape} for {len(features)} links and "
+                f"{self.n_genres} genres. Train the bundle again."
+            )
+        # Comparing this way round refuses what is not a number as well.
+        if not ((given >= -_TOLERANCE) & (given <= 1 + _TOLERANCE)).all():
+            raise BundleError(
+                f"The temporal head gave values between {given.min()} and {given.max()} for "
+                "probabilities. Train the bundle again."
+            )
+        return given.clip(0, 1).astype(np.float64)
+
+    def _check_frames(self, frames: FeatureArray) -> None:
+        if frames.ndim != 2 or frames.shape[1] != self.n_features or frames.dtype != np.float32:
+            raise ValueError(
+                f"Expected float32 (n >= 1, {self.n_features}) for each link. "
+                f"Received: {frames.dtype} {frames.shape}."
+            )
+        if not len(frames) or not np.isfinite(frames).all():
+            raise ValueError("A link has no frame, or values that are not finite.")
+
+
+def _rows_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Put rows of one length together, at most `_MAX_FRAMES_A_CALL` frames a group."""
+    groups: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        length = lengths[row]
+        is_same = groups and lengths[groups[-1][0]] == length
+        if is_same and (len(groups[-1]) + 1) * length <= _MAX_FRAMES_A_CALL:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def to_bytes(model: TemporalHead) -> bytes:
+    """Give the ONNX file."""
+    return model.onnx
+
+
+def from_bytes(content: bytes) -> TemporalHead:
+    """Read an ONNX file and see that it is a head; the caller sees to the checksum.
+
+    Raises:
+        BundleError: it is too large, no ONNX, uses other files or operators than ONNX's own, or
+            does not turn frames into probabilities; says which.
+    """
+    try:
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"it has {len(content)} bytes; {_MAX_BYTES} are allowed")
+        foreign = find_domains(content) - _DOMAINS
+        if foreign:
+            raise ValueError(f"it uses operators of {sorted(foreign)}, not ONNX's own alone")
+        session = open_session(content, threads=1)
+        n_features, n_genres = _widths(session)
+    except ValueError as error:
+        raise BundleError(
+            f"The model's file is not a temporal head: {error}. Train the bundle again."
+        ) from error
+    return TemporalHead(content, n_features, n_genres)
+
+
+def _widths(session: Session) -> tuple[int, int]:
+    """Features of a frame and genres of a network with a head's inputs and output."""
+    inputs, outputs = session_ends(session)
+    shapes = {name: shape for name, kind, shape in inputs if kind == "tensor(float)"}
+    kinds = [kind for _, kind, _ in outputs]
+    if len(inputs) != 2 or set(shapes) != {"features", "mask"} or kinds != ["tensor(float)"]:
+        raise ValueError(f"it turns {inputs} into {outputs}")
+    features, mask, genres = shapes["features"], shapes["mask"], outputs[0][2]
+    lengths = [*features[:-1], *mask, *genres[:-1]]
+    widths = [*features[-1:], *genres[-1:]]
+    has_ranks = (len(features), len(mask), len(genres)) == (3, 2, 2)
+    if not has_ranks or any(isinstance(length, int) for length in lengths):
+        raise ValueError(f"it does not take any number of links and frames: {inputs}")
+    if not all(isinstance(width, int) and width >= 1 for width in widths):
+        raise ValueError(f"it does not say how many features and genres it has: {inputs}")
+    return int(features[-1]), int(genres[-1])  # type: ignore[arg-type]

@@ -1,0 +1,138 @@
+"""Streamed links to a fitted temporal head, with Keras.
+
+Features are read again in every epoch and never all in memory. Keras is imported where a head is
+fitted. Knows nothing of genre names, of bundles or of how progress is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trailergenre.base.config import TemporalConfig
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.versions import check_floors
+from trailergenre.metrics.multilabel import mean_ap
+from trailergenre.models.temporal.batches import (
+    Scale,
+    measure_scale,
+    ordered_batches,
+    shuffled_batches,
+)
+from trailergenre.models.temporal.head import TemporalHead, from_bytes
+from trailergenre.models.temporal.source import Source
+
+Report = Callable[[int, float, float], None]
+"""Is told after each epoch: its number from 1, mean training loss, validation mAP."""
+
+# Keras has no type stubs.
+Model = Any
+
+
+def fit_temporal(
+    training: Source, validation: Source, config: TemporalConfig, report: Report
+) -> TemporalHead:
+    """Fit a head: binary cross-entropy, Adam, early stopping on the validation's mAP.
+
+    Keras's random state is set for the whole process. Two fits on one machine are equal.
+
+    Args:
+        training: links to learn from.
+        validation: links that say when to stop; the weights of the best epoch are kept.
+        config: which head, its size, and how long.
+        report: is told of every epoch.
+
+    Raises:
+        ConfigError: Keras is missing, there is nothing to learn from, or the loss is no number.
+    """
+    try:
+        scale = measure_scale(training.stream(config.seed))
+    except ValueError as error:
+        raise ConfigError(f"The temporal head cannot be trained: {error}") from error
+    model = _compile_head(config, scale)
+    best_map, best_epoch, best_weights = -1.0, 0, model.get_weights()
+    for epoch in range(1, config.max_epochs + 1):
+        loss = _train_epoch(model, training, config, epoch)
+        validation_map = _measure_map(model, validation, config)
+        report(epoch, loss, validation_map)
+        if validation_map > best_map:
+            best_map, best_epoch, best_weights = validation_map, epoch, model.get_weights()
+        elif epoch - best_epoch >= config.patience:
+            break
+    model.set_weights(best_weights)
+    return export_head(model)
+
+
+def _compile_head(config: TemporalConfig, scale: Scale) -> Model:
+    check_floors("keras")
+    # Keras reads this on import; a choice of the caller's is kept.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import keras
+
+        from trailergenre.models.temporal import heads
+    except ImportError as error:
+        raise ConfigError(
+            "Training a temporal head needs Keras: pip install 'trailergenre[tensorflow]'."
+        ) from error
+    keras.utils.set_random_seed(config.seed)
+    model = heads.build_head(config, len(scale.mean), scale.n_genres)
+    heads.set_scale(model, scale.mean, scale.std)
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss="binary_crossentropy",
+        # XLA would compile anew for every length.
+        jit_compile=False,
+    )
+    return model
+
+
+def _train_epoch(model: Model, training: Source, config: TemporalConfig, epoch: int) -> float:
+    """Go through the training links once; give the mean loss of a link."""
+    seed = config.seed + epoch
+    total, n_links = 0.0, 0
+    links = training.stream(seed)
+    for batch in shuffled_batches(links, batch_size=config.batch_size, seed=seed):
+        loss = model.train_on_batch([batch.features, batch.mask], batch.truth)
+        total += float(loss) * len(batch.truth)
+        n_links += len(batch.truth)
+        del batch  # before the next one is made
+    if not math.isfinite(total):
+        raise ConfigError(
+            f"The temporal head's loss is {total} in epoch {epoch}. Lower "
+            f"temporal.learning_rate. Received: {config.learning_rate}."
+        )
+    return total / n_links
+
+
+def _measure_map(model: Model, validation: Source, config: TemporalConfig) -> float:
+    truth, probabilities = [], []
+    links = validation.stream(config.seed)
+    for batch in ordered_batches(links, batch_size=config.batch_size):
+        truth.append(batch.truth)
+        probabilities.append(model.predict_on_batch([batch.features, batch.mask]))
+    if not any(part.any() for part in truth):
+        raise ConfigError(
+            "No validation link has a genre that is modelled, so the temporal head does not know "
+            "when to stop. Raise dataset.validation_share."
+        )
+    return mean_ap(np.concatenate(truth), np.concatenate(probabilities).astype(np.float64))
+
+
+def export_head(model: Model) -> TemporalHead:
+    """Turn a Keras head into what is kept and scored."""
+    with tempfile.TemporaryDirectory(prefix="trailergenre-") as name:
+        path = Path(name) / "head.onnx"
+        # The converter prints its progress.
+        with contextlib.redirect_stdout(io.StringIO()):
+            model.export(str(path), format="onnx", verbose=False)
+        return from_bytes(path.read_bytes())

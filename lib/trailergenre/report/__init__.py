@@ -1,1 +1,0 @@
-"""Figures to self-contained pages, one module a page; knows nothing of Spark or stored tables."""

@@ -1,0 +1,1 @@
+"""Figures to self-contained HTML pages."""

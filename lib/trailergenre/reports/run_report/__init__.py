@@ -1,0 +1,1 @@
+"""The tables of a run to the figures of its report."""

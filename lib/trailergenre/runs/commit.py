@@ -1,0 +1,88 @@
+"""Features and outcomes of some links to one commit: two files, each named by its own SHA-256.
+
+First the features, then the outcomes whose rows name the features file. A reader reaches features
+only through outcomes rows, so a half-done commit is a file that nobody names, and the same work
+done twice is the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from trailergenre.runs import schemas
+from trailergenre.base.fault_injection import Point, reach
+from trailergenre.base.records import LinkFrames
+from trailergenre.base.storage import Store
+from trailergenre.runs.tables import hash_commit, to_parquet
+
+Row = Mapping[str, object]
+"""One row of the outcomes table, without the columns `tables.FEATURES_NAMED_BY`."""
+
+
+def write_commit(
+    store: Store, fingerprint: str, *, frames: Sequence[LinkFrames], rows: Sequence[Row]
+) -> pa.Table:
+    """Commit some links.
+
+    Args:
+        store: the run.
+        fingerprint: of the features.
+        frames: of the links that are `ok`.
+        rows: of all links.
+
+    Returns:
+        The outcomes rows as written.
+
+    Raises:
+        StorageError: the run's storage cannot be written.
+    """
+    named: dict[str, object] = {}
+    if frames:
+        named = _write_features(store, fingerprint, frames)
+        reach(Point.FEATURES_WRITTEN)
+    ok = {link.link_id for link in frames}
+    outcomes = pa.Table.from_pylist(
+        [{**row, **(named if row["link_id"] in ok else {})} for row in rows],
+        schema=schemas.OUTCOMES,
+    )
+    store.write_content_addressed(f"outcomes/{fingerprint}", to_parquet(outcomes), ".parquet")
+    reach(Point.OUTCOMES_WRITTEN)
+    return outcomes
+
+
+def _write_features(
+    store: Store, fingerprint: str, frames: Sequence[LinkFrames]
+) -> dict[str, object]:
+    """Write a features file; gives the columns by which outcomes rows name it."""
+    features = _features_table(frames)
+    content = to_parquet(features)
+    path = store.write_content_addressed(f"features/{fingerprint}", content, ".parquet")
+    return {
+        "commit": features["commit"][0].as_py(),
+        "features_file": path,
+        "features_rows": len(features),
+        "features_bytes": len(content),
+        "features_sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def _features_table(frames: Sequence[LinkFrames]) -> pa.Table:
+    """Lay out features as rows of the features table; `commit` is the SHA-256 of their content."""
+    counts = [len(link.features) for link in frames]
+    frame_time_s = np.concatenate([link.frame_time_s for link in frames])
+    frame_index = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
+    values = np.concatenate([link.features for link in frames])
+    width = values.shape[1]
+    commit = hash_commit([(link.link_id, link.features) for link in frames], frame_time_s)
+    columns = {
+        "link_id": pa.array(np.repeat([link.link_id for link in frames], counts), pa.string()),
+        "frame_index": pa.array(frame_index, pa.int32()),
+        "frame_time_s": pa.array(frame_time_s, pa.float64()),
+        "features": pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), width),
+        "commit": pa.array([commit] * len(values), pa.string()),
+    }
+    return pa.table(columns).cast(schemas.features_schema(width))

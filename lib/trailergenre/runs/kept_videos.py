@@ -1,0 +1,47 @@
+"""Kept videos: small files on the run's own storage, so that nothing is downloaded twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trailergenre.base.records import Link, Video
+from trailergenre.base.storage import Store
+
+
+@dataclass(frozen=True, slots=True)
+class VideoShelf:
+    """The videos of one run and one format rule, at `RUN/videos/KEY/<link_id>`.
+
+    Attributes:
+        store: the run.
+        key: `FeatureSettings.videos_key`.
+        is_filled: whether new downloads are kept; kept ones are used either way.
+    """
+
+    store: Store
+    key: str
+    is_filled: bool
+
+    def list_link_ids(self) -> set[str]:
+        """Links whose video is kept."""
+        return {Path(file.path).name for file in self.store.list_files(f"videos/{self.key}")}
+
+    def find(self, link: Link, scratch: Path) -> Video | None:
+        """Give a kept video, where it lies or as a copy in scratch; None where there is none."""
+        path = self._path(link)
+        if not self.store.exists(path):
+            return None
+        if self.store.is_local:
+            kept = self.store.local_path(path)
+            return Video(path=kept, size_bytes=kept.stat().st_size, is_owned=False)
+        copy = scratch / link.link_id
+        self.store.download(path, copy)
+        return Video(path=copy, size_bytes=copy.stat().st_size, is_owned=True)
+
+    def keep(self, link: Link, video: Video) -> None:
+        """Store a downloaded video; it appears at once or not at all."""
+        self.store.upload(video.path, self._path(link))
+
+    def _path(self, link: Link) -> str:
+        return f"videos/{self.key}/{link.link_id}"

@@ -1,0 +1,141 @@
+"""The schema of every table, in one place, as Arrow schemas.
+
+Spark's schemas are derived from these; nothing else declares columns.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from trailergenre.base.errors import SchemaError
+from trailergenre.base.records import N_FEATURES
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+
+def _column(name: str, kind: pa.DataType, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable)
+
+
+LINKS = pa.schema(
+    [
+        _column("row_id", pa.string()),  # SHA-256 of the source's name and the row's number
+        _column("link_id", pa.string(), nullable=True),  # SHA-256 of the canonical link
+        _column("url", pa.string(), nullable=True),  # canonical; as given where not canonical
+        _column("title", pa.string()),
+        _column("movie_id", pa.string(), nullable=True),  # IMDb tt id where known
+        _column("genres", pa.list_(pa.string())),
+        _column("row_outcome", pa.string()),
+        _column("detail", pa.string()),  # one line; empty for ready rows
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        _column("link_id", pa.string()),
+        _column("movie_id", pa.string()),  # IMDb tt id; where unknown, the link_id
+        _column("title", pa.string()),
+        _column("genres", pa.list_(pa.string())),
+        # train, validation or test, where a published split names the link
+        _column("part", pa.string(), nullable=True),
+    ]
+)
+
+OUTCOMES = pa.schema(
+    [
+        _column("link_id", pa.string()),
+        _column("outcome", pa.string()),
+        _column("detail", pa.string()),
+        _column("attempts", pa.int32()),
+        _column("round", pa.int32()),  # 0; one more each time that a run took the link again
+        _column("download_s", pa.float64()),
+        _column("decode_s", pa.float64()),
+        _column("embed_s", pa.float64()),
+        _column("size_bytes", pa.int64(), nullable=True),
+        _column("duration_s", pa.float64(), nullable=True),
+        _column("width_px", pa.int32(), nullable=True),
+        _column("height_px", pa.int32(), nullable=True),
+        _column("frames", pa.int32()),
+        _column("decode_errors", pa.int32()),  # complaints of the decoder
+        _column("connections", pa.list_(pa.string())),  # address:port that the download spoke to
+        _column("engine", pa.string()),
+        _column("device", pa.string()),
+        _column("versions", pa.string()),  # JSON object: program -> version
+        _column("sandbox", pa.string()),  # full, not needed, or what was lacking
+        _column("commit", pa.string(), nullable=True),  # null where there are no features
+        _column("features_file", pa.string(), nullable=True),
+        _column("features_rows", pa.int64(), nullable=True),
+        _column("features_bytes", pa.int64(), nullable=True),
+        _column("features_sha256", pa.string(), nullable=True),
+        _column("finished_at", _UTC),
+    ]
+)
+
+
+def features_schema(width: int) -> pa.Schema:
+    """The features table of a network, or of published data, that gives `width` values a frame."""
+    return pa.schema(
+        [
+            _column("link_id", pa.string()),
+            _column("frame_index", pa.int32()),  # dense from 0
+            _column("frame_time_s", pa.float64()),  # frame_index / frames per second
+            _column("features", pa.list_(pa.float32(), width)),
+            _column("commit", pa.string()),
+        ]
+    )
+
+
+FEATURES = features_schema(N_FEATURES)
+
+SCORES = pa.schema(
+    [
+        _column("link_id", pa.string()),
+        _column("genre", pa.string()),
+        _column("probability", pa.float64()),
+        _column("rank", pa.int32()),  # 1 = most probable genre of the link
+    ]
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "links": LINKS,
+    "labels": LABELS,
+    "outcomes": OUTCOMES,
+    "features": FEATURES,
+    "scores": SCORES,
+}
+"""Table name -> its schema; features may have another width, the same for all rows of a file."""
+
+
+def check_table(name: str, found: pa.Schema) -> None:
+    """Refuse a table whose columns or types are not those declared here.
+
+    Nullability is not compared: Parquet readers and Spark report it differently.
+
+    Args:
+        name: a key of `TABLES`.
+        found: the schema that was read or is about to be written.
+
+    Raises:
+        SchemaError: columns are missing, unknown or of another type; all are named.
+    """
+    expected = {field.name: field.type for field in TABLES[name]}
+    received = {field.name: field.type for field in found}
+    problems = [f"missing column {column}" for column in expected if column not in received]
+    problems += [f"unknown column {column}" for column in received if column not in expected]
+    problems += [
+        f"column {column} is {received[column]}, expected {kind}"
+        for column, kind in expected.items()
+        if column in received and not _is_same_type(received[column], kind)
+    ]
+    if problems:
+        raise SchemaError(f"The table {name} does not fit its schema: {'; '.join(problems)}.")
+
+
+def _is_same_type(received: pa.DataType, expected: pa.DataType) -> bool:
+    """Compare types; list fields' inner names and fixed sizes vary between writers."""
+    if pa.types.is_list(received) or pa.types.is_fixed_size_list(received):
+        is_list = pa.types.is_list(expected) or pa.types.is_fixed_size_list(expected)
+        return is_list and bool(received.value_type == expected.value_type)
+    if pa.types.is_timestamp(received):
+        return bool(pa.types.is_timestamp(expected))
+    return bool(received == expected)

@@ -1,0 +1,194 @@
+"""yt-dlp's exceptions to outcomes: by class and HTTP status first, by text only where it has none.
+
+Works on class names, so that it needs no yt_dlp import and can be tested with made errors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+
+_BY_STATUS = {
+    401: Outcome.FORBIDDEN,
+    403: Outcome.FORBIDDEN,
+    404: Outcome.UNAVAILABLE,
+    407: Outcome.CONNECT,  # a proxy's; the site was never asked
+    410: Outcome.UNAVAILABLE,
+    429: Outcome.THROTTLED,
+}
+
+# Order matters: the first class found anywhere in the chain of causes decides.
+_BY_CLASS = {
+    "CertificateVerifyError": Outcome.TLS,
+    "SSLError": Outcome.TLS,
+    "IncompleteRead": Outcome.TRUNCATED_DOWNLOAD,
+    "ContentTooShortError": Outcome.TRUNCATED_DOWNLOAD,
+    "gaierror": Outcome.DNS,
+    "NameResolutionError": Outcome.DNS,
+    # The link itself is http(s) with a host: only a redirect leads elsewhere.
+    "InvalidSchema": Outcome.REDIRECT,
+    "MissingSchema": Outcome.REDIRECT,
+    "UnsupportedError": Outcome.UNSUPPORTED_SITE,
+    "UserNotLive": Outcome.LIVE,
+    "GeoRestrictedError": Outcome.UNAVAILABLE,
+    "UnavailableVideoError": Outcome.RESOURCE,
+    "NoSupportingHandlers": Outcome.SCHEME,
+    "ConnectionRefusedError": Outcome.CONNECT,
+    "NewConnectionError": Outcome.CONNECT,
+    "ConnectTimeout": Outcome.CONNECT,
+    "ConnectTimeoutError": Outcome.CONNECT,
+    "TimeoutError": Outcome.STALLED,
+    "ReadTimeout": Outcome.STALLED,
+    "ReadTimeoutError": Outcome.STALLED,
+    "ConnectionResetError": Outcome.TRUNCATED_DOWNLOAD,
+    "RemoteDisconnected": Outcome.TRUNCATED_DOWNLOAD,
+    "MemoryError": Outcome.RESOURCE,
+}
+
+# For errors that are text alone: those of yt-dlp's own file requests, and the sites' own words.
+# Order matters here too.
+_BY_TEXT: tuple[tuple[str, Outcome], ...] = (
+    (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
+    (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
+    (r"certificate verify failed|\bssl:", Outcome.TLS),
+    (r"\d+ bytes read|incompleteread", Outcome.TRUNCATED_DOWNLOAD),
+    (r"connection (broken|reset|aborted)|remotedisconnected", Outcome.TRUNCATED_DOWNLOAD),
+    (r"failed to resolve|name resolution|name or service not known", Outcome.DNS),
+    (r"connection refused|new connection|connection to .* timed out", Outcome.CONNECT),
+    (r"timed? ?out", Outcome.STALLED),
+    (r"did not get any data blocks|file is empty", Outcome.NO_FILE),
+    (r"file too large", Outcome.TOO_LARGE),
+    (r"no space left|unable to write data|unable to open for writing", Outcome.RESOURCE),
+    (r"requested format is not available|\bdrm\b|ffmpeg", Outcome.FORMAT_NOT_ALLOWED),
+    (r"recording is not available", Outcome.UNAVAILABLE),
+    (r"live event|premieres? in|live stream", Outcome.LIVE),
+    (r"file:// (scheme|urls)|url scheme|unknown url type", Outcome.SCHEME),
+    (
+        r"unavailable|private|removed|deleted|terminated|\byour age\b|\bage.restricted"
+        r"|not available|country|copyright|members.only|join this channel|requires payment"
+        r"|fragment \d+ not found",
+        Outcome.UNAVAILABLE,
+    ),
+    (r"\bregistered users|\blog ?in\b|\blogged in\b|\bsign in\b", Outcome.FORBIDDEN),
+    (r"no video formats found|no video could be found|unable to extract", Outcome.UNSUPPORTED_SITE),
+)
+
+# Where neither a known class nor the text decides.
+_LAST = {
+    "TransportError": Outcome.CONNECT,
+    "ExtractorError": Outcome.UNSUPPORTED_SITE,
+    # What a page or playlist leads to is no link: a host that is none, half a bracket.
+    "RequestError": Outcome.LINK_INVALID,
+    "ValueError": Outcome.LINK_INVALID,
+    "DownloadError": Outcome.NO_FILE,
+}
+
+# yt-dlp's words are for its own users; ours can follow none of its advice.
+_IN_OUR_WORDS: tuple[tuple[Outcome, str, str], ...] = (
+    (Outcome.FORMAT_NOT_ALLOWED, r"ffmpeg", "the playlist is live, encrypted or otherwise unusual"),
+    (Outcome.SCHEME, r"file://|url scheme", "leads to a link that is not http(s)"),
+    (Outcome.REDIRECT, r"connection adapters", "redirects to a link that is not http(s)"),
+    (Outcome.TOO_LARGE, r"file too large", "larger than limits.max_file_bytes"),
+)
+
+
+def classify(error: BaseException) -> ItemError:
+    """Give an exception of yt-dlp its class, keeping the site's own words as the detail."""
+    chain = list(causes_of(error))
+    ours = next((cause for cause in chain if isinstance(cause, ItemError)), None)
+    if ours is not None:
+        return ours
+    broken = [inner for cause in chain for inner in getattr(cause, "unexpected_errors", ())]
+    detail = _detail(broken[0] if broken else error)
+    for cause in chain:
+        status = getattr(cause, "status", None)
+        if type(cause).__name__ == "HTTPError" and isinstance(status, int):
+            return _from_http(cause, status, detail)
+    names = {name for cause in chain for name in _class_names(cause)}
+    outcome = _from_names(names, _BY_CLASS) or _from_text(detail) or _from_names(names, _LAST)
+    if outcome is None:
+        return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
+    for kind, theirs, text in _IN_OUR_WORDS:
+        if outcome is kind and re.search(theirs, detail, re.IGNORECASE):
+            detail = text
+    return ItemError(outcome, detail)
+
+
+def _from_names(names: set[str], table: dict[str, Outcome]) -> Outcome | None:
+    return next((outcome for name, outcome in table.items() if name in names), None)
+
+
+def _from_text(detail: str) -> Outcome | None:
+    if status := re.search(r"HTTP Error (\d{3})", detail):
+        return _from_status(int(status[1]))
+    return next(
+        (outcome for pattern, outcome in _BY_TEXT if re.search(pattern, detail, re.IGNORECASE)),
+        None,
+    )
+
+
+def _from_http(cause: BaseException, status: int, detail: str) -> ItemError:
+    if getattr(cause, "redirect_loop", False) or 300 <= status < 400:
+        return ItemError(Outcome.REDIRECT, detail)
+    return ItemError(_from_status(status), detail, retry_after_s=_retry_after_s(cause))
+
+
+def _from_status(status: int) -> Outcome:
+    return Outcome.HTTP_5XX if status >= 500 else _BY_STATUS.get(status, Outcome.UNAVAILABLE)
+
+
+def _retry_after_s(cause: BaseException) -> float | None:
+    """Seconds of a Retry-After header, which may be a number or a date."""
+    headers = getattr(getattr(cause, "response", None), "headers", None) or {}
+    value = str(headers.get("Retry-After", "")).strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value)
+        # Without a zone ("-0000") it is UTC.
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # years and zones that no date can have
+        return None
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything it was raised from, also by yt-dlp's own `cause` and `exc_info`."""
+    waiting, seen = [error], set()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        exc_info = getattr(current, "exc_info", None)
+        linked = [
+            current.__cause__,
+            current.__context__,
+            getattr(current, "cause", None),
+            getattr(current, "reason", None),
+            exc_info[1] if isinstance(exc_info, tuple) else None,
+            *getattr(current, "unexpected_errors", ()),
+        ]
+        waiting += [link for link in linked if isinstance(link, BaseException)]
+
+
+def _class_names(error: BaseException) -> list[str]:
+    # A client that broke down has not said that it does not know the scheme.
+    is_broken_client = bool(getattr(error, "unexpected_errors", None))
+    return [kind.__name__ for kind in type(error).__mro__[is_broken_client:]]
+
+
+def _detail(error: BaseException) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    # yt-dlp asks its own users to report bugs to it; that is no reason of the link's.
+    text = text.split("; please report this issue")[0]
+    # The text of these causes stands before them already.
+    text = re.sub(r" \(caused by (<HTTPError|\w*(Transport|SSL|Verify)Error\().*", "", text)
+    text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?| \(_ssl\.c:\d+\)", "", text)
+    return text.removeprefix("ERROR: ") or type(error).__name__

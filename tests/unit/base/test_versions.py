@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from trailergenre.base import versions
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.versions import FLOORS, check_floors, release
+
+
+@pytest.fixture(autouse=True)
+def _forget_what_was_checked() -> None:
+    check_floors.cache_clear()
+
+
+def with_version(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
+    def version(package: str) -> str:
+        if found is None:
+            raise PackageNotFoundError(package)
+        return found
+
+    monkeypatch.setattr(versions, "version", version)
+
+
+def requirements(repository: Path) -> dict[str, str]:
+    """Package -> its lower bound in pyproject.toml."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    wanted = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    found = (re.match(r"([\w-]+)(?:\[.*\])?(?:>=([\w.]+))?", want) for want in wanted)
+    return {match[1]: match[2] for match in found if match and match[2]}
+
+
+def test_what_is_installed_here_is_let_in() -> None:
+    assert check_floors(*FLOORS) is None
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_an_old_package_ends_the_run(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_version(monkeypatch, "1.0.dev3")
+    with pytest.raises(ConfigError) as refused:
+        check_floors(package)
+    for part in (f"{package} 1.0.dev3", FLOORS[package].version, "pip install", "CVE-"):
+        assert part in str(refused.value)
+
+
+@pytest.mark.parametrize("found", ["3.1.6", "3.1.6.0", "3.1.6rc1", "3.1.06", "3.2", "4"])
+def test_the_floor_itself_and_what_is_newer_is_let_in(
+    found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_version(monkeypatch, found)
+    assert check_floors("jinja2") is None
+
+
+def test_what_is_not_installed_is_for_who_imports_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_version(monkeypatch, None)
+    assert check_floors(*FLOORS) is None
+
+
+def test_floors_are_pyprojects_bounds_and_below_the_lock(repository: Path) -> None:
+    bounds = requirements(repository)
+    assert {"yt-dlp", "keras", "pyspark"} <= bounds.keys()
+    mine = {package: floor.version for package, floor in FLOORS.items() if package in bounds}
+    assert {p: release(v) for p, v in mine.items()} == {p: release(bounds[p]) for p in mine}
+    lock = dict(
+        re.findall(r"^([\w.-]+)==(\S+)", (repository / "requirements.lock").read_text(), re.M)
+    )
+    assert [p for p, f in FLOORS.items() if release(lock[p]) < release(f.version)] == []

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from rich.console import Console
+
+from trailergenre.base.errors import ConfigError, ExitCode, RunError
+from trailergenre.cli.demo.run import _Demo, _mongo_server, run_demo
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What an earlier demo left, and somebody's own videos in it; the next one only clears it."""
+    out = tmp_path / "demo-run"
+    for name in ("clips/a.mp4", "run/links/t", "backbone/network.onnx", "trailers/comedy/mine.mp4"):
+        (out / name).parent.mkdir(parents=True)
+        (out / name).touch()
+    (out / ".trailergenre-demo").touch()
+
+    def stop(*_: object) -> None:
+        raise RunError("cleared")
+
+    monkeypatch.setattr("trailergenre.cli.demo.run.check_java", lambda: None)
+    monkeypatch.setattr("trailergenre.cli.demo.run._export", stop)
+    return out
+
+
+def files_below(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_demo_replaces_what_an_earlier_one_made_and_nothing_else(earlier: Path) -> None:
+    with pytest.raises(RunError, match="cleared"):
+        run_demo(None, earlier)
+    kept = {".trailergenre-demo", "backbone/network.onnx", "trailers/comedy/mine.mp4"}
+    assert files_below(earlier) == kept
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [("trailers", "lies in --out"), ("clips", "lies in"), ("no", "not exist")]
+)
+def test_videos_that_cannot_be_taken_are_refused_before_anything_is_deleted(
+    data: str, reason: str, earlier: Path
+) -> None:
+    before = files_below(earlier)
+    with pytest.raises(ConfigError, match=reason):
+        run_demo(earlier / data, earlier)
+    assert files_below(earlier) == before
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_an_out_that_can_be_no_directory_is_refused(
+    name: str, earlier: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="--out must be a directory"):
+        run_demo(None, tmp_path / name)
+
+
+def test_deferred_links_do_not_stop_the_demo_and_a_failure_does(tmp_path: Path) -> None:
+    demo = _Demo(tmp_path, Console())
+    incomplete = [sys.executable, "-c", "raise SystemExit(4)"]
+    demo.run("featurize", incomplete, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
+    with pytest.raises(RunError, match=re.escape("featurize ended with 4")):
+        demo.run("featurize", incomplete)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_server_of_the_users_the_demo_starts_its_own(
+    value: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRAILERGENRE_MONGO_URI", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TRAILERGENRE_MONGO_URI", value)
+    with _mongo_server(tmp_path / "mongo") as uri:
+        assert uri
+        with MongoClient[dict[str, object]](uri) as client:
+            assert client.admin.command("ping")["ok"] == 1
+
+
+def test_the_users_server_is_published_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", "mongodb://127.0.0.1:1")
+    with _mongo_server(tmp_path / "mongo") as uri:
+        assert uri == "mongodb://127.0.0.1:1"
+    assert not (tmp_path / "mongo").exists()

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bundles import make_bundle, make_manifest, manifest_for
+from clips import make_clip
+from runs import SETTINGS, Movie, links_table, make_movies, make_run, outcome_row
+from servers import AnswerServer, answer, content
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.storage import Store
+from trailergenre.cli.commands import app
+from trailergenre.runs import schemas
+from trailergenre.runs.lock import LOCK_FILE, run_lock
+from trailergenre.runs.tables import to_parquet, write_table
+
+HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn", "PIL", "jinja2"}
+"""What trains, and what makes pages."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
+    """A clip of three seconds, noise under a video's name, and nothing else."""
+    clip = make_clip(tmp_path_factory.mktemp("clip") / "a.mp4", "testsrc2=s=320x320:r=8:d=3")
+    answers = {"/a.mp4": content(clip.read_bytes()), "/noise.mp4": content(b"noise" * 100)}
+    with answer(answers) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the tiny backbone."""
+    directory = tmp_path_factory.mktemp("bundle")
+    make_bundle(Store(str(directory)), manifest=manifest_for(tiny_backbone))
+    return directory
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def score_arguments(server: AnswerServer, backbone: Path, link: str = "/a.mp4") -> list[str]:
+    """`score` of a path of the server, or of a link."""
+    link = f"http://{server.address}{link}" if link.startswith("/") else link
+    allow = f'network.allow=["{server.address}"]'
+    return ["score", link, "--set", f"backbone.path={backbone}", "--set", allow]
+
+
+def refusal(result: Result) -> str:
+    """The one line of a command that was refused."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_score_prints_three_genres_best_first_and_says_that_weights_are_random(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    result = invoke(*score_arguments(server, tiny_backbone), "--bundle", str(bundle))
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines == [["1.", "Horror", "0.400"], ["2.", "Drama", "0.300"], ["3.", "Comedy", "0.200"]]
+    assert "weights are random" in result.stderr
+
+
+def test_score_as_json_is_one_object_and_nothing_else(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    result = invoke(*score_arguments(server, tiny_backbone), "--bundle", str(bundle), "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    (line,) = result.stdout.splitlines()
+    record = json.loads(line)
+    assert [genre["genre"] for genre in record["genres"]] == ["Horror", "Drama", "Comedy"]
+    assert (record["url"], record["frames"]) == (f"http://{server.address}/a.mp4", 3)
+    assert "weights are random" in record["notes"][0]
+
+
+def test_bundle_may_stand_in_the_configuration(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text(f'[score]\nbundle = "{bundle}"\ntop = 1\n')
+    result = invoke(*score_arguments(server, tiny_backbone), "--config", str(config))
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("link", "reason"),
+    [
+        ("/gone.mp4", "unavailable"),
+        ("/noise.mp4", "not_media"),
+        ("https://www.youtube.com/channel/UCabcdefghijklmnopqrstuv", "not_a_single_video"),
+        ("", "link_invalid: the cell is empty"),
+        ("http://10.0.0.1/a.mp4", "host_denied"),
+        ("file:///etc/passwd", "scheme: local files"),
+    ],
+)
+@pytest.mark.parametrize("json_option", [(), ("--json",)], ids=["text", "json"])
+def test_bad_link_has_no_score(
+    link: str,
+    reason: str,
+    json_option: tuple[str, ...],
+    server: AnswerServer,
+    tiny_backbone: Path,
+    bundle: Path,
+) -> None:
+    arguments = score_arguments(server, tiny_backbone, link)
+    line = refusal(invoke(*arguments, "--bundle", str(bundle), *json_option))
+    assert reason in line
+
+
+def test_score_without_a_bundle_says_how_to_make_one(
+    server: AnswerServer, tiny_backbone: Path
+) -> None:
+    line = refusal(invoke(*score_arguments(server, tiny_backbone)))
+    assert "make demo" in line
+    assert "train_model" in line
+
+
+def test_bundle_for_another_backbone_is_refused_before_any_download(
+    server: AnswerServer, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    make_bundle(Store(str(tmp_path)), manifest=make_manifest())
+    asked = dict(server.requested)
+    line = refusal(invoke(*score_arguments(server, tiny_backbone), "--bundle", str(tmp_path)))
+    assert SETTINGS.backbone_id in line
+    assert server.requested == asked
+
+
+def test_tampered_bundle_is_refused(
+    server: AnswerServer, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    make_bundle(Store(str(tmp_path)), manifest=manifest_for(tiny_backbone))
+    forest = tmp_path / "forest.npz"
+    forest.write_bytes(forest.read_bytes()[:-1] + b"x")
+    line = refusal(invoke(*score_arguments(server, tiny_backbone), "--bundle", str(tmp_path)))
+    assert "forest.npz" in line
+    assert "checksum" in line
+
+
+def test_missing_bundle_and_missing_backbone_are_told_apart(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    nothing = str(tmp_path / "nothing")
+    assert "no model bundle" in refusal(
+        invoke(*score_arguments(server, tiny_backbone), "--bundle", nothing)
+    )
+    line = refusal(invoke(*score_arguments(server, Path(nothing)), "--bundle", str(bundle)))
+    assert "trailergenre backbone export" in line
+
+
+@pytest.mark.parametrize("manifest", ['{"network": 1}', "[]", "no JSON", ""])
+def test_broken_backbone_is_one_line(
+    manifest: str, server: AnswerServer, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    line = refusal(invoke(*score_arguments(server, tmp_path), "--bundle", str(bundle)))
+    assert "Export it again" in line
+
+
+def test_score_imports_neither_spark_nor_tensorflow_nor_what_trains_or_makes_pages(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    arguments = [*score_arguments(server, tiny_backbone), "--bundle", str(bundle)]
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "trailergenre", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+    assert len(ended.stdout.splitlines()) == 3
+    assert "onnxruntime" in imported
+    assert imported & HEAVY == set()
+
+
+def test_inspect_prints_the_model_card(bundle: Path) -> None:
+    result = invoke("bundle", "inspect", str(bundle))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_inspect_as_json_is_the_manifest(bundle: Path) -> None:
+    result = invoke("bundle", "inspect", str(bundle), "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    record = json.loads(result.stdout)
+    content = (bundle / "manifest.json").read_bytes()
+    assert record.pop("sha256") == hashlib.sha256(content).hexdigest()
+    kept = json.loads(content)
+    assert record == {key: value for key, value in kept.items() if key != "files"}
+
+
+@pytest.mark.parametrize("name", ["split.parquet", "forest.npz", "MODEL_CARD.md"])
+def test_a_broken_bundle_is_not_inspected(tmp_path: Path, name: str) -> None:
+    make_bundle(Store(str(tmp_path)))
+    with (tmp_path / name).open("ab") as file:
+        file.write(b" ")
+    assert f"{name} below" in refusal(invoke("bundle", "inspect", str(tmp_path)))
+
+
+def test_inspect_needs_nothing_that_trains(bundle: Path) -> None:
+    code = (
+        "import sys; from trailergenre.cli.commands import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        f"assert not {HEAVY} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "bundle", "inspect", str(bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_status_of_a_made_run(tmp_path: Path) -> None:
+    movies = make_movies(5, frames=4)
+    fingerprint = make_run(Store(str(tmp_path)), [*movies[:4], Movie(movies[4].link, None)])
+    result = invoke("status", str(tmp_path))
+    assert result.exit_code == 0
+    first, second, third = result.stdout.splitlines()
+    assert first == f"features {fingerprint}: 5/5 links (4 ok, 1 not_media), 16 frames"
+    assert second.startswith("last commit ")
+    assert third == "nobody is at work on it"
+
+
+def test_status_as_json(tmp_path: Path) -> None:
+    fingerprint = make_run(Store(str(tmp_path)), make_movies(3, frames=2))
+    result = invoke("status", str(tmp_path), "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "features": fingerprint,
+        "at_work": None,
+        "ready": 3,
+        "finished": 3,
+        "by_outcome": {"ok": 3},
+        "frames": 6,
+        "links_per_s": None,
+        "eta_s": None,
+        "last_commit_at": "2026-01-01T00:00:00+00:00",
+    }
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> Store:
+    """Four of five links: three were committed at one moment, one 20 s later."""
+    store, movies = Store(str(tmp_path / "run")), make_movies(5, frames=2)
+    fingerprint = make_run(store, movies[:3])
+    write_table(store, "links", links_table([movie.link for movie in movies]))
+    row = outcome_row(movies[3].link.link_id, Outcome.CONNECT)
+    row["finished_at"] += timedelta(seconds=20)
+    content = to_parquet(pa.Table.from_pylist([row], schemas.OUTCOMES))
+    store.write_content_addressed(f"outcomes/{fingerprint}", content, ".parquet")
+    return store
+
+
+def test_a_run_that_nobody_works_on_has_neither_pace_nor_end(half_done: Store) -> None:
+    figures = json.loads(invoke("status", str(half_done), "--json").stdout)
+    told = ("finished", "at_work", "links_per_s", "eta_s")
+    assert [figures[name] for name in told] == [4, None, None, None]
+    shown = invoke("status", str(half_done)).stdout
+    assert "nobody is at work" in shown
+    assert "links/min" not in shown
+    assert "ETA" not in shown
+
+
+def test_a_run_at_work_says_who_works_how_fast_and_until_when(half_done: Store) -> None:
+    with run_lock(half_done, "featurize"):
+        held = json.loads(half_done.read_bytes(LOCK_FILE))
+        held["started_at"] = "2025-12-31T23:59:40+00:00"
+        half_done.write_bytes(LOCK_FILE, json.dumps(held).encode())
+        figures = json.loads(invoke("status", str(half_done), "--json").stdout)
+        shown = invoke("status", str(half_done)).stdout
+    assert figures["at_work"].startswith("featurize on ")
+    assert (figures["links_per_s"], figures["eta_s"]) == (4 / 40, 10.0)
+    assert "4/5 links, 6.0 links/min, ETA 0:10 (3 ok, 1 connect), 6 frames" in shown
+    assert f"at work: {figures['at_work']}\n" in shown
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "report", "bundle inspect"])
+def test_as_json_an_answer_is_one_line_and_stdout_has_nothing_else(
+    command: str, bundle: Path, tmp_path: Path
+) -> None:
+    make_run(Store(str(tmp_path)), make_movies(3, frames=2))
+    asked = bundle if command == "bundle inspect" else tmp_path
+    result = invoke(*command.split(), str(asked), "--json")
+    (line,) = result.stdout.splitlines()
+    assert isinstance(json.loads(line), dict)
+    assert result.stderr == ""
+
+
+def test_status_of_several_feature_sets_names_them_and_takes_the_chosen_one(
+    tmp_path: Path,
+) -> None:
+    store = Store(str(tmp_path))
+    first = make_run(store, make_movies(2))
+    second = make_run(store, make_movies(1), settings=replace(SETTINGS, frames_per_s=2.0))
+    line = refusal(invoke("status", str(tmp_path)))
+    assert first in line
+    assert second in line
+    result = invoke("status", str(tmp_path), "--features", second)
+    assert (result.exit_code, second in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "report"])
+def test_a_run_that_is_not_there_is_told_from_one_without_features(
+    command: str, tmp_path: Path
+) -> None:
+    assert "Run jobs/featurize.py first" in refusal(invoke(command, str(tmp_path)))
+    line = refusal(invoke(command, str(tmp_path / "typo")))
+    assert f"There is no run at {tmp_path / 'typo'}" in line
+    assert "featurize" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_counts_the_links_of_the_present_list(tmp_path: Path) -> None:
+    store, movies = Store(str(tmp_path)), make_movies(3, frames=2)
+    make_run(store, movies)
+    write_table(store, "links", links_table([movies[0].link]))
+    result = invoke("status", str(tmp_path), "--json")
+    figures = json.loads(result.stdout)
+    assert (figures["ready"], figures["finished"], figures["by_outcome"]) == (1, 1, {"ok": 1})
+
+
+def test_a_demo_that_is_stopped_does_not_say_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trailergenre.cli.demo.run.run_demo", stop)
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 130
+    assert "the demo starts over" in result.stderr
+    assert "go on" not in result.stderr

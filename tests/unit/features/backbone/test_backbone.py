@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from backbones import export_tiny, frames_of
+from trailergenre.base.config import BackboneConfig
+from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.features.backbone import check_backbone, load_embedder, read_manifest
+from trailergenre.features.backbone.artefact import (
+    compute_backbone_id,
+    read_weights,
+    write_manifest,
+)
+from trailergenre.features.backbone.export import export_backbone
+
+ENGINES = ["onnxruntime", "tensorflow"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_row_i_belongs_to_frame_i(tiny_backbone: Path, engine: str) -> None:
+    embedder = load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine, batch_size=3))
+    several = frames_of(7)
+    features = embedder.embed(several)
+    assert features.shape == (7, 2048)
+    alone = np.concatenate([embedder.embed(several[i : i + 1]) for i in range(7)])
+    np.testing.assert_allclose(features, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_frames_give_no_features(tiny_backbone: Path, engine: str) -> None:
+    embedder = load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine))
+    assert embedder.embed(frames_of(0)).shape == (0, 2048)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((1, 299, 299, 3), np.float32), np.zeros((1, 3, 299, 299), np.uint8)],
+    ids=["float", "channels first"],
+)
+def test_other_arrays_are_refused_by_name(
+    tiny_backbone: Path, engine: str, wrong: np.ndarray
+) -> None:
+    embedder = load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine))
+    with pytest.raises(ValueError, match="Received"):
+        embedder.embed(wrong)
+
+
+def test_same_seed_is_same_identity_and_another_seed_another(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    own = read_manifest(tiny_backbone).backbone_id
+    assert read_manifest(export_tiny(tmp_path / "same")).backbone_id == own
+    assert read_manifest(export_tiny(tmp_path / "other", seed=8)).backbone_id != own
+
+
+def test_identity_does_not_depend_on_the_order_of_arrays() -> None:
+    a, b = np.ones((2, 3), np.float32), np.zeros((3, 2), np.float32)
+    assert compute_backbone_id("n", [a, b]) == compute_backbone_id("n", [b, a])
+    assert compute_backbone_id("n", [a, b]) != compute_backbone_id("n", [a.T.copy(), b])
+
+
+def test_missing_artefact_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="trailergenre backbone export"):
+        load_embedder(BackboneConfig(path=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.npz")]
+)
+def test_changed_file_is_refused_with_its_hash(tmp_path: Path, engine: str, name: str) -> None:
+    directory = export_tiny(tmp_path / "tiny")
+    content = bytearray((directory / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (directory / name).write_bytes(content)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_embedder(BackboneConfig(path=str(directory), engine=engine))
+
+
+def with_manifest(directory: Path, **changes: object) -> Path:
+    manifest = read_manifest(directory)
+    write_manifest(directory, manifest.model_copy(update=changes))
+    return directory
+
+
+def with_file(directory: Path, name: str, content: bytes) -> Path:
+    """Replace a file, with its right checksum in the manifest."""
+    (directory / name).write_bytes(content)
+    files = read_manifest(directory).files | {name: hashlib.sha256(content).hexdigest()}
+    return with_manifest(directory, files=files)
+
+
+def as_npz(arrays: list[np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{f"{place:04d}": array for place, array in enumerate(arrays)})
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def artefact(tiny_backbone: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_backbone, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.npz")]
+)
+@pytest.mark.parametrize("n_bytes", [0, 5000, None])
+def test_cut_and_missing_files_are_refused_before_any_work(
+    artefact: Path, engine: str, name: str, n_bytes: int | None
+) -> None:
+    config = BackboneConfig(path=str(artefact), engine=engine)
+    assert check_backbone(config) == read_manifest(artefact)
+    content = (artefact / name).read_bytes()
+    (artefact / name).unlink()
+    if n_bytes is not None:
+        (artefact / name).write_bytes(content[:n_bytes])
+        received = hashlib.sha256(content[:n_bytes]).hexdigest()
+        expected = hashlib.sha256(content).hexdigest()
+    with pytest.raises(WeightsError, match=name) as refused:
+        check_backbone(config)
+    if n_bytes is not None:
+        assert received in str(refused.value)
+        assert expected in str(refused.value)
+
+
+def change_shape(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    return [arrays[0][:-1], *arrays[1:]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (change_shape, "not the backbone that its manifest names"),
+        (lambda arrays: [array + 1 for array in arrays], "not the backbone that its manifest"),
+        (lambda arrays: arrays[:-1], "not the backbone that its manifest names"),
+        (lambda arrays: [array.astype(np.float64) for array in arrays], "not float32"),
+        (lambda arrays: [array * np.nan for array in arrays], "not all finite"),
+        (lambda arrays: [np.array([Path("x")], object)], "cannot be read"),
+    ],
+)
+def test_other_weights_with_the_right_checksum_are_refused(
+    artefact: Path, change: Callable[[list[np.ndarray]], list[np.ndarray]], reason: str
+) -> None:
+    arrays = read_weights((artefact / "weights.npz").read_bytes())
+    with_file(artefact, "weights.npz", as_npz(change(arrays)))
+    with pytest.raises(WeightsError, match=reason):
+        check_backbone(BackboneConfig(path=str(artefact), engine="tensorflow"))
+
+
+def test_weights_of_another_network_with_the_right_identity_are_refused(artefact: Path) -> None:
+    arrays = change_shape(read_weights((artefact / "weights.npz").read_bytes()))
+    with_file(artefact, "weights.npz", as_npz(arrays))
+    with_manifest(artefact, backbone_id=compute_backbone_id("tiny", arrays))
+    with pytest.raises(WeightsError, match="do not fit tiny"):
+        load_embedder(BackboneConfig(path=str(artefact), engine="tensorflow"))
+
+
+def onnx_model(
+    *,
+    inputs: tuple[int, list[int | str]] = (2, ["n", 299, 299, 3]),
+    domain: str = "",
+    weights_at: str | None = None,
+) -> bytes:
+    """A network that gives each frame 2,048 ones, or those that stand in a file elsewhere."""
+    ones = numpy_helper.from_array(np.ones((1, 2048), np.float32), "ones")
+    if weights_at is not None:
+        ones = TensorProto(name="ones", data_type=1, dims=[1, 2048])
+        ones.data_location = TensorProto.EXTERNAL
+        ones.external_data.add(key="location", value=weights_at)
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["float"], to=1),
+        helper.make_node("ReduceMax", ["float", "axes"], ["top"], keepdims=0),
+        helper.make_node("Unsqueeze", ["top", "one"], ["column"]),
+        helper.make_node(
+            "Mul" if not domain else "Run", ["column", "ones"], ["out"], domain=domain
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("frames", *inputs)],
+        [helper.make_tensor_value_info("out", 1, ["n", 2048])],
+        initializer=[
+            numpy_helper.from_array(np.array([1, 2, 3]), "axes"),
+            numpy_helper.from_array(np.array([1]), "one"),
+            ones,
+        ],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    opsets += [helper.make_opsetid(domain, 1)] if domain else []
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+
+
+def test_a_small_network_that_takes_frames_is_loaded(artefact: Path) -> None:
+    with_file(artefact, "network.onnx", onnx_model())
+    embedder = load_embedder(BackboneConfig(path=str(artefact)))
+    assert embedder.embed(frames_of(2)).shape == (2, 2048)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"garbage", "cannot be loaded"),
+        (onnx_model(inputs=(1, ["n", 299, 299, 3])), "does not turn frames into features"),
+        (onnx_model(inputs=(2, ["n", 224, 224, 3])), "does not turn frames into features"),
+        (onnx_model(domain="com.evil"), "com.evil:Run"),
+    ],
+    ids=["garbage", "float input", "other size", "custom op"],
+)
+def test_other_networks_with_the_right_checksum_are_refused(
+    artefact: Path, content: bytes, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with_file(artefact, "network.onnx", content)
+    with pytest.raises(WeightsError, match=reason):
+        check_backbone(BackboneConfig(path=str(artefact)))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("where", ["beside", "absolute", "working directory"])
+def test_weights_in_another_file_are_not_followed(
+    artefact: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = artefact / "secret"
+    secret.write_bytes(np.ones(2048, np.float32).tobytes())
+    monkeypatch.chdir(artefact if where != "absolute" else artefact.parent)
+    with_file(
+        artefact,
+        "network.onnx",
+        onnx_model(weights_at=str(secret) if where == "absolute" else "secret"),
+    )
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        check_backbone(BackboneConfig(path=str(artefact)))
+
+
+def test_a_manifest_of_other_preprocessing_is_refused(artefact: Path) -> None:
+    with_manifest(artefact, preprocessing="none")
+    with pytest.raises(WeightsError, match="other preprocessing"):
+        read_manifest(artefact)
+
+
+def test_an_oversize_manifest_is_refused(artefact: Path) -> None:
+    path = artefact / "manifest.json"
+    path.write_bytes(path.read_bytes() + b" " * (1 << 20))
+    with pytest.raises(WeightsError, match="more than 1048576 bytes"):
+        read_manifest(artefact)
+
+
+def test_gpu_that_is_not_there_is_no_silent_cpu(tiny_backbone: Path) -> None:
+    with pytest.raises(ConfigError, match="device = gpu"):
+        load_embedder(BackboneConfig(path=str(tiny_backbone), engine="tensorflow", device="gpu"))
+
+
+def test_imagenet_without_a_network_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", refuse)
+    with pytest.raises(WeightsError, match="--weights PATH"):
+        export_backbone("imagenet", tmp_path / "x", network="tiny")
+    assert not (tmp_path / "x").exists()
+
+
+def test_somebody_elses_directory_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not a backbone"):
+        export_tiny(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_artefact_is_replaced(tmp_path: Path) -> None:
+    first = read_manifest(export_tiny(tmp_path / "tiny"))
+    assert read_manifest(export_tiny(tmp_path / "tiny", seed=8)).backbone_id != first.backbone_id

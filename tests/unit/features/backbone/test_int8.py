@@ -1,0 +1,219 @@
+"""int8: exported by frames, judged by others, refused where it is not near fp32."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from clips import make_clip
+from trailergenre.base.config import BackboneConfig, Config
+from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.cli.commands import app
+from trailergenre.features.backbone import (
+    check_backbone,
+    export,
+    int8,
+    load_embedder,
+    read_manifest,
+)
+from trailergenre.features.backbone.artefact import ONNX_FILE, hash_file, write_manifest
+from trailergenre.features.backbone.export import Int8Frames, export_backbone
+from trailergenre.features.backbone.int8 import compare_features
+from trailergenre.features.pipeline import feature_settings
+
+
+def make_frames(n: int, seed: int, *, brightest: int = 255) -> np.ndarray:
+    """Frames of coloured tiles, which tell more apart than noise does, uint8 RGB."""
+    tiles = np.random.default_rng(seed).integers(0, brightest + 1, (n, 13, 13, 3), np.uint8)
+    return tiles.repeat(23, axis=1).repeat(23, axis=2)
+
+
+def export_int8(out: Path, videos: list[np.ndarray], seed: int = 7) -> Path:
+    int8 = Int8Frames(videos, lambda done, total: None)
+    export_backbone("random", out, network="tiny", seed=seed, int8=int8)
+    return out
+
+
+VIDEOS = [make_frames(21, 0), make_frames(20, 1)]
+
+
+@pytest.fixture(scope="module")
+def int8_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_int8(tmp_path_factory.mktemp("int8") / "tiny", VIDEOS)
+
+
+def test_int8_is_the_same_backbone_with_its_figures_and_its_frames_hash(
+    int8_backbone: Path, tiny_backbone: Path
+) -> None:
+    manifest = read_manifest(int8_backbone)
+    assert manifest.backbone_id == read_manifest(tiny_backbone).backbone_id
+    assert (manifest.precision, read_manifest(tiny_backbone).calibration) == ("int8", None)
+    found = manifest.calibration
+    assert found is not None
+    assert found.sha256 == hashlib.sha256(VIDEOS[0].tobytes()).hexdigest()
+    assert (found.n_frames, found.n_judged, found.is_held_out) == (21, 20, True)
+    assert "on 20 frames of other videos than the 21 that calibrated" in found.line("x")
+    assert 0.95 <= found.cosine_p1 < 1
+    assert 0 < found.rms_share <= 0.1
+
+
+def test_figures_of_the_manifest_are_those_of_the_frames_that_did_not_calibrate(
+    int8_backbone: Path, tiny_backbone: Path
+) -> None:
+    fp32, int8 = (
+        load_embedder(BackboneConfig(path=str(path))) for path in (tiny_backbone, int8_backbone)
+    )
+    seen, unseen = VIDEOS
+    mean = fp32.embed(seen).mean(0)
+    figures = compare_features(fp32.embed(unseen), int8.embed(unseen), mean)
+    stored = read_manifest(int8_backbone).calibration
+    assert stored is not None
+    assert figures == pytest.approx((stored.cosine_p1, stored.rms_share), rel=1e-5)
+    # What rounding moved on average is added back, and nothing is left of it where no feature was
+    # cut at zero.
+    shift = int8.embed(seen).mean(0) - mean
+    np.testing.assert_allclose(shift[int8.embed(seen).min(0) > 0], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batch_size_and_threads_do_not_change_a_bit(int8_backbone: Path, threads: int) -> None:
+    frames = make_frames(33, 2)
+    alone, eight, all_at_once = (
+        load_embedder(
+            BackboneConfig(path=str(int8_backbone), batch_size=size, threads=threads)
+        ).embed(frames)
+        for size in (1, 8, 32)
+    )
+    one = load_embedder(BackboneConfig(path=str(int8_backbone))).embed(frames)
+    np.testing.assert_array_equal(alone, one)
+    np.testing.assert_array_equal(eight, one)
+    np.testing.assert_array_equal(all_at_once, one)
+    assert one.min() >= 0
+
+
+def test_calibration_on_other_pictures_is_refused_with_both_figures_and_writes_nothing(
+    tmp_path: Path,
+) -> None:
+    # Every second frame calibrates: on dark ones alone, bright ones leave the range.
+    frames = make_frames(64, 3)
+    frames[::2] //= 32
+    with pytest.raises(
+        WeightsError, match=r"cosine 0\.\d{4} .*rms difference \d+\.\d{4}"
+    ) as raised:
+        export_int8(tmp_path / "new", [frames])
+    assert "random weights are no evidence for ImageNet" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("lengths", "received"), [((31,), "16 and 15"), ((40, 15), "40 and 15")])
+def test_too_few_frames_are_refused_by_number(
+    lengths: tuple[int, ...], received: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"Received: {received}"):
+        export_int8(tmp_path / "new", [make_frames(length, 4) for length in lengths])
+
+
+def test_of_several_videos_whole_ones_are_held_out_and_none_is_lost(tmp_path: Path) -> None:
+    videos = [make_frames(length, 10 + length) for length in (20, 16, 21)]
+    found = read_manifest(export_int8(tmp_path / "new", videos)).calibration
+    assert found is not None
+    calibrated = np.concatenate([videos[0], videos[2]])
+    assert found.sha256 == hashlib.sha256(calibrated.tobytes()).hexdigest()
+    assert (found.n_frames, found.n_judged) == (41, 16)
+
+
+def test_frames_that_are_all_alike_judge_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="all alike"):
+        export_int8(tmp_path / "new", [make_frames(1, 5).repeat(40, axis=0)])
+
+
+def test_comparison_subtracts_the_mean_and_takes_the_worst_percent() -> None:
+    mean = np.array([100, 100], np.float32)
+    fp32 = mean + np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)
+    assert compare_features(fp32, fp32, mean) == (pytest.approx(1), 0)
+    # Turned by 90 degrees around the mean; around zero their cosine stays above .9999.
+    turned = mean + np.array([[0, 1], [-1, 0], [0, -1], [1, 0]], np.float32)
+    cosine, rms = compare_features(fp32, turned, mean)
+    assert (cosine, rms) == (pytest.approx(0), pytest.approx(np.sqrt(2)))
+    one_bad = np.concatenate([fp32[:3], turned[3:]])
+    assert compare_features(fp32, one_bad, mean)[0] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    "other", [{"engine": "tensorflow"}, {"device": "gpu"}], ids=["tensorflow", "gpu"]
+)
+def test_only_onnxruntime_on_a_cpu_takes_int8(int8_backbone: Path, other: dict[str, str]) -> None:
+    config = BackboneConfig(path=str(int8_backbone), **other)
+    for refuse in (check_backbone, load_embedder):
+        with pytest.raises(ConfigError, match=r"is int8, which runs by backbone\.engine = "):
+            refuse(config)
+
+
+def test_an_int8_manifest_without_calibration_is_refused(tmp_path: Path) -> None:
+    directory = export_int8(tmp_path / "tiny", VIDEOS)
+    manifest = read_manifest(directory)
+    write_manifest(directory, manifest.model_copy(update={"calibration": None}))
+    with pytest.raises(WeightsError, match="int8 alone, has a calibration"):
+        read_manifest(directory)
+
+
+def test_other_calibration_frames_are_another_fingerprint(
+    int8_backbone: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    other = export_int8(tmp_path / "other", [make_frames(40, 6)])
+    first, second, fp32 = (
+        feature_settings(Config(), read_manifest(path))
+        for path in (int8_backbone, other, tiny_backbone)
+    )
+    assert len({first.fingerprint, second.fingerprint, fp32.fingerprint}) == 3
+    (difference,) = second.changed_from(first)
+    assert difference.startswith("calibration: ")
+    assert fp32.calibration == ""
+
+
+def test_one_frames_quantized_otherwise_are_another_fingerprint(
+    int8_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As another version of ONNX Runtime may do.
+    monkeypatch.setattr(int8, "_QUANTIZED", ["Conv"])
+    other = read_manifest(export_int8(tmp_path / "other", VIDEOS))
+    first = read_manifest(int8_backbone)
+    assert first.calibration is not None and other.calibration is not None
+    assert first.calibration.sha256 == other.calibration.sha256
+    (difference,) = feature_settings(Config(), other).changed_from(
+        feature_settings(Config(), first)
+    )
+    assert difference == f"calibration: {first.int8_sha256} -> {other.int8_sha256}"
+    assert other.int8_sha256 == hash_file(tmp_path / "other" / ONNX_FILE)
+
+
+def test_command_takes_videos_and_says_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    make_clip(videos / "a.mp4", "testsrc2=s=320x320:r=8:d=5")
+    # The command exports Inception-V3, which takes a minute.
+    monkeypatch.setattr(export, "export_backbone", partial(export_backbone, network="tiny"))
+    command = ["backbone", "export", "--weights", "random", "--precision", "int8"]
+    command += ["--calibration", str(videos), "--out", str(out)]
+    result = CliRunner().invoke(app, [*command, "--set", "frames.per_second=8"])
+    assert result.exit_code == 0, result.output
+    assert "int8 against fp32, weights random(seed=7): cosine 0.9" in result.stdout
+    found = read_manifest(out).calibration
+    assert found is not None
+    assert (found.n_frames, found.n_judged) == (20, 20)
+    assert "on 20 neighbours of the 20 frames that calibrated, which flatters" in result.stdout
+
+
+@pytest.mark.parametrize("options", [["--precision", "int8"], ["--calibration", "x"]])
+def test_int8_and_calibration_need_each_other(options: list[str], tmp_path: Path) -> None:
+    command = ["backbone", "export", "--out", str(tmp_path / "out"), *options]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "need each other" in result.stderr

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trailergenre.base.outcomes import Outcome
+from trailergenre.frames.failures import explain, find_damage
+from trailergenre.frames.ffmpeg_log import Complaint, Report
+
+
+@pytest.mark.parametrize(
+    ("n_corrupt", "n_failed", "is_damaged"),
+    [(0, 0, False), (10, 0, False), (11, 0, True), (0, 10, False), (6, 6, True)],
+)
+def test_damage_is_more_than_one_frame_in_a_hundred(
+    n_corrupt: int, n_failed: int, is_damaged: bool
+) -> None:
+    report = Report(n_corrupt=n_corrupt, n_failed=n_failed, n_decoded=1000 - n_failed)
+    damage = find_damage(report)
+    assert (damage is not None) is is_damaged
+    if damage:
+        assert damage.outcome is Outcome.DECODE
+        assert f"{n_corrupt + n_failed} of 1000" in damage.detail
+
+
+HOLE = Complaint("in#0/matroska,webm", "Invalid track number 7")
+
+
+@pytest.mark.parametrize(
+    ("report", "is_damaged"),
+    [
+        (Report(n_decoded=400, n_sampled=20, n_repeated=3, complaints=[HOLE]), True),
+        # A film of few pictures, and one of which more are taken than it has.
+        (Report(n_decoded=400, n_sampled=20, n_repeated=3), False),
+        (Report(n_decoded=8, n_sampled=20, n_repeated=12, complaints=[HOLE]), False),
+        (Report(n_decoded=400, n_sampled=20, n_repeated=0, complaints=[HOLE]), False),
+        # The decoder's own complaint is about a frame that is there.
+        (
+            Report(n_decoded=400, n_sampled=20, n_repeated=3, complaints=[Complaint("h264", "x")]),
+            False,
+        ),
+    ],
+)
+def test_pictures_that_are_missing_from_the_middle_are_damage(
+    report: Report, is_damaged: bool
+) -> None:
+    assert (find_damage(report) is not None) is is_damaged
+
+
+def test_frames_lost_to_our_own_limits_are_no_damage() -> None:
+    report = Report(
+        n_failed=50, n_decoded=50, complaints=[Complaint("h264", "Cannot allocate memory")]
+    )
+    damage = find_damage(report)
+    assert damage is not None
+    assert damage.outcome is Outcome.RESOURCE
+
+
+@pytest.mark.parametrize(
+    ("complaint", "outcome"),
+    [
+        ("Picture size 0x0 is invalid", Outcome.DECODE),
+        ("Picture size 30000x30000 is invalid", Outcome.DIMENSIONS),
+        ("Picture size 8192x8192 exceeds specified max pixel count 8300000", Outcome.DIMENSIONS),
+        ("get_buffer() failed: Cannot allocate memory", Outcome.RESOURCE),
+        ("Number of streams exceeds max_streams parameter (16)", Outcome.RESOURCE),
+        ("Stream map '' matches no streams.", Outcome.NO_VIDEO),
+        ("Error opening input: Permission denied", Outcome.PATH),
+        ("Invalid data found when processing input", Outcome.DECODE),
+    ],
+)
+def test_one_complaint_decides_wherever_it_stands(
+    tmp_path: Path, complaint: str, outcome: Outcome
+) -> None:
+    path = tmp_path / "x.mp4"
+    path.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0")
+    others = [Complaint("h264", "no frame!"), Complaint("h264", complaint), Complaint("", "more")]
+    # Sound that is refused is in every log, and decides nothing.
+    report = Report(n_streams=2, forbidden={"aac"}, video="h264 (High), 64x64", complaints=others)
+    assert explain(report, path).outcome is outcome
+
+
+def test_refused_decoder_of_the_film_is_a_format(tmp_path: Path) -> None:
+    report = Report(n_streams=2, forbidden={"aac", "flic"}, video="flic, pal8, 64x64")
+    assert explain(report, tmp_path).outcome is Outcome.FORMAT_NOT_ALLOWED

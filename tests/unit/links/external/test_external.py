@@ -1,0 +1,254 @@
+"""Published features and splits, in the forms in which they are published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trailergenre.base.errors import ConfigError, LeakError
+from trailergenre.links.external import data as published_data
+from trailergenre.links.external import mmtf as mmtf_reader
+from trailergenre.links.external.read import read_published
+from trailergenre.links.external.split import read_split
+from trailergenre.links.labelled_links import Part
+
+XML = '<labels xmlns="http://mulan.sourceforge.net/labels">{}</labels>'
+ARFF = (
+    "@relation r\n@attribute x numeric\n@attribute Sea {{0,1}}\n@attribute Sun {{0,1}}\n@data\n{}"
+)
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def mmtf(tmp_path: Path, *rows: str) -> Path:
+    return write(tmp_path / "avg.csv", "itemId,title,genres,embedding\n" + "\n".join(rows))
+
+
+def mulan(tmp_path: Path, **rows: str) -> Path:
+    """A dataset `beach`; each keyword is an end of its ARFF files' names."""
+    directory = tmp_path / "some where"
+    write(directory / "beach.xml", XML.format('<label name="Sea"/><label name="Sun"></label>'))
+    for ending, lines in rows.items():
+        write(directory / f"beach{ending.replace('_', '-')}.arff", ARFF.format(lines))
+    return directory
+
+
+def test_a_row_of_mmtf_has_a_name_a_title_and_genres(tmp_path: Path) -> None:
+    path = mmtf(
+        tmp_path, '7,"Jury, The (1999)",Drama|Crime,"1.5,2"', "8,B,(no genres listed),[3; 4]"
+    )
+    path.write_text(path.read_text().replace("[3; 4]", '"[3, 4]"'))
+    data = read_published(path)
+    first, second = data.source.rows
+    assert (first.url, first.title) == ("published:avg/7", "Jury, The (1999)")
+    assert (first.genres, second.genres) == (("Crime", "Drama"), ())
+    assert data.features.tolist() == [[1.5, 2], [3, 4]]
+    assert data.features.dtype == np.float32
+    assert data.parts == [None, None]
+    assert (data.settings.width, data.settings.is_published) == (2, True)
+
+
+def test_cells_that_are_not_finite_take_the_median_and_are_counted(tmp_path: Path) -> None:
+    cells = ["1,inf", "3,nan", "-inf,nan", "5,nan", "1e39,nan", "3e15,-nan"]
+    data = read_published(mmtf(tmp_path, *(f'{i},t,Drama,"{c}"' for i, c in enumerate(cells))))
+    assert data.n_replaced == 2 + 6
+    assert data.features[:, 0].tolist() == [1, 3, 4, 5, 4, np.float32(3e15)]
+    assert not data.features[:, 1].any()
+
+
+def test_features_are_known_by_the_content_of_their_files(tmp_path: Path) -> None:
+    row = '1,t,Drama,"1,2"'
+    first = read_published(mmtf(tmp_path, row)).settings
+    again = read_published(mmtf(tmp_path, row)).settings
+    other = read_published(mmtf(tmp_path, row.replace("1,2", "1,3"))).settings
+    assert first == again
+    assert first.fingerprint != other.fingerprint
+    assert first.backbone_id.startswith("published:")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (['1,t,Drama,"1,2"', '2,t,Drama,"1"'], "row 2: 1 numbers; the first row has 2"),
+        (['1,t,Drama,"1,two"'], "row 1: the embedding holds something else"),
+        (["1,t,Drama,"], "row 1: the embedding holds something else"),
+        ([',t,Drama,"1"'], "row 1: the itemId is empty"),
+        ([], "has no rows"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_named_by_row(
+    rows: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_published(mmtf(tmp_path, *rows))
+
+
+def test_a_csv_of_more_values_than_are_allowed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"')
+    monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 4)
+    assert len(read_published(path).features) == 2
+    monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 3)
+    with pytest.raises(ConfigError, match="2 rows of 2 numbers; at most 3 numbers are read"):
+        read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "message"),
+    [("_MAX_BYTES", 60, "bytes; at most 60 are read"), ("_MAX_LINES", 1, "than 1 lines")],
+)
+def test_a_file_that_is_too_large_is_refused(
+    name: str, limit: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"', "")
+    directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
+    assert read_published(path) and read_published(directory)
+    monkeypatch.setattr(published_data, name, limit)
+    for published in (path, directory):
+        with pytest.raises(ConfigError, match=message):
+            read_published(published)
+
+
+def test_a_csv_of_another_form_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no column 'itemId', 'embedding'"):
+        read_published(write(tmp_path / "x.csv", "title,genres\na,b\n"))
+
+
+def test_mulans_official_split_becomes_parts(tmp_path: Path) -> None:
+    directory = mulan(tmp_path, _train="1,0,1\n{0 2}", _test="3,1,1")
+    write(directory / "beach.arff", "the whole, which is not read where it is split")
+    data = read_published(directory)
+    assert [row.url for row in data.source.rows] == [
+        "published:beach/train/1",
+        "published:beach/train/2",
+        "published:beach/test/1",
+    ]
+    assert [row.genres for row in data.source.rows] == [("Sun",), (), ("Sea", "Sun")]
+    assert [row.number for row in data.source.rows] == [1, 2, 3]
+    assert data.parts == [Part.TRAIN, Part.TRAIN, Part.TEST]
+    assert data.features.tolist() == [[1], [2], [3]]
+
+
+def test_mulans_data_without_a_split_have_no_parts(tmp_path: Path) -> None:
+    directory = mulan(tmp_path)
+    write(directory / "beach.arff", ARFF.format("?,0,1\n4,1,0\n2,1,0"))
+    data = read_published(directory)
+    assert data.parts == [None] * 3
+    assert data.source.rows[0].url == "published:beach/1"
+    assert (data.features.tolist(), data.n_replaced) == ([[3], [4], [2]], 1)
+
+
+@pytest.mark.parametrize(
+    ("xml", "message"),
+    [
+        ("<!DOCTYPE labels [<!ENTITY a 'b'>]>" + XML.format('<label name="&a;"/>'), "document t"),
+        (
+            ("<!DOCTYPE l SYSTEM 'http://127.0.0.1/x'>" + XML.format("")).encode("utf-16"),
+            "declares a document type",
+        ),
+        (XML.format(""), "names no label, or one twice"),
+        (XML.format('<label name="Sea"/><label name="Sea"/>'), "names no label, or one twice"),
+        (XML.format('<label name="Sea">'), "is not XML: mismatched tag"),
+        (XML.format('<label name="&a;"/>'), "is not XML: undefined entity"),
+        (XML.format('<label name="Moon"/>'), "lacks the attributes ['Moon']"),
+        (XML.format('<label name="x"/>'), "labels are to be 0 or 1"),
+        (
+            XML.format('<label name="x"/><label name="Sea"/><label name="Sun"/>'),
+            "has no attribute besides the labels",
+        ),
+    ],
+)
+def test_label_files_that_cannot_be_used_are_refused(
+    xml: str | bytes, message: str, tmp_path: Path
+) -> None:
+    directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
+    write(directory / "beach.xml", xml)
+    with pytest.raises(ConfigError) as raised:
+        read_published(directory)
+    assert message in str(raised.value)
+
+
+def test_labels_below_labels_are_labels(tmp_path: Path) -> None:
+    directory = mulan(tmp_path, _train="5,0,1", _test="5,1,1")
+    write(directory / "beach.xml", XML.format('<label name="Sea"><label name="Sun"/></label>'))
+    assert read_published(directory).source.rows[1].genres == ("Sea", "Sun")
+
+
+def test_a_directory_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    directory = mulan(tmp_path, _train="5,0,1")
+    with pytest.raises(ConfigError, match=r"beach-test\.arff, or beach\.arff.*: beach-train\.arff"):
+        read_published(directory)
+    write(directory / "other.xml", XML)
+    with pytest.raises(ConfigError, match=r"one XML file .* Received: beach\.xml, other\.xml"):
+        read_published(directory)
+    with pytest.raises(ConfigError, match=r"one XML file .* Received: none"):
+        read_published(tmp_path)
+
+
+def test_files_of_one_dataset_must_have_the_same_attributes(tmp_path: Path) -> None:
+    directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
+    test = directory / "beach-test.arff"
+    test.write_text(test.read_text().replace("@attribute x", "@attribute w"))
+    with pytest.raises(ConfigError, match=r"beach-test\.arff has other attributes than beach-tr"):
+        read_published(directory)
+
+
+def split(tmp_path: Path, content: object) -> Path:
+    return write(tmp_path / "splits.json", json.dumps(content))
+
+
+def test_a_split_is_read_by_video_or_by_movie(tmp_path: Path) -> None:
+    path = split(tmp_path, {"trn": ["a", "b"], "val": ["c"], "tst": ["d"]})
+    assert read_split(path) == {
+        "a": Part.TRAIN,
+        "b": Part.TRAIN,
+        "c": Part.VALIDATION,
+        "d": Part.TEST,
+    }
+    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\ntt2,d\ntt3,not listed\n")
+    assert read_split(path, movies) == {"tt1": Part.TRAIN, "tt2": Part.TEST}
+
+
+def test_rows_and_videos_without_an_id_name_nothing(tmp_path: Path) -> None:
+    path = split(tmp_path, {"trn": ["a", "", None], "val": [" "], "tst": ["b"]})
+    assert read_split(path) == {"a": Part.TRAIN, "b": Part.TEST}
+    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\n,a\n ,b\ntt1,b\ntt2,\n")
+    assert read_split(path, movies) == {"tt1": Part.TEST}
+
+
+def test_a_video_or_a_movie_in_two_parts_is_refused(tmp_path: Path) -> None:
+    twice = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["a"]})
+    with pytest.raises(LeakError, match="a stands in two parts, train and test"):
+        read_split(twice)
+    path = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["b"]})
+    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\n")
+    with pytest.raises(LeakError, match="tt1 stands in two parts, train and test"):
+        read_split(path, movies)
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        ({"train": []}, "Received: train"),
+        ({"trn": "abc", "val": [], "tst": []}, "Received: trn, val, tst"),
+        ([], "Received: list"),
+    ],
+)
+def test_a_split_of_another_form_is_refused(content: object, received: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=received):
+        read_split(split(tmp_path, content))
+    with pytest.raises(ConfigError, match="is not JSON"):
+        read_split(write(tmp_path / "splits.json", "{"))
+
+
+def test_a_split_of_lists_within_lists_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not JSON: maximum recursion"):
+        read_split(write(tmp_path / "splits.json", "[" * 200_000))

@@ -1,0 +1,153 @@
+"""Files of links to plain rows, and the files that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trailergenre.base.errors import ConfigError
+from trailergenre.links.input_lists import InputRow, read_input
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_a_csv_gives_one_row_a_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "links.csv",
+        "\ufefftitle,url,genres,movie_id\r\n"
+        '"Alien, 1979\u00a0", https://example.org/1 , Horror| Sci-Fi|Horror ,tt0078748\r\n'
+        '"two\nlines",,,\r\n',
+    )
+    found = read_input(path)
+    assert found.name == "links.csv"
+    assert found.base == tmp_path
+    assert found.has_genres
+    assert found.rows == [
+        InputRow(1, " https://example.org/1 ", "Alien, 1979", "tt0078748", ("Horror", "Sci-Fi")),
+        InputRow(2, "", "two\nlines", "", ()),
+    ]
+
+
+def test_the_original_projects_columns_are_known(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", ",movie_title,trailer_link\n0,Avatar\u00a0,https://a.org/x\n")
+    found = read_input(path)
+    assert found.rows == [InputRow(1, "https://a.org/x", "Avatar", "", ())]
+    assert not found.has_genres
+
+
+def test_our_column_wins_over_the_original_projects(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "trailer_link,url\nhttps://old.org,https://new.org\n")
+    assert [row.url for row in read_input(path).rows] == ["https://new.org"]
+
+
+def test_a_short_line_is_filled_up_and_a_cell_may_be_large(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", f"url,title\nhttps://a.org\nhttps://b.org,{'x' * 200_000}\n")
+    assert [len(row.title) for row in read_input(path).rows] == [0, 200_000]
+
+
+@pytest.mark.parametrize(
+    ("content", "numbered"),
+    [
+        # Beside no other column an empty line is an empty cell, but for those that end the file.
+        ("url\nhttps://a.org\n\nhttps://b.org\n", [(1, "a"), (2, ""), (3, "b")]),
+        ("url\r\n\r\nhttps://a.org\r\n\r\n\r\n", [(1, ""), (2, "a")]),
+        ('url\nhttps://a.org\n""\n', [(1, "a"), (2, "")]),
+        ("url,title\nhttps://a.org,\n\nhttps://b.org,\n,\n\n", [(1, "a"), (2, "b"), (3, "")]),
+    ],
+)
+def test_an_empty_line_is_a_row_where_it_is_all_that_a_row_can_be(
+    tmp_path: Path, content: str, numbered: list[tuple[int, str]]
+) -> None:
+    rows = read_input(write(tmp_path / "t.csv", content)).rows
+    assert [(row.number, row.url[8:9]) for row in rows] == numbered
+
+
+@pytest.mark.parametrize("genres", [["Horror", "Drama"], "Horror|Drama"])
+def test_parquet_takes_genres_as_a_list_or_as_text(tmp_path: Path, genres: object) -> None:
+    table = pa.table({"url": ["https://a.org", None], "genres": [genres, None]})
+    pq.write_table(table, tmp_path / "links.parquet")
+    assert read_input(tmp_path / "links.parquet").rows == [
+        InputRow(1, "https://a.org", "", "", ("Drama", "Horror")),
+        InputRow(2, "", "", "", ()),
+    ]
+
+
+def test_a_directory_that_spark_wrote_is_a_table(tmp_path: Path) -> None:
+    directory = tmp_path / "links"
+    directory.mkdir()
+    pq.write_table(pa.table({"url": ["https://a.org"]}), directory / "part-0.parquet")
+    (directory / "_SUCCESS").touch()
+    assert [row.url for row in read_input(directory).rows] == ["https://a.org"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no column 'url'.*no columns"),
+        ("title,link\nx,y\n", "no column 'url'.*'title', 'link'"),
+        ("url,title\n", "is empty"),
+        ("url,title,url\na,b,c\n", "column 'url' more than once"),
+        ("url,title\nhttps://a.org,x,y\n", "line 2: 3 cells under 2 columns"),
+        ('url,title\nhttps://a.org,"never closed\nhttps://b.org,x\n', "cannot be read"),
+        (b"url\nhttps://a.org/\xff\n", "not UTF-8"),
+    ],
+)
+def test_a_broken_csv_is_refused_by_name(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    path = write(tmp_path / "broken.csv", content)
+    with pytest.raises(ConfigError, match=rf"(?s)broken\.csv.*{message}|{message}.*broken\.csv"):
+        read_input(path)
+
+
+def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no file .*none\.csv"):
+        read_input(tmp_path / "none.csv")
+    broken = write(tmp_path / "x.parquet", b"PAR1 not really")
+    with pytest.raises(ConfigError, match=r"x\.parquet cannot be read"):
+        read_input(broken)
+
+
+def test_folders_give_genres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "my videos"
+    for name in (
+        "Comedy/a.MP4",
+        "Comedy/2016/b.mkv",
+        "Action+Comedy/c.webm",
+        "d.mp4",
+        "Comedy/readme.txt",
+        "Comedy/._a.mp4",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    # A relative address must mean the same files.
+    monkeypatch.chdir(tmp_path)
+    found = read_input(Path("my videos"))
+    assert [(row.title, row.genres) for row in found.rows] == [
+        ("c", ("Action", "Comedy")),
+        ("b", ("Comedy",)),
+        ("a", ("Comedy",)),
+        ("d", ()),
+    ]
+    assert found.rows[0].url == (root / "Action+Comedy" / "c.webm").as_uri()
+    assert found.name == "my videos"
+    assert found.has_genres
+    assert found.not_videos == 2
+
+
+def test_a_file_name_that_is_not_utf8_gives_a_title_that_tables_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "a\udcff.mp4").touch()
+    (row,) = read_input(tmp_path).rows
+    assert row.title == "a\ufffd"
+    assert row.url.endswith("/a%FF.mp4")
+
+
+def test_a_directory_without_videos_is_an_empty_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is empty"):
+        read_input(tmp_path)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from bundles import make_manifest
+from trailergenre.models.calibration import Calibration, Identity, Platt
+from trailergenre.models.manifest import Manifest, SearchFacts, Trial
+from trailergenre.models.model_card import find_warnings, render_card
+
+
+def changed(**values: object) -> Manifest:
+    return make_manifest().model_copy(update=values)
+
+
+def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
+    card = render_card(make_manifest())
+    for text in (
+        "# Model card",
+        "which of 4 genres",
+        "mllib trained it on 2026-01-01",
+        "| mAP | .450 | .250 | .200 |",
+        "| Action | 1 | .450 | .400 | .500 |",
+        "Not modelled, too few movies: Western (2)",
+        "2 movies (2 links) train",
+        "d" * 64,
+        "pyspark 4.3.0",
+        "look for a leak first",
+    ):
+        assert text in card
+    assert card.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (make_manifest(weights="random(seed=7)"), "weights are random"),
+        (make_manifest(shuffled=True), "knows nothing"),
+    ],
+)
+def test_what_must_be_said_stands_at_the_top(manifest: Manifest, words: str) -> None:
+    card = render_card(manifest)
+    assert words in card[: card.index("## How good")]
+    (note,) = find_warnings(manifest)
+    assert words in note
+    assert find_warnings(make_manifest()) == []
+
+
+def test_calibration_is_shown_with_what_it_changed() -> None:
+    calibration = Calibration(
+        method="platt",
+        curves=(*[Platt(slope=0.5, offset=0.1)] * 3, Identity()),
+        brier={"none": 0.2, "platt": 0.15, "isotonic": 0.16},
+    )
+    card = render_card(changed(calibration=calibration))
+    assert "none .200, platt .150, isotonic .160" in card
+    assert "| test movies | before | after |" in card
+    assert "Left as the model gives them: Horror." in card
+    assert "| before | after |" not in render_card(make_manifest())
+
+
+def test_a_search_is_shown_with_its_spread() -> None:
+    trials = (
+        Trial(parameters={"trees": 300, "max_depth": 9}, mean_ap=0.312, spread=0.011),
+        Trial(parameters={"trees": 50, "max_depth": 4}, mean_ap=0.25, spread=0.02),
+    )
+    card = render_card(changed(search=SearchFacts(seed=7, folds=3, trials=trials)))
+    assert "Found by 2 random trials (seed 7) on 3 inner folds" in card
+    assert "| trees 300, max_depth 9 | .312 | .011 |" in card
+
+
+@pytest.mark.parametrize(("trained", "said"), [(3000, "is reached here"), (80, "would mean")])
+def test_a_figure_too_good_for_so_many_movies_is_doubted(trained: int, said: str) -> None:
+    manifest = make_manifest()
+    measures = {**manifest.test.measures, "model": {"mean_ap": 0.93}}
+    test = manifest.test.model_copy(update={"measures": measures})
+    training = manifest.training.model_copy(update={"movies": {"train": trained}})
+    assert f"{said}: look for a leak first" in render_card(changed(test=test, training=training))
+
+
+def test_names_cannot_break_the_page() -> None:
+    genres = ("A|b", "<script>", "Drama\n# Heading", "Horror")
+    card = render_card(changed(genres=genres))
+    assert "| A\\|b |" in card
+    assert "<script>" not in card
+    assert "\n# Heading" not in card
+
+
+def test_a_manifest_without_figures_has_a_card_still() -> None:
+    facts = make_manifest().test.model_copy(update={"measures": {}, "genres": {}})
+    assert "| mAP |" in render_card(changed(test=facts))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundles import make_bundle, manifest_for
+from clips import make_clip
+from lists import as_links
+from trailergenre.base.config import BackboneConfig, Config, FramesConfig, LinksConfig
+from trailergenre.base.errors import BundleError, ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import LinkFrames
+from trailergenre.base.storage import Store
+from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.chunks import ChunkSettings, featurize_chunk
+from trailergenre.features.pipeline import stream_settings
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.score_link import embed_link, score_link
+from trailergenre.runs import tables
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of five seconds."""
+    return make_clip(
+        tmp_path_factory.mktemp("clip") / "a clip.mp4", "mandelbrot=s=320x320:r=8", "-t", "5"
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    store = Store(str(tmp_path_factory.mktemp("bundle")))
+    return make_bundle(store, manifest=manifest_for(tiny_backbone))
+
+
+@pytest.fixture
+def config(tiny_backbone: Path) -> Config:
+    return Config(backbone=BackboneConfig(path=str(tiny_backbone)))
+
+
+def test_features_are_the_bytes_that_a_chunk_commits(
+    clip: Path, config: Config, tmp_path: Path
+) -> None:
+    links = as_links([clip.as_uri()])
+    allowed = config.model_copy(update={"links": LinksConfig(allowed_roots=(str(clip.parent),))})
+    settings = ChunkSettings(Store(str(tmp_path)), "fp", stream_settings(allowed), config.chunks)
+    list(featurize_chunk(links, settings, load_embedder(config.backbone)))
+    outcomes = tables.read_outcomes(settings.store, "fp")
+    (committed,) = tables.iter_features(settings.store, outcomes)
+
+    record = embed_link(str(clip), config)
+    assert record.link == links[0]
+    np.testing.assert_array_equal(record.features, np.stack(committed["features"].to_pylist()))
+
+
+def test_the_model_is_given_the_links_own_frames_and_their_times(
+    clip: Path, config: Config, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = []
+
+    def predict(self: Bundle, links: Sequence[LinkFrames]) -> np.ndarray:
+        received.extend(links)
+        return np.array([[0.9, 0.1, 0.2, 0.3]])
+
+    monkeypatch.setattr(Bundle, "predict_proba", predict)
+    scored = score_link(str(clip), bundle, config)
+    (frames,) = received
+    np.testing.assert_array_equal(frames.features, embed_link(str(clip), config).features)
+    assert frames.frame_time_s.tolist() == [0, 1, 2, 3, 4]
+    assert [genre.genre for genre in scored.genres] == ["Action", "Horror", "Drama"]
+    assert (scored.frames, set(scored.seconds)) == (5, {"download", "decode", "embed", "score"})
+
+
+def test_frames_on_their_way_to_the_network_may_be_watched(clip: Path, config: Config) -> None:
+    watched: list[np.ndarray] = []
+    record = embed_link(str(clip), config, watch=watched.append)
+    frames = np.concatenate(watched)
+    expected = load_embedder(config.backbone).embed(frames)
+    np.testing.assert_array_equal(record.features, expected)
+
+
+def test_a_score_that_nobody_wants_a_report_of_has_no_timeline(
+    clip: Path, config: Config, bundle: Bundle
+) -> None:
+    scored = score_link(str(clip), bundle, config)
+    assert scored.timeline is None
+    assert "timeline" not in scored.to_json()
+
+
+def test_naming_a_file_allows_that_file_and_no_other_place(
+    clip: Path, config: Config, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    assert score_link(clip.name, bundle, config).url == clip.as_uri()
+    assert config.links.allowed_roots == ()
+
+
+def test_bad_file_is_an_item_error_with_its_class(
+    config: Config, bundle: Bundle, tmp_path: Path
+) -> None:
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(b"noise" * 100)
+    with pytest.raises(ItemError) as raised:
+        score_link(str(noise), bundle, config)
+    assert raised.value.outcome is Outcome.NOT_MEDIA
+
+
+def test_text_that_is_no_link_is_an_item_error(config: Config, bundle: Bundle) -> None:
+    with pytest.raises(ItemError, match=r"^link_invalid: the cell is empty"):
+        score_link("   ", bundle, config)
+
+
+def test_another_sampling_is_refused(clip: Path, config: Config, bundle: Bundle) -> None:
+    faster = config.model_copy(update={"frames": FramesConfig(per_second=2)})
+    with pytest.raises(BundleError, match=r"frames per second: 1\.0 -> 2\.0"):
+        score_link(str(clip), bundle, faster)
+
+
+def test_another_precision_is_allowed_and_told(
+    clip: Path, config: Config, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    manifest = manifest_for(tiny_backbone)
+    facts = manifest.backbone.model_copy(update={"precision": "int8"})
+    other = make_bundle(
+        Store(str(tmp_path)), manifest=manifest.model_copy(update={"backbone": facts})
+    )
+    notes = score_link(str(clip), other, config).notes
+    assert read_manifest(tiny_backbone).precision == "fp32"
+    assert any("int8" in note for note in notes)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundles import make_bundle, make_manifest
+from evaluated import make_record
+from parsed import assert_stands_alone
+from trailergenre.base.storage import Store
+from trailergenre.metrics.format import MEASURES
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.evaluation import Scored, ScoredFold, find_notes
+from trailergenre.models.model_under_test import Candidate
+from trailergenre.reports.evaluation_page import render_evaluation
+
+ADDRESS = "bundles/<script>alert(1)</script>"
+
+
+def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> Scored:
+    """A model on twenty movies a fold; none of them is of the last genre."""
+    truth = np.eye(4, dtype=np.int8)[np.arange(20) % 3]
+    noise = [np.random.default_rng(fold).random(truth.shape) for fold in range(folds)]
+    scores = [knows * truth + (1 - knows) * found for found in noise]
+    tested = tuple(ScoredFold(bundle, truth, found / 2, found) for found in scores)
+    return Scored(Candidate(address, (bundle,) * folds), tested)
+
+
+def record(
+    tmp_path: Path,
+    *,
+    control: bool = False,
+    others: bool = False,
+    folds: int = 1,
+    knows: float = 0.9,
+) -> dict[str, Any]:
+    bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
+    model = scored(bundle, ADDRESS, folds=folds, knows=knows)
+    shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
+    beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
+    return make_record(model, control=shuffled, others=beside, notes=find_notes(model))
+
+
+@pytest.mark.parametrize("given", [{}, {"control": True, "others": True, "folds": 2}])
+def test_the_page_stands_alone(tmp_path: Path, given: dict[str, Any]) -> None:
+    page = assert_stands_alone(render_evaluation(record(tmp_path, **given)))
+    assert page.addresses == ["data:,"]
+    assert "://" not in page.html
+
+
+def test_the_page_shows_every_measure_beside_the_baselines(tmp_path: Path) -> None:
+    found = record(tmp_path, control=True, others=True)
+    page = render_evaluation(found)
+    guessed = found["models"]["random"]["sample_ap"]
+    assert f"<td>{guessed:.3f}</td>".replace("0.", ".") in page
+    assert all(f'<th scope="row">{name}</th>' in page for _, name, _ in MEASURES)
+    for heading in ("label prior", "top 3 always", "shuffled labels", "plain", "random"):
+        assert f'<th scope="col">{heading}</th>' in page
+
+
+def test_the_page_says_what_must_be_said(tmp_path: Path) -> None:
+    page = render_evaluation(record(tmp_path, control=True))
+    for text in (
+        "The model beats the prior",
+        "weights are random",
+        "Western (2)",
+        "0123456789abcdef",
+        "# Model card",
+    ):
+        assert text in page
+    assert "21 links scored, 3 without features" in page
+    assert "±" not in page
+
+
+def test_figures_of_folds_have_their_spread(tmp_path: Path) -> None:
+    found = record(tmp_path, folds=3)
+    page = render_evaluation(found)
+    assert "mean ± standard deviation over 3 folds" in page
+    model = found["models"]["model"]
+    shown = f"{model['micro_ap']:.3f}\n±\N{NO-BREAK SPACE}{model['std']['micro_ap']:.3f}".replace(
+        "0.", "."
+    )
+    assert f'<td class="best">{shown}</td>' in page
+
+
+def test_a_comparison_shows_its_interval(tmp_path: Path) -> None:
+    found = record(tmp_path, others=True)
+    page = render_evaluation(found)
+    (mean_ap,) = [each for each in found["comparisons"] if each["measure"] == "mean_ap"]
+    shown = f"{mean_ap['low']:.3f} to {mean_ap['high']:.3f}".replace("0.", ".")
+    assert f"<td>{shown}</td>" in page
+    assert "Is it better?" in page
+    assert "Is it better?" not in render_evaluation(record(tmp_path))
+
+
+def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    page = render_evaluation(found)
+    before, after = (found["models"][key]["brier"] for key in ("uncalibrated", "model"))
+    shown = [f"<td>{value:.3f}</td>".replace("0.", ".") for value in (before, after)]
+    assert before != after
+    assert f'<th scope="row">Brier</th>{shown[0]}{shown[1]}' in page
+
+
+@pytest.mark.parametrize(
+    ("methods", "promises"), [({"none": 2}, 0), ({"platt": 2}, 1), ({"none": 1, "platt": 1}, 1)]
+)
+def test_what_calibrated_probabilities_promise_is_no_finding(
+    tmp_path: Path, methods: dict[str, int], promises: int
+) -> None:
+    html = render_evaluation(record(tmp_path, folds=2) | {"calibration": methods})
+    assert (
+        html.count("If they can be believed, three in ten of those given .3 are true.") == promises
+    )
+    for method, n in methods.items():
+        assert f"{method} in {n} of 2 folds" in html
+
+
+def test_sets_of_genres_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "papers use" not in render_evaluation(record(tmp_path))
+    monkeypatch.setattr("trailergenre.models.evaluation.GENRE_SETS", {"Two": ("Action", "Drama")})
+    page = render_evaluation(record(tmp_path))
+    assert '<th scope="row">Two</th><td>model</td><td>13</td>' in page
+
+
+def test_a_genre_without_a_test_movie_has_no_bar(tmp_path: Path) -> None:
+    page = render_evaluation(record(tmp_path))
+    assert page.count('class="track"') == 3
+    assert page.count('<th scope="row">Horror</th>') == 1
+
+
+def test_what_users_named_is_escaped(tmp_path: Path) -> None:
+    page = render_evaluation(record(tmp_path))
+    assert "alert(1)" in page
+    assert "<script>" not in page
+
+
+def test_each_genre_that_has_a_movie_has_its_curve_told_in_words_too(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    html = render_evaluation(found)
+    assert html.count('<path class="line" d="M0 ') == 4  # all pairs, and three genres
+    assert len(re.findall(r'aria-label="Precision over recall, \w+: precision', html)) == 3
+    assert "Precision over recall, Horror" not in html
+    first = found["curves"]["genres"][0]
+    assert f"V{92 * (1 - first['precision'][-1]):.1f}H120.0" in html
+
+
+def test_over_folds_a_curve_has_its_own_average_precision_beside_the_mean(tmp_path: Path) -> None:
+    found = record(tmp_path, folds=2, knows=0.2)
+    html = render_evaluation(found)
+    curves, model = found["curves"], found["models"]["model"]
+    pairs = list(zip(curves["genres"], model["genres"], strict=True))[:3]
+    assert any(abs(curve["ap"] - genre["ap"]) > 0.001 for curve, genre in pairs)
+    for curve, genre in pairs:
+        own, mean = (f"{value:.3f}".replace("0.", ".") for value in (curve["ap"], genre["ap"]))
+        assert f"AP of this curve {own} (mean of folds {mean}), {genre['n']} movies" in html
+    assert f"µAP of this curve {curves['micro']['ap']:.3f}".replace("0.", ".") in html
+    assert "of this curve" not in render_evaluation(record(tmp_path))
+
+
+def test_reliability_is_drawn_and_told(tmp_path: Path) -> None:
+    found = record(tmp_path)
+    html = render_evaluation(found)
+    for of_model, name in (("dot", "reliability"), ("ring", "reliability_raw")):
+        bins = [bin for bin in found["curves"][name] if bin["n"]]
+        radii = re.findall(rf'<circle class="{of_model}" [^>]* r="([\d.]+)"', html)
+        pairs = [bin["n"] for bin in bins]
+        assert len(radii) == len(bins) > 1
+        assert [(float(radius) - 2) ** 2 / 36 for radius in radii] == pytest.approx(
+            [n / max(pairs) for n in pairs], abs=0.02
+        )
+    assert "0.9 to 1.0" in html
+
+
+def test_an_interval_is_drawn_where_it_lies(tmp_path: Path) -> None:
+    found = record(tmp_path, others=True)
+    html = render_evaluation(found)
+    reach = max(abs(each[end]) for each in found["comparisons"] for end in ("low", "high"))
+    spans = re.findall(r'class="span" style="left: ([\d.]+)%; width: ([\d.]+)%', html)
+    assert len(spans) == len(found["comparisons"])
+    for each, (left, width) in zip(found["comparisons"], spans, strict=True):
+        assert float(left) == pytest.approx(50 + 50 * each["low"] / reach, abs=0.01)
+        assert float(left) + float(width) <= 100.01

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lists import as_links
+from trailergenre.base.errors import StorageError
+from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
+from trailergenre.base.records import VideoFacts
+from trailergenre.base.storage import Store
+
+(LINK, OTHER) = as_links(["https://example.org/a.mp4", "https://example.org/b.mp4"])
+ORIGIN = Origin(
+    frames=7,
+    attempts=2,
+    download_s=1.5,
+    decode_s=0.25,
+    size_bytes=1000,
+    connections=("192.0.2.1:443",),
+    facts=VideoFacts(duration_s=None, width_px=640, height_px=360, decode_errors=1),
+)
+FRAMES = np.random.default_rng(7).integers(0, 256, (7, 299, 299, 3), np.uint8)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> FrameShelf:
+    """A shelf that holds the frames of LINK, written in batches of 3, 3 and 1."""
+    shelf = FrameShelf(Store(str(tmp_path / "run")), "key", is_filled=True)
+    keep(shelf, tmp_path / "file", ORIGIN)
+    return shelf
+
+
+def keep(shelf: FrameShelf, path: Path, origin: Origin) -> None:
+    file = FramesFile(path, shelf.place(LINK.link_id))
+    for start in range(0, 7, 3):
+        file.add(FRAMES[start : start + 3])
+    assert file.n_frames == 7
+    file.close(origin)
+    shelf.keep(file)
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (5, [5, 2]), (16, [7])])
+def test_frames_come_back_as_they_were_in_batches_of_any_size(
+    shelf: FrameShelf, size: int, sizes: list[int]
+) -> None:
+    kept = shelf.read(LINK.link_id)
+    batches = list(kept.batches(size))
+    assert [len(batch) for batch in batches] == sizes
+    np.testing.assert_array_equal(np.concatenate(batches), FRAMES)
+    assert kept.origin == ORIGIN
+
+
+def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> None:
+    slope = np.arange(299, dtype=np.uint8)
+    file = FramesFile(tmp_path / "file", "place")
+    file.add(np.broadcast_to(slope[None, None, :, None], FRAMES.shape).copy())
+    file.close(ORIGIN)
+    assert file.path.stat().st_size < FRAMES.nbytes / 2
+
+
+def test_only_kept_links_are_found(shelf: FrameShelf) -> None:
+    assert shelf.list_link_ids() == {LINK.link_id}
+    assert (shelf.has(LINK), shelf.has(OTHER)) == (True, False)
+    another = FrameShelf(shelf.store, "another key", is_filled=True)
+    assert not another.has(LINK)
+
+
+def damage(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("broken", [damage, lambda c: c[:-1], lambda c: c[:10], lambda c: b""])
+def test_a_file_that_was_changed_or_cut_is_refused_by_name(
+    shelf: FrameShelf, broken: object
+) -> None:
+    path = f"frames/key/{LINK.link_id}"
+    shelf.store.write_bytes(path, broken(shelf.store.read_bytes(path)))  # type: ignore[operator]
+    with pytest.raises(StorageError, match=rf"{path} .* was changed or cut.*Delete it"):
+        shelf.read(LINK.link_id)
+
+
+@pytest.mark.parametrize("key", ["key", "another key"])
+def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
+    shelf: FrameShelf, key: str
+) -> None:
+    other = FrameShelf(shelf.store, key, is_filled=True)
+    copy = other.place(OTHER.link_id if key == "key" else LINK.link_id)
+    shelf.store.write_bytes(copy, shelf.store.read_bytes(shelf.place(LINK.link_id)))
+    with pytest.raises(StorageError, match=rf"{copy} .* its frames are .*/{LINK.link_id}.*Delete"):
+        other.read(copy.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("says", [6, 8])
+def test_more_or_fewer_frames_than_a_file_says_are_refused_by_name(
+    shelf: FrameShelf, says: int, tmp_path: Path
+) -> None:
+    keep(shelf, tmp_path / "file", replace(ORIGIN, frames=says))
+    with pytest.raises(StorageError, match=rf"{LINK.link_id} .* it has 7 frames.*Delete it"):
+        list(shelf.read(LINK.link_id).batches(4))

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runs import SETTINGS, link_id, write_features
+from trailergenre.runs import tables
+from trailergenre.cli.commands import app
+from trailergenre.base.errors import ConfigError
+from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
+from trailergenre.runs.lock import run_lock
+from trailergenre.base.records import VideoFacts
+from trailergenre.base.storage import Store
+from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return make_verified(tmp_path, monkeypatch)
+
+
+def make_kept(store: Store, id_: str, file: Path) -> None:
+    """Keep one frame of a link."""
+    shelf = FrameShelf(store, SETTINGS.frames_key, is_filled=True)
+    frames = FramesFile(file, shelf.place(id_))
+    frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
+    facts = VideoFacts(duration_s=1.0, width_px=320, height_px=320)
+    frames.close(Origin(1, 1, 0.1, 0.1, 100, (), facts))
+    shelf.keep(frames)
+
+
+def test_a_whole_run_holds(run: Run) -> None:
+    report = run.verify()
+    assert found(report) == {}
+    assert (report.links, report.frames) == (6, 15)
+    assert report.by_outcome == {"ok": 5, "not_media": 1}
+    assert {check.invariant for check in report.checks} == {f"I{n}" for n in range(1, 7)}
+    assert "not recorded" in notes(report)
+
+
+@pytest.mark.parametrize("damage", [cut, zero, flip, empty])
+def test_a_damaged_outcomes_file_is_named(run: Run, damage: Callable[[Run, str], str]) -> None:
+    (file,) = run.store.list_files(f"outcomes/{FP}")
+    damage(run, file.path)
+    report = run.verify()
+    (offender,) = found(report)["I3 outcomes files are what their names say"]
+    assert file.path in offender
+    assert report.content_hash is None
+    # Its links have no outcome any more, and are named too.
+    assert len(found(report)["I1 every ready link has one outcome"]) == 5
+
+
+@pytest.mark.parametrize("damage", [cut, zero, flip, empty])
+def test_damaged_kept_frames_are_named_and_foreign_files_among_them(
+    run: Run, damage: Callable[[Run, str], str], tmp_path: Path
+) -> None:
+    (listed, *_) = tables.read_table(run.store, "links").to_pylist()
+    for id_ in (listed["link_id"], "0" * 64):
+        make_kept(run.store, id_, tmp_path / "file")
+    assert found(run.verify()) == {}
+    assert "frames of 1 links of an older list are kept" in notes(run.verify())
+    path = f"frames/{SETTINGS.frames_key}/{listed['link_id']}"
+    damage(run, path)
+    run.store.write_bytes(f"frames/{SETTINGS.frames_key}/notes.txt", b"mine")
+    ((first, second),) = found(run.verify()).values()
+    assert f"{path} below {run.store} was changed or cut" in first
+    assert "notes.txt (4 bytes): not a name of this package" in second
+
+
+def test_a_missing_outcomes_file_leaves_its_links_without_outcome(run: Run) -> None:
+    (file,) = run.store.list_files(f"outcomes/{FP}")
+    run.store.delete(file.path)
+    report = run.verify()
+    (check,) = (check for check in report.checks if not check.holds)
+    assert (check.found, len(check.offenders)) == (6, 5)
+    assert "Run jobs/featurize.py again" in "\n".join(report.lines())
+
+
+def test_a_damaged_list_is_named(run: Run) -> None:
+    cut(run, "links/table.parquet")
+    ((offender,),) = found(run.verify()).values()
+    assert "links/table.parquet" in offender
+
+
+def test_a_run_without_a_list_is_no_run(run: Run) -> None:
+    run.store.delete("links/table.parquet")
+    with pytest.raises(ConfigError, match="prepare_dataset"):
+        run.verify()
+
+
+@pytest.mark.parametrize(
+    ("edit", "claim", "part"),
+    [
+        (lambda rows: rows[0].update(row_outcome="vanished"), "input row", "'vanished'"),
+        (lambda rows: rows[0].update(link_id=None), "input row", "without a link_id"),
+        (lambda rows: rows.append(dict(rows[0])), "input row", "stands twice"),
+        (lambda rows: rows.append({**rows[0], "row_id": "n", "link_id": "new"}), "link", "new has"),
+    ],
+)
+def test_every_row_of_the_list_is_accounted_for(
+    run: Run, edit: Callable[[list[dict[str, Any]]], object], claim: str, part: str
+) -> None:
+    run.replace_links(edit)
+    offenders = found(run.verify())
+    # The labels are of the list as it was.
+    offenders.pop("I1 labels are those of the list", None)
+    ((name, (offender,)),) = offenders.items()
+    assert name.startswith("I1")
+    assert claim in name
+    assert part in offender
+
+
+@pytest.mark.parametrize(
+    ("edit", "part"),
+    [
+        (
+            lambda rows: rows[0].update(genres=["Western"]),
+            "genres, movie or title are not the list's",
+        ),
+        (
+            lambda rows: rows[0].update(movie_id="tt0000001"),
+            "genres, movie or title are not the list's",
+        ),
+        (lambda rows: rows[0].update(title="Another"), "genres, movie or title are not the list's"),
+        (lambda rows: rows.append({**rows[0], "link_id": "old"}), "link old: a label, but no"),
+        (lambda rows: rows.append(dict(rows[0])), "stands twice"),
+        (lambda rows: rows.pop(0), "genres, but no label"),
+    ],
+)
+def test_labels_of_another_list_are_found(
+    run: Run, edit: Callable[[list[dict[str, Any]]], object], part: str
+) -> None:
+    run.replace_labels(edit)
+    report = run.verify()
+    ((offender,),) = found(report).values()
+    assert part in offender
+    assert "labels are those of the list" in "\n".join(report.lines())
+
+
+def test_labels_that_were_never_written_are_found_where_the_list_has_genres(run: Run) -> None:
+    run.store.delete("labels/table.parquet")
+    assert len(found(run.verify())["I1 labels are those of the list"]) == 5
+    # A list that is only to be scored has none.
+    run.replace_links(lambda rows: [row.update(genres=[]) for row in rows])
+    assert found(run.verify()) == {}
+
+
+def test_a_label_without_a_known_movie_is_its_links(run: Run) -> None:
+    run.replace_links(lambda rows: [row.update(movie_id=None) for row in rows])
+    run.replace_labels(lambda rows: [row.update(movie_id=row["link_id"]) for row in rows])
+    assert found(run.verify()) == {}
+
+
+def test_damaged_labels_are_named(run: Run) -> None:
+    cut(run, "labels/table.parquet")
+    offenders = found(run.verify())["I1 labels are those of the list"]
+    assert "labels/table.parquet" in offenders[0]
+
+
+def test_a_damaged_list_hides_no_damaged_labels(run: Run) -> None:
+    cut(run, "links/table.parquet")
+    report = run.verify()
+    assert "I1 labels are those of the list" not in found(report)
+    assert "not compared: the list cannot be read" in "\n".join(report.lines())
+    cut(run, "labels/table.parquet")
+    (offender,) = found(run.verify())["I1 labels are those of the list"]
+    assert "labels/table.parquet" in offender
+
+
+def test_a_failure_without_a_reason_is_found(run: Run) -> None:
+    run.replace_outcomes(lambda rows: [row.update(detail="") for row in rows])
+    ((offender,),) = found(run.verify()).values()
+    assert f"link {link_id('broken')}: not_media, without a reason" in offender
+
+
+def test_outcomes_of_an_older_list_and_deferrals_are_told_and_no_offence(run: Run) -> None:
+    gone = run.movies[0].link.link_id
+    for replace in (run.replace_links, run.replace_labels):
+        replace(lambda rows: rows.remove(next(r for r in rows if r["link_id"] == gone)))
+    run.replace_outcomes(lambda rows: [r.update(outcome="deferred") for r in rows if r["detail"]])
+    report = run.verify()
+    assert found(report) == {}
+    assert "1 outcomes are of links of an older list" in notes(report)
+    assert "1 links are deferred" in notes(report)
+    assert report.by_outcome == {"ok": 4, "deferred": 1}
+
+
+def test_a_stray_is_told_and_a_foreign_file_is_found(run: Run) -> None:
+    stray = write_features(run.store, FP, {"x": np.ones((2, 2048), np.float32)})["features_file"]
+    report = run.verify()
+    assert found(report) == {}
+    assert str(stray) in notes(report)
+    run.store.write_bytes(f"features/{FP}/thesis.txt", b"mine")
+    run.store.write_bytes(f"features/{FP}/{'0' * 64}.parquet", b"PAR1")
+    offenders = found(run.verify())["I4 no foreign file lies among the features"]
+    assert [name in offender for name, offender in zip("0t", offenders, strict=True)] == [True] * 2
+
+
+def test_a_foreign_file_among_the_outcomes_is_found(run: Run) -> None:
+    run.store.write_bytes(f"outcomes/{FP}/notes.txt", b"mine")
+    ((offender,),) = found(run.verify()).values()
+    assert "notes.txt" in offender
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"features/{FP}/.unfinished-abc",
+        "videos/key/clip.mp4.part",
+        "videos/key/clip.mp4.ytdl",
+        "scores/_temporary/0/part-0.parquet",
+    ],
+)
+def test_what_a_killed_writer_left_is_found_and_a_living_ones_is_not(run: Run, path: str) -> None:
+    run.store.write_bytes(path, b"half")
+    ((offender,),) = found(run.verify()).values()
+    assert path in offender
+    with run_lock(run.store, "featurize"):
+        report = run.verify()
+    assert found(report) == {}
+    assert "a run is at work: featurize on" in notes(report)
+
+
+def test_scratch_of_a_dead_process_is_found(run: Run, tmp_path: Path) -> None:
+    dead = tmp_path / "tmp" / "trailergenre-dead"
+    dead.mkdir()
+    (dead / ".lock").touch()
+    ((offender,),) = found(run.verify()).values()
+    assert offender == str(dead)
+
+
+def command(*words: str) -> tuple[int, str]:
+    from typer.testing import CliRunner
+
+    ended = CliRunner().invoke(app, ["verify", *words])
+    return ended.exit_code, ended.stdout
+
+
+def test_the_command_ends_with_0_1_or_2(run: Run, tmp_path: Path) -> None:
+    code, shown = command(str(run.store))
+    assert code == 0
+    assert f"content hash: {run.verify().content_hash}" in shown
+    path = cut(run, run.features_files()[0])
+    code, shown = command(str(run.store))
+    assert code == 1
+    assert "FOUND" in shown
+    assert path in shown
+    code, shown = command(str(run.store), "--json")
+    assert code == 1
+    assert json.loads(shown)["holds"] is False
+    assert command(str(tmp_path / "nothing"))[0] == 2
+    assert command()[0] == 2

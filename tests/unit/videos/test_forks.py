@@ -1,0 +1,79 @@
+"""One attempt after the other in forks of one server: what the first had is not the next one's."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forked import program, run_fork
+from lists import as_links
+from servers import answer, content
+from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.sandbox import Deadline
+from trailergenre.videos.downloader import Downloader
+
+COOKIES = "# Netscape HTTP Cookie File\n.c-span.org\tTRUE\t/\tFALSE\t4000000000\ta\tcanary-cookie\n"
+
+
+def fetch(url: str, scratch: Path, *, allow: tuple[str, ...], proxy: str | None = None) -> str:
+    """How a download ended."""
+    downloader = Downloader(
+        LinksConfig(),
+        NetworkConfig(allow=allow, cookie_sites=("cspan",)),
+        LimitsConfig(attempts=1),
+        proxy=proxy,
+        cookies=COOKIES,
+    )
+    (link,) = as_links([url])
+    try:
+        downloader.fetch(link, scratch, Deadline(60))
+    except ItemError as error:
+        return error.outcome
+    return Outcome.OK
+
+
+def test_rules_of_one_attempt_are_not_the_nexts(tmp_path: Path) -> None:
+    with answer({"/x.mp4": content(b"video")}) as server:
+        url, allowed = f"http://{server.address}/x.mp4", (server.address,)
+        ways: list[dict[str, Any]] = [
+            {"allow": allowed},
+            {"allow": ()},
+            {"allow": allowed},
+            # Nobody listens there, and everything else is denied.
+            {"allow": allowed, "proxy": "http://localhost:9"},
+            {"allow": allowed},
+        ]
+        ends = [fetch(url, tmp_path, **way) for way in ways]
+    assert ends == [Outcome.OK, Outcome.HOST_DENIED, Outcome.OK, Outcome.DEFERRED, Outcome.OK]
+
+
+def test_the_server_is_told_neither_link_nor_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bytes] = []
+    send = socket.send_fds
+
+    def noted(control: socket.socket, buffers: list[bytes], *more: Any) -> int:
+        told.extend(buffers)
+        return send(control, buffers, *more)
+
+    monkeypatch.setattr(socket, "send_fds", noted)
+    url = "http://secret-page.example/x.mp4"
+    fetch(url, tmp_path, allow=(), proxy="http://me:canary@localhost:9")
+    assert len(told) == 2  # a fork, and its end
+    assert [word for word in (b"canary", b"secret-page") if word in b"".join(told)] == []
+
+
+def test_no_two_attempts_share_the_key_that_extractors_hand_options_on_by() -> None:
+    code = "from yt_dlp.utils import smuggle_url; print(smuggle_url('http://x/', {}))"
+    # Also where the server used one itself.
+    load = f"from trailergenre.videos.child import load_yt_dlp; load_yt_dlp(); {code}"
+    of = program(warm_up=load)
+    first, second = (run_fork(code, of=of).out.strip() for _ in range(2))
+    assert len(first) == len(second) > 32
+    assert first != second
