@@ -224,7 +224,7 @@ def servers() -> list[psutil.Process]:
     """The servers of this process."""
     found = []
     for child in psutil.Process().children():
-        if any("sandbox.server" in word for word in child.cmdline()):
+        if any("sandbox.fork_server" in word for word in child.cmdline()):
             found.append(child)
     return found
 
