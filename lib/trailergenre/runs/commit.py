@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from trailergenre.runs import schemas
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas
 from trailergenre.runs.tables import hash_commit, to_parquet
 
 Row = Mapping[str, object]

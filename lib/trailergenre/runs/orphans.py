@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow.compute as pc
 
+from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings
-from trailergenre.base.storage import Store, StoredFile
 
 _ADDRESSED = re.compile(r"[0-9a-f]{64}\.parquet")
 _KEPT_FOR = timedelta(days=1)

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trailergenre.runs import schemas
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas
 
 
 def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:

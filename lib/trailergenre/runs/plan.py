@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trailergenre.runs import schemas, tables
 from trailergenre.base.errors import ConfigError, FingerprintError
-from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.records import Link, LinkId
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 
 
 @dataclass(frozen=True, slots=True)

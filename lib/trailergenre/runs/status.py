@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from trailergenre.runs import tables
-from trailergenre.base.progress_bars import format_s
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.progress_bars import format_s
 from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store
 from trailergenre.base.terminal import open_console
+from trailergenre.runs import tables
 
 T = TypeVar("T")
 
@@ -142,8 +142,6 @@ def _rate(finished_at: list[datetime], since: datetime | None) -> float | None:
     return sum(moment > start for moment in finished_at) / span_s
 
 
-
-
 @dataclass
 class Watch:
     """Shows a run's progress while a function works: a bar on a terminal, plain lines in a pipe.
@@ -239,5 +237,3 @@ class Watch:
 
 def _is_done(future: Future[T], timeout_s: float) -> bool:
     return bool(wait([future], timeout=timeout_s).done)
-
-

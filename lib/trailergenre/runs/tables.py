@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trailergenre.runs import schemas
 from trailergenre.base.errors import ConfigError, StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.runs.parquet import check_and_cast, read_addressed
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas
+from trailergenre.runs.parquet import check_and_cast, read_addressed
 
 
 def to_parquet(table: pa.Table) -> bytes:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from trailergenre.base.errors import ConfigError, FingerprintError
+from trailergenre.base.storage import Store
 from trailergenre.runs.fingerprint import (
     FeatureSettings,
     choose_fingerprint,
     list_settings,
     write_settings,
 )
-from trailergenre.base.storage import Store
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
 CHANGES: dict[str, object] = {

@@ -8,9 +8,9 @@ import pytest
 
 from lists import as_links
 from trailergenre.base.errors import StorageError
-from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
 from trailergenre.base.records import VideoFacts
 from trailergenre.base.storage import Store
+from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
 
 (LINK, OTHER) = as_links(["https://example.org/a.mp4", "https://example.org/b.mp4"])
 ORIGIN = Origin(

@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow.fs as pafs
 import pytest
 
-from trailergenre.runs import lock
 from trailergenre.base.errors import LockedError, StorageError
-from trailergenre.runs.lock import LOCK_FILE, read_holder, run_lock
 from trailergenre.base.storage import Store
+from trailergenre.runs import lock
+from trailergenre.runs.lock import LOCK_FILE, read_holder, run_lock
 
 HOLDING_JOB = """
 import sys, time

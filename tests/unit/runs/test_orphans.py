@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from runs import SETTINGS, make_movies, make_run, write_features
-from trailergenre.runs import schemas, tables
 from trailergenre.base.errors import StorageError
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas, tables
 from trailergenre.runs.orphans import remove_strays
 
 FP = SETTINGS.fingerprint

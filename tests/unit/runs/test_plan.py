@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 
 from lists import write_links
-from trailergenre.runs import schemas, tables
 from trailergenre.base.errors import ConfigError, FingerprintError
-from trailergenre.runs.fingerprint import PUBLISHED, FeatureSettings, write_settings
 from trailergenre.base.outcomes import Outcome
-from trailergenre.runs.plan import Plan, parse_retry, plan_links
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.fingerprint import PUBLISHED, FeatureSettings, write_settings
 from trailergenre.runs.kept_videos import VideoShelf
+from trailergenre.runs.plan import Plan, parse_retry, plan_links
 
 ONE = FeatureSettings("rule", 1.0, 299, 9, "a" * 64, "fp32")
 TWO = replace(ONE, frames_per_s=2.0)

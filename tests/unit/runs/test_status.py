@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 
 from runs import Movie, make_movies, make_run, outcome_row
-from trailergenre.runs import schemas, tables
-from trailergenre.runs import status as status_module
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.runs.status import RunStatus, Watch, read_status
 from trailergenre.base.progress_bars import format_age, format_s
 from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store, StoredFile
+from trailergenre.runs import schemas, tables
+from trailergenre.runs import status as status_module
+from trailergenre.runs.status import RunStatus, Watch, read_status
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from runs import make_movies, make_run
-from trailergenre.runs import schemas, tables
 from trailergenre.base.errors import ConfigError, SchemaError, StorageError
 from trailergenre.base.storage import Store
+from trailergenre.runs import schemas, tables
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from trailergenre.base.ip_addresses import is_denied_address
 from trailergenre.base.config import LimitsConfig
+from trailergenre.base.ip_addresses import is_denied_address
 from trailergenre.base.outcomes import Outcome
 from trailergenre.runs.verify.checks import Check
 

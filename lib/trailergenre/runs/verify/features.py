@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trailergenre.runs import tables
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.runs.parquet import read_addressed
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.parquet import read_addressed
 from trailergenre.runs.verify.checks import Check
 
 Report = Callable[[int, int], None]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from trailergenre.base.sandbox import scratch
 from trailergenre.base.errors import SchemaError, StorageError
-from trailergenre.runs.kept_frames import FrameShelf
-from trailergenre.runs.parquet import read_addressed
+from trailergenre.base.sandbox import scratch
 from trailergenre.base.storage import Store
+from trailergenre.runs.kept_frames import FrameShelf
 from trailergenre.runs.orphans import has_addressed_name, list_unnamed
+from trailergenre.runs.parquet import read_addressed
 from trailergenre.runs.verify.checks import Check
 
 _LINK_ID = re.compile("[0-9a-f]{64}")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trailergenre.runs import schemas, tables
-from trailergenre.runs.sessions import read_begun
 from trailergenre.base.errors import SchemaError, StorageError
+from trailergenre.base.outcomes import RowOutcome
+from trailergenre.base.storage import Store
+from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lock import read_holder
-from trailergenre.base.outcomes import RowOutcome
 from trailergenre.runs.parquet import read_addressed
-from trailergenre.base.storage import Store
+from trailergenre.runs.sessions import read_begun
 from trailergenre.runs.verify import accounting, bounds, hygiene
 from trailergenre.runs.verify.checks import Check, Report
 from trailergenre.runs.verify.features import Features

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from runs import SETTINGS, link_id, write_features
-from trailergenre.runs import tables
-from trailergenre.cli.commands import app
 from trailergenre.base.errors import ConfigError
-from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
-from trailergenre.runs.lock import run_lock
 from trailergenre.base.records import VideoFacts
 from trailergenre.base.storage import Store
+from trailergenre.cli.commands import app
+from trailergenre.runs import tables
+from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
+from trailergenre.runs.lock import run_lock
 from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
 
 

@@ -1,0 +1,1 @@
+"""A run's directory: its tables, how they are committed, what they depend on, and their checks."""
