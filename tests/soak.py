@@ -37,6 +37,7 @@ PARTS: dict[str, list[str]] = {
     "fuzz-3": fuzz(3),
     "fuzz-4": fuzz(4),
     "growth": ["tests/growth.py", "--links", "500"],
+    "docs": ["-m", "pytest", "-q", "tests/docs/test_commands.py"],
 }
 
 
@@ -57,7 +58,7 @@ def run(name: str) -> int:
     process = subprocess.Popen(
         [sys.executable, *PARTS[name]],
         cwd=REPOSITORY,
-        env={**os.environ, "TRAILERGENRE_SEEDS": SEEDS},
+        env={**os.environ, "TRAILERGENRE_SEEDS": SEEDS, "PAGES_TO_TYPE": "all"},
         stdout=subprocess.PIPE,
         text=True,
     )
