@@ -167,7 +167,7 @@ def test_imports_inside_functions_are_seen() -> None:
     assert imported_modules(tree) == {"os", "pickle"}
 
 
-@pytest.mark.parametrize("name", ["base.toml", "local.toml", "cluster.toml"])
+@pytest.mark.parametrize("name", ["local.toml", "cluster.toml"])
 def test_a_configuration_loads_and_says_nothing_that_the_code_says(name: str) -> None:
     path = REPOSITORY / "conf" / name
     assert isinstance(load_config([path]), Config)
@@ -177,11 +177,6 @@ def test_a_configuration_loads_and_says_nothing_that_the_code_says(name: str) ->
 def test_a_repeated_default_is_found() -> None:
     settings = {"links": {"allowed_roots": []}, "frames": {"per_second": 1}, "forest": {"trees": 1}}
     assert repeated_defaults(settings) == ["links.allowed_roots", "frames.per_second"]
-
-
-def test_base_toml_names_every_section() -> None:
-    named = re.findall(r"^# \[(\w+)\]", (REPOSITORY / "conf/base.toml").read_text(), re.MULTILINE)
-    assert named == list(Config.model_fields)
 
 
 @pytest.mark.parametrize("name", ["local", "standalone", "yarn", "kubernetes"])
