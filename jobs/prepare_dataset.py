@@ -19,9 +19,9 @@ from trailergenre.base.outcomes import ROW_OUTCOME_HELP, RowOutcome
 from trailergenre.base.progress_bars import steps_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, entry
-from trailergenre.links.external.commit import commit_published
-from trailergenre.links.external.data import PublishedData
-from trailergenre.links.external.read import read_published
+from trailergenre.links.external.commit import commit_external
+from trailergenre.links.external.data import ExternalFeatures
+from trailergenre.links.external.read import read_external
 from trailergenre.links.external.split import read_split
 from trailergenre.links.input_lists import InputList, is_video_directory, read_input
 from trailergenre.links.labelled_links import Part
@@ -37,7 +37,7 @@ from trailergenre.links.prepare import (
     give_parts,
     labels_table,
     links_table,
-    prepare_published,
+    prepare_external,
     prepare_rows,
 )
 from trailergenre.runs import tables
@@ -125,7 +125,7 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     }
     _check_options(links, published, {name for name, value in given.items() if value})
     with steps_bar("reading"):
-        data = read_published(published.expanduser()) if published is not None else None
+        data = read_external(published.expanduser()) if published is not None else None
         source = data.source if data is not None else _read_list(links, settings.links)
     _check_source(source, has_metadata=metadata is not None, unlabelled=unlabelled)
     known = _known_labels(metadata, labels)
@@ -177,16 +177,16 @@ def _prepare(
     _finish(store, source, rows, facts)
 
 
-def _publish(store: Store, data: PublishedData, known: Metadata | None) -> None:
+def _publish(store: Store, data: ExternalFeatures, known: Metadata | None) -> None:
     source = data.source
-    rows = prepare_published(source, data.parts, known)
+    rows = prepare_external(source, data.parts, known)
     ready = {
         row.link.link_id: place
         for place, row in enumerate(rows)
         if row.outcome is RowOutcome.READY and row.link is not None
     }
     with run_lock(store, "prepare_dataset"):
-        commit_published(store, data, ready)
+        commit_external(store, data, ready)
         _write(store, source, rows)
     if data.n_replaced:
         typer.echo(

@@ -34,7 +34,7 @@ def test_an_error_of_ours_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ValueError("ours")
 
-    monkeypatch.setattr("trailergenre.frames.decoder.read_report", fail)
+    monkeypatch.setattr("trailergenre.frames.decoder.read_log", fail)
     summary = fuzz.fuzz(2, seed=1)
     assert sorted(summary.problems) == ["0: ValueError: ours", "1: ValueError: ours"]
 

@@ -50,7 +50,7 @@ sys.path.insert(0, sys.argv[1])
 from trailergenre.videos.child import find_deno, load_yt_dlp
 from trailergenre.videos.egress_guard import Guard
 from trailergenre.videos.options import link_options
-from trailergenre.videos.limits import Watch
+from trailergenre.videos.limits import DownloadLimits
 
 request = json.load(sys.stdin)
 request["deno"] = find_deno()
@@ -60,7 +60,7 @@ youtube_dl = load_yt_dlp()
 from yt_dlp.extractor.youtube.jsc import provider as jsc
 from yt_dlp.extractor.youtube.jsc._director import initialize_jsc_director
 
-watch = Watch(max_file_bytes=1, max_duration_s=1)
+watch = DownloadLimits(max_file_bytes=1, max_duration_s=1)
 with youtube_dl(link_options(request, watch, cookie_extractor=None)) as ydl:
     extractor = ydl.get_info_extractor("Youtube")
     extractor._load_player = lambda video_id, player_url, fatal: request["player"]

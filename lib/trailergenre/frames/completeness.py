@@ -17,7 +17,7 @@ from trailergenre.base.sandbox import Deadline, start_child
 from trailergenre.frames.containers import has_lost_its_end
 from trailergenre.frames.failures import check_end
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, probe_arguments
-from trailergenre.frames.ffmpeg_log import Report
+from trailergenre.frames.ffmpeg_log import FfmpegLog
 
 _TOLERANCE_S = 2.0
 _TOLERANCE_SHARE = 0.02
@@ -52,7 +52,7 @@ class _Probe:
 
 
 def find_missing_end(
-    path: Path, report: Report, *, pictures_s: float, limits: LimitsConfig, deadline: Deadline
+    path: Path, report: FfmpegLog, *, pictures_s: float, limits: LimitsConfig, deadline: Deadline
 ) -> str | None:
     """Say what is missing at the end of a video; None where it is whole.
 
@@ -89,7 +89,7 @@ def _is_short(end_s: float, expected_s: float) -> bool:
     return expected_s - end_s > max(_TOLERANCE_S, _TOLERANCE_SHARE * expected_s)
 
 
-def _own_end_s(report: Report, probe: _Probe) -> float | None:
+def _own_end_s(report: FfmpegLog, probe: _Probe) -> float | None:
     """When the video stream ends by its own account, from the container's first time stamp on."""
     index = -1 if report.index is None else report.index
     # To a stream of another format ffmpeg lends the container's length.
@@ -118,7 +118,7 @@ def _probe(path: Path, limits: LimitsConfig, deadline: Deadline) -> _Probe:
                 _take(probe, line)
             is_start = line.endswith(b"\n")
         # Half a look would make a whole video a cut one.
-        check_end(child, child.process.wait(), Report())
+        check_end(child, child.process.wait(), FfmpegLog())
     return probe
 
 

@@ -22,7 +22,7 @@ from trailergenre.base.sandbox import Deadline, start_child
 from trailergenre.frames.completeness import find_missing_end
 from trailergenre.frames.failures import check_end, check_log, explain, find_damage
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, decode_arguments
-from trailergenre.frames.ffmpeg_log import Report, read_report
+from trailergenre.frames.ffmpeg_log import FfmpegLog, read_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class DecodedVideo:
                     yield batch
             code = child.process.wait()
             stderr.seek(0)
-            report = read_report(stderr.read().decode(errors="replace"))
+            report = read_log(stderr.read().decode(errors="replace"))
             self.facts = report.facts
             check_end(child, code, report)
         if code == 0:
@@ -103,7 +103,7 @@ class DecodedVideo:
             raise explain(report, self._path)
         self._check_whole(n_frames, report)
 
-    def _check_whole(self, n_frames: int, report: Report) -> None:
+    def _check_whole(self, n_frames: int, report: FfmpegLog) -> None:
         limits, frames_per_s = self._settings.limits, self._settings.frames_per_s
         last_s = max(report.declared_s or 0.0, (n_frames - 1) / frames_per_s)
         if n_frames > limits.max_frames:

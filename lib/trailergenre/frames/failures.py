@@ -11,7 +11,7 @@ from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.sandbox import LAUNCH_FAILED, Child
 from trailergenre.frames.containers import is_container, is_mp4
-from trailergenre.frames.ffmpeg_log import Complaint, Report
+from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError
 
 MAX_HIT_SHARE = 0.01
 """A video is damaged when more of its frames are hit than this."""
@@ -34,7 +34,7 @@ _OLD = re.compile(r"Unrecognized option '|Error splitting the argument list: Opt
 _NO_INDEX = re.compile(r"moov atom not found")
 
 
-def check_end(child: Child, code: int, report: Report) -> None:
+def check_end(child: Child, code: int, report: FfmpegLog) -> None:
     """Judge a decoder that did not come to its own end.
 
     Raises:
@@ -63,7 +63,7 @@ def check_end(child: Child, code: int, report: Report) -> None:
         raise ToolMissingError(f"This ffmpeg is too old: {old.text}. Install ffmpeg 6 or newer.")
 
 
-def check_log(report: Report, n_frames: int) -> None:
+def check_log(report: FfmpegLog, n_frames: int) -> None:
     """Demand of a decoder that ended well the figures by which its frames are judged.
 
     Raises:
@@ -77,7 +77,7 @@ def check_log(report: Report, n_frames: int) -> None:
         )
 
 
-def explain(report: Report, path: Path) -> ItemError:
+def explain(report: FfmpegLog, path: Path) -> ItemError:
     """Say why no frames came, or why those that came are worth nothing."""
     reason = _find_reason(report)
     if reason:
@@ -97,7 +97,7 @@ def explain(report: Report, path: Path) -> ItemError:
     return ItemError(Outcome.DECODE, first)
 
 
-def find_damage(report: Report) -> ItemError | None:
+def find_damage(report: FfmpegLog) -> ItemError | None:
     """Say how much of a decoded video is damaged; None where it is within bounds."""
     if report.n_hit > MAX_HIT_SHARE * report.n_source:
         detail = f"{report.n_hit} of {report.n_source} source frames are damaged"
@@ -112,7 +112,7 @@ def find_damage(report: Report) -> ItemError | None:
     return None
 
 
-def _find_reason(report: Report) -> ItemError | None:
+def _find_reason(report: FfmpegLog) -> ItemError | None:
     for pattern, outcome in _REASONS:
         found = _find(report, pattern)
         if found:
@@ -120,5 +120,5 @@ def _find_reason(report: Report) -> ItemError | None:
     return None
 
 
-def _find(report: Report, pattern: re.Pattern[str]) -> Complaint | None:
+def _find(report: FfmpegLog, pattern: re.Pattern[str]) -> LogError | None:
     return next((c for c in report.complaints if pattern.search(c.text)), None)

@@ -36,7 +36,7 @@ _UNDECLARED = frozenset({"mpegts", "mpeg"})
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class LogError:
     """A line of level error or fatal.
 
     Attributes:
@@ -51,7 +51,7 @@ class Complaint:
 
 
 @dataclass(slots=True)
-class Report:
+class FfmpegLog:
     """One log.
 
     Attributes:
@@ -86,7 +86,7 @@ class Report:
     video: str = ""
     is_turned: bool = False
     tag_s: float | None = None
-    complaints: list[Complaint] = field(default_factory=list)
+    complaints: list[LogError] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
     signal: int = 0
     n_corrupt: int = 0
@@ -143,9 +143,9 @@ class Report:
         )
 
 
-def read_report(log: str) -> Report:
+def read_log(log: str) -> FfmpegLog:
     """Read a log that ffmpeg wrote at `-loglevel level+verbose`."""
-    report = Report()
+    report = FfmpegLog()
     is_input, stream = False, -1
     previous: tuple[str, str, str] | None = None
     # Not splitlines: titles may hold characters that Python takes for ends of lines.
@@ -173,7 +173,7 @@ def read_report(log: str) -> Report:
     return report
 
 
-def _take_complaint(report: Report, prefix: str, level: str, text: str, *, times: int) -> None:
+def _take_complaint(report: FfmpegLog, prefix: str, level: str, text: str, *, times: int) -> None:
     forbidden = _FORBIDDEN_CODEC.match(text)
     if forbidden:
         report.forbidden.add(forbidden.group(1))
@@ -183,10 +183,10 @@ def _take_complaint(report: Report, prefix: str, level: str, text: str, *, times
         report.is_estimated = True
     elif level in ("error", "fatal"):
         component = prefix.rpartition("[")[2].partition(" @ ")[0]
-        report.complaints.append(Complaint(component, text, times))
+        report.complaints.append(LogError(component, text, times))
 
 
-def _take_description(report: Report, text: str, stream: int) -> int:
+def _take_description(report: FfmpegLog, text: str, stream: int) -> int:
     """Read a line of the input's description; gives the stream that the lines are about."""
     container, length, described = _INPUT.match(text), _DURATION.match(text), _STREAM.match(text)
     if container:
@@ -209,7 +209,7 @@ def _take_description(report: Report, text: str, stream: int) -> int:
     return stream
 
 
-def _take_figures(report: Report, text: str) -> None:
+def _take_figures(report: FfmpegLog, text: str) -> None:
     sampled, decoded, failed = _SAMPLED.match(text), _DECODED.match(text), _FAILED.match(text)
     first, caught = _FIRST_PICTURE.match(text), _SIGNAL.match(text)
     if first and report.first_s is None:

@@ -93,7 +93,7 @@ def prepare_rows(
     return rows
 
 
-def prepare_published(
+def prepare_external(
     source: InputList, parts: Sequence[Part | None], metadata: Metadata | None
 ) -> list[PreparedRow]:
     """Decide about every row of published data; its name stands for a link and for a movie.

@@ -14,7 +14,7 @@ from trailergenre.base.errors import ConfigError, FingerprintError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
 
-PUBLISHED = "published"
+EXTERNAL = "published"
 """Format rule of features that others made: no video of ours stands behind them."""
 
 
@@ -54,9 +54,9 @@ class FeatureSettings:
         return _short_hash(settings)
 
     @property
-    def is_published(self) -> bool:
+    def is_external(self) -> bool:
         """Whether the features were read from published data."""
-        return self.format_rule == PUBLISHED
+        return self.format_rule == EXTERNAL
 
     @property
     def videos_key(self) -> str:

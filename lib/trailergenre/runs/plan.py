@@ -96,7 +96,7 @@ def plan_links(
     others = {
         name: other for name, other in list_settings(store).items() if name != settings.fingerprint
     }
-    if any(other.is_published for other in others.values()):
+    if any(other.is_external for other in others.values()):
         raise ConfigError(
             f"{store} holds published features, and there is nothing to download for them. Go on "
             "with jobs/train_model.py, or give your own links another RUN."

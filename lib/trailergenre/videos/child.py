@@ -24,7 +24,7 @@ from trailergenre.base.errors import ItemError, one_line
 from trailergenre.base.outcomes import Outcome
 from trailergenre.videos.egress_guard import Guard, place_of
 from trailergenre.videos.error_classes import classify
-from trailergenre.videos.limits import Watch
+from trailergenre.videos.limits import DownloadLimits
 from trailergenre.videos.machine_faults import FULL_DISK, blame_proxy, full_disk
 from trailergenre.videos.options import link_options
 from trailergenre.videos.redaction import scrub, secrets_of
@@ -139,7 +139,7 @@ def _places_of(proxy: str | None) -> frozenset[str]:
 
 def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of our own parent
     youtube_dl = load_yt_dlp()
-    watch = Watch(
+    watch = DownloadLimits(
         max_file_bytes=request["max_file_bytes"], max_duration_s=request["max_duration_s"]
     )
     try:

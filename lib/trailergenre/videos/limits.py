@@ -16,7 +16,7 @@ MIN_BYTES_PER_S = 8192
 RATE_WINDOW_S = 30.0
 
 
-class Watch:
+class DownloadLimits:
     """Stops a download that is not one short video of bounded size.
 
     Attributes:

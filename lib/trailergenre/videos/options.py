@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from trailergenre.videos.formats import select_format
-from trailergenre.videos.limits import Watch
+from trailergenre.videos.limits import DownloadLimits
 
 CONSTANT_OPTIONS: Mapping[str, object] = {
     # Errors are exceptions, and nothing is printed: stdout is ours.
@@ -49,7 +49,7 @@ _EVERY_SITE_BUT_SEARCHES = ("default", "-.*search.*")
 
 
 def link_options(
-    request: Mapping[str, object], watch: Watch, *, cookie_extractor: str | None
+    request: Mapping[str, object], watch: DownloadLimits, *, cookie_extractor: str | None
 ) -> dict[str, object]:
     """All options of one download.
 

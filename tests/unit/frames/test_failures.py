@@ -6,7 +6,7 @@ import pytest
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.frames.failures import explain, find_damage
-from trailergenre.frames.ffmpeg_log import Complaint, Report
+from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from trailergenre.frames.ffmpeg_log import Complaint, Report
 def test_damage_is_more_than_one_frame_in_a_hundred(
     n_corrupt: int, n_failed: int, is_damaged: bool
 ) -> None:
-    report = Report(n_corrupt=n_corrupt, n_failed=n_failed, n_decoded=1000 - n_failed)
+    report = FfmpegLog(n_corrupt=n_corrupt, n_failed=n_failed, n_decoded=1000 - n_failed)
     damage = find_damage(report)
     assert (damage is not None) is is_damaged
     if damage:
@@ -24,33 +24,35 @@ def test_damage_is_more_than_one_frame_in_a_hundred(
         assert f"{n_corrupt + n_failed} of 1000" in damage.detail
 
 
-HOLE = Complaint("in#0/matroska,webm", "Invalid track number 7")
+HOLE = LogError("in#0/matroska,webm", "Invalid track number 7")
 
 
 @pytest.mark.parametrize(
     ("report", "is_damaged"),
     [
-        (Report(n_decoded=400, n_sampled=20, n_repeated=3, complaints=[HOLE]), True),
+        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3, complaints=[HOLE]), True),
         # A film of few pictures, and one of which more are taken than it has.
-        (Report(n_decoded=400, n_sampled=20, n_repeated=3), False),
-        (Report(n_decoded=8, n_sampled=20, n_repeated=12, complaints=[HOLE]), False),
-        (Report(n_decoded=400, n_sampled=20, n_repeated=0, complaints=[HOLE]), False),
+        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3), False),
+        (FfmpegLog(n_decoded=8, n_sampled=20, n_repeated=12, complaints=[HOLE]), False),
+        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=0, complaints=[HOLE]), False),
         # The decoder's own complaint is about a frame that is there.
         (
-            Report(n_decoded=400, n_sampled=20, n_repeated=3, complaints=[Complaint("h264", "x")]),
+            FfmpegLog(
+                n_decoded=400, n_sampled=20, n_repeated=3, complaints=[LogError("h264", "x")]
+            ),
             False,
         ),
     ],
 )
 def test_pictures_that_are_missing_from_the_middle_are_damage(
-    report: Report, is_damaged: bool
+    report: FfmpegLog, is_damaged: bool
 ) -> None:
     assert (find_damage(report) is not None) is is_damaged
 
 
 def test_frames_lost_to_our_own_limits_are_no_damage() -> None:
-    report = Report(
-        n_failed=50, n_decoded=50, complaints=[Complaint("h264", "Cannot allocate memory")]
+    report = FfmpegLog(
+        n_failed=50, n_decoded=50, complaints=[LogError("h264", "Cannot allocate memory")]
     )
     damage = find_damage(report)
     assert damage is not None
@@ -75,12 +77,14 @@ def test_one_complaint_decides_wherever_it_stands(
 ) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0")
-    others = [Complaint("h264", "no frame!"), Complaint("h264", complaint), Complaint("", "more")]
+    others = [LogError("h264", "no frame!"), LogError("h264", complaint), LogError("", "more")]
     # Sound that is refused is in every log, and decides nothing.
-    report = Report(n_streams=2, forbidden={"aac"}, video="h264 (High), 64x64", complaints=others)
+    report = FfmpegLog(
+        n_streams=2, forbidden={"aac"}, video="h264 (High), 64x64", complaints=others
+    )
     assert explain(report, path).outcome is outcome
 
 
 def test_refused_decoder_of_the_film_is_a_format(tmp_path: Path) -> None:
-    report = Report(n_streams=2, forbidden={"aac", "flic"}, video="flic, pal8, 64x64")
+    report = FfmpegLog(n_streams=2, forbidden={"aac", "flic"}, video="flic, pal8, 64x64")
     assert explain(report, tmp_path).outcome is Outcome.FORMAT_NOT_ALLOWED

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trailergenre.base.records import VideoFacts
-from trailergenre.frames.ffmpeg_log import Complaint, Report, read_report
+from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError, read_log
 
 LOG = """\
 [verbose] Routing option codec_whitelist to both codec and muxer layer
@@ -41,8 +41,8 @@ pts_time: 0.5
 
 
 def test_log_becomes_figures() -> None:
-    report = read_report(LOG)
-    assert report == Report(
+    report = read_log(LOG)
+    assert report == FfmpegLog(
         format_names="mov,mp4,m4a,3gp,3g2,mj2",
         duration_s=80.5,
         n_streams=3,
@@ -52,10 +52,10 @@ def test_log_becomes_figures() -> None:
         first_s=0.5,
         complaints=[
             # The name of a tag can write a line of its own, as if ffmpeg itself complained.
-            Complaint("", "forged"),
-            Complaint("h264", "Invalid NAL unit size (964 > 43)."),
-            Complaint("h264", "Invalid NAL unit size (964 > 43).", 2),
-            Complaint("dec:h264", "Error submitting packet to decoder: Invalid data"),
+            LogError("", "forged"),
+            LogError("h264", "Invalid NAL unit size (964 > 43)."),
+            LogError("h264", "Invalid NAL unit size (964 > 43).", 2),
+            LogError("dec:h264", "Error submitting packet to decoder: Invalid data"),
         ],
         forbidden={"aac"},
         n_corrupt=5,
@@ -70,9 +70,9 @@ def test_log_becomes_figures() -> None:
     )
 
 
-def described(container: str, duration: str) -> Report:
+def described(container: str, duration: str) -> FfmpegLog:
     opened = f"[info] Input #0, {container}, from 'file:x':"
-    return read_report(f"{opened}\n[info]   Duration: {duration}, bitrate: N/A\n")
+    return read_log(f"{opened}\n[info]   Duration: {duration}, bitrate: N/A\n")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_length_from_the_bitrate_is_none() -> None:
     report = described("flv", "00:00:08.00, start: 0.000000")
     log = "[flv @ 0x1] [warning] Estimating duration from bitrate, this may be inaccurate\n"
     assert report.declared_s == 8.0
-    assert read_report(log).is_estimated
+    assert read_log(log).is_estimated
 
 
 def test_log_of_nothing_is_empty() -> None:
-    assert read_report("") == Report()
-    assert Report().facts is None
+    assert read_log("") == FfmpegLog()
+    assert FfmpegLog().facts is None

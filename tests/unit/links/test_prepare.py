@@ -18,7 +18,7 @@ from trailergenre.links.prepare import (
     give_parts,
     labels_table,
     links_table,
-    prepare_published,
+    prepare_external,
     prepare_rows,
 )
 from trailergenre.runs import schemas
@@ -205,7 +205,7 @@ def test_a_published_row_is_ready_under_its_name() -> None:
         ("published:x/2", "", "", ()),
         ("published:x/1", "Up (2009)", "", ("Drama",)),
     )
-    rows = prepare_published(source, [Part.TEST, None, Part.TRAIN], None)
+    rows = prepare_external(source, [Part.TEST, None, Part.TRAIN], None)
     assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.DUPLICATE]
     (label,) = labels_table(rows).to_pylist()
     assert label["link_id"] == hashlib.sha256(b"published:x/1").hexdigest()
@@ -225,7 +225,7 @@ def test_published_titles_take_their_genres_from_the_metadata_alone() -> None:
         ("published:x/2", "Up (1984)", "", ("Drama",)),
         ("published:x/3", "Twice (1999)", "", ("Drama",)),
     )
-    rows = prepare_published(source, [None] * 3, metadata)
+    rows = prepare_external(source, [None] * 3, metadata)
     assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.AMBIGUOUS]
     assert rows[1].detail == "the labels have no genres for 'Up (1984)'"
     (label,) = labels_table(rows).to_pylist()

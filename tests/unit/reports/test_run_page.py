@@ -19,7 +19,7 @@ from trailergenre.cli.commands import app
 from trailergenre.reports.run_page import render_run
 from trailergenre.reports.run_report.figures import read_run_report
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.fingerprint import PUBLISHED, write_settings
+from trailergenre.runs.fingerprint import EXTERNAL, write_settings
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_only_sessions_that_kept_no_summary_are_said_to_be_stopped(record: dict[
 
 def test_published_features_took_no_time_that_could_be_told(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    settings = replace(SETTINGS, format_rule=PUBLISHED)
+    settings = replace(SETTINGS, format_rule=EXTERNAL)
     fingerprint = make_run(store, make_movies(3), settings=settings)
     page = assert_stands_alone(render_run(read_run_report(store, fingerprint).to_json()))
     assert "nothing was downloaded" in page.text

@@ -13,7 +13,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.fingerprint import PUBLISHED, FeatureSettings, write_settings
+from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, write_settings
 from trailergenre.runs.kept_videos import VideoShelf
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
 
@@ -177,7 +177,7 @@ def test_failed_downloads_do_not_hold_for_another_format_rule(store: Store) -> N
 
 def test_published_features_are_not_downloaded(store: Store) -> None:
     write_links(store, ["published:mmtf/1"])
-    write_settings(store, replace(ONE, format_rule=PUBLISHED))
+    write_settings(store, replace(ONE, format_rule=EXTERNAL))
     with pytest.raises(ConfigError, match=r"holds published features.*nothing to download"):
         plan(store, TWO, recompute=True)
 

@@ -7,12 +7,12 @@ import pytest
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.videos import limits as watching
-from trailergenre.videos.limits import MIN_BYTES_PER_S, RATE_WINDOW_S, Watch
+from trailergenre.videos.limits import MIN_BYTES_PER_S, RATE_WINDOW_S, DownloadLimits
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch(max_file_bytes=1_000_000, max_duration_s=60)
+def watch() -> DownloadLimits:
+    return DownloadLimits(max_file_bytes=1_000_000, max_duration_s=60)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def block(done: int, *, name: str = "video.mp4", **more: object) -> dict[str, ob
     return {"status": "downloading", "filename": name, "downloaded_bytes": done, **more}
 
 
-def stopped(watch: Watch, progress: dict[str, object]) -> Outcome:
+def stopped(watch: DownloadLimits, progress: dict[str, object]) -> Outcome:
     with pytest.raises(ItemError) as raised:
         watch.count(progress)
     assert watch.reason is raised.value
@@ -48,47 +48,49 @@ def stopped(watch: Watch, progress: dict[str, object]) -> Outcome:
         ({"playlist_index": 1}, Outcome.NOT_A_SINGLE_VIDEO),
     ],
 )
-def test_what_is_not_downloaded(watch: Watch, info: dict[str, object], outcome: Outcome) -> None:
+def test_what_is_not_downloaded(
+    watch: DownloadLimits, info: dict[str, object], outcome: Outcome
+) -> None:
     assert watch.filter(info, incomplete=False)
     assert watch.reason is not None
     assert watch.reason.outcome is outcome
 
 
 @pytest.mark.parametrize("info", [{}, {"duration": 60}, {"live_status": "was_live"}])
-def test_what_is_downloaded(watch: Watch, info: dict[str, object]) -> None:
+def test_what_is_downloaded(watch: DownloadLimits, info: dict[str, object]) -> None:
     assert watch.filter(info, incomplete=False) is None
     assert watch.reason is None
 
 
-def test_bytes_end_at_the_limit(watch: Watch) -> None:
+def test_bytes_end_at_the_limit(watch: DownloadLimits) -> None:
     watch.count(block(1_000_000))
     assert stopped(watch, block(1_000_001)) is Outcome.TOO_LARGE
 
 
-def test_bytes_of_all_files_count_together(watch: Watch) -> None:
+def test_bytes_of_all_files_count_together(watch: DownloadLimits) -> None:
     watch.count(block(600_000))
     watch.count(block(400_000, name="sound.m4a"))
     assert stopped(watch, block(400_001, name="sound.m4a")) is Outcome.TOO_LARGE
 
 
-def test_a_file_that_begins_again_counts_once(watch: Watch) -> None:
+def test_a_file_that_begins_again_counts_once(watch: DownloadLimits) -> None:
     watch.count(block(900_000))
     watch.count(block(100))
     watch.count(block(950_000))
     assert watch.reason is None
 
 
-def test_announced_size_ends_it_at_the_first_block(watch: Watch) -> None:
+def test_announced_size_ends_it_at_the_first_block(watch: DownloadLimits) -> None:
     assert stopped(watch, block(1024, total_bytes=1_000_001)) is Outcome.TOO_LARGE
 
 
-def test_an_estimate_is_not_believed(watch: Watch) -> None:
+def test_an_estimate_is_not_believed(watch: DownloadLimits) -> None:
     watch.count(block(1024, total_bytes_estimate=9_000_000.0))
     assert watch.reason is None
 
 
 def test_too_slow_for_a_whole_window_is_stalled(
-    watch: Watch, wait: Callable[[float], None]
+    watch: DownloadLimits, wait: Callable[[float], None]
 ) -> None:
     watch.count(block(0))
     wait(RATE_WINDOW_S - 1)
@@ -97,7 +99,7 @@ def test_too_slow_for_a_whole_window_is_stalled(
     assert stopped(watch, block(2000)) is Outcome.STALLED
 
 
-def test_fast_enough_goes_on(watch: Watch, wait: Callable[[float], None]) -> None:
+def test_fast_enough_goes_on(watch: DownloadLimits, wait: Callable[[float], None]) -> None:
     done = 0
     for _ in range(3):
         watch.count(block(done))
@@ -107,7 +109,9 @@ def test_fast_enough_goes_on(watch: Watch, wait: Callable[[float], None]) -> Non
     assert watch.reason is None
 
 
-def test_a_fast_beginning_is_no_excuse(watch: Watch, wait: Callable[[float], None]) -> None:
+def test_a_fast_beginning_is_no_excuse(
+    watch: DownloadLimits, wait: Callable[[float], None]
+) -> None:
     watch.count(block(0))
     wait(RATE_WINDOW_S)
     watch.count(block(900_000))
@@ -115,7 +119,9 @@ def test_a_fast_beginning_is_no_excuse(watch: Watch, wait: Callable[[float], Non
     assert stopped(watch, block(900_100)) is Outcome.STALLED
 
 
-def test_what_is_finished_was_not_too_slow(watch: Watch, wait: Callable[[float], None]) -> None:
+def test_what_is_finished_was_not_too_slow(
+    watch: DownloadLimits, wait: Callable[[float], None]
+) -> None:
     watch.count(block(0))
     wait(10 * RATE_WINDOW_S)
     watch.count({**block(100), "status": "finished"})

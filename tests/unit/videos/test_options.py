@@ -7,7 +7,7 @@ import yt_dlp
 from yt_dlp.extractor import gen_extractor_classes
 
 from trailergenre.videos.formats import select_format
-from trailergenre.videos.limits import Watch
+from trailergenre.videos.limits import DownloadLimits
 from trailergenre.videos.options import link_options
 
 KEYS = {
@@ -58,7 +58,7 @@ def options(cookie_extractor: str | None = None, **more: object) -> dict[str, An
         "cookies": "secret",
         **more,
     }
-    watch = Watch(max_file_bytes=1, max_duration_s=1)
+    watch = DownloadLimits(max_file_bytes=1, max_duration_s=1)
     return link_options(request, watch, cookie_extractor=cookie_extractor)
 
 

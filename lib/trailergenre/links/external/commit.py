@@ -14,7 +14,7 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import LinkFrames, LinkId
 from trailergenre.base.storage import Store
-from trailergenre.links.external.data import PublishedData
+from trailergenre.links.external.data import ExternalFeatures
 from trailergenre.runs import tables
 from trailergenre.runs.commit import write_commit
 from trailergenre.runs.fingerprint import list_settings, write_settings
@@ -23,7 +23,7 @@ _COMMIT_BYTES = 64_000_000
 """Features of one file, as `chunks.max_bytes` for those of videos."""
 
 
-def commit_published(store: Store, data: PublishedData, ready: Mapping[LinkId, int]) -> None:
+def commit_external(store: Store, data: ExternalFeatures, ready: Mapping[LinkId, int]) -> None:
     """Commit the links that have no outcome yet, each with one frame; call it under the lock.
 
     Args:

@@ -14,19 +14,19 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import FeatureArray
 from trailergenre.links.input_lists import InputList
 from trailergenre.links.labelled_links import Part
-from trailergenre.runs.fingerprint import PUBLISHED, FeatureSettings
+from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings
 
 MAX_VALUES = 100_000_000
 """Rows times columns: 0.8 GB while they are read. MMTF-14K's visual features are 1.5 million."""
 _MAX_BYTES = 2 << 30
 _MAX_LINES = 2_000_000
 
-SCHEME = f"{PUBLISHED}:"
+SCHEME = f"{EXTERNAL}:"
 """How the name begins that stands in place of a link; no downloader takes it."""
 
 
 @dataclass(frozen=True)
-class PublishedData:
+class ExternalFeatures:
     """What a publication holds.
 
     Attributes:
@@ -47,7 +47,7 @@ class PublishedData:
     def settings(self) -> FeatureSettings:
         """What stands for a network and a sampling rate: one frame, at second 0, of the files."""
         return FeatureSettings(
-            format_rule=PUBLISHED,
+            format_rule=EXTERNAL,
             frames_per_s=1.0,
             frame_side_px=1,
             ffmpeg_major=0,
@@ -59,13 +59,13 @@ class PublishedData:
 
 def publish(
     source: InputList, values: NDArray[np.float64], parts: list[Part | None], files: Sequence[Path]
-) -> PublishedData:
+) -> ExternalFeatures:
     """Make values finite and name them by the files that they come from."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(hashlib.sha256(read_bytes(path)).digest())
     features, n_replaced = _replace_non_finite(values)
-    return PublishedData(source, features, parts, digest.hexdigest(), n_replaced)
+    return ExternalFeatures(source, features, parts, digest.hexdigest(), n_replaced)
 
 
 def _replace_non_finite(values: NDArray[np.float64]) -> tuple[FeatureArray, int]:

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.links.external.data import MAX_VALUES, SCHEME, PublishedData, publish, read_bytes
+from trailergenre.links.external.data import (
+    MAX_VALUES,
+    SCHEME,
+    ExternalFeatures,
+    publish,
+    read_bytes,
+)
 from trailergenre.links.input_lists import (
     InputList,
     InputRow,
@@ -24,7 +30,7 @@ _NO_GENRES = "(no genres listed)"
 """What MovieLens writes where it knows none."""
 
 
-def read_mmtf(path: Path) -> PublishedData:
+def read_mmtf(path: Path) -> ExternalFeatures:
     """Read a CSV with itemId, title, genres and embedding: numbers parted by commas in one cell.
 
     Raises:

@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.links.external.arff import Arff, parse_arff
-from trailergenre.links.external.data import SCHEME, PublishedData, publish, read_bytes, read_text
+from trailergenre.links.external.data import (
+    SCHEME,
+    ExternalFeatures,
+    publish,
+    read_bytes,
+    read_text,
+)
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.labelled_links import Part
 
 
-def read_mulan(directory: Path) -> PublishedData:
+def read_mulan(directory: Path) -> ExternalFeatures:
     """Read a directory with NAME.xml, and NAME-train.arff with NAME-test.arff, or NAME.arff.
 
     Raises:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trailergenre.links.external.commit import commit_published
-from trailergenre.links.external.data import PublishedData
+from trailergenre.links.external.commit import commit_external
+from trailergenre.links.external.data import ExternalFeatures
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.external.split import read_split
 
-__all__ = ["PublishedData", "commit_published", "read_published", "read_split"]
+__all__ = ["ExternalFeatures", "commit_external", "read_external", "read_split"]
 
 
-def read_published(path: Path) -> PublishedData:
+def read_external(path: Path) -> ExternalFeatures:
     """Read published features.
 
     Args:

@@ -66,7 +66,7 @@ class RunReport:
     Attributes:
         run: its address.
         features: the fingerprint.
-        is_published: whether they were published by others: nothing was downloaded.
+        is_external: whether they were published by others: nothing was downloaded.
         created_at: UTC.
         at_work: who works on the run just now; None where nobody does.
         funnel: from input rows to features.
@@ -87,7 +87,7 @@ class RunReport:
 
     run: str
     features: str
-    is_published: bool
+    is_external: bool
     created_at: datetime
     at_work: str | None
     funnel: Funnel
@@ -133,14 +133,14 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
     older = len(outcomes) - (len(joined) - joined["outcome"].null_count)
     if older:
         notes.append(f"{older:,} outcomes are of links of an older list, and are not counted here.")
-    if settings.is_published:
+    if settings.is_external:
         notes.append("The features were published by others: nothing was downloaded.")
     elif not begun:
         notes.append("No session's beginning is recorded: the first commit stands for it.")
     return RunReport(
         run=str(store),
         features=fingerprint,
-        is_published=settings.is_published,
+        is_external=settings.is_external,
         created_at=datetime.now(UTC).replace(microsecond=0),
         at_work=holder.describe() if holder else None,
         funnel=make_funnel(links, joined),

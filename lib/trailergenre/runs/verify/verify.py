@@ -76,7 +76,7 @@ def verify_run(
             hygiene.check_unfinished(store, is_held=holder is not None),
             *([hygiene.check_scratch()] if store.is_local else []),
             hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
-            *([] if settings.is_published else ours),
+            *([] if settings.is_external else ours),
         ],
         notes=notes,
     )

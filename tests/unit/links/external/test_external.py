@@ -11,7 +11,7 @@ import pytest
 from trailergenre.base.errors import ConfigError, LeakError
 from trailergenre.links.external import data as published_data
 from trailergenre.links.external import mmtf as mmtf_reader
-from trailergenre.links.external.read import read_published
+from trailergenre.links.external.read import read_external
 from trailergenre.links.external.split import read_split
 from trailergenre.links.labelled_links import Part
 
@@ -45,19 +45,19 @@ def test_a_row_of_mmtf_has_a_name_a_title_and_genres(tmp_path: Path) -> None:
         tmp_path, '7,"Jury, The (1999)",Drama|Crime,"1.5,2"', "8,B,(no genres listed),[3; 4]"
     )
     path.write_text(path.read_text().replace("[3; 4]", '"[3, 4]"'))
-    data = read_published(path)
+    data = read_external(path)
     first, second = data.source.rows
     assert (first.url, first.title) == ("published:avg/7", "Jury, The (1999)")
     assert (first.genres, second.genres) == (("Crime", "Drama"), ())
     assert data.features.tolist() == [[1.5, 2], [3, 4]]
     assert data.features.dtype == np.float32
     assert data.parts == [None, None]
-    assert (data.settings.width, data.settings.is_published) == (2, True)
+    assert (data.settings.width, data.settings.is_external) == (2, True)
 
 
 def test_cells_that_are_not_finite_take_the_median_and_are_counted(tmp_path: Path) -> None:
     cells = ["1,inf", "3,nan", "-inf,nan", "5,nan", "1e39,nan", "3e15,-nan"]
-    data = read_published(mmtf(tmp_path, *(f'{i},t,Drama,"{c}"' for i, c in enumerate(cells))))
+    data = read_external(mmtf(tmp_path, *(f'{i},t,Drama,"{c}"' for i, c in enumerate(cells))))
     assert data.n_replaced == 2 + 6
     assert data.features[:, 0].tolist() == [1, 3, 4, 5, 4, np.float32(3e15)]
     assert not data.features[:, 1].any()
@@ -65,9 +65,9 @@ def test_cells_that_are_not_finite_take_the_median_and_are_counted(tmp_path: Pat
 
 def test_features_are_known_by_the_content_of_their_files(tmp_path: Path) -> None:
     row = '1,t,Drama,"1,2"'
-    first = read_published(mmtf(tmp_path, row)).settings
-    again = read_published(mmtf(tmp_path, row)).settings
-    other = read_published(mmtf(tmp_path, row.replace("1,2", "1,3"))).settings
+    first = read_external(mmtf(tmp_path, row)).settings
+    again = read_external(mmtf(tmp_path, row)).settings
+    other = read_external(mmtf(tmp_path, row.replace("1,2", "1,3"))).settings
     assert first == again
     assert first.fingerprint != other.fingerprint
     assert first.backbone_id.startswith("published:")
@@ -87,7 +87,7 @@ def test_a_csv_that_cannot_be_read_is_named_by_row(
     rows: list[str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_published(mmtf(tmp_path, *rows))
+        read_external(mmtf(tmp_path, *rows))
 
 
 def test_a_csv_of_more_values_than_are_allowed_is_refused(
@@ -95,10 +95,10 @@ def test_a_csv_of_more_values_than_are_allowed_is_refused(
 ) -> None:
     path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"')
     monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 4)
-    assert len(read_published(path).features) == 2
+    assert len(read_external(path).features) == 2
     monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 3)
     with pytest.raises(ConfigError, match="2 rows of 2 numbers; at most 3 numbers are read"):
-        read_published(path)
+        read_external(path)
 
 
 @pytest.mark.parametrize(
@@ -110,22 +110,22 @@ def test_a_file_that_is_too_large_is_refused(
 ) -> None:
     path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"', "")
     directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
-    assert read_published(path) and read_published(directory)
+    assert read_external(path) and read_external(directory)
     monkeypatch.setattr(published_data, name, limit)
     for published in (path, directory):
         with pytest.raises(ConfigError, match=message):
-            read_published(published)
+            read_external(published)
 
 
 def test_a_csv_of_another_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no column 'itemId', 'embedding'"):
-        read_published(write(tmp_path / "x.csv", "title,genres\na,b\n"))
+        read_external(write(tmp_path / "x.csv", "title,genres\na,b\n"))
 
 
 def test_mulans_official_split_becomes_parts(tmp_path: Path) -> None:
     directory = mulan(tmp_path, _train="1,0,1\n{0 2}", _test="3,1,1")
     write(directory / "beach.arff", "the whole, which is not read where it is split")
-    data = read_published(directory)
+    data = read_external(directory)
     assert [row.url for row in data.source.rows] == [
         "published:beach/train/1",
         "published:beach/train/2",
@@ -140,7 +140,7 @@ def test_mulans_official_split_becomes_parts(tmp_path: Path) -> None:
 def test_mulans_data_without_a_split_have_no_parts(tmp_path: Path) -> None:
     directory = mulan(tmp_path)
     write(directory / "beach.arff", ARFF.format("?,0,1\n4,1,0\n2,1,0"))
-    data = read_published(directory)
+    data = read_external(directory)
     assert data.parts == [None] * 3
     assert data.source.rows[0].url == "published:beach/1"
     assert (data.features.tolist(), data.n_replaced) == ([[3], [4], [2]], 1)
@@ -172,25 +172,25 @@ def test_label_files_that_cannot_be_used_are_refused(
     directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
     write(directory / "beach.xml", xml)
     with pytest.raises(ConfigError) as raised:
-        read_published(directory)
+        read_external(directory)
     assert message in str(raised.value)
 
 
 def test_labels_below_labels_are_labels(tmp_path: Path) -> None:
     directory = mulan(tmp_path, _train="5,0,1", _test="5,1,1")
     write(directory / "beach.xml", XML.format('<label name="Sea"><label name="Sun"/></label>'))
-    assert read_published(directory).source.rows[1].genres == ("Sea", "Sun")
+    assert read_external(directory).source.rows[1].genres == ("Sea", "Sun")
 
 
 def test_a_directory_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     directory = mulan(tmp_path, _train="5,0,1")
     with pytest.raises(ConfigError, match=r"beach-test\.arff, or beach\.arff.*: beach-train\.arff"):
-        read_published(directory)
+        read_external(directory)
     write(directory / "other.xml", XML)
     with pytest.raises(ConfigError, match=r"one XML file .* Received: beach\.xml, other\.xml"):
-        read_published(directory)
+        read_external(directory)
     with pytest.raises(ConfigError, match=r"one XML file .* Received: none"):
-        read_published(tmp_path)
+        read_external(tmp_path)
 
 
 def test_files_of_one_dataset_must_have_the_same_attributes(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_files_of_one_dataset_must_have_the_same_attributes(tmp_path: Path) -> N
     test = directory / "beach-test.arff"
     test.write_text(test.read_text().replace("@attribute x", "@attribute w"))
     with pytest.raises(ConfigError, match=r"beach-test\.arff has other attributes than beach-tr"):
-        read_published(directory)
+        read_external(directory)
 
 
 def split(tmp_path: Path, content: object) -> Path:

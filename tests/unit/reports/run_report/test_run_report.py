@@ -30,7 +30,7 @@ from trailergenre.reports.run_report.figures import RunReport, read_run_report
 from trailergenre.reports.run_report.links import N_FAILED, NO_HOST
 from trailergenre.reports.run_report.sessions import MAX_BINS
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.fingerprint import PUBLISHED, write_settings
+from trailergenre.runs.fingerprint import EXTERNAL, write_settings
 from trailergenre.runs.lock import run_lock
 
 
@@ -280,7 +280,7 @@ def test_a_run_without_any_outcome(tmp_path: Path) -> None:
 
 def test_published_features_were_not_downloaded(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    fingerprint = make_run(store, make_movies(3), settings=replace(SETTINGS, format_rule=PUBLISHED))
+    fingerprint = make_run(store, make_movies(3), settings=replace(SETTINGS, format_rule=EXTERNAL))
     found = read_run_report(store, fingerprint)
     assert (found.funnel.ok, found.funnel.frames) == (3, 12)
     assert "nothing was downloaded" in found.notes[0]
