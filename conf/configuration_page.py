@@ -1,9 +1,8 @@
-"""The configuration's models to docs/configuration.md: every setting with default and meaning.
+"""Write docs/configuration.md from the docstrings in `trailergenre.base.config`.
 
     python conf/configuration_page.py
 
-What a setting means is the text below it in `lib/trailergenre/config.py`. A test fails where the
-page is not what this writes.
+A test fails if the page is out of date.
 """
 
 from __future__ import annotations
@@ -27,10 +26,12 @@ HEAD = """\
 
 <!-- Written by `python conf/configuration_page.py`; do not edit. -->
 
-Settings are TOML. `--config FILE` may be given several times, later files win;
-`--set section.key=value` wins over all. An unknown key is an error that names the closest known
-one. Defaults stand in the code alone: a file holds only what is to be different.
-`conf/local.toml` and `conf/cluster.toml` are such files; Spark's own settings are in
+This page lists every setting with its type, default and meaning.
+
+Settings are written in TOML. `--config FILE` may be repeated; later files override earlier ones,
+and `--set section.key=value` overrides all files. An unknown key is an error that suggests the
+closest known one. Defaults are in the code, so a file contains only what differs.
+`conf/local.toml` and `conf/cluster.toml` are such files. Spark's own settings are in
 `conf/spark-*.conf`.
 
 ```toml
@@ -41,7 +42,7 @@ per_second = 2
 lanes = 1
 ```
 
-The same on the command line, one setting each: `--set frames.per_second=2` and
+The same on the command line: `--set frames.per_second=2` and
 `--set 'hosts."youtube.com".lanes=1'`.
 """
 
@@ -50,7 +51,7 @@ _BOUNDS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
 
 
 def render_page() -> str:
-    """The whole page; ends with a line feed."""
+    """Render the page, with a final newline."""
     texts = read_texts(Path(config.__file__).read_text(encoding="utf-8"))
     sections = [
         _hosts(texts) if name == "hosts" else _section(name, field.annotation, texts)
@@ -60,7 +61,7 @@ def render_page() -> str:
 
 
 def read_texts(source: str) -> dict[tuple[str, str], str]:
-    """What stands below each field, and below each class (under the name ""), as one line."""
+    """Return the docstring of each field, and of each class (field name ""), on one line."""
     texts = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
@@ -78,7 +79,7 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _hosts(texts: dict[tuple[str, str], str]) -> str:
-    """The one section that has sections of its own, all of one kind."""
+    """Render `hosts`, the section whose keys are host names."""
     return _section("hosts", HostConfig, texts, more=f" {texts['Config', 'hosts']}")
 
 
@@ -87,7 +88,7 @@ def _section(
 ) -> str:
     assert model is not None and issubclass(model, Section)
     lines = [f"## {name}", "", texts[model.__name__, ""] + more, ""]
-    lines += ["| key | takes | default | meaning |", "|---|---|---|---|"]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, field in model.model_fields.items():
         text = texts[model.__name__, key].replace("|", "\\|")
         lines.append(f"| `{key}` | {_takes(field)} | {_default(field.default)} | {text} |")
@@ -112,7 +113,7 @@ def _kind(annotation: object) -> str:
         return f"list of {_kind(arguments[0])}"
     if isinstance(annotation, type):
         return _WORDS[annotation]
-    return _kind(arguments[0])  # what may be left out
+    return _kind(arguments[0])  # X | None
 
 
 def _default(value: object) -> str:

@@ -121,7 +121,7 @@ def test_01_every_row_has_its_outcome_and_shifted_labels_are_refused(
     ]
     # A wide table's last column stands below the others in its text.
     assert "ready 62 " in shown["row-outcomes"]
-    assert "ready goes on to the download " in shown["row-outcomes"]
+    assert "ready passed on to the download " in shown["row-outcomes"]
     assert shown["sum"] == "68 rows in the list, 68 in the table"
     assert shown["shift"].startswith("The labels are not their movies': 3 of 3 movies (100.0%)")
     assert "Horror 16" in shown["genres"]

@@ -1,7 +1,6 @@
-"""The two closed lists of what can become of a row and of a link.
+"""The outcomes of rows and links, and which of them are retried.
 
-Every input row ends in one `RowOutcome`; every distinct ready link ends in one `Outcome`.
-The tables in the documentation are printed from here.
+Every input row ends in one `RowOutcome`, every distinct ready link in one `Outcome`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from enum import StrEnum
 
 
 class RowOutcome(StrEnum):
-    """What `prepare_dataset` decided about one input row."""
+    """The result of `prepare_dataset` for one input row."""
 
     READY = "ready"
     LINK_EMPTY = "link_empty"
@@ -24,20 +23,20 @@ class RowOutcome(StrEnum):
 
 
 ROW_OUTCOME_HELP: dict[RowOutcome, str] = {
-    RowOutcome.READY: "goes on to the download",
+    RowOutcome.READY: "passed on to the download",
     RowOutcome.LINK_EMPTY: "the cell is empty or blank",
-    RowOutcome.LINK_INVALID: "not a link, or one with a user name, a bad port or a bad host",
-    RowOutcome.SCHEME_REFUSED: "neither http(s) nor a file under an allowed root",
+    RowOutcome.LINK_INVALID: "not a link, or one with a user name, an invalid port or host",
+    RowOutcome.SCHEME_REFUSED: "neither an http(s) link nor a file under an allowed root",
     RowOutcome.HOST_DENIED: "the host is a private, loopback or otherwise denied address",
     RowOutcome.NOT_A_SINGLE_VIDEO: "a channel, user page, playlist or search",
     RowOutcome.DUPLICATE: "an earlier row has the same link for the same movie",
-    RowOutcome.AMBIGUOUS: "the link serves several movies, or the title is several movies",
-    RowOutcome.NO_LABEL: "no genres are known for the movie",
+    RowOutcome.AMBIGUOUS: "several movies share the link, or several movies have the title",
+    RowOutcome.NO_LABEL: "the movie has no known genres",
 }
 
 
 class Outcome(StrEnum):
-    """What became of one distinct ready link."""
+    """The result of `featurize` for one distinct ready link."""
 
     OK = "ok"
     DEFERRED = "deferred"
@@ -72,12 +71,12 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
     DECODER_CRASH = "decoder_crash"
     RESOURCE = "resource"
-    # ours
+    # our own
     INTERNAL = "internal"
 
     @property
     def is_retryable(self) -> bool:
-        """Whether another attempt in the same run may end differently."""
+        """Whether another attempt in the same run may succeed."""
         return self in _RETRYABLE
 
 
@@ -94,35 +93,35 @@ _RETRYABLE = frozenset(
 
 OUTCOME_HELP: dict[Outcome, str] = {
     Outcome.OK: "features are stored",
-    Outcome.DEFERRED: "not tried, or to be tried again in a later run",
+    Outcome.DEFERRED: "not tried yet, or left for a later run",
     Outcome.LINK_INVALID: "the downloader cannot read the link",
-    Outcome.SCHEME: "leads to a scheme that is not http(s)",
+    Outcome.SCHEME: "leads to a scheme other than http(s)",
     Outcome.HOST_DENIED: "leads to a private, loopback or otherwise denied address",
     Outcome.NOT_A_SINGLE_VIDEO: "a page with several videos, a playlist or a channel",
-    Outcome.LIVE: "a live stream or a premiere to come",
-    Outcome.UNSUPPORTED_SITE: "a page without a video that yt-dlp can find",
-    Outcome.UNAVAILABLE: "removed, private, age- or region-restricted, 404 or 410",
-    Outcome.FORBIDDEN: "401 or 403",
-    Outcome.THROTTLED: "429, or the site asks whether we are a bot",
-    Outcome.DNS: "the host's name does not resolve",
-    Outcome.CONNECT: "no connection",
+    Outcome.LIVE: "a live stream or an upcoming premiere",
+    Outcome.UNSUPPORTED_SITE: "yt-dlp finds no video on the page",
+    Outcome.UNAVAILABLE: "removed, private, age- or region-restricted; HTTP 404 or 410",
+    Outcome.FORBIDDEN: "HTTP 401 or 403",
+    Outcome.THROTTLED: "HTTP 429, or the site asks for proof that the client is no bot",
+    Outcome.DNS: "the host name does not resolve",
+    Outcome.CONNECT: "the connection failed",
     Outcome.TLS: "the certificate is not valid",
-    Outcome.HTTP_5XX: "the server failed",
-    Outcome.REDIRECT: "too many redirects, or one to something that is not http(s)",
-    Outcome.TRUNCATED_DOWNLOAD: "fewer bytes came than were announced",
-    Outcome.STALLED: "no byte came for the socket timeout",
+    Outcome.HTTP_5XX: "the server reported an error",
+    Outcome.REDIRECT: "too many redirects, or a redirect to a scheme other than http(s)",
+    Outcome.TRUNCATED_DOWNLOAD: "the server sent fewer bytes than it announced",
+    Outcome.STALLED: "no data arrived within the socket timeout",
     Outcome.TIMEOUT: "the link's deadline passed",
     Outcome.TOO_LARGE: "larger than `limits.max_file_bytes`",
     Outcome.TOO_LONG: "longer than `limits.max_duration_s`, or over `limits.max_frames` frames",
     Outcome.NO_FILE: "the download ended without a file",
-    Outcome.PATH: "not a regular file, or outside of its directory",
+    Outcome.PATH: "not a regular file, or outside its directory",
     Outcome.NOT_MEDIA: "the file is not a video container",
-    Outcome.FORMAT_NOT_ALLOWED: "a container or codec that is not on the list",
-    Outcome.NO_VIDEO: "no video stream",
-    Outcome.DIMENSIONS: "more pixels a frame than `limits.max_pixels`",
-    Outcome.DECODE: "the decoder found damage",
+    Outcome.FORMAT_NOT_ALLOWED: "the container or codec is not on the list of allowed formats",
+    Outcome.NO_VIDEO: "the file has no video stream",
+    Outcome.DIMENSIONS: "frames have more pixels than `limits.max_pixels`",
+    Outcome.DECODE: "the video is damaged",
     Outcome.PARTIAL: "the video ends before its declared duration",
-    Outcome.DECODER_CRASH: "the decoder was ended by a signal",
+    Outcome.DECODER_CRASH: "a signal ended the decoder",
     Outcome.RESOURCE: "a memory, file-size or CPU limit was reached",
-    Outcome.INTERNAL: "a fault of ours; the log has the traceback",
+    Outcome.INTERNAL: "a bug in trailergenre; the log has the traceback",
 }

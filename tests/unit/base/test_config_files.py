@@ -49,7 +49,7 @@ def test_set_takes_toml_values_and_bare_words(
         ("frame.per_second=1", r"unknown key frame;.*closest valid one is frames"),
         ("frames.per_second=0", r"frames\.per_second.*greater than 0.*Received: 0"),
         ("frames.per_second=fast", r"frames\.per_second.*number.*Received: 'fast'"),
-        ("dataset.fold=5", r"dataset: the last of 5 folds is fold = 4\. Received"),
+        ("dataset.fold=5", r"dataset: with 5 folds the last fold is 4\. Received"),
         ("forest.max_depth=31", r"forest\.max_depth.*30.*Received: 31"),
         ("backbone.device=tpu", r"backbone\.device.*'cpu' or 'gpu'.*Received: 'tpu'"),
         ("mongo.collection=frames_meta", r"mongo\.collection: .*_trailers or _meta.*'frames_meta'"),
@@ -75,7 +75,7 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
 def test_a_connection_string_where_its_place_belongs_is_refused_unrepeated(
     key: str, uri: str
 ) -> None:
-    told = rf"mongo\.{key}: write where the string stands, not the string itself\.$"
+    told = rf"mongo\.{key}: name the variable or file that holds the connection string\.$"
     with pytest.raises(ConfigError, match=told) as caught:
         load_config(overrides=[f"mongo.{key}={uri}"])
     assert "canary-9f2" not in f"{caught.value} {caught.value.__cause__}"

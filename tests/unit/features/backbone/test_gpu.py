@@ -231,5 +231,5 @@ def test_mixed_precision_gives_float32_near_fp32_under_its_own_fingerprint(
 
 
 def test_mixed_precision_is_tensorflows_alone() -> None:
-    with pytest.raises(ConfigError, match="mixed_precision takes engine = tensorflow"):
+    with pytest.raises(ConfigError, match="mixed_precision requires engine = tensorflow"):
         load_config([], ["backbone.mixed_precision=true"])
