@@ -32,7 +32,7 @@ from submits import command, environment
 from trailergenre.base.config import ChunksConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.fault_injection import VARIABLE, Point, Victim
 from trailergenre.base.records import Video
-from trailergenre.base.sandbox import Deadline, end_servers
+from trailergenre.base.sandbox import Deadline, stop_servers
 from trailergenre.base.storage import Store
 from trailergenre.features.chunks import PARTS_PER_SLOT, count_parts
 from trailergenre.videos import attempt
@@ -70,12 +70,12 @@ def child_cpu_s_a_link(kind: Literal["file", "page"], n_links: int = N_LINKS) ->
         kind: a link to a file, or to a page that only yt-dlp's generic extractor takes.
         n_links: fetched one after the other by a worker that has fetched nothing before.
     """
-    end_servers()
+    stop_servers()
     before_s = _children_cpu_s()
     with _clip() as clip:
         answers, paths = _offer(kind, clip, n_links)
         _fetch_all(answers, paths)
-    end_servers()
+    stop_servers()
     return (_children_cpu_s() - before_s) / n_links
 
 

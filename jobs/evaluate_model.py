@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
@@ -45,8 +45,8 @@ from trailergenre.reports.evaluation_page import render_evaluation
 from trailergenre.reports.pages import check_page, write_page
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
-from trailergenre.runs.lock import run_lock
-from trailergenre.runs.sessions import finish
+from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.session import spark_session
 
@@ -97,11 +97,11 @@ def evaluate_model(
     fingerprint = choose_fingerprint(store, features)
     settings = list_settings(store)[fingerprint]
     fits = [check_fits(bundle, settings) for found in candidates for bundle in found.bundles]
-    with run_lock(store, "evaluate_model"):
+    with hold_lease(store, "evaluate_model"):
         tested, counts = _test(store, fingerprint, candidates)
         model, *beside = tested
         shuffled = beside.pop(0) if control else None
-        with steps_bar("measuring"):
+        with progress_bar("measuring"):
             figures = evaluate(model, control=shuffled, others=beside)
         record = {
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,7 +117,7 @@ def evaluate_model(
         }
         _show(record)
         page = _write(store, record, report)
-    finish(store, "evaluate_model", _summary(record, page, time.monotonic() - started))
+    record_summary(store, "evaluate_model", _summary(record, page, time.monotonic() - started))
 
 
 def _read(bundle: str, control: str | None, compare: Sequence[str]) -> list[Candidate]:
@@ -144,7 +144,7 @@ def _test(
     links_of = [[find_test_links(b, labels) for b in fold].pop() for fold in folds]
     scored: list[list[ScoredFold]] = [[] for _ in candidates]
     n_scored = 0
-    with spark_session("evaluate_model", store) as spark, steps_bar("scoring") as report:
+    with spark_session("evaluate_model", store) as spark, progress_bar("scoring") as report:
         for fold, links in zip(folds, links_of, strict=True):
             found, scores = _score(spark, store, outcomes, links, fold)
             if not found:

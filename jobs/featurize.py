@@ -15,7 +15,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ExitCode
 from trailergenre.base.fault_injection import read_fault
-from trailergenre.base.sandbox.scratch import sweep_dead
+from trailergenre.base.sandbox.scratch import remove_abandoned_scratch
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, resumable_entry
 from trailergenre.features.backbone import check_backbone
@@ -23,12 +23,12 @@ from trailergenre.features.chunks import ChunkSettings
 from trailergenre.features.pipeline import feature_settings, stream_settings
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
-from trailergenre.runs.kept_frames import FrameShelf
-from trailergenre.runs.kept_videos import VideoShelf
-from trailergenre.runs.lock import run_lock
-from trailergenre.runs.orphans import remove_strays
+from trailergenre.runs.kept_frames import KeptFrames
+from trailergenre.runs.kept_videos import KeptVideos
+from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.orphans import remove_orphans
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
-from trailergenre.runs.sessions import begin, finish
+from trailergenre.runs.sessions import record_start, record_summary
 from trailergenre.runs.stage_time import ExecutorTime, time_lines
 from trailergenre.runs.status import Watch, read_status
 from trailergenre.spark.featurize import TaskSettings, featurize_links
@@ -90,12 +90,12 @@ def featurize(
     store = Store(run)
     features = feature_settings(settings, check_backbone(settings.backbone))
     tasks = task_settings(settings, store, features, keep)
-    with run_lock(store, "featurize"):
+    with hold_lease(store, "featurize"):
         kept = tasks.chunk.stream.list_kept()
         plan = plan_links(store, features, kept, recompute=recompute, retry=again)
         write_settings(store, features)
-        remove_strays(store, features)
-        sweep_dead()
+        remove_orphans(store, features)
+        remove_abandoned_scratch()
         if len(plan.carried):
             content = tables.to_parquet(plan.carried)
             store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
@@ -109,7 +109,7 @@ def featurize(
 def _begin(store: Store, features: FeatureSettings, tasks: TaskSettings) -> None:
     """Record what the run may do; `verify` holds it to that. Nothing here is secret."""
     downloader = tasks.chunk.stream.downloader
-    begin(
+    record_start(
         store,
         "featurize",
         {
@@ -139,8 +139,8 @@ def task_settings(
         fingerprint=features.fingerprint,
         stream=replace(
             stream,
-            videos=VideoShelf(store, features.videos_key, is_filled=keep == "videos"),
-            frames=FrameShelf(store, features.frames_key, is_filled=keep == "frames"),
+            videos=KeptVideos(store, features.videos_key, keeps_new=keep == "videos"),
+            frames=KeptFrames(store, features.frames_key, keeps_new=keep == "frames"),
         ),
         chunks=config.chunks,
     )
@@ -159,7 +159,7 @@ def _featurize(
     plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings
 ) -> list[ExecutorTime]:
     shelf = settings.chunk.stream.frames
-    count_kept = shelf.count_links if shelf is not None and shelf.is_filled else None
+    count_kept = shelf.count_links if shelf is not None and shelf.keeps_new else None
     with spark_session("featurize", store) as spark:
         watch = Watch(store, features.fingerprint, plan.ready, count_kept=count_kept)
         stages = watch.run(
@@ -178,7 +178,7 @@ def _finish(
     for lacking in status.sandbox:
         if lacking != "full":
             typer.echo(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)
-    finish(
+    record_summary(
         store,
         "featurize",
         {

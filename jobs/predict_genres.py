@@ -14,16 +14,16 @@ import pyarrow.compute as pc
 import typer
 
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
 from trailergenre.models.bundle import check_fits, read_bundle
 from trailergenre.models.training_set import check_none_lost
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
-from trailergenre.runs.lock import run_lock
+from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.plan import read_ready_links
-from trailergenre.runs.sessions import finish
+from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import rank_genres, write_scores
 from trailergenre.spark.session import spark_session
@@ -52,20 +52,20 @@ def predict_genres(
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    with run_lock(store, "predict_genres"):
+    with hold_lease(store, "predict_genres"):
         ready = [link.link_id for link in read_ready_links(store)]
         # Outcomes are kept of links that left the list.
-        outcomes = tables.of_links(tables.read_outcomes(store, fingerprint), ready)
+        outcomes = tables.filter_links(tables.read_outcomes(store, fingerprint), ready)
         by_outcome = _count_links(ready, outcomes)
         ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
         with spark_session("predict_genres", store) as spark:
             files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
             scores = files.scores(model.scorer.predict_proba)
-            with steps_bar(f"scoring {len(ok)} links"):
+            with progress_bar(f"scoring {len(ok)} links"):
                 write_scores(rank_genres(scores, model.manifest.genres), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
     check_none_lost(store, wanted=len(ok), found=scored)
-    finish(
+    record_summary(
         store,
         "predict_genres",
         {

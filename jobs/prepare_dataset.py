@@ -16,7 +16,7 @@ from trailergenre.base.config import LinksConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import ROW_OUTCOME_HELP, RowOutcome
-from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, entry
 from trailergenre.links.external.commit import commit_external
@@ -41,8 +41,8 @@ from trailergenre.links.prepare import (
     prepare_rows,
 )
 from trailergenre.runs import tables
-from trailergenre.runs.lock import run_lock
-from trailergenre.runs.sessions import finish
+from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.sessions import record_summary
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -124,7 +124,7 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         "--unlabelled": unlabelled,
     }
     _check_options(links, published, {name for name, value in given.items() if value})
-    with steps_bar("reading"):
+    with progress_bar("reading"):
         data = read_external(published.expanduser()) if published is not None else None
         source = data.source if data is not None else _read_list(links, settings.links)
     _check_source(source, has_metadata=metadata is not None, unlabelled=unlabelled)
@@ -132,7 +132,7 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     if data is not None:
         _publish(Store(run), data, known)
         return
-    with steps_bar(f"cleaning {len(source.rows)} rows"):
+    with progress_bar(f"cleaning {len(source.rows)} rows"):
         rows = prepare_rows(
             source,
             known,
@@ -172,7 +172,7 @@ def _prepare(
     store: Store, source: InputList, rows: list[PreparedRow], parts: Mapping[str, Part] | None
 ) -> None:
     facts = {} if parts is None else {"links_with_part": give_parts(rows, parts)}
-    with run_lock(store, "prepare_dataset"):
+    with hold_lease(store, "prepare_dataset"):
         _write(store, source, rows)
     _finish(store, source, rows, facts)
 
@@ -185,7 +185,7 @@ def _publish(store: Store, data: ExternalFeatures, known: Metadata | None) -> No
         for place, row in enumerate(rows)
         if row.outcome is RowOutcome.READY and row.link is not None
     }
-    with run_lock(store, "prepare_dataset"):
+    with hold_lease(store, "prepare_dataset"):
         commit_external(store, data, ready)
         _write(store, source, rows)
     if data.n_replaced:
@@ -210,7 +210,7 @@ def _finish(
 ) -> None:
     counts = Counter(row.outcome for row in rows)
     _print_counts(counts, source)
-    finish(store, "prepare_dataset", {**_summary(rows, counts), **facts})
+    record_summary(store, "prepare_dataset", {**_summary(rows, counts), **facts})
 
 
 def _check_directory(path: Path, links: LinksConfig) -> None:

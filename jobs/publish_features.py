@@ -10,7 +10,7 @@ import typer
 
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError, ExitCode, StorageError
-from trailergenre.base.progress_bars import frames_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import (
     ConfigOption,
@@ -31,7 +31,7 @@ from trailergenre.mongo import (
     withdraw_links,
 )
 from trailergenre.runs.fingerprint import choose_fingerprint
-from trailergenre.runs.sessions import finish
+from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import spark_session
 
@@ -84,7 +84,10 @@ def publish_features(
     # Before Spark starts: a missing server, or a collection of others, should cost a user seconds.
     prepare_collections(target, source.settings)
     started = time.monotonic()
-    with spark_session("publish_features", store) as spark, frames_bar("publish") as show:
+    with (
+        spark_session("publish_features", store) as spark,
+        progress_bar("publish", unit="frames") as show,
+    ):
         done = publish_documents(
             spark, source, target, report=lambda n_frames: show(n_frames, source.n_frames)
         )
@@ -100,7 +103,7 @@ def _finish(source: Publishable, target: Target, done: Published, *, seconds: fl
             f"The outcomes of {source.store} promise {source.n_frames} rows of features. "
             f"Received: {received}. Check the run: trailergenre verify {source.store}"
         )
-    finish(
+    record_summary(
         source.store,
         "publish_features",
         {

@@ -18,7 +18,7 @@ import typer
 from trailergenre.base.config import Config
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.progress_bars import steps_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import (
     BundleOption,
@@ -38,8 +38,8 @@ from trailergenre.models.training import LocalTraining, Recipe, Trainer, Trainin
 from trailergenre.models.training_set import TrainingSet, prepare_training
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
-from trailergenre.runs.lock import run_lock
-from trailergenre.runs.sessions import finish
+from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.sessions import record_summary
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -119,12 +119,12 @@ def train_model(  # noqa: PLR0913 - a command's options
         for name, fold in folds.items()
     }
     written = {}
-    with run_lock(target, "train_model"), _open_places(recipe, store, outcomes, search) as places:
+    with hold_lease(target, "train_model"), _open_places(recipe, store, outcomes, search) as places:
         clear_target(target, folds)
         for name, (fold, training) in sets.items():
             _announce(training, name)
             found = _search(places, training, recipe, seed=fold.dataset.seed, trials=search)
-            with steps_bar("training") as report:
+            with progress_bar("training") as report:
                 scorer = places.training.fit(training, found, report)
                 fitted = finish_model(places.training, training, scorer, seed=fold.dataset.seed)
             written[name] = write_model(
@@ -136,7 +136,7 @@ def train_model(  # noqa: PLR0913 - a command's options
                 config=fold,
             )
             _say_figures(written[name])
-    finish(
+    record_summary(
         store,
         "train_model",
         {
@@ -212,7 +212,7 @@ def _search(
 
     rows_of, X = places.local.training_rows(training.link_ids_of(Part.TRAIN), recipe)
     rows = gather_rows(training, rows_of, X, seed=seed)
-    with steps_bar("search") as report:
+    with progress_bar("search") as report:
         found = search_parameters(
             places.spark, rows, recipe.parameters, trials=trials, seed=seed, report=report
         )

@@ -9,7 +9,7 @@ import typer
 
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ExitCode
-from trailergenre.base.progress_bars import frames_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import (
     ConfigOption,
@@ -22,8 +22,8 @@ from trailergenre.cli.entry import (
 from trailergenre.mongo import choose_target
 from trailergenre.mongo.verify import check_published
 from trailergenre.runs.fingerprint import choose_fingerprint
-from trailergenre.runs.sessions import finish
-from trailergenre.runs.verify.verify import verify_run
+from trailergenre.runs.sessions import record_summary
+from trailergenre.runs.verify import verify_run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -48,13 +48,13 @@ def verify(
     target = choose_target(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
-    with frames_bar("verify") as progress:
+    with progress_bar("verify", unit="frames") as progress:
         found = verify_run(store, fingerprint, progress)
         if target:
             found.checks.extend(check_published(store, fingerprint, target, progress))
     typer.echo("\n".join(found.lines()), err=True)
-    finish(store, "verify_run", found.to_json())
-    return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FOUND
+    record_summary(store, "verify_run", found.to_json())
+    return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FAILED
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from servers import Answer, answer, content, status
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import end_servers
+from trailergenre.base.sandbox import stop_servers
 from trailergenre.features.backbone import load_embedder
 from trailergenre.features.pipeline import embed_links, stream_settings
 
@@ -65,7 +65,7 @@ def measure(directory: Path, n_links: int) -> dict[str, object]:
         for record in track(records, total=n_links, console=Console(stderr=True)):
             outcomes[record.outcome] = outcomes.get(record.outcome, 0) + 1
             samples.append((me.memory_info().rss / 1e6, me.num_fds()))
-    end_servers()
+    stop_servers()
     tenth = len(samples) // 10
     # The allocator needs a while until it has what the work takes; from there on it must be flat.
     first_mb = max(mb for mb, _ in samples[: 2 * tenth])

@@ -23,12 +23,12 @@ from jvms import EXECUTORS
 from lists import write_links
 from servers import Answer, AnswerServer, answer, status
 from submits import REPOSITORY, Ended, command, environment
-from trailergenre.base.fault_injection import MARK, VARIABLE, Point, Victim
+from trailergenre.base.fault_injection import MARKER_FILE, VARIABLE, Point, Victim
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.tables import read_outcomes
-from trailergenre.runs.verify.verify import verify_run
+from trailergenre.runs.verify import verify_run
 
 MASTERS = {
     Victim.WORKER: "local[2,4]",
@@ -204,7 +204,7 @@ def submit_and_be_killed(
 
 def assert_was_hit(point: Point, victim: Victim, temporary: Path) -> None:
     """The fault did happen; takes its mark away."""
-    mark = temporary / MARK
+    mark = temporary / MARKER_FILE
     assert mark.read_text() == f"{point}:{victim}"
     mark.unlink()
 

@@ -14,8 +14,7 @@ import pytest
 from runs import SETTINGS, Movie, labelled, make_movies, make_run
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.verify.checks import Report
-from trailergenre.runs.verify.verify import verify_run
+from trailergenre.runs.verify import Verification, verify_run
 
 FP = SETTINGS.fingerprint
 
@@ -27,7 +26,7 @@ class Run:
     store: Store
     movies: list[Movie]
 
-    def verify(self) -> Report:
+    def verify(self) -> Verification:
         return verify_run(self.store, FP)
 
     def features_files(self) -> list[str]:
@@ -73,17 +72,19 @@ class Run:
         tables.write_table(self.store, "links", pa.Table.from_pylist(rows, schemas.LINKS))
 
 
-def found(report: Report) -> dict[str, list[str]]:
+def found(verification: Verification) -> dict[str, list[str]]:
     """Invariant and claim -> offenders, of what does not hold."""
     return {
         f"{check.invariant} {check.name}": check.offenders
-        for check in report.checks
+        for check in verification.checks
         if not check.holds
     }
 
 
-def notes(report: Report) -> str:
-    return "\n".join([*report.notes, *(note for check in report.checks for note in check.notes)])
+def notes(verification: Verification) -> str:
+    return "\n".join(
+        [*verification.notes, *(note for check in verification.checks for note in check.notes)]
+    )
 
 
 def make_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:

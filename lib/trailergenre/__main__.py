@@ -21,7 +21,7 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):
             from trailergenre.base.errors import ExitCode
 
-            sys.exit(ExitCode.UNREAD)
+            sys.exit(ExitCode.PIPE_CLOSED)
         raise
 
 

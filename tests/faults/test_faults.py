@@ -19,7 +19,7 @@ from killed import Case, Driver, assert_nothing_is_left, content_hash, make_case
 from lists import write_links
 from servers import AnswerServer
 from submits import REPOSITORY, command, environment, standalone_cluster, submit
-from trailergenre.runs.lock import LOCK_FILE
+from trailergenre.runs.lease import LEASE_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def test_f4_stopped_by_the_user_it_goes_on_later(
     # may take a moment longer to end.
     assert number is signal.SIGTERM or "To go on, run again: spark-submit " in output
     deadline = time.monotonic() + 30
-    while case.store.exists(LOCK_FILE) and time.monotonic() < deadline:
+    while case.store.exists(LEASE_FILE) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole

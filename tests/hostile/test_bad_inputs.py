@@ -28,7 +28,7 @@ from hostile.web_cases import WEB
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import DETAIL_MAX_CHARS
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import end_servers
+from trailergenre.base.sandbox import stop_servers
 from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.ffmpeg import ffmpeg_version
 
@@ -120,7 +120,7 @@ def test_every_kind_ends_in_its_class_and_leaves_nothing(
     assert [complaint for complaint in complaints if complaint] == []
     assert bench.traps.accepted == []
     assert list(tmp_path.iterdir()) == []
-    end_servers()
+    stop_servers()
     assert process.children(recursive=True) == children
     # The server's own ends of what stalls are open until they are released.
     bench.release.set()

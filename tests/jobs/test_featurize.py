@@ -31,8 +31,8 @@ from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.pipeline import embed_links, stream_settings
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
-from trailergenre.runs.lock import LOCK_FILE, run_lock
-from trailergenre.runs.verify.verify import verify_run
+from trailergenre.runs.lease import LEASE_FILE, hold_lease
+from trailergenre.runs.verify import verify_run
 
 pytestmark = pytest.mark.slow
 
@@ -223,14 +223,14 @@ def test_a_second_run_on_one_output_is_refused_and_writes_nothing(
         write_links(store, [f"http://{server.address}/00.mp4"])
         before = store.list_all_files("")
         arguments = options(tmp_path / "run", tiny_backbone, server)
-        with run_lock(store, "featurize"):
+        with hold_lease(store, "featurize"):
             refused = driver.featurize(arguments)
         assert refused.code == 3
         assert f"featurize on {socket.gethostname()} (process {os.getpid()})" in refused.output
         assert store.list_all_files("") == before
         assert server.requested == []
         assert driver.featurize(arguments).summary["by_outcome"] == {"ok": 1}
-    assert not store.exists(LOCK_FILE)
+    assert not store.exists(LEASE_FILE)
 
 
 def test_a_list_that_changes_between_runs_is_accounted_for_as_it_is(

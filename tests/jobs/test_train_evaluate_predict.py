@@ -18,7 +18,7 @@ from trailergenre.models.bundle import read_bundle
 from trailergenre.models.pooling import iter_links
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings
-from trailergenre.runs.lock import run_lock
+from trailergenre.runs.lease import hold_lease
 
 SMALL = (
     *("--set", "dataset.min_movies_per_genre=5", "--set", "forest.trees=15"),
@@ -111,7 +111,7 @@ def test_damaged_features_end_the_training_by_name(
 def test_two_trainings_of_one_bundle_do_not_mix(
     run: Store, repository: Path, tmp_path: Path
 ) -> None:
-    with run_lock(Store(str(tmp_path / "bundle")), "train_model"):
+    with hold_lease(Store(str(tmp_path / "bundle")), "train_model"):
         code, said = train(repository, run, tmp_path / "bundle")
     assert code == 3
     assert "is being written by another run: train_model on" in said
@@ -279,7 +279,7 @@ def test_a_run_that_another_writes_to_is_refused(tmp_path: Path, job: str) -> No
     store = Store(str(tmp_path / "run"))
     make_run(store, make_movies(2))
     make_bundle(Store(str(tmp_path / "bundle")))
-    with run_lock(store, "featurize"):
+    with hold_lease(store, "featurize"):
         # What the other replaces may be gone for a moment: it is read behind the lock.
         for table in ("links", "labels"):
             store.delete_directory(table)

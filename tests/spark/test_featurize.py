@@ -32,7 +32,7 @@ from trailergenre.features.chunks import ChunkSettings, Commit, featurize_chunk
 from trailergenre.features.pipeline import embed_links, feature_settings, stream_settings
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.kept_frames import FrameShelf
+from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import worker_failures
@@ -104,7 +104,7 @@ def test_every_link_is_committed_with_the_features_it_has_without_spark(
 
 def keeping_frames(settings: TaskSettings, key: str = "key") -> TaskSettings:
     """The same in two stages."""
-    shelf = FrameShelf(settings.chunk.store, key, is_filled=True)
+    shelf = KeptFrames(settings.chunk.store, key, keeps_new=True)
     stream = replace(settings.chunk.stream, frames=shelf)
     return replace(settings, chunk=replace(settings.chunk, stream=stream))
 

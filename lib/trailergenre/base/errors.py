@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
     FINISHED = 0
     """The run finished; bad links are rows, not failures."""
-    VERIFY_FOUND = 1
+    VERIFY_FAILED = 1
     """`verify` found something wrong."""
     USAGE = 2
     """Usage, configuration or environment; or the one link of `score` is bad."""
@@ -43,7 +43,7 @@ class ExitCode(IntEnum):
     """Deferred links are left, run again; or MongoDB refused documents, which are named."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; a job that can go on says so."""
-    UNREAD = 141
+    PIPE_CLOSED = 141
     """Whoever read the answer went away, as `head` does; what SIGPIPE makes of other programs."""
     TERMINATED = 143
     """Stopped by SIGTERM; a job that can go on says so."""
@@ -85,15 +85,15 @@ class RunError(TrailergenreError):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, found: str, remedy: str = "") -> None:
+    def __init__(self, problem: str, remedy: str = "") -> None:
         """Keep what a message consists of.
 
         Args:
-            found: what was wrong, and what was received.
-            remedy: what to do, where `doctor` tells it by itself; else it stands in `found`.
+            problem: what was wrong, and what was received.
+            remedy: what to do, where `doctor` tells it by itself; else it stands in `problem`.
         """
-        self.found, self.remedy = found, remedy
-        super().__init__(f"{found} {remedy}".rstrip())
+        self.problem, self.remedy = problem, remedy
+        super().__init__(f"{problem} {remedy}".rstrip())
 
 
 class ConfigError(RunError):

@@ -21,7 +21,7 @@ import psutil
 from trailergenre.base.errors import ConfigError
 
 VARIABLE = "TRAILERGENRE_FAULT"
-MARK = "fault-reached"
+MARKER_FILE = "fault-reached"
 """File in the directory for temporary files that a kill leaves."""
 _POLL_S = 0.005
 
@@ -120,7 +120,7 @@ def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
 
 def _kill(fault: Fault) -> None:
     # For whoever asked for it to see that it came to pass.
-    Path(tempfile.gettempdir(), MARK).write_text(f"{fault.point}:{fault.victim}")
+    Path(tempfile.gettempdir(), MARKER_FILE).write_text(f"{fault.point}:{fault.victim}")
     if fault.victim is Victim.WORKER:
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault.victim is Victim.EXECUTOR:

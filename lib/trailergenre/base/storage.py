@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trailergenre.base.errors import StorageError
-from trailergenre.base.storage_address import normal_address, secrets_of, without_secrets
+from trailergenre.base.storage_address import list_secrets, normalize_address, redact_address
 
 _SCHEMES = {"file", "s3", "gs", "hdfs"}
 _UNFINISHED = ".unfinished-"
@@ -62,10 +62,10 @@ class Store:
         Raises:
             StorageError: the address is of no known kind.
         """
-        self.address = normal_address(address)
+        self.address = normalize_address(address)
         if self.address.split("://", 1)[0] not in _SCHEMES:
             raise StorageError(
-                f"The address {without_secrets(address)!r} is of no known kind. "
+                f"The address {redact_address(address)!r} is of no known kind. "
                 "Use a local path, s3://, gs:// or hdfs://."
             )
 
@@ -92,7 +92,7 @@ class Store:
 
     def __str__(self) -> str:
         """The address as a person would type it, without user info and query."""
-        return self._root if self.is_local else without_secrets(self.address)
+        return self._root if self.is_local else redact_address(self.address)
 
     @property
     def is_local(self) -> bool:
@@ -239,7 +239,7 @@ class Store:
     def _hide(self, error: Exception) -> str:
         """An error's message, which may quote the address, without what it keeps secret."""
         message = str(error).replace(self.address, str(self))
-        for secret in secrets_of(self.address):
+        for secret in list_secrets(self.address):
             message = message.replace(secret, "***")
         return message
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 
-def normal_address(address: str) -> str:
+def normalize_address(address: str) -> str:
     """Give every address one spelling.
 
-    >>> normal_address("s3a://bucket/run/")
+    >>> normalize_address("s3a://bucket/run/")
     's3://bucket/run'
     """
     if "://" not in address:
@@ -22,10 +22,10 @@ def normal_address(address: str) -> str:
     return f"{scheme}://{rest.rstrip('/') if scheme != 'file' or rest != '/' else rest}"
 
 
-def without_secrets(address: str) -> str:
+def redact_address(address: str) -> str:
     """An address without user info and query; a local path as it is.
 
-    >>> without_secrets("s3a://key:secret@bucket/run?endpoint_override=127.0.0.1")
+    >>> redact_address("s3a://key:secret@bucket/run?endpoint_override=127.0.0.1")
     's3a://bucket/run'
     """
     scheme, separator, rest = address.partition("://")
@@ -43,8 +43,8 @@ def _user_info_end(rest: str) -> int:
     return rest.rfind("@") + 1 if colon and not port.isdecimal() else 0
 
 
-def secrets_of(address: str) -> list[str]:
-    """What `without_secrets` cuts, whole and in parts, the longest first."""
+def list_secrets(address: str) -> list[str]:
+    """What `redact_address` cuts, whole and in parts, the longest first."""
     scheme, _, rest = address.partition("://")
     if scheme == "file":
         return []

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console, ConsoleDimensions
 
-from trailergenre.base.storage_address import without_secrets
+from trailergenre.base.storage_address import redact_address
 
 _SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 _SECRET = re.compile("secret|password|token|access[.]?key|credential", re.IGNORECASE)
@@ -77,4 +77,4 @@ def _without_secrets(word: str) -> str:
     if word.startswith("http"):
         return word  # a web link needs its query; it holds no key to a storage
     name, separator, _ = word.partition("=")
-    return f"{name}=..." if separator and _SECRET.search(word) else without_secrets(word)
+    return f"{name}=..." if separator and _SECRET.search(word) else redact_address(word)

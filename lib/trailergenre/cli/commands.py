@@ -101,7 +101,7 @@ def score(
       trailergenre score trailer.mp4 --bundle bundles/mine --report trailer.html
     """
     from trailergenre.base.config_files import load_config
-    from trailergenre.base.progress_bars import steps_bar
+    from trailergenre.base.progress import progress_bar
     from trailergenre.base.storage import Store
     from trailergenre.links.canonical import without_user
     from trailergenre.models.bundle import read_bundle
@@ -121,7 +121,7 @@ def score(
         )
     try:
         model = read_bundle(Store(address))
-        with steps_bar("scoring"):
+        with progress_bar("scoring"):
             if report is None:
                 result = score_link(link, model, settings)
             else:
@@ -160,17 +160,17 @@ def status(
     Example:
       trailergenre status runs/mine
     """
-    from trailergenre.base.progress_bars import format_age
+    from trailergenre.base.progress import format_age
     from trailergenre.base.storage import Store
     from trailergenre.runs.fingerprint import choose_fingerprint
-    from trailergenre.runs.lock import read_holder
+    from trailergenre.runs.lease import read_lease
     from trailergenre.runs.plan import read_ready_links
     from trailergenre.runs.status import read_status
 
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     ready = [link.link_id for link in read_ready_links(store)]
-    holder = read_holder(store)
+    holder = read_lease(store)
     state = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
     if holder is None:
         # The pace of a run that is over tells no end.
@@ -218,23 +218,23 @@ def verify(
       trailergenre verify runs/mine --mongo     (also the collections that it was published to)
     """
     from trailergenre.base.config_files import load_config
-    from trailergenre.base.progress_bars import frames_bar
+    from trailergenre.base.progress import progress_bar
     from trailergenre.base.storage import Store
     from trailergenre.mongo import choose_target
     from trailergenre.mongo.verify import check_published
     from trailergenre.runs.fingerprint import choose_fingerprint
-    from trailergenre.runs.verify.verify import verify_run
+    from trailergenre.runs.verify import verify_run
 
     settings = load_config(config or (), overrides or ())
     target = choose_target(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
-    with frames_bar("verify") as progress:
+    with progress_bar("verify", unit="frames") as progress:
         found = verify_run(store, fingerprint, progress)
         if target:
             found.checks.extend(check_published(store, fingerprint, target, progress))
     typer.echo(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
-    return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FOUND
+    return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FAILED
 
 
 @app.command()

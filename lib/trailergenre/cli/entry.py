@@ -14,7 +14,7 @@ import typer
 
 from trailergenre.base.errors import ExitCode, RunError
 from trailergenre.base.terminal import open_console, typed_command
-from trailergenre.base.versions import check_floors
+from trailergenre.base.versions import check_minimum_versions
 
 if TYPE_CHECKING:
     # --help and TAB go through here, and should not wait for pyarrow.
@@ -73,7 +73,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumes: bool = False) -> C
         # Asked now: the same Ctrl-C may end spark-submit, by which the terminal is found.
         console, again = open_console(), typed_command()
         try:
-            check_floors("pyarrow")
+            check_minimum_versions("pyarrow")
             code = function(*args, **kwargs)
         except RunError as error:
             typer.echo(f"error: {error}", err=True)

@@ -72,7 +72,7 @@ def backbone_export(
       trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
     """
     from trailergenre.base.config_files import load_config
-    from trailergenre.base.progress_bars import frames_bar
+    from trailergenre.base.progress import progress_bar
     from trailergenre.features.backbone.export import Int8Frames, export_backbone
     from trailergenre.features.int8_frames import take_frames
 
@@ -81,7 +81,7 @@ def backbone_export(
         raise ConfigError("--precision int8 and --calibration FRAMES need each other.")
     directory = out or Path(settings.backbone.path)
     videos = None if calibration is None else take_frames(calibration.expanduser(), settings)
-    with frames_bar("exporting the network") as report:
+    with progress_bar("exporting the network", unit="frames") as report:
         int8 = None if videos is None else Int8Frames(videos, report)
         manifest = export_backbone(weights, directory.expanduser(), int8=int8)
     if manifest.is_random:

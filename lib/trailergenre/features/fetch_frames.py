@@ -28,8 +28,8 @@ from trailergenre.base.sandbox.scratch import scratch_directory
 from trailergenre.features.prefetch import Prefetch
 from trailergenre.features.staggered_map import Ahead
 from trailergenre.frames.decoder import Decoder
-from trailergenre.runs.kept_frames import FrameShelf
-from trailergenre.runs.kept_videos import VideoShelf
+from trailergenre.runs.kept_frames import KeptFrames
+from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.gate import Gate, OpenGate
 
@@ -69,8 +69,8 @@ class StreamSettings:
     decoder: Decoder
     batch_size: int
     ahead: int = LEAST_AHEAD
-    videos: VideoShelf | None = None
-    frames: FrameShelf | None = None
+    videos: KeptVideos | None = None
+    frames: KeptFrames | None = None
 
     def list_kept(self) -> set[str]:
         """Ids of links that no site is asked for: their videos or frames are there."""
@@ -193,7 +193,7 @@ class _Fetch:
                 link, directory, deadline, self.gate
             )
         record.size_bytes, record.connections = video.size_bytes, video.connections
-        if shelf is not None and shelf.is_filled and video.is_owned:
+        if shelf is not None and shelf.keeps_new and video.is_owned:
             with deadline.paused():  # a slow storage is not the link's fault
                 shelf.keep(link, video)
         return video
@@ -233,7 +233,7 @@ def _decode(
             video.path.unlink()
 
 
-def _read_kept(record: LinkRecord, shelf: FrameShelf, batch_size: int) -> Generator[FrameArray]:
+def _read_kept(record: LinkRecord, shelf: KeptFrames, batch_size: int) -> Generator[FrameArray]:
     kept = shelf.read(record.link.link_id)
     yield from kept.batches(batch_size)
     origin = kept.origin

@@ -13,7 +13,7 @@ import numpy as np
 
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, ItemError
-from trailergenre.base.progress_bars import frames_bar
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import FrameArray
 from trailergenre.base.sandbox import Deadline
 from trailergenre.frames.decoder import Decoder
@@ -46,7 +46,7 @@ def take_frames(path: Path, config: Config) -> list[FrameArray]:
     files = files[::step]
     decoder = Decoder(config.frames.per_second, config.limits)
     videos = []
-    with frames_bar("decode") as report:
+    with progress_bar("decode", unit="frames") as report:
         for file in files:
             try:
                 deadline = Deadline(config.limits.deadline_s)

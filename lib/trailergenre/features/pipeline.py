@@ -18,13 +18,13 @@ from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FRAME_SIDE_PX, FeatureArray, FrameArray, Link
 from trailergenre.base.sandbox.scratch import scratch_directory
-from trailergenre.base.versions import DOWNLOAD, check_floors
+from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.backbone import BackboneManifest, Embedder, frames_a_call
 from trailergenre.features.fetch_frames import LEAST_AHEAD, LinkRecord, StreamSettings, sample_links
 from trailergenre.frames.decoder import Decoder
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs.fingerprint import FeatureSettings
-from trailergenre.runs.kept_frames import FramesFile, Origin
+from trailergenre.runs.kept_frames import FramesWriter, Origin
 from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.formats import FORMAT_RULE
 from trailergenre.videos.gate import Gate
@@ -49,7 +49,7 @@ def stream_settings(config: Config) -> StreamSettings:
     Raises:
         ConfigError: a package that downloading uses is too old to be safe.
     """
-    check_floors(*DOWNLOAD)
+    check_minimum_versions(*DOWNLOAD_PACKAGES)
     return StreamSettings(
         downloader=Downloader.from_config(config),
         decoder=Decoder(config.frames.per_second, config.limits),
@@ -122,12 +122,12 @@ def keep_frames(
     assert shelf is not None  # its caller keeps frames
     fresh = replace(settings, frames=None)
     with scratch_directory() as scratch, closing(sample_links(links, fresh, gate)) as steps:
-        file: FramesFile | None = None
+        file: FramesWriter | None = None
         for record, frames in steps:
             started = time.monotonic()
             if frames is not None:
                 link_id = record.link.link_id
-                file = file or FramesFile(scratch / link_id, shelf.place(link_id))
+                file = file or FramesWriter(scratch / link_id, shelf.place(link_id))
                 file.add(frames)
                 record.write_s += time.monotonic() - started
                 continue

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from trailergenre.base.config import MongoConfig
 from trailergenre.base.errors import ConfigError, RunError, StorageError, ToolMissingError, one_line
-from trailergenre.base.versions import check_floors
+from trailergenre.base.versions import check_minimum_versions
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -153,7 +153,7 @@ def open_database(address: MongoAddress, config: MongoConfig) -> Iterator[Databa
         StorageError: the server cannot be reached within `config.timeout_s`, or fails while the
             database is in use; names the hosts and never the credentials.
     """
-    check_floors("pymongo")
+    check_minimum_versions("pymongo")
     from pymongo import ReadPreference, WriteConcern
     from pymongo.errors import PyMongoError
 

@@ -98,13 +98,15 @@ def read_publishable(store: Store, fingerprint: str) -> Publishable:
     Raises:
         ConfigError: the run has no list of links, or no labels.
     """
-    columns = tuple(dict.fromkeys((*_OF_OUTCOMES, *tables.CHOSEN_BY, *tables.FEATURES_NAMED_BY)))
+    columns = tuple(
+        dict.fromkeys((*_OF_OUTCOMES, *tables.PRECEDENCE_COLUMNS, *tables.REFERENCE_COLUMNS))
+    )
     outcomes = tables.read_outcomes(store, fingerprint, columns=columns)
     rows = tables.read_table(store, "links")
     ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
     is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
     links = outcomes.filter(pc.and_(is_ok, pc.is_valid(outcomes["features_file"])))
-    links = tables.of_links(links, ready["link_id"].drop_null().to_pylist())
+    links = tables.filter_links(links, ready["link_id"].drop_null().to_pylist())
     labels = tables.read_table(store, "labels")
     for told, names in ((ready, ("url", "movie_id", "title")), (labels, ("genres",))):
         place = pc.index_in(links["link_id"], value_set=told["link_id"].combine_chunks())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trailergenre.base.errors import ConfigError, SchemaError, StorageError
+from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.mongo import (
     Document,
@@ -24,8 +25,7 @@ from trailergenre.mongo import (
 )
 from trailergenre.mongo.compare import Difference, Found, compare_documents
 from trailergenre.mongo.documents import frame_documents, of_links, trailer_document
-from trailergenre.runs.verify.checks import Check
-from trailergenre.runs.verify.features import Report
+from trailergenre.runs.verify import Check
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -40,20 +40,20 @@ def _check_of(what: str) -> Check:
     return Check("I3", f"MongoDB holds {what}", _PUBLISH_AGAIN)
 
 
-def check_published(store: Store, fingerprint: str, target: Target, report: Report) -> list[Check]:
+def check_published(store: Store, fingerprint: str, target: Target, on_step: OnStep) -> list[Check]:
     """Compare the collections with the run.
 
     Args:
         store: the run.
         fingerprint: of the features.
         target: the collections.
-        report: progress, in frames.
+        on_step: called with (frames read, frames in all).
 
     Raises:
         ConfigError, StorageError: the server; as `documents.open_database`.
     """
     comparison = _Comparison(target)
-    comparison.read(store, fingerprint, report)
+    comparison.read(store, fingerprint, on_step)
     return [comparison.frames, comparison.trailers]
 
 
@@ -68,34 +68,34 @@ class _Comparison:
     _is_whole: bool = True
     """Whether all features could be read, so that whose a document is can be told."""
 
-    def read(self, store: Store, fingerprint: str, report: Report) -> None:
+    def read(self, store: Store, fingerprint: str, on_step: OnStep) -> None:
         try:
             source = read_publishable(store, fingerprint)
         except (ConfigError, SchemaError, StorageError) as error:
-            self.frames.find(str(error))
+            self.frames.add_offender(str(error))
             self.frames.advice = _MEND_FIRST
             return
         with open_database(self.target.address, self.target.config) as database:
             breach = find_breach(database, self.target, source.settings)
             if breach is not None:
-                self.frames.find(breach)
+                self.frames.add_offender(breach)
                 return
-            self._compare(database, source, report)
+            self._compare(database, source, on_step)
             if self._is_whole:
                 self._count_others(database)
 
-    def _compare(self, database: Database[Document], source: Publishable, report: Report) -> None:
+    def _compare(self, database: Database[Document], source: Publishable, on_step: OnStep) -> None:
         done = 0
         for part in source.parts():
             try:
                 links = read_links(source.store, part)
             except (SchemaError, StorageError) as error:
-                self.frames.find(str(error))
+                self.frames.add_offender(str(error))
                 self._is_whole = False
                 continue
             self._compare_links(database, part["link_id"].to_pylist(), links, source)
             done += sum(part["frames"].to_pylist())
-            report(done, source.n_frames)
+            on_step(done, source.n_frames)
         for start in range(0, len(source.withdrawn), _LINKS_A_QUERY):
             ids = source.withdrawn[start : start + _LINKS_A_QUERY]
             self._compare_links(database, ids, [], source)
@@ -137,6 +137,6 @@ def _take_down(check: Check, differences: Iterable[Found], n_expected: int) -> i
     check.checked += n_expected
     n_there = n_expected
     for found in differences:
-        check.find(f"{found.difference}: {found.document_id}")
+        check.add_offender(f"{found.difference}: {found.document_id}")
         n_there += _ADDS[found.difference]
     return n_there

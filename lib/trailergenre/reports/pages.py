@@ -24,7 +24,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.storage import Store
-from trailergenre.base.versions import check_floors
+from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.format import format_figure, format_spread
 
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
@@ -89,7 +89,7 @@ def render_page(template: str, record: Mapping[str, object], **more: object) -> 
 
 @functools.cache
 def _environment() -> Environment:
-    check_floors("jinja2")
+    check_minimum_versions("jinja2")
     environment = Environment(
         loader=FunctionLoader(_read_template),
         autoescape=True,

@@ -20,7 +20,7 @@ from trailergenre.runs import schemas
 from trailergenre.runs.tables import hash_commit, to_parquet
 
 Row = Mapping[str, object]
-"""One row of the outcomes table, without the columns `tables.FEATURES_NAMED_BY`."""
+"""One row of the outcomes table, without the columns `tables.REFERENCE_COLUMNS`."""
 
 
 def write_commit(

@@ -53,7 +53,7 @@ class Origin:
     facts: VideoFacts
 
 
-class FramesFile:
+class FramesWriter:
     """Frames on their way to the shelf, as a file on the local disk."""
 
     def __init__(self, path: Path, place: str) -> None:
@@ -61,7 +61,7 @@ class FramesFile:
 
         Args:
             path: on the local disk.
-            place: where it will stand, from `FrameShelf.place`.
+            place: where it will stand, from `KeptFrames.place`.
         """
         self.path = path
         self.place = place
@@ -94,7 +94,7 @@ class FramesFile:
                 file.write(digest)
 
 
-class KeptFrames:
+class FramesReader:
     """The frames of one link, once, in order.
 
     Attributes:
@@ -106,7 +106,7 @@ class KeptFrames:
 
         Args:
             content: of the file.
-            place: where it stands, from `FrameShelf.place`.
+            place: where it stands, from `KeptFrames.place`.
             where: for people.
 
         Raises:
@@ -168,18 +168,18 @@ class KeptFrames:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameShelf:
+class KeptFrames:
     """The kept frames of one run and one way of sampling, at `RUN/frames/KEY/<link_id>`.
 
     Attributes:
         store: the run.
         key: `FeatureSettings.frames_key`.
-        is_filled: whether frames are kept; kept ones are used either way.
+        keeps_new: whether frames are kept; kept ones are used either way.
     """
 
     store: Store
     key: str
-    is_filled: bool
+    keeps_new: bool
 
     def list_link_ids(self) -> set[str]:
         """Links whose frames are kept."""
@@ -193,7 +193,7 @@ class FrameShelf:
         """Whether a link's frames are kept."""
         return self.store.exists(self.place(link.link_id))
 
-    def read(self, link_id: str) -> KeptFrames:
+    def read(self, link_id: str) -> FramesReader:
         """Read kept frames, which are some 130 KB each, and check them.
 
         Raises:
@@ -201,9 +201,9 @@ class FrameShelf:
         """
         place = self.place(link_id)
         content = self.store.read_bytes(place)
-        return KeptFrames(content, place, where=f"{place} below {self.store}")
+        return FramesReader(content, place, where=f"{place} below {self.store}")
 
-    def keep(self, file: FramesFile) -> None:
+    def keep(self, file: FramesWriter) -> None:
         """Store a closed file at its place; it appears at once or not at all."""
         self.store.upload(file.path, file.place)
 

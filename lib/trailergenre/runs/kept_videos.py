@@ -10,18 +10,18 @@ from trailergenre.base.storage import Store
 
 
 @dataclass(frozen=True, slots=True)
-class VideoShelf:
+class KeptVideos:
     """The videos of one run and one format rule, at `RUN/videos/KEY/<link_id>`.
 
     Attributes:
         store: the run.
         key: `FeatureSettings.videos_key`.
-        is_filled: whether new downloads are kept; kept ones are used either way.
+        keeps_new: whether new downloads are kept; kept ones are used either way.
     """
 
     store: Store
     key: str
-    is_filled: bool
+    keeps_new: bool
 
     def list_link_ids(self) -> set[str]:
         """Links whose video is kept."""

@@ -21,17 +21,17 @@ _KEPT_FOR = timedelta(days=1)
 """The outcomes of a younger one may be on their way, also from a driver that was taken for dead."""
 
 
-def list_unnamed(store: Store, fingerprint: str, named: Collection[str]) -> list[StoredFile]:
+def list_orphans(store: Store, fingerprint: str, named: Collection[str]) -> list[StoredFile]:
     """Features files that are not among `named`."""
     return [file for file in store.list_files(f"features/{fingerprint}") if file.path not in named]
 
 
-def has_addressed_name(file: StoredFile) -> bool:
+def is_content_addressed(file: StoredFile) -> bool:
     """Whether a file is named as this package names a content-addressed table."""
     return _ADDRESSED.fullmatch(file.path.rpartition("/")[2]) is not None
 
 
-def remove_strays(store: Store, settings: FeatureSettings) -> int:
+def remove_orphans(store: Store, settings: FeatureSettings) -> int:
     """Remove what killed writers left; call it under the run's lock.
 
     Unfinished files go at once, features files that no outcomes row names when they are older than
@@ -49,8 +49,8 @@ def remove_strays(store: Store, settings: FeatureSettings) -> int:
     before = datetime.now(UTC) - _KEPT_FOR
     strays = [
         file
-        for file in list_unnamed(store, fingerprint, named)
-        if has_addressed_name(file) and file.modified_at is not None and file.modified_at < before
+        for file in list_orphans(store, fingerprint, named)
+        if is_content_addressed(file) and file.modified_at is not None and file.modified_at < before
     ]
     below = (
         f"features/{fingerprint}",

@@ -58,7 +58,7 @@ def _width_of(features: pa.ChunkedArray) -> int:
     return int(widths[0])
 
 
-def read_addressed(store: Store, name: str, path: str) -> pa.Table:
+def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
     """Read a file that is named by the SHA-256 of its content, and check that it is that content.
 
     Args:

@@ -90,7 +90,7 @@ def plan_links(
         raise ConfigError(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
-    columns = (*tables.CHOSEN_BY, "attempts")
+    columns = (*tables.PRECEDENCE_COLUMNS, "attempts")
     outcomes = tables.read_outcomes(store, settings.fingerprint, columns=columns)
     todo, retried = _choose(ready, outcomes, retry)
     others = {
@@ -150,7 +150,7 @@ def _choose(
 
 
 def _final_ids(store: Store, fingerprint: str) -> set[str]:
-    outcomes = tables.read_outcomes(store, fingerprint, columns=tables.CHOSEN_BY)
+    outcomes = tables.read_outcomes(store, fingerprint, columns=tables.PRECEDENCE_COLUMNS)
     final = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
     return set(final["link_id"].to_pylist())
 

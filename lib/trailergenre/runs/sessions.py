@@ -10,7 +10,7 @@ import typer
 from trailergenre.base.storage import Store
 
 
-def begin(store: Store, stage: str, settings: dict[str, object]) -> None:
+def record_start(store: Store, stage: str, settings: dict[str, object]) -> None:
     """Keep beside the run what a stage may do, before it does anything; `verify` holds it to that.
 
     Args:
@@ -24,12 +24,12 @@ def begin(store: Store, stage: str, settings: dict[str, object]) -> None:
     store.write_bytes(f"runs/{begun_at:%Y%m%dT%H%M%S%f}-{stage}-begun.json", content.encode())
 
 
-def read_begun(store: Store, stage: str) -> list[bytes]:
+def read_starts(store: Store, stage: str) -> list[bytes]:
     """What `begin` kept of each time that a stage was begun, the oldest first."""
     return _read_records(store, f"-{stage}-begun.json")
 
 
-def read_finished(store: Store, stage: str) -> list[bytes]:
+def read_summaries(store: Store, stage: str) -> list[bytes]:
     """The summaries that `finish` kept of a stage, the oldest first."""
     return _read_records(store, f"-{stage}.json")
 
@@ -42,7 +42,7 @@ def _read_records(store: Store, ending: str) -> list[bytes]:
     ]
 
 
-def finish(store: Store, stage: str, summary: dict[str, object]) -> None:
+def record_summary(store: Store, stage: str, summary: dict[str, object]) -> None:
     """Keep a stage's summary beside the run and print it as the last line of stdout.
 
     Args:

@@ -18,7 +18,7 @@ from rich.table import Column
 
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.progress_bars import format_s
+from trailergenre.base.progress import format_duration
 from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store
 from trailergenre.base.terminal import open_console
@@ -39,7 +39,7 @@ _BAR_AT_MOST = 30
 _WIDE = 120
 """Columns of a terminal that has room for the outcomes beside bar, rate and ETA."""
 
-_COLUMNS = (*tables.CHOSEN_BY, "frames", "sandbox")
+_COLUMNS = (*tables.PRECEDENCE_COLUMNS, "frames", "sandbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class RunStatus:
     def pace(self) -> str:
         """Rate and end, for people; empty while too little is known."""
         rate = f"{self.links_per_s * 60:.1f} links/min" if self.links_per_s else ""
-        eta = f"ETA {format_s(self.eta_s)}" if self.eta_s is not None else ""
+        eta = f"ETA {format_duration(self.eta_s)}" if self.eta_s is not None else ""
         return ", ".join(filter(None, (rate, eta)))
 
     @property
@@ -116,7 +116,7 @@ def read_status(
         known: see `tables.read_outcomes`.
     """
     rows = tables.read_outcomes(store, fingerprint, known, _COLUMNS)
-    outcomes = tables.of_links(rows, ready)
+    outcomes = tables.filter_links(rows, ready)
     counts = Counter(outcomes["outcome"].to_pylist())
     # Deferring takes no time, and a thousand at once are no rate.
     finished = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
@@ -232,7 +232,7 @@ class Watch:
             line = "; ".join(filter(None, (seen[0].line(), seen[1]))) if seen else ""
             if line and (done or line != last or now - printed >= _SILENT_S):
                 last, printed = line, now
-                self.console.print(f"[{format_s(now - started)}] {last}", markup=False)
+                self.console.print(f"[{format_duration(now - started)}] {last}", markup=False)
 
 
 def _is_done(future: Future[T], timeout_s: float) -> bool:

@@ -26,7 +26,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
-from trailergenre.runs.parquet import check_and_cast, read_addressed
+from trailergenre.runs.parquet import check_and_cast, read_content_addressed
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -77,7 +77,7 @@ def read_table(store: Store, name: str) -> pa.Table:
     return pa.concat_tables([_read_file(store, name, path) for path in files])
 
 
-FEATURES_NAMED_BY = (
+REFERENCE_COLUMNS = (
     "commit",
     "features_file",
     "features_rows",
@@ -128,8 +128,8 @@ def read_outcomes(
         fingerprint: of the features.
         known: for one who reads again and again: files read before, which never change; new ones
             are added.
-        columns: those that are wanted, the `CHOSEN_BY` among them; a run of a million links holds
-            gigabytes in the others.
+        columns: those to read, `PRECEDENCE_COLUMNS` among them; in a run of a million links the
+            others take gigabytes.
     """
     rows = read_all_outcomes(store, fingerprint, known, columns)
     return current_outcomes(rows).select(columns)
@@ -157,7 +157,7 @@ def read_all_outcomes(
     for path in paths:
         if path not in known:
             with _advising(store):
-                known[path] = read_addressed(store, "outcomes", path).select(columns)
+                known[path] = read_content_addressed(store, "outcomes", path).select(columns)
     return join_outcomes({path: known[path] for path in paths}, columns)
 
 
@@ -174,7 +174,7 @@ def join_outcomes(
     return pa.concat_tables([empty, *named])
 
 
-CHOSEN_BY = ("link_id", "outcome", "round", "finished_at")
+PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
 """Columns that say which of a link's rows is the current one."""
 
 
@@ -203,7 +203,7 @@ def current_outcomes(rows: pa.Table) -> pa.Table:
     return ordered.filter(is_first).drop_columns("_rank")
 
 
-def of_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
+def filter_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
     """The rows of these links alone."""
     wanted = pa.array(sorted(set(link_ids)), pa.string())
     return rows.filter(pc.is_in(rows["link_id"], wanted))
@@ -227,17 +227,17 @@ def iter_features(
     """
     current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     if link_ids is not None:
-        current = of_links(current, link_ids)
+        current = filter_links(current, link_ids)
     for path in feature_files(current):
         named = current.filter(pc.equal(current["features_file"], path))
         with _advising(store):
             table = _read_features(store, path, named)
-        yield reached_rows(table, named)
+        yield referenced_rows(table, named)
 
 
 def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
     """Read one features file; the rows that name it must mean the content that is there."""
-    table = read_addressed(store, "features", path)
+    table = read_content_addressed(store, "features", path)
     received = (len(table), PurePosixPath(path).stem)
     columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))
     wrong = set(zip(*columns, strict=True)) - {received}
@@ -249,7 +249,7 @@ def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
     return table
 
 
-def reached_rows(features: pa.Table, named: pa.Table) -> pa.Table:
+def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:
     """The rows of a features file that outcomes rows reach: their link in their commit.
 
     Args:

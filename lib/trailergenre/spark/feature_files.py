@@ -43,8 +43,8 @@ class FeatureFiles:
         """
         self._spark = spark
         self._store = store
-        named = tables.of_links(outcomes, link_ids)
-        self._named = named.select(["link_id", "outcome", *tables.FEATURES_NAMED_BY])
+        named = tables.filter_links(outcomes, link_ids)
+        self._named = named.select(["link_id", "outcome", *tables.REFERENCE_COLUMNS])
         self._files = tables.feature_files(self._named)
 
     def training_rows(self, kind: RowKind, config: RowsConfig) -> DataFrame:

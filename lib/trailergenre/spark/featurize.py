@@ -22,7 +22,7 @@ from trailergenre.base import fault_injection
 from trailergenre.base.config import BackboneConfig, HostConfig
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError
 from trailergenre.base.records import Link
-from trailergenre.base.versions import DOWNLOAD, check_floors
+from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.chunks import (
     ChunkSettings,
     Commit,
@@ -110,7 +110,7 @@ def featurize_links(
     if is_gpu:
         check_gpu_slots(spark)
     shelf = settings.chunk.stream.frames
-    if shelf is None or not shelf.is_filled:
+    if shelf is None or not shelf.keeps_new:
         return [_run_stage(spark, links, settings, EMBED)]
     # What the second stage lacks is told before the first one takes its hours.
     profile = gpu_profile(spark) if is_gpu else None
@@ -218,7 +218,7 @@ EMBED = Stage("embed", _embed_on_worker)
 
 
 def _check_worker(settings: TaskSettings) -> None:
-    check_floors("pyarrow", *DOWNLOAD)
+    check_minimum_versions("pyarrow", *DOWNLOAD_PACKAGES)
     if ffmpeg_major() != settings.ffmpeg_major:
         raise ToolMissingError(
             f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.ffmpeg_major}: "
@@ -250,7 +250,7 @@ def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
     columns = ("link_id", "round")
     outcomes = tables.read_all_outcomes(chunk.store, chunk.fingerprint, columns=columns)
     rounds: dict[str, int] = {}
-    for row in tables.of_links(outcomes, (link.link_id for link in links)).to_pylist():
+    for row in tables.filter_links(outcomes, (link.link_id for link in links)).to_pylist():
         rounds[row["link_id"]] = max(row["round"], rounds.get(row["link_id"], -1))
     return [link for link in links if rounds.get(link.link_id, -1) < link.round]
 

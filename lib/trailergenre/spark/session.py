@@ -19,8 +19,8 @@ from pyspark.sql import SparkSession
 from trailergenre.base.errors import ClusterError, StorageError, one_line
 from trailergenre.base.java import check_java
 from trailergenre.base.storage import Store
-from trailergenre.base.storage_address import without_secrets
-from trailergenre.base.versions import check_floors
+from trailergenre.base.storage_address import redact_address
+from trailergenre.base.versions import check_minimum_versions
 from trailergenre.spark.signals import jobs_end_by_signal, py4j_is_quiet, spare_jvm
 from trailergenre.spark.worker_packages import ADVICE, check_packages
 
@@ -51,7 +51,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
         ClusterError: a worker lacks a package, or failed at what was done with the session.
     """
     check_java()
-    check_floors("pyspark")
+    check_minimum_versions("pyspark")
     with py4j_is_quiet():
         spark = _start(app_name)
         try:
@@ -97,7 +97,7 @@ def can_log_events() -> bool:
     except Py4JJavaError as error:
         is_there, reason = False, one_line(error.java_exception.getMessage())
     if not is_there:
-        log.warning("no event log: %s cannot be made: %s", without_secrets(str(address)), reason)
+        log.warning("no event log: %s cannot be made: %s", redact_address(str(address)), reason)
     return bool(is_there)
 
 

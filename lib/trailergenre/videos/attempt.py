@@ -28,7 +28,7 @@ from trailergenre.base.sandbox import (
     Child,
     ChildLimits,
     Deadline,
-    NoForkError,
+    ForkError,
     fork_child,
 )
 from trailergenre.videos.redaction import scrub, secrets_of
@@ -83,11 +83,11 @@ class Attempt:
         """
         try:
             return self._run(link, scratch, deadline)
-        except NoForkError:
+        except ForkError:
             deadline.stopped.wait(_PAUSE_S)
         try:
             return self._run(link, scratch, deadline)
-        except NoForkError as error:
+        except ForkError as error:
             raise ClusterError(
                 f"This machine ended two children in a row that download one link: {error}. Give "
                 "it more memory or fewer task slots, raise its limit of processes (ulimit -u), and "
@@ -182,7 +182,7 @@ class Attempt:
                 f"the download took more than {self.limits.max_memory_bytes} bytes of memory",
             )
         if code == SERVER_GONE:
-            raise NoForkError("the process that they are forked from was ended")
+            raise ForkError("the process that they are forked from was ended")
         if code == -signal.SIGXCPU:
             raise ItemError(
                 Outcome.RESOURCE, f"the download took more than {_CPU_S:g} s of processor time"

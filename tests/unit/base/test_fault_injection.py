@@ -9,7 +9,7 @@ import pytest
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.fault_injection import (
-    MARK,
+    MARKER_FILE,
     VARIABLE,
     Fault,
     Point,
@@ -55,8 +55,8 @@ def test_the_victim_dies_at_the_point_in_the_first_chunks_task_and_in_no_other(
     tmp_path: Path,
 ) -> None:
     assert run(tmp_path, "P4:worker:0").returncode == -signal.SIGKILL
-    assert (tmp_path / MARK).read_text() == "P4:worker"
-    (tmp_path / MARK).unlink()
+    assert (tmp_path / MARKER_FILE).read_text() == "P4:worker"
+    (tmp_path / MARKER_FILE).unlink()
     others = (
         run(tmp_path, "P4:worker:0", task=1),
         run(tmp_path, "P4:worker:1"),

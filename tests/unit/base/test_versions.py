@@ -10,12 +10,12 @@ import pytest
 
 from trailergenre.base import versions
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.versions import FLOORS, check_floors, release
+from trailergenre.base.versions import MINIMUM_VERSIONS, check_minimum_versions, parse_release
 
 
 @pytest.fixture(autouse=True)
 def _forget_what_was_checked() -> None:
-    check_floors.cache_clear()
+    check_minimum_versions.cache_clear()
 
 
 def with_version(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
@@ -36,15 +36,15 @@ def requirements(repository: Path) -> dict[str, str]:
 
 
 def test_what_is_installed_here_is_let_in() -> None:
-    assert check_floors(*FLOORS) is None
+    assert check_minimum_versions(*MINIMUM_VERSIONS) is None
 
 
-@pytest.mark.parametrize("package", FLOORS)
+@pytest.mark.parametrize("package", MINIMUM_VERSIONS)
 def test_an_old_package_ends_the_run(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_version(monkeypatch, "1.0.dev3")
     with pytest.raises(ConfigError) as refused:
-        check_floors(package)
-    for part in (f"{package} 1.0.dev3", FLOORS[package].version, "pip install", "CVE-"):
+        check_minimum_versions(package)
+    for part in (f"{package} 1.0.dev3", MINIMUM_VERSIONS[package].version, "pip install", "CVE-"):
         assert part in str(refused.value)
 
 
@@ -53,20 +53,26 @@ def test_the_floor_itself_and_what_is_newer_is_let_in(
     found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_version(monkeypatch, found)
-    assert check_floors("jinja2") is None
+    assert check_minimum_versions("jinja2") is None
 
 
 def test_what_is_not_installed_is_for_who_imports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with_version(monkeypatch, None)
-    assert check_floors(*FLOORS) is None
+    assert check_minimum_versions(*MINIMUM_VERSIONS) is None
 
 
 def test_floors_are_pyprojects_bounds_and_below_the_lock(repository: Path) -> None:
     bounds = requirements(repository)
     assert {"yt-dlp", "keras", "pyspark"} <= bounds.keys()
-    mine = {package: floor.version for package, floor in FLOORS.items() if package in bounds}
-    assert {p: release(v) for p, v in mine.items()} == {p: release(bounds[p]) for p in mine}
+    mine = {
+        package: floor.version for package, floor in MINIMUM_VERSIONS.items() if package in bounds
+    }
+    assert {p: parse_release(v) for p, v in mine.items()} == {
+        p: parse_release(bounds[p]) for p in mine
+    }
     lock = dict(
         re.findall(r"^([\w.-]+)==(\S+)", (repository / "requirements.lock").read_text(), re.M)
     )
-    assert [p for p, f in FLOORS.items() if release(lock[p]) < release(f.version)] == []
+    assert [
+        p for p, f in MINIMUM_VERSIONS.items() if parse_release(lock[p]) < parse_release(f.version)
+    ] == []

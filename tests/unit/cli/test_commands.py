@@ -22,7 +22,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.runs import schemas
-from trailergenre.runs.lock import LOCK_FILE, run_lock
+from trailergenre.runs.lease import LEASE_FILE, hold_lease
 from trailergenre.runs.tables import to_parquet, write_table
 
 HEAVY = {"pyspark", "tensorflow", "keras", "pandas", "sklearn", "PIL", "jinja2"}
@@ -277,10 +277,10 @@ def test_a_run_that_nobody_works_on_has_neither_pace_nor_end(half_done: Store) -
 
 
 def test_a_run_at_work_says_who_works_how_fast_and_until_when(half_done: Store) -> None:
-    with run_lock(half_done, "featurize"):
-        held = json.loads(half_done.read_bytes(LOCK_FILE))
+    with hold_lease(half_done, "featurize"):
+        held = json.loads(half_done.read_bytes(LEASE_FILE))
         held["started_at"] = "2025-12-31T23:59:40+00:00"
-        half_done.write_bytes(LOCK_FILE, json.dumps(held).encode())
+        half_done.write_bytes(LEASE_FILE, json.dumps(held).encode())
         figures = json.loads(invoke("status", str(half_done), "--json").stdout)
         shown = invoke("status", str(half_done)).stdout
     assert figures["at_work"].startswith("featurize on ")

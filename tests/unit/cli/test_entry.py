@@ -17,7 +17,7 @@ from trailergenre.base import errors
 from trailergenre.base.errors import ExitCode, LockedError, RunError
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import entry
-from trailergenre.runs.sessions import begin, finish, read_begun
+from trailergenre.runs.sessions import read_starts, record_start, record_summary
 
 # A job that waits; a handler for Exception on the way must not swallow the signal.
 WAITING_JOB = """
@@ -66,7 +66,7 @@ def test_nothing_returned_is_success() -> None:
     assert exit_code(lambda: None) == 0
 
 
-@pytest.mark.parametrize("code", [ExitCode.FINISHED, ExitCode.INCOMPLETE, ExitCode.VERIFY_FOUND])
+@pytest.mark.parametrize("code", [ExitCode.FINISHED, ExitCode.INCOMPLETE, ExitCode.VERIFY_FAILED])
 def test_the_returned_code_is_the_exit_code(code: ExitCode) -> None:
     assert exit_code(lambda: code) == code
 
@@ -74,12 +74,12 @@ def test_the_returned_code_is_the_exit_code(code: ExitCode) -> None:
 def test_exit_codes_are_those_that_are_promised() -> None:
     assert {code.name: code.value for code in ExitCode} == {
         "FINISHED": 0,
-        "VERIFY_FOUND": 1,
+        "VERIFY_FAILED": 1,
         "USAGE": 2,
         "LOCKED": 3,
         "INCOMPLETE": 4,
         "INTERRUPTED": 130,
-        "UNREAD": 141,
+        "PIPE_CLOSED": 141,
         "TERMINATED": 143,
     }
 
@@ -155,7 +155,7 @@ def test_a_signal_ends_the_process_with_its_code(number: signal.Signals, code: i
 def test_the_summary_is_one_line_and_kept_beside_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finish(Store(str(tmp_path)), "featurize", {"ready": 3, "by_outcome": {"ok": 3}})
+    record_summary(Store(str(tmp_path)), "featurize", {"ready": 3, "by_outcome": {"ok": 3}})
     (line,) = capsys.readouterr().out.splitlines()
     record = json.loads(line)
     assert list(record) == ["stage", "finished_at", "ready", "by_outcome"]
@@ -169,10 +169,10 @@ def test_the_summary_is_one_line_and_kept_beside_the_run(
 def test_what_a_stage_may_do_is_kept_for_every_session_of_it(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for number in range(2):
-        begin(store, "featurize", {"limits": {"attempts": number}})
-    begin(store, "other", {})
-    finish(store, "featurize", {})
-    records = [json.loads(record) for record in read_begun(store, "featurize")]
+        record_start(store, "featurize", {"limits": {"attempts": number}})
+    record_start(store, "other", {})
+    record_summary(store, "featurize", {})
+    records = [json.loads(record) for record in read_starts(store, "featurize")]
     assert [record["limits"]["attempts"] for record in records] == [0, 1]
     assert all(
         datetime.fromisoformat(record["begun_at"]).utcoffset() is not None for record in records
@@ -181,5 +181,5 @@ def test_what_a_stage_may_do_is_kept_for_every_session_of_it(tmp_path: Path) -> 
 
 def test_a_second_summary_does_not_replace_the_first(tmp_path: Path) -> None:
     for number in range(2):
-        finish(Store(str(tmp_path)), "featurize", {"ready": number})
+        record_summary(Store(str(tmp_path)), "featurize", {"ready": number})
     assert len(list((tmp_path / "runs").iterdir())) == 2

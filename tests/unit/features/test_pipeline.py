@@ -24,8 +24,8 @@ from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.features.fetch_frames import StreamSettings
 from trailergenre.features.pipeline import embed_links, keep_frames
 from trailergenre.frames.decoder import Decoder
-from trailergenre.runs.kept_frames import FrameShelf
-from trailergenre.runs.kept_videos import VideoShelf
+from trailergenre.runs.kept_frames import KeptFrames
+from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.gate import OpenGate
 
@@ -53,8 +53,8 @@ def settings_for(
     root: Path,
     *,
     allow: tuple[str, ...] = (),
-    shelf: VideoShelf | None = None,
-    frames: FrameShelf | None = None,
+    shelf: KeptVideos | None = None,
+    frames: KeptFrames | None = None,
     deadline_s: float = 600,
 ) -> StreamSettings:
     limits = LimitsConfig(deadline_s=deadline_s)
@@ -93,7 +93,7 @@ def test_features_are_those_of_the_links_own_frames(clips: Path, embedder: Embed
 def test_kept_video_is_not_requested_again(clips: Path, embedder: Embedder, tmp_path: Path) -> None:
     with serve(clips) as server:
         links = as_links([f"http://{server.address}/a.mp4"])
-        shelf = VideoShelf(Store(str(tmp_path)), "key", is_filled=True)
+        shelf = KeptVideos(Store(str(tmp_path)), "key", keeps_new=True)
         settings = settings_for(clips, allow=(server.address,), shelf=shelf)
         first = list(embed_links(links, settings, embedder))
         asked = len(server.requested)
@@ -111,7 +111,7 @@ def test_kept_video_that_was_at_fault_is_requested_again_and_replaced(
     with serve(clips) as server:
         (link,) = as_links([f"http://{server.address}/a.mp4"])
         store = Store(str(tmp_path))
-        shelf = VideoShelf(store, "key", is_filled=True)
+        shelf = KeptVideos(store, "key", keeps_new=True)
         settings = settings_for(clips, allow=(server.address,), shelf=shelf)
         store.write_bytes(f"videos/key/{link.link_id}", b"damaged")
         outcomes = [
@@ -149,7 +149,7 @@ def test_the_gate_is_told_when_an_attempt_reached_its_server(
 def test_kept_frames_give_the_same_features_and_are_neither_asked_for_nor_decoded_again(
     clips: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = FrameShelf(Store(str(tmp_path)), "key", is_filled=True)
+    shelf = KeptFrames(Store(str(tmp_path)), "key", keeps_new=True)
     with serve(clips) as server:
         links = as_links([f"http://{server.address}/{n}.mp4" for n in ("a", "noise", "b")])
         settings = settings_for(clips, allow=(server.address,), frames=shelf)

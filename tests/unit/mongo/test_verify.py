@@ -22,8 +22,7 @@ from trailergenre.cli.commands import app
 from trailergenre.mongo import Document, Target
 from trailergenre.mongo.verify import check_published
 from trailergenre.runs import tables
-from trailergenre.runs.verify.checks import Report
-from trailergenre.runs.verify.verify import verify_run
+from trailergenre.runs.verify import Verification, verify_run
 from verified import FP, Run, cut, found, make_verified, notes
 
 FRAMES = "I3 MongoDB holds every frame as the features table"
@@ -41,14 +40,14 @@ def target(mongo_uri: str) -> Target:
     return target_at(mongo_uri)
 
 
-def verify_published(store: Store, target: Target) -> Report:
+def verify_published(store: Store, target: Target) -> Verification:
     """As `trailergenre verify --mongo` does."""
     report = verify_run(store, FP)
     report.checks.extend(check_published(store, FP, target, lambda done, total: None))
     return report
 
 
-def verify(run: Run, target: Target) -> Report:
+def verify(run: Run, target: Target) -> Verification:
     return verify_published(run.store, target)
 
 
@@ -143,7 +142,7 @@ def test_a_moved_document_is_missing_and_is_put_back(run: Run, target: Target) -
     publish(target, run.store, FP)
     edit(target, "frames", lambda c: c.update_many({}, {"$set": {"link_id": "0" * 64}}))
     (check,) = (check for check in verify(run, target).checks if not check.holds)
-    assert (check.found, len(check.offenders)) == (15, 5)
+    assert (check.n_offenders, len(check.offenders)) == (15, 5)
     publish(target, run.store, FP)
     assert verify(run, target).holds
 

@@ -10,7 +10,7 @@ from lists import as_links
 from trailergenre.base.errors import StorageError
 from trailergenre.base.records import VideoFacts
 from trailergenre.base.storage import Store
-from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
+from trailergenre.runs.kept_frames import FramesWriter, KeptFrames, Origin
 
 (LINK, OTHER) = as_links(["https://example.org/a.mp4", "https://example.org/b.mp4"])
 ORIGIN = Origin(
@@ -26,15 +26,15 @@ FRAMES = np.random.default_rng(7).integers(0, 256, (7, 299, 299, 3), np.uint8)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> FrameShelf:
+def shelf(tmp_path: Path) -> KeptFrames:
     """A shelf that holds the frames of LINK, written in batches of 3, 3 and 1."""
-    shelf = FrameShelf(Store(str(tmp_path / "run")), "key", is_filled=True)
+    shelf = KeptFrames(Store(str(tmp_path / "run")), "key", keeps_new=True)
     keep(shelf, tmp_path / "file", ORIGIN)
     return shelf
 
 
-def keep(shelf: FrameShelf, path: Path, origin: Origin) -> None:
-    file = FramesFile(path, shelf.place(LINK.link_id))
+def keep(shelf: KeptFrames, path: Path, origin: Origin) -> None:
+    file = FramesWriter(path, shelf.place(LINK.link_id))
     for start in range(0, 7, 3):
         file.add(FRAMES[start : start + 3])
     assert file.n_frames == 7
@@ -44,7 +44,7 @@ def keep(shelf: FrameShelf, path: Path, origin: Origin) -> None:
 
 @pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (5, [5, 2]), (16, [7])])
 def test_frames_come_back_as_they_were_in_batches_of_any_size(
-    shelf: FrameShelf, size: int, sizes: list[int]
+    shelf: KeptFrames, size: int, sizes: list[int]
 ) -> None:
     kept = shelf.read(LINK.link_id)
     batches = list(kept.batches(size))
@@ -55,16 +55,16 @@ def test_frames_come_back_as_they_were_in_batches_of_any_size(
 
 def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> None:
     slope = np.arange(299, dtype=np.uint8)
-    file = FramesFile(tmp_path / "file", "place")
+    file = FramesWriter(tmp_path / "file", "place")
     file.add(np.broadcast_to(slope[None, None, :, None], FRAMES.shape).copy())
     file.close(ORIGIN)
     assert file.path.stat().st_size < FRAMES.nbytes / 2
 
 
-def test_only_kept_links_are_found(shelf: FrameShelf) -> None:
+def test_only_kept_links_are_found(shelf: KeptFrames) -> None:
     assert shelf.list_link_ids() == {LINK.link_id}
     assert (shelf.has(LINK), shelf.has(OTHER)) == (True, False)
-    another = FrameShelf(shelf.store, "another key", is_filled=True)
+    another = KeptFrames(shelf.store, "another key", keeps_new=True)
     assert not another.has(LINK)
 
 
@@ -75,7 +75,7 @@ def damage(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("broken", [damage, lambda c: c[:-1], lambda c: c[:10], lambda c: b""])
 def test_a_file_that_was_changed_or_cut_is_refused_by_name(
-    shelf: FrameShelf, broken: object
+    shelf: KeptFrames, broken: object
 ) -> None:
     path = f"frames/key/{LINK.link_id}"
     shelf.store.write_bytes(path, broken(shelf.store.read_bytes(path)))  # type: ignore[operator]
@@ -85,9 +85,9 @@ def test_a_file_that_was_changed_or_cut_is_refused_by_name(
 
 @pytest.mark.parametrize("key", ["key", "another key"])
 def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
-    shelf: FrameShelf, key: str
+    shelf: KeptFrames, key: str
 ) -> None:
-    other = FrameShelf(shelf.store, key, is_filled=True)
+    other = KeptFrames(shelf.store, key, keeps_new=True)
     copy = other.place(OTHER.link_id if key == "key" else LINK.link_id)
     shelf.store.write_bytes(copy, shelf.store.read_bytes(shelf.place(LINK.link_id)))
     with pytest.raises(StorageError, match=rf"{copy} .* its frames are .*/{LINK.link_id}.*Delete"):
@@ -96,7 +96,7 @@ def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
 
 @pytest.mark.parametrize("says", [6, 8])
 def test_more_or_fewer_frames_than_a_file_says_are_refused_by_name(
-    shelf: FrameShelf, says: int, tmp_path: Path
+    shelf: KeptFrames, says: int, tmp_path: Path
 ) -> None:
     keep(shelf, tmp_path / "file", replace(ORIGIN, frames=says))
     with pytest.raises(StorageError, match=rf"{LINK.link_id} .* it has 7 frames.*Delete it"):

@@ -7,24 +7,24 @@ import pytest
 from lists import as_links
 from trailergenre.base.records import Video
 from trailergenre.base.storage import Store
-from trailergenre.runs.kept_videos import VideoShelf
+from trailergenre.runs.kept_videos import KeptVideos
 
 (LINK, OTHER) = as_links(["https://example.org/a.mp4", "https://example.org/b.mp4"])
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> VideoShelf:
+def shelf(tmp_path: Path) -> KeptVideos:
     """A shelf that holds the video of LINK."""
     downloaded = tmp_path / "downloaded"
     downloaded.write_bytes(b"video")
-    shelf = VideoShelf(Store(str(tmp_path / "run")), "key", is_filled=True)
+    shelf = KeptVideos(Store(str(tmp_path / "run")), "key", keeps_new=True)
     shelf.keep(LINK, Video(downloaded, size_bytes=5, is_owned=True))
     downloaded.unlink()
     return shelf
 
 
 def test_kept_video_is_used_where_it_lies_and_stays_there(
-    shelf: VideoShelf, tmp_path: Path
+    shelf: KeptVideos, tmp_path: Path
 ) -> None:
     video = shelf.find(LINK, tmp_path)
     assert video is not None
@@ -33,7 +33,7 @@ def test_kept_video_is_used_where_it_lies_and_stays_there(
 
 
 def test_video_on_another_store_is_copied_to_scratch(
-    shelf: VideoShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: KeptVideos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "is_local", False)
     video = shelf.find(LINK, tmp_path)
@@ -43,9 +43,9 @@ def test_video_on_another_store_is_copied_to_scratch(
 
 
 def test_only_kept_links_of_the_same_format_rule_are_found(
-    shelf: VideoShelf, tmp_path: Path
+    shelf: KeptVideos, tmp_path: Path
 ) -> None:
-    other_rule = VideoShelf(shelf.store, "another key", is_filled=True)
+    other_rule = KeptVideos(shelf.store, "another key", keeps_new=True)
     assert shelf.list_link_ids() == {LINK.link_id}
     assert shelf.find(OTHER, tmp_path) is None
     assert other_rule.list_link_ids() == set()

@@ -12,7 +12,7 @@ from runs import SETTINGS, make_movies, make_run, write_features
 from trailergenre.base.errors import StorageError
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.orphans import remove_strays
+from trailergenre.runs.orphans import remove_orphans
 
 FP = SETTINGS.fingerprint
 
@@ -40,7 +40,7 @@ def test_old_strays_go_and_young_ones_and_named_ones_stay(store: Store) -> None:
     (named,) = (file.path for file in store.list_files(f"features/{FP}"))
     make_old(store, named)
     old, young = add_stray(store, 25), add_stray(store, 23)
-    assert remove_strays(store, SETTINGS) == 1
+    assert remove_orphans(store, SETTINGS) == 1
     left = {file.path for file in store.list_files(f"features/{FP}")}
     assert left == {named, young}
     assert old not in left
@@ -51,7 +51,7 @@ def test_unfinished_frames_go_at_once_and_kept_ones_stay(store: Store) -> None:
     directory = f"frames/{SETTINGS.frames_key}"
     for name in (".unfinished-x", "0" * 64):
         store.write_bytes(f"{directory}/{name}", b"frames")
-    assert remove_strays(store, SETTINGS) == 1
+    assert remove_orphans(store, SETTINGS) == 1
     assert [file.path for file in store.list_all_files("frames")] == [f"{directory}/{'0' * 64}"]
 
 
@@ -64,7 +64,7 @@ def test_what_a_superseded_row_names_is_no_stray(store: Store) -> None:
     content = tables.to_parquet(pa.Table.from_pylist([row], schemas.OUTCOMES))
     store.write_content_addressed(f"outcomes/{FP}", content, ".parquet")
     make_old(store, str(twin["features_file"]))
-    assert remove_strays(store, SETTINGS) == 0
+    assert remove_orphans(store, SETTINGS) == 0
     assert store.exists(str(twin["features_file"]))
 
 
@@ -76,7 +76,7 @@ def test_unfinished_files_go_at_once_and_only_where_featurize_writes(store: Stor
     others = ["reports/.unfinished-x", f"features/{'0' * 16}/.unfinished-x", f"features/{FP}/.mine"]
     for path in (*ours, *others):
         store.write_bytes(path, b"half")
-    assert remove_strays(store, SETTINGS) == 3
+    assert remove_orphans(store, SETTINGS) == 3
     assert [store.exists(path) for path in (*ours, *others)] == [False] * 3 + [True] * 3
 
 
@@ -84,7 +84,7 @@ def test_what_is_not_ours_is_left_alone(store: Store) -> None:
     path = f"features/{FP}/thesis.parquet"
     store.write_bytes(path, b"mine")
     make_old(store, path)
-    assert remove_strays(store, SETTINGS) == 0
+    assert remove_orphans(store, SETTINGS) == 0
     assert store.exists(path)
 
 
@@ -93,5 +93,5 @@ def test_nothing_is_removed_where_outcomes_are_damaged(store: Store) -> None:
     (file,) = store.list_files(f"outcomes/{FP}")
     store.write_bytes(file.path, b"")
     with pytest.raises(StorageError, match=file.path):
-        remove_strays(store, SETTINGS)
+        remove_orphans(store, SETTINGS)
     assert store.exists(stray)

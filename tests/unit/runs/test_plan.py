@@ -14,7 +14,7 @@ from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, write_settings
-from trailergenre.runs.kept_videos import VideoShelf
+from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
 
 ONE = FeatureSettings("rule", 1.0, 299, 9, "a" * 64, "fp32")
@@ -71,7 +71,7 @@ def plan(
     recompute: bool = False,
     retry: Collection[Outcome] = (),
 ) -> Plan:
-    shelf = VideoShelf(store, settings.videos_key, is_filled=False)
+    shelf = KeptVideos(store, settings.videos_key, keeps_new=False)
     return plan_links(store, settings, shelf.list_link_ids(), recompute=recompute, retry=retry)
 
 

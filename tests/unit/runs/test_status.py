@@ -13,7 +13,7 @@ from rich.console import Console
 from runs import Movie, make_movies, make_run, outcome_row
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.progress_bars import format_age, format_s
+from trailergenre.base.progress import format_age, format_duration
 from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs import schemas, tables
@@ -88,7 +88,7 @@ def test_nothing_finished_is_said() -> None:
     [(None, "unknown"), (0, "0:00"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")],
 )
 def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
-    assert format_s(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(86000, "23:53:20"), (90061 + 86400, "2.0 days")])

@@ -10,7 +10,7 @@ from trailergenre.base.sandbox.children import (
     group_memory_bytes,
     start_child,
 )
-from trailergenre.base.sandbox.fork_client import SERVER_GONE, NoForkError, end_servers, fork_child
+from trailergenre.base.sandbox.fork_client import SERVER_GONE, ForkError, fork_child, stop_servers
 from trailergenre.base.sandbox.launcher import LAUNCH_FAILED
 from trailergenre.base.sandbox.protections import missing_protections, protections
 
@@ -20,11 +20,11 @@ __all__ = [
     "Child",
     "ChildLimits",
     "Deadline",
-    "NoForkError",
-    "end_servers",
+    "ForkError",
     "fork_child",
     "group_memory_bytes",
     "missing_protections",
     "protections",
     "start_child",
+    "stop_servers",
 ]

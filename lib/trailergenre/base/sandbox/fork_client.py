@@ -43,7 +43,7 @@ SERVER_GONE = 256
 """Stands as exit code of a fork whose server ended before it, and took it along."""
 
 
-class NoForkError(Exception):
+class ForkError(Exception):
     """This machine could not give a fork, or not keep it; no fault of what the fork does."""
 
 
@@ -79,11 +79,11 @@ class _Server:
         """The id of a new fork that has these open files.
 
         Raises:
-            NoForkError: the machine has no room for another process.
+            ForkError: the machine has no room for another process.
         """
         pid = int(self._ask(request, files))
         if pid < 0:
-            raise NoForkError(f"no process could be forked: {os.strerror(-pid)}")
+            raise ForkError(f"no process could be forked: {os.strerror(-pid)}")
         return pid
 
     def reap(self, pid: int) -> int:
@@ -193,7 +193,7 @@ def fork_child(
 
     Raises:
         ToolMissingError: the program cannot begin.
-        NoForkError: it did, and this machine gives no fork of it.
+        ForkError: it did, and this machine gives no fork of it.
     """
     request = {"env": dict(env), "directory": str(directory), "limits": limits.numbers}
     with deadline.paused():
@@ -202,14 +202,14 @@ def fork_child(
         yield child
 
 
-def end_servers() -> None:
+def stop_servers() -> None:
     """End all servers of this process; the next child starts another."""
     with _lock:
         for key in [key for key in _servers if key[0] == os.getpid()]:
             _servers.pop(key).close()
 
 
-atexit.register(end_servers)
+atexit.register(stop_servers)
 
 
 # Any: JSON for our own server.
@@ -228,7 +228,7 @@ def _start(program: tuple[str, ...], request: Mapping[str, Any], stderr: IO[byte
             line.recv(1)
         except TimeoutError:
             server.reap(pid)
-            raise NoForkError(f"a fork had not begun after {_BEGIN_S:g} s") from None
+            raise ForkError(f"a fork had not begun after {_BEGIN_S:g} s") from None
         line.settimeout(None)
         ours.pop_all()
     return _Fork(server, pid, line, (to_stdin, from_stdout))

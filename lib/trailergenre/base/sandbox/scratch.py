@@ -28,7 +28,7 @@ def scratch_directory() -> Iterator[Path]:
     Raises:
         StorageError: the directory for temporary files cannot be written.
     """
-    sweep_dead()
+    remove_abandoned_scratch()
     try:
         directory, lock = _make()
     except OSError as error:
@@ -44,7 +44,7 @@ def scratch_directory() -> Iterator[Path]:
         os.close(lock)
 
 
-def list_dead() -> list[Path]:
+def list_abandoned_scratch() -> list[Path]:
     """Directories of this user whose owner is gone."""
     dead = []
     for path in _ours():
@@ -55,7 +55,7 @@ def list_dead() -> list[Path]:
     return dead
 
 
-def sweep_dead() -> None:
+def remove_abandoned_scratch() -> None:
     """Remove what dead owners left; neighbours that live are not touched."""
     for path in _ours():
         lock = _claim(path)

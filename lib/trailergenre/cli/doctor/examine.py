@@ -86,7 +86,7 @@ def examine(
 def _explain(error: BaseException) -> Finding:
     """What broke a check; the text of an error that nobody foresaw may hold anything."""
     if isinstance(error, RunError):
-        return Finding(Verdict.FAILED, error.found, error.remedy)
+        return Finding(Verdict.FAILED, error.problem, error.remedy)
     place = traceback.extract_tb(error.__traceback__)[-1]
     is_plain = isinstance(error, OSError | ImportError | SubprocessError)
     told = f": {one_line(str(error))}" if is_plain else ""

@@ -26,7 +26,7 @@ def check_weights(config: Config) -> Finding:
     except WeightsError as error:
         has_keras = installed_version("tensorflow") is not None
         needed = "" if has_keras else "Exporting needs: pip install 'trailergenre[tensorflow]'"
-        return Finding(Verdict.FAILED, error.found, f"{error.remedy} {needed}".strip())
+        return Finding(Verdict.FAILED, error.problem, f"{error.remedy} {needed}".strip())
     path = Path(config.backbone.path).expanduser()
     found = f"{manifest.network} of {manifest.weights}, {manifest.precision} ({path})"
     if manifest.is_random:
@@ -58,7 +58,7 @@ def check_gpu(config: Config) -> Finding:
         embedder = load_embedder(config.backbone)
         embedder.embed(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
     except (ConfigError, WeightsError) as error:
-        return Finding(Verdict.FAILED, f"{gpus or 'none found'}: {error.found}", error.remedy)
+        return Finding(Verdict.FAILED, f"{gpus or 'none found'}: {error.problem}", error.remedy)
     return Finding(Verdict.OK, f"{gpus}: {embedder.engine} {embedder.version} embeds")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from trailergenre.base import java
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, ToolMissingError
-from trailergenre.base.versions import FLOORS, check_floors
+from trailergenre.base.versions import MINIMUM_VERSIONS, check_minimum_versions
 from trailergenre.cli.doctor.finding import Finding, Verdict, installed_version
 
 _TENSORFLOW = ("tensorflow", "keras", "tf2onnx", "onnx")
@@ -21,15 +21,15 @@ _TENSORFLOW = ("tensorflow", "keras", "tf2onnx", "onnx")
 def check_packages(config: Config) -> Finding:
     """Look for packages that are older than is safe."""
     old = []
-    for package in FLOORS:
+    for package in MINIMUM_VERSIONS:
         try:
-            check_floors(package)
+            check_minimum_versions(package)
         except ConfigError as error:
             old.append(error)
-    versions = {package: installed_version(package) for package in FLOORS}
+    versions = {package: installed_version(package) for package in MINIMUM_VERSIONS}
     found = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
     if old:
-        told = (" ".join(error.found for error in old), " ".join(error.remedy for error in old))
+        told = (" ".join(error.problem for error in old), " ".join(error.remedy for error in old))
         return Finding(Verdict.FAILED, *told)
     return Finding(Verdict.OK, found)
 
@@ -45,7 +45,7 @@ def check_java(config: Config) -> Finding:
     except ToolMissingError as error:
         home = os.environ.get("JAVA_HOME")
         told = f"JAVA_HOME is {home}, where alone Spark looks: correct or unset it."
-        return Finding(Verdict.FAILED, error.found, told if home else error.remedy)
+        return Finding(Verdict.FAILED, error.problem, told if home else error.remedy)
     return Finding(Verdict.OK, found)
 
 
@@ -58,7 +58,7 @@ def check_spark(config: Config) -> Finding:
             "not installed; the jobs need it, scoring a link does not",
             "pip install 'trailergenre[spark]'",
         )
-    check_floors("pyspark")
+    check_minimum_versions("pyspark")
     home, ours = os.environ.get("SPARK_HOME"), Path(spec.origin).parent
     if home and Path(home).resolve() != ours.resolve():
         return Finding(

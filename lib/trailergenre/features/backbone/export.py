@@ -16,7 +16,7 @@ import numpy as np
 
 from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
-from trailergenre.base.versions import check_floors
+from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
     ONNX_FILE,
     WEIGHTS_FILE,
@@ -70,7 +70,7 @@ def export_backbone(
             too far from fp32.
         ConfigError: `out` holds something that is not an artefact, or the frames are too few.
     """
-    check_floors("keras")
+    check_minimum_versions("keras")
     # Keras reads this on import; a choice of the caller's is kept.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

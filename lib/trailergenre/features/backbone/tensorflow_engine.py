@@ -10,7 +10,7 @@ import numpy as np
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ConfigError, WeightsError, one_line
 from trailergenre.base.records import FeatureArray, FrameArray
-from trailergenre.base.versions import check_floors
+from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import BackboneManifest, read_checked_weights
 from trailergenre.features.backbone.fixed_batches import GPU_IN_FLIGHT, FixedBatches
 
@@ -43,7 +43,7 @@ class TensorFlowEmbedder:
                 "Install it: pip install 'trailergenre[tensorflow]', or set backbone.engine = "
                 "onnxruntime.",
             ) from error
-        check_floors("keras")
+        check_minimum_versions("keras")
         is_gpu = config.device == "gpu"
         if is_gpu:
             take_gpu(tensorflow.config, device_id)

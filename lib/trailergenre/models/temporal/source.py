@@ -56,7 +56,7 @@ class FeatureSource:
             StorageError: a file or a link is gone, or a value is not finite.
         """
         truth_of = dict(zip(self.link_ids, self.truth, strict=True))
-        current = tables.of_links(self.outcomes, self.link_ids)
+        current = tables.filter_links(self.outcomes, self.link_ids)
         files = tables.feature_files(current)
         found = 0
         for place in np.random.default_rng(seed).permutation(len(files)):

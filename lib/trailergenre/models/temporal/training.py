@@ -19,7 +19,7 @@ import numpy as np
 
 from trailergenre.base.config import TemporalConfig
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.versions import check_floors
+from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.temporal.batches import (
     Scale,
@@ -72,7 +72,7 @@ def fit_temporal(
 
 
 def _compile_head(config: TemporalConfig, scale: Scale) -> Model:
-    check_floors("keras")
+    check_minimum_versions("keras")
     # Keras reads this on import; a choice of the caller's is kept.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -40,8 +40,8 @@ from trailergenre.reports.run_report.links import (
 from trailergenre.reports.run_report.sessions import Begun, Ended, Pace, measure_pace, parse_records
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import list_settings
-from trailergenre.runs.lock import read_holder
-from trailergenre.runs.sessions import read_begun, read_finished
+from trailergenre.runs.lease import read_lease
+from trailergenre.runs.sessions import read_starts, read_summaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +122,12 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         ConfigError: the run has no list of links.
         StorageError: a table is missing a file, or one is damaged.
     """
-    holder = read_holder(store)
+    holder = read_lease(store)
     links = tables.read_table(store, "links")
     outcomes = tables.read_outcomes(store, fingerprint, columns=OUTCOME_COLUMNS)
     joined = join_links(links, outcomes)
-    begun, bad = parse_records(Begun, read_begun(store, "featurize"), fingerprint=fingerprint)
-    ended, worse = parse_records(Ended, read_finished(store, "featurize"), fingerprint=fingerprint)
+    begun, bad = parse_records(Begun, read_starts(store, "featurize"), fingerprint=fingerprint)
+    ended, worse = parse_records(Ended, read_summaries(store, "featurize"), fingerprint=fingerprint)
     notes = [*bad, *worse]
     settings = list_settings(store)[fingerprint]
     older = len(outcomes) - (len(joined) - joined["outcome"].null_count)

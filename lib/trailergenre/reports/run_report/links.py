@@ -21,7 +21,7 @@ N_FAILED = 15
 """Failed links shown of each outcome; there are some thirty outcomes."""
 
 OUTCOME_COLUMNS = (
-    *tables.CHOSEN_BY,
+    *tables.PRECEDENCE_COLUMNS,
     "detail",
     "attempts",
     "download_s",

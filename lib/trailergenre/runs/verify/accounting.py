@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.runs.tables import FEATURES_NAMED_BY
+from trailergenre.runs.tables import REFERENCE_COLUMNS
 from trailergenre.runs.verify.checks import Check
 
 _ROW_OUTCOMES = {outcome.value for outcome in RowOutcome}
@@ -26,11 +26,11 @@ def check_rows(links: pa.Table) -> Check:
     columns = (links[name].to_pylist() for name in ("row_id", "link_id", "row_outcome"))
     for row_id, link_id, outcome in zip(*columns, strict=True):
         if outcome not in _ROW_OUTCOMES:
-            check.find(f"row {row_id}: row_outcome is {outcome!r}")
+            check.add_offender(f"row {row_id}: row_outcome is {outcome!r}")
         elif outcome == RowOutcome.READY and not link_id:
-            check.find(f"row {row_id}: ready, without a link_id")
+            check.add_offender(f"row {row_id}: ready, without a link_id")
         elif row_id in seen:
-            check.find(f"row {row_id} stands twice")
+            check.add_offender(f"row {row_id} stands twice")
         seen.add(row_id)
     return check
 
@@ -68,7 +68,7 @@ def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
         (other, "its label's genres, movie or title are not the list's"),
     ):
         for link_id in links.to_pylist():
-            check.find(f"link {link_id}: {problem}")
+            check.add_offender(f"link {link_id}: {problem}")
     return check
 
 
@@ -91,9 +91,9 @@ def check_links(ready: Collection[str], current: pa.Table) -> Check:
     for link_id in ready:
         outcome = outcome_of.get(link_id)
         if outcome is None:
-            check.find(f"link {link_id} has no outcome")
+            check.add_offender(f"link {link_id} has no outcome")
         elif outcome not in _OUTCOMES:
-            check.find(f"link {link_id}: outcome is {outcome!r}")
+            check.add_offender(f"link {link_id}: outcome is {outcome!r}")
     deferred = sum(outcome_of.get(link_id) == Outcome.DEFERRED for link_id in ready)
     if deferred:
         check.notes.append(f"{deferred} links are deferred; run jobs/featurize.py again for them")
@@ -111,21 +111,21 @@ def check_names(current: pa.Table, fingerprint: str) -> Check:
         "Delete the outcomes files named here and run jobs/featurize.py again.",
     )
     check.checked = len(current)
-    columns = ["link_id", "outcome", "frames", "detail", "_file", *FEATURES_NAMED_BY]
+    columns = ["link_id", "outcome", "frames", "detail", "_file", *REFERENCE_COLUMNS]
     for row in current.select(columns).to_pylist():
         problem = _naming_problem(row, fingerprint)
         if problem:
-            check.find(f"link {row['link_id']}: {problem} ({row['_file']})")
+            check.add_offender(f"link {row['link_id']}: {problem} ({row['_file']})")
     return check
 
 
 def _naming_problem(row: dict[str, object], fingerprint: str) -> str | None:
-    names = [name for name in FEATURES_NAMED_BY if row[name] is not None]
+    names = [name for name in REFERENCE_COLUMNS if row[name] is not None]
     if row["outcome"] != Outcome.OK:
         if names or row["frames"]:
             return f"{row['outcome']}, but it names features"
         return None if row["detail"] else f"{row['outcome']}, without a reason"
-    if len(names) < len(FEATURES_NAMED_BY) or not row["frames"]:
+    if len(names) < len(REFERENCE_COLUMNS) or not row["frames"]:
         return "ok, but it names no features"
     if row["features_file"] != f"features/{fingerprint}/{row['features_sha256']}.parquet":
         return f"names {row['features_file']}, which is not its SHA-256's place"

@@ -78,7 +78,7 @@ def check_connections(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
         check.notes.append(f"egress: proxy's; {len(denied)} connections went to private addresses")
     else:
         for offender in denied:
-            check.find(offender)
+            check.add_offender(offender)
     return check
 
 
@@ -135,7 +135,7 @@ def check_limits(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
             used = bound.used(row)
             is_bound = bound.of_failures or row["outcome"] == Outcome.OK
             if is_bound and used is not None and used > largest[bound.name]:
-                check.find(
+                check.add_offender(
                     f"link {row['link_id']}: {used:g} {bound.name}, {largest[bound.name]:g} allowed"
                 )
     return check

@@ -17,7 +17,7 @@ class Check:
         name: the claim, in a few words.
         advice: what to do where it does not hold.
         checked: how many rows, links or files were looked at.
-        found: how many of them offend.
+        n_offenders: how many of them offend.
         offenders: the first of them, with the link or the file.
         notes: what is worth telling and no offence.
     """
@@ -26,18 +26,18 @@ class Check:
     name: str
     advice: str
     checked: int = 0
-    found: int = 0
+    n_offenders: int = 0
     offenders: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         """Whether nothing offends."""
-        return self.found == 0
+        return self.n_offenders == 0
 
-    def find(self, offender: str) -> None:
+    def add_offender(self, offender: str) -> None:
         """Count an offender, and name it if it is among the first."""
-        self.found += 1
+        self.n_offenders += 1
         if len(self.offenders) < _SHOWN:
             self.offenders.append(offender)
 
@@ -48,7 +48,7 @@ class Check:
             "name": self.name,
             "holds": self.holds,
             "checked": self.checked,
-            "found": self.found,
+            "found": self.n_offenders,
             "offenders": self.offenders,
             "notes": self.notes,
         }
@@ -56,18 +56,18 @@ class Check:
     def lines(self) -> list[str]:
         """For a person."""
         word = "holds" if self.holds else "FOUND"
-        count = f"{self.checked} checked" + ("" if self.holds else f", {self.found} found")
+        count = f"{self.checked} checked" + ("" if self.holds else f", {self.n_offenders} found")
         lines = [f"{word}  {self.invariant}  {self.name} ({count})"]
         lines += [f"         {offender}" for offender in self.offenders]
-        if self.found > len(self.offenders):
-            lines.append(f"         and {self.found - len(self.offenders)} more")
+        if self.n_offenders > len(self.offenders):
+            lines.append(f"         and {self.n_offenders - len(self.offenders)} more")
         if not self.holds:
             lines.append(f"       {self.advice}")
         return lines + [f"       note: {note}" for note in self.notes]
 
 
 @dataclass(frozen=True)
-class Report:
+class Verification:
     """What `verify` says of a run.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,14 +12,12 @@ import pyarrow.compute as pc
 
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
 from trailergenre.runs import tables
-from trailergenre.runs.parquet import read_addressed
+from trailergenre.runs.parquet import read_content_addressed
 from trailergenre.runs.verify.checks import Check
-
-Report = Callable[[int, int], None]
-"""Told the frames that are read and those that there are."""
 
 _TAKE_AGAIN = (
     "Restore the features file from a copy, or delete it with the outcomes file that names it "
@@ -68,13 +66,13 @@ class Features:
             total.update(link_id.encode() + self._digests[link_id])
         return total.hexdigest()
 
-    def read(self, store: Store, current: pa.Table, report: Report) -> None:
+    def read(self, store: Store, current: pa.Table, on_step: OnStep) -> None:
         """Read every features file that current outcomes rows name.
 
         Args:
             store: the run.
             current: one outcomes row a link, with `_file`.
-            report: progress, in frames.
+            on_step: called with (frames read, frames in all).
         """
         is_named = pc.and_(
             pc.equal(current["outcome"], Outcome.OK.value), pc.is_valid(current["features_file"])
@@ -90,26 +88,28 @@ class Features:
             if table is not None:
                 self._check_content(table, path, named)
             done += int(pc.sum(named["frames"]).as_py() or 0)
-            report(done, total)
+            on_step(done, total)
 
     def _open(
         self, store: Store, path: str, named: pa.Table, size_bytes: int | None
     ) -> pa.Table | None:
         by = f"named by {', '.join(sorted(set(named['_file'].to_pylist())))}, {len(named)} links"
         try:
-            table = read_addressed(store, "features", path)
+            table = read_content_addressed(store, "features", path)
         except (StorageError, SchemaError) as error:
-            self.files.find(f"{error} ({by})")
+            self.files.add_offender(f"{error} ({by})")
             return None
         found = (len(table), size_bytes, path.rpartition("/")[2].removesuffix(".parquet"))
         columns = ("features_rows", "features_bytes", "features_sha256")
         expected = set(zip(*(named[name].to_pylist() for name in columns), strict=True))
         if expected != {found}:
-            self.files.find(f"{path}: rows, bytes, SHA-256 are {found}, not {expected} ({by})")
+            self.files.add_offender(
+                f"{path}: rows, bytes, SHA-256 are {found}, not {expected} ({by})"
+            )
             return None
         width = table["features"].type.list_size
         if width != self.width:
-            self.files.find(f"{path}: its rows are {width} wide, not {self.width} ({by})")
+            self.files.add_offender(f"{path}: its rows are {width} wide, not {self.width} ({by})")
             return None
         return table
 
@@ -118,8 +118,8 @@ class Features:
         commits = set(table["commit"].to_pylist()) | set(named["commit"].to_pylist())
         content = tables.hash_commit(_links_in_order(table), table["frame_time_s"].to_numpy())
         if commits != {content}:
-            self.commits.find(f"{path}: commit is {commits}, its content is {content}")
-        reached = tables.reached_rows(table, named).sort_by(
+            self.commits.add_offender(f"{path}: commit is {commits}, its content is {content}")
+        reached = tables.referenced_rows(table, named).sort_by(
             [("link_id", "ascending"), ("frame_index", "ascending")]
         )
         expected = dict(zip(named["link_id"].to_pylist(), named["frames"].to_pylist(), strict=True))
@@ -133,15 +133,17 @@ class Features:
 
     def _check_link(self, where: str, rows: pa.Table | None, n_frames: int) -> None:
         if rows is None:
-            self.frames.find(f"{where}: none of {n_frames} frames is there")
+            self.frames.add_offender(f"{where}: none of {n_frames} frames is there")
             return
         index = rows["frame_index"].to_numpy()
         if not np.array_equal(index, np.arange(n_frames)):
-            self.frames.find(f"{where}: frame_index is not 0..{n_frames - 1}, each once")
+            self.frames.add_offender(f"{where}: frame_index is not 0..{n_frames - 1}, each once")
         elif not np.array_equal(rows["frame_time_s"].to_numpy(), index / self.frames_per_s):
-            self.frames.find(f"{where}: frame_time_s is not frame_index / {self.frames_per_s:g}")
+            self.frames.add_offender(
+                f"{where}: frame_time_s is not frame_index / {self.frames_per_s:g}"
+            )
         if not np.isfinite(_features_of(rows)).all():
-            self.commits.find(f"{where}: its features are not all finite")
+            self.commits.add_offender(f"{where}: its features are not all finite")
 
 
 def _features_of(rows: pa.Table) -> FeatureArray:

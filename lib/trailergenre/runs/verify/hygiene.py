@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection
 
 from trailergenre.base.errors import SchemaError, StorageError
-from trailergenre.base.sandbox import scratch
+from trailergenre.base.sandbox.scratch import list_abandoned_scratch
 from trailergenre.base.storage import Store
-from trailergenre.runs.kept_frames import FrameShelf
-from trailergenre.runs.orphans import has_addressed_name, list_unnamed
-from trailergenre.runs.parquet import read_addressed
+from trailergenre.runs.kept_frames import KeptFrames
+from trailergenre.runs.orphans import is_content_addressed, list_orphans
+from trailergenre.runs.parquet import read_content_addressed
 from trailergenre.runs.verify.checks import Check
 
 _LINK_ID = re.compile("[0-9a-f]{64}")
@@ -34,7 +34,7 @@ def check_unfinished(store: Store, *, is_held: bool) -> Check:
         check.notes.append(f"{len(unfinished)} files are being written")
         return check
     for file in unfinished:
-        check.find(f"{file.path} ({file.size_bytes} bytes)")
+        check.add_offender(f"{file.path} ({file.size_bytes} bytes)")
     left = store.list_all_files("training")
     if left:
         check.notes.append(
@@ -51,9 +51,9 @@ def check_scratch() -> Check:
         "no dead process left scratch on this machine",
         "The next job or score on this machine removes them.",
     )
-    for directory in scratch.list_dead():
-        check.find(str(directory))
-    check.checked = check.found
+    for directory in list_abandoned_scratch():
+        check.add_offender(str(directory))
+    check.checked = check.n_offenders
     return check
 
 
@@ -70,17 +70,17 @@ def check_kept_frames(store: Store, key: str, ready: Collection[str]) -> Check:
         "kept frames are what was written",
         "Delete them; jobs/featurize.py takes their links anew when their frames are needed.",
     )
-    shelf, others = FrameShelf(store, key, is_filled=False), 0
+    shelf, others = KeptFrames(store, key, keeps_new=False), 0
     for file in store.list_files(f"frames/{key}"):
         check.checked += 1
         link_id = file.path.removeprefix(f"frames/{key}/")
         if _LINK_ID.fullmatch(link_id) is None:
-            check.find(f"{file.path} ({file.size_bytes} bytes): not a name of this package")
+            check.add_offender(f"{file.path} ({file.size_bytes} bytes): not a name of this package")
             continue
         try:
             shelf.read(link_id)
         except StorageError as error:
-            check.find(str(error))
+            check.add_offender(str(error))
             continue
         others += link_id not in ready
     if others:
@@ -102,15 +102,15 @@ def check_foreign(store: Store, fingerprint: str, named: Collection[str]) -> Che
         "Move them elsewhere or delete them: no reader uses them.",
     )
     strays, size_bytes = 0, 0
-    for file in list_unnamed(store, fingerprint, named):
+    for file in list_orphans(store, fingerprint, named):
         check.checked += 1
-        if not has_addressed_name(file):
-            check.find(f"{file.path} ({file.size_bytes} bytes): not a name of this package")
+        if not is_content_addressed(file):
+            check.add_offender(f"{file.path} ({file.size_bytes} bytes): not a name of this package")
             continue
         try:
-            read_addressed(store, "features", file.path)
+            read_content_addressed(store, "features", file.path)
         except (StorageError, SchemaError) as error:
-            check.find(str(error))
+            check.add_offender(str(error))
             continue
         strays, size_bytes = strays + 1, size_bytes + file.size_bytes
         if strays == 1:

@@ -11,44 +11,42 @@ import pyarrow.compute as pc
 
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.outcomes import RowOutcome
+from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import list_settings
-from trailergenre.runs.lock import read_holder
-from trailergenre.runs.parquet import read_addressed
-from trailergenre.runs.sessions import read_begun
+from trailergenre.runs.lease import read_lease
+from trailergenre.runs.parquet import read_content_addressed
+from trailergenre.runs.sessions import read_starts
 from trailergenre.runs.verify import accounting, bounds, hygiene
-from trailergenre.runs.verify.checks import Check, Report
+from trailergenre.runs.verify.checks import Check, Verification
 from trailergenre.runs.verify.features import Features
-from trailergenre.runs.verify.features import Report as Progress
-
-__all__ = ["Check", "Report", "verify_run"]
 
 
 def verify_run(
     store: Store,
     fingerprint: str,
-    progress: Progress | None = None,
-) -> Report:
+    on_step: OnStep | None = None,
+) -> Verification:
     """Check a run.
 
     Args:
         store: the run.
         fingerprint: of the features.
-        progress: called with (frames read, frames in all).
+        on_step: called with (frames read, frames in all).
 
     Raises:
         ConfigError: the run has no list of links.
     """
-    holder = read_holder(store)
+    holder = read_lease(store)
     listed, list_checks = _read_list(store)
     ready = set(listed["link_id"].drop_null().to_pylist())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = tables.current_outcomes(rows)
     settings = list_settings(store)[fingerprint]
     features = Features(settings.frames_per_s, settings.width)
-    features.read(store, current, progress or (lambda done, total: None))
-    allowed, notes = bounds.parse_allowed(read_begun(store, "featurize"))
+    features.read(store, current, on_step or _ignore)
+    allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
     if holder:
         notes.append(f"a run is at work: {holder.describe()}")
     notes += accounting.list_weak_sandboxes(current)
@@ -57,7 +55,7 @@ def verify_run(
         bounds.check_connections(rows, allowed),
         bounds.check_limits(rows, allowed),
     ]
-    return Report(
+    return Verification(
         run=str(store),
         features=fingerprint,
         content_hash=features.content_hash if outcomes_files.holds else None,
@@ -82,6 +80,10 @@ def verify_run(
     )
 
 
+def _ignore(done: int, total: int, label: str = "") -> None:
+    pass
+
+
 def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
     """The ready rows of the list, and what is to be said of it and of its labels."""
     nothing = schemas.LINKS.empty_table()
@@ -89,7 +91,7 @@ def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
         links = tables.read_table(store, "links")
     except (StorageError, SchemaError) as error:
         check = accounting.check_rows(nothing)
-        check.find(str(error))
+        check.add_offender(str(error))
         return nothing, [check, _check_labels(store, None)]
     listed = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
     return listed, [accounting.check_rows(links), _check_labels(store, listed)]
@@ -103,7 +105,7 @@ def _check_labels(store: Store, listed: pa.Table | None) -> Check:
         if store.list_files("labels"):
             labels = tables.read_table(store, "labels")
     except (StorageError, SchemaError) as error:
-        nothing.find(str(error))
+        nothing.add_offender(str(error))
         return nothing
     if listed is None:
         nothing.notes.append("not compared: the list cannot be read")
@@ -123,7 +125,7 @@ def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
     for file in store.list_files(f"outcomes/{fingerprint}"):
         check.checked += 1
         try:
-            parts[file.path] = read_addressed(store, "outcomes", file.path)
+            parts[file.path] = read_content_addressed(store, "outcomes", file.path)
         except (StorageError, SchemaError) as error:
-            check.find(str(error))
+            check.add_offender(str(error))
     return tables.join_outcomes(parts), check

@@ -16,7 +16,7 @@ import pytest
 
 from forked import HOME, LIMITS, fork_python, program, run_fork
 from trailergenre.base.errors import ToolMissingError
-from trailergenre.base.sandbox import Deadline, end_servers, fork_child, launcher
+from trailergenre.base.sandbox import Deadline, fork_child, launcher, stop_servers
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
 
@@ -149,7 +149,7 @@ def test_warm_up_is_done_once_and_nobody_waits_for_all_of_it(tmp_path: Path) -> 
     code = program(warm_up=steps)[1].replace("iter(())", "itertools.count()")
     assert [run_fork("print(1)", of=["-c", code]).out for _ in range(2)] == ["1\n"] * 2
     assert (tmp_path / "log").read_text() == "x"
-    end_servers()
+    stop_servers()
 
 
 def test_the_deadline_ends_the_group_and_the_read() -> None:
@@ -191,7 +191,7 @@ def test_many_at_once_are_kept_apart() -> None:
 
 
 def test_it_outlives_the_thread_that_started_its_server() -> None:
-    end_servers()
+    stop_servers()
     starter = threading.Thread(target=run_fork, args=("",))
     starter.start()
     starter.join()
@@ -217,7 +217,7 @@ def test_the_longest_ids_are_understood() -> None:
     for _ in range(2):
         with fork_python("", of=["-c", HIGHEST]) as child:
             assert (child.process.pid, child.process.wait()) == (4194304, -9)
-    end_servers()
+    stop_servers()
 
 
 def servers() -> list[psutil.Process]:
@@ -240,7 +240,7 @@ def test_a_dead_server_takes_its_forks_along_and_is_started_again() -> None:
 
 
 def test_a_server_that_cannot_begin_fails_the_run_and_leaves_nothing() -> None:
-    end_servers()
+    stop_servers()
     before, files = servers(), psutil.Process().num_fds()
     with pytest.raises(ToolMissingError, match=r"ended with 1 .*'no_such_module'") as raised:
         run_fork("", of=program(warm_up="import no_such_module"))
@@ -258,13 +258,13 @@ def test_nothing_stays_open() -> None:
     assert (psutil.Process().num_fds(), len(servers())) == (before, n_servers)
     (server,) = [s for s in servers() if program()[1] in s.cmdline()]
     assert (server.children(), server.num_fds()) == ([], 3)
-    end_servers()
+    stop_servers()
     assert servers() == []
 
 
 WORKER = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from forked import fork_python
 with fork_python("import time; time.sleep(60)") as child:
     print(child.process.pid, flush=True)

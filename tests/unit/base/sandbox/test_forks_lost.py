@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from forked import fork_python, program, run_fork
-from trailergenre.base.sandbox import SERVER_GONE, NoForkError, end_servers, fork_client
+from trailergenre.base.sandbox import SERVER_GONE, ForkError, fork_client, stop_servers
 
 # The second call has no room; memory and processes come and go.
 NO_ROOM = """
@@ -24,7 +24,7 @@ os.fork = fork
 def test_a_fork_that_failed_is_said_and_costs_no_other() -> None:
     of = program(warm_up=NO_ROOM)
     with fork_python("import sys; sys.stdin.read(); print('alive')", of=of) as first:
-        with pytest.raises(NoForkError, match="Resource temporarily unavailable"):
+        with pytest.raises(ForkError, match="Resource temporarily unavailable"):
             run_fork("", of=of)
         assert run_fork("print('next')", of=of).out == "next\n"
         assert first.stdout.read() == b"alive\n"
@@ -55,7 +55,7 @@ def steps():
     of = ["-c", code.replace("iter(())", "steps()")]
     run_fork("", of=of)
     assert run_fork("", of=of).out == "True True\n"
-    end_servers()
+    stop_servers()
 
 
 # Speaks as the server does, and has forks that hang before they begin.
@@ -73,9 +73,9 @@ def test_a_fork_that_does_not_begin_is_waited_for_no_longer(
 ) -> None:
     monkeypatch.setattr(fork_client, "_BEGIN_S", 0.2)
     files = psutil.Process().num_fds()
-    with pytest.raises(NoForkError, match="had not begun"), fork_python("", of=["-c", HANGS]):
+    with pytest.raises(ForkError, match="had not begun"), fork_python("", of=["-c", HANGS]):
         pass
-    end_servers()
+    stop_servers()
     assert psutil.Process().num_fds() <= files
 
 
@@ -84,8 +84,8 @@ def test_a_fork_that_hangs_before_it_leads_a_group_is_ended() -> None:
     code = program(warm_up="import os, time; os.setsid = lambda: time.sleep(60)")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fork_client, "_BEGIN_S", 0.3)
-        with pytest.raises(NoForkError), fork_python("", of=code):
+        with pytest.raises(ForkError), fork_python("", of=code):
             pass
     servers = [child for child in psutil.Process().children() if code[1] in child.cmdline()]
     assert [server.children() for server in servers] == [[]]
-    end_servers()
+    stop_servers()

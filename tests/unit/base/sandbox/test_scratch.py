@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trailergenre.base.errors import StorageError
-from trailergenre.base.sandbox.scratch import list_dead, scratch_directory
+from trailergenre.base.sandbox.scratch import list_abandoned_scratch, scratch_directory
 
 OWNER = """
 from trailergenre.base.sandbox.scratch import scratch_directory
@@ -57,7 +57,7 @@ def test_a_dead_owners_directory_is_swept_and_a_living_neighbours_is_not(tempora
     dead, swept = start_owner(temporary)
     end(dead)
     assert swept.exists()
-    assert list_dead() == [swept.parent]
+    assert list_abandoned_scratch() == [swept.parent]
     try:
         with scratch_directory():
             assert not swept.parent.exists()

@@ -44,12 +44,12 @@ def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_old_package_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions.check_floors.cache_clear()
+    versions.check_minimum_versions.cache_clear()
     monkeypatch.setattr(versions, "version", lambda package: "0.1")
     finding = packages.check_packages(Config())
-    versions.check_floors.cache_clear()
+    versions.check_minimum_versions.cache_clear()
     assert finding.verdict is Verdict.FAILED
-    for package in versions.FLOORS:
+    for package in versions.MINIMUM_VERSIONS:
         assert f"{package} 0.1 is not safe" in finding.found
         assert f"pip install '{package}>=" in finding.advice
     assert "pip install" not in finding.found

@@ -31,7 +31,7 @@ from trailergenre.reports.run_report.links import N_FAILED, NO_HOST
 from trailergenre.reports.run_report.sessions import MAX_BINS
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import EXTERNAL, write_settings
-from trailergenre.runs.lock import run_lock
+from trailergenre.runs.lease import hold_lease
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +289,7 @@ def test_published_features_were_not_downloaded(tmp_path: Path) -> None:
 def test_a_run_that_others_write_to_is_said_to_be_at_work(made: Store, tmp_path: Path) -> None:
     assert read_run_report(made, FP).at_work is None
     store = begun(tmp_path, [ok(0)], links=1)
-    with run_lock(store, "featurize"):
+    with hold_lease(store, "featurize"):
         assert "featurize" in (read_run_report(store, FP).at_work or "")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trailergenre.base.config import LimitsConfig
-from trailergenre.runs.sessions import begin
+from trailergenre.runs.sessions import record_start
 from verified import Run, found, make_verified, notes
 
 
@@ -19,7 +19,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def record(run: Run, **changes: Any) -> None:
     settings: dict[str, Any] = {"limits": LimitsConfig().model_dump(), "allow": []}
     settings |= {"egress": "guarded", **changes}
-    begin(run.store, "featurize", settings)
+    record_start(run.store, "featurize", settings)
 
 
 def connect(run: Run, *connections: str) -> None:

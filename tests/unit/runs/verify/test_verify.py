@@ -14,8 +14,8 @@ from trailergenre.base.records import VideoFacts
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.runs import tables
-from trailergenre.runs.kept_frames import FramesFile, FrameShelf, Origin
-from trailergenre.runs.lock import run_lock
+from trailergenre.runs.kept_frames import FramesWriter, KeptFrames, Origin
+from trailergenre.runs.lease import hold_lease
 from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
 
 
@@ -26,8 +26,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def make_kept(store: Store, id_: str, file: Path) -> None:
     """Keep one frame of a link."""
-    shelf = FrameShelf(store, SETTINGS.frames_key, is_filled=True)
-    frames = FramesFile(file, shelf.place(id_))
+    shelf = KeptFrames(store, SETTINGS.frames_key, keeps_new=True)
+    frames = FramesWriter(file, shelf.place(id_))
     frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
     facts = VideoFacts(duration_s=1.0, width_px=320, height_px=320)
     frames.close(Origin(1, 1, 0.1, 0.1, 100, (), facts))
@@ -77,7 +77,7 @@ def test_a_missing_outcomes_file_leaves_its_links_without_outcome(run: Run) -> N
     run.store.delete(file.path)
     report = run.verify()
     (check,) = (check for check in report.checks if not check.holds)
-    assert (check.found, len(check.offenders)) == (6, 5)
+    assert (check.n_offenders, len(check.offenders)) == (6, 5)
     assert "Run jobs/featurize.py again" in "\n".join(report.lines())
 
 
@@ -220,7 +220,7 @@ def test_what_a_killed_writer_left_is_found_and_a_living_ones_is_not(run: Run, p
     run.store.write_bytes(path, b"half")
     ((offender,),) = found(run.verify()).values()
     assert path in offender
-    with run_lock(run.store, "featurize"):
+    with hold_lease(run.store, "featurize"):
         report = run.verify()
     assert found(report) == {}
     assert "a run is at work: featurize on" in notes(report)

@@ -18,14 +18,14 @@ import pytest
 
 from trailergenre.base.errors import LockedError, StorageError
 from trailergenre.base.storage import Store
-from trailergenre.runs import lock
-from trailergenre.runs.lock import LOCK_FILE, read_holder, run_lock
+from trailergenre.runs import lease
+from trailergenre.runs.lease import LEASE_FILE, hold_lease, read_lease
 
 HOLDING_JOB = """
 import sys, time
 import typer
 from trailergenre.cli.entry import entry
-from trailergenre.runs.lock import run_lock
+from trailergenre.runs.lease import hold_lease
 from trailergenre.base.storage import Store
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ app = typer.Typer()
 @app.command()
 @entry
 def hold(address: str) -> None:
-    with run_lock(Store(address), "featurize"):
+    with hold_lease(Store(address), "featurize"):
         print("held", flush=True)
         time.sleep(60)
 
@@ -51,7 +51,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """What looks like an object store and lies on the disk."""
     (tmp_path / "bucket").mkdir()
     monkeypatch.setattr(Store, "_opened", (pafs.LocalFileSystem(), str(tmp_path / "bucket")))
-    monkeypatch.setattr(lock, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(lease, "_SETTLE_S", 0.0)
     return Store("s3://bucket/run")
 
 
@@ -75,50 +75,50 @@ def holding_process(store: Store) -> subprocess.Popen[str]:
 def write_holder(store: Store, **changes: Any) -> None:
     """A lock file of this process, with some of it changed."""
     now = datetime.now(UTC).isoformat()
-    own = json.loads(lock._own("featurize").model_dump_json())
+    own = json.loads(lease._own("featurize").model_dump_json())
     content = {**own, "token": "other", "refreshed_at": now, **changes}
-    store.write_bytes(LOCK_FILE, json.dumps(content).encode())
+    store.write_bytes(LEASE_FILE, json.dumps(content).encode())
 
 
 def is_free(store: Store) -> bool:
     try:
-        with run_lock(store, "probe"):
+        with hold_lease(store, "probe"):
             return True
     except LockedError:
         return False
 
 
 def test_the_lock_is_there_while_it_is_held_and_gone_after(any_store: Store) -> None:
-    with run_lock(any_store, "featurize"):
-        held = json.loads(any_store.read_bytes(LOCK_FILE))
-        assert read_holder(any_store) is not None
+    with hold_lease(any_store, "featurize"):
+        held = json.loads(any_store.read_bytes(LEASE_FILE))
+        assert read_lease(any_store) is not None
     assert (held["stage"], held["pid"]) == ("featurize", os.getpid())
-    assert not any_store.exists(LOCK_FILE)
-    assert read_holder(any_store) is None
+    assert not any_store.exists(LEASE_FILE)
+    assert read_lease(any_store) is None
 
 
 def test_a_second_run_is_told_who_holds_it_and_what_to_do(any_store: Store) -> None:
-    with run_lock(any_store, "featurize"):
-        with pytest.raises(LockedError) as refused, run_lock(any_store, "predict_genres"):
+    with hold_lease(any_store, "featurize"):
+        with pytest.raises(LockedError) as refused, hold_lease(any_store, "predict_genres"):
             pass
         for part in ("featurize on ", f"process {os.getpid()}", "since 20", "delete _lock.json"):
             assert part in str(refused.value)
         assert refused.value.exit_code == 3
-        assert any_store.exists(LOCK_FILE)
+        assert any_store.exists(LEASE_FILE)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_the_lock_is_given_up_however_the_run_ends(
     store: Store, error: type[BaseException]
 ) -> None:
-    with pytest.raises(error), run_lock(store, "featurize"):
+    with pytest.raises(error), hold_lease(store, "featurize"):
         store.write_bytes("x", b"1")
         raise error
     assert [file.path for file in store.list_all_files("")] == ["x"]
 
 
 def test_a_run_that_wrote_nothing_leaves_no_directory(store: Store, tmp_path: Path) -> None:
-    with run_lock(store, "featurize"):
+    with hold_lease(store, "featurize"):
         pass
     assert not (tmp_path / "run").exists()
 
@@ -128,19 +128,19 @@ def test_of_many_at_the_same_moment_one_holds_it(
 ) -> None:
     """Over a lock file that a dead one left, which all of them may replace."""
     write_holder(store, process_started_at=1.0)
-    parse = lock._parse
+    parse = lease._parse
 
-    def parse_slowly(content: bytes) -> lock.Holder | None:
+    def parse_slowly(content: bytes) -> lease.Lease | None:
         threading.Event().wait(0.02)  # so that the others could look meanwhile
         return parse(content)
 
-    monkeypatch.setattr(lock, "_parse", parse_slowly)
+    monkeypatch.setattr(lease, "_parse", parse_slowly)
     together, done = threading.Barrier(8), threading.Barrier(8)
 
     def try_it(_: int) -> bool:
         together.wait(30)
         try:
-            with run_lock(store, "featurize"):
+            with hold_lease(store, "featurize"):
                 done.wait(30)
                 return True
         except LockedError:
@@ -153,11 +153,11 @@ def test_of_many_at_the_same_moment_one_holds_it(
 
 def test_one_who_waits_while_the_file_is_deleted_holds_the_new_one(store: Store) -> None:
     write_holder(store, process_started_at=1.0)
-    path = store.local_path(LOCK_FILE)
+    path = store.local_path(LEASE_FILE)
     held, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with run_lock(store, "featurize"):
+        with hold_lease(store, "featurize"):
             held.set()
             over.wait(30)
 
@@ -168,7 +168,7 @@ def test_one_who_waits_while_the_file_is_deleted_holds_the_new_one(store: Store)
         assert not held.wait(0.2)
         path.unlink()
     assert held.wait(30)
-    assert read_holder(store) is not None
+    assert read_lease(store) is not None
     over.set()
     thread.join(30)
 
@@ -189,12 +189,12 @@ def test_one_who_waits_while_the_file_is_deleted_holds_the_new_one(store: Store)
 )
 def test_who_counts_as_dead(any_store: Store, changes: dict[str, Any], free: bool) -> None:
     write_holder(any_store, **changes)
-    assert (read_holder(any_store) is None) == free
+    assert (read_lease(any_store) is None) == free
     assert is_free(any_store) == free
 
 
 def test_a_cut_lock_file_holds_nobody_up(any_store: Store) -> None:
-    any_store.write_bytes(LOCK_FILE, b'{"host": ')
+    any_store.write_bytes(LEASE_FILE, b'{"host": ')
     assert is_free(any_store)
 
 
@@ -204,7 +204,7 @@ def test_a_killed_holder_does_not_stop_the_next_run(store: Store) -> None:
         process.kill()
         # Before anybody has waited for it: a zombie holds nothing.
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert store.exists(LOCK_FILE)
+        assert store.exists(LEASE_FILE)
         assert is_free(store)
 
 
@@ -214,7 +214,7 @@ def test_a_stopped_run_gives_it_up(store: Store, number: signal.Signals, code: i
         process.send_signal(number)
         process.communicate(timeout=60)
     assert process.returncode == code
-    assert not store.exists(LOCK_FILE)
+    assert not store.exists(LEASE_FILE)
 
 
 def wait_for(claim: Callable[[], bool]) -> bool:
@@ -225,11 +225,11 @@ def wait_for(claim: Callable[[], bool]) -> bool:
 
 
 def test_the_holder_gives_signs_of_life(any_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_REFRESH_S", 0.01)
-    with run_lock(any_store, "featurize"):
+    monkeypatch.setattr(lease, "_REFRESH_S", 0.01)
+    with hold_lease(any_store, "featurize"):
 
         def refreshed() -> bool:
-            holder = read_holder(any_store)
+            holder = read_lease(any_store)
             return holder is not None and holder.refreshed_at > holder.started_at
 
         assert wait_for(refreshed)
@@ -241,8 +241,8 @@ def test_a_storage_that_is_away_ends_no_run(
     def fail(*_: object) -> None:
         raise StorageError("away")
 
-    monkeypatch.setattr(lock, "_REFRESH_S", 0.01)
-    with run_lock(remote, "featurize"):
+    monkeypatch.setattr(lease, "_REFRESH_S", 0.01)
+    with hold_lease(remote, "featurize"):
         monkeypatch.setattr(Store, "write_bytes", fail)
         assert wait_for(lambda: "away" in caplog.text)
         monkeypatch.setattr(Store, "delete", fail)
@@ -250,21 +250,21 @@ def test_a_storage_that_is_away_ends_no_run(
 
 
 def test_what_another_run_took_is_not_taken_back(store: Store) -> None:
-    with run_lock(store, "featurize"):
+    with hold_lease(store, "featurize"):
         write_holder(store)
-        other = store.read_bytes(LOCK_FILE)
-    assert store.read_bytes(LOCK_FILE) == other
+        other = store.read_bytes(LEASE_FILE)
+    assert store.read_bytes(LEASE_FILE) == other
 
 
 def test_a_lock_deleted_by_hand_stays_deleted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "_REFRESH_S", 0.01)
-    with run_lock(store, "featurize"):
-        store.delete(LOCK_FILE)
+    monkeypatch.setattr(lease, "_REFRESH_S", 0.01)
+    with hold_lease(store, "featurize"):
+        store.delete(LEASE_FILE)
         threading.Event().wait(0.2)
-        assert read_holder(store) is None
-    assert not store.exists(LOCK_FILE)
+        assert read_lease(store) is None
+    assert not store.exists(LEASE_FILE)
 
 
 def test_of_two_writers_on_an_object_store_the_last_holds_it(
@@ -275,10 +275,10 @@ def test_of_two_writers_on_an_object_store_the_last_holds_it(
     def other_writes(_: float) -> None:
         write_holder(remote, host="elsewhere")
 
-    monkeypatch.setattr(lock.time, "sleep", other_writes)
-    with pytest.raises(LockedError, match="elsewhere"), run_lock(remote, "featurize"):
+    monkeypatch.setattr(lease.time, "sleep", other_writes)
+    with pytest.raises(LockedError, match="elsewhere"), hold_lease(remote, "featurize"):
         pass
-    holder = read_holder(remote)
+    holder = read_lease(remote)
     assert holder is not None
     assert holder.host == "elsewhere"
 
@@ -287,6 +287,6 @@ def test_an_address_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(StorageError, match=r"file/_lock\.json cannot be written"),
-        run_lock(Store(str(tmp_path / "file")), "featurize"),
+        hold_lease(Store(str(tmp_path / "file")), "featurize"),
     ):
         pass

@@ -27,7 +27,7 @@ from trailergenre.base.storage import Store
 
 log = logging.getLogger(__name__)
 
-LOCK_FILE = "_lock.json"
+LEASE_FILE = "_lock.json"
 
 _REFRESH_S = 60.0
 _STALE_AFTER = timedelta(minutes=10)
@@ -38,7 +38,7 @@ _SAME_START_S = 2.0
 """The kernel's clock and the wall clock, between which a process' start is converted, drift."""
 
 
-class Holder(BaseModel):
+class Lease(BaseModel):
     """Who writes at an address.
 
     Attributes:
@@ -78,7 +78,7 @@ class Holder(BaseModel):
 
 
 @contextlib.contextmanager
-def run_lock(store: Store, stage: str) -> Iterator[None]:
+def hold_lease(store: Store, stage: str) -> Iterator[None]:
     """Hold the address; given up at the end, whatever the end is.
 
     Args:
@@ -107,20 +107,20 @@ def run_lock(store: Store, stage: str) -> Iterator[None]:
                 store.local_path("").rmdir()
 
 
-def read_holder(store: Store) -> Holder | None:
+def read_lease(store: Store) -> Lease | None:
     """Who holds the address; None where nobody alive does."""
-    if not store.exists(LOCK_FILE):
+    if not store.exists(LEASE_FILE):
         return None
     try:
-        holder = _parse(store.read_bytes(LOCK_FILE))
+        holder = _parse(store.read_bytes(LEASE_FILE))
     except StorageError:
         return None  # just given up
     return holder if holder is not None and holder.is_alive else None
 
 
-def _own(stage: str) -> Holder:
+def _own(stage: str) -> Lease:
     process, now = psutil.Process(), datetime.now(UTC)
-    return Holder(
+    return Lease(
         host=_host(),
         pid=process.pid,
         process_started_at=process.create_time(),
@@ -151,21 +151,21 @@ def _is_running(pid: int, started_at: float) -> bool:
         return True
 
 
-def _take(own: Holder, found: Holder | None, store: Store) -> Holder:
+def _take(own: Lease, found: Lease | None, store: Store) -> Lease:
     if found is not None and found.token != own.token and found.is_alive:
         raise LockedError(
             f"{store} is being written by another run: {found.describe()}. Wait for its end or "
-            f"stop it, then run this again. Where it is surely gone, delete {LOCK_FILE} there."
+            f"stop it, then run this again. Where it is surely gone, delete {LEASE_FILE} there."
         )
     return own
 
 
-def _is_own(own: Holder, found: Holder | None) -> bool:
+def _is_own(own: Lease, found: Lease | None) -> bool:
     return found is not None and found.token == own.token
 
 
-def _keep_alive(files: _LocalFile | _RemoteFile, own: Holder, is_over: threading.Event) -> None:
-    def refreshed(found: Holder | None) -> Holder | None:
+def _keep_alive(files: _LocalFile | _RemoteFile, own: Lease, is_over: threading.Event) -> None:
+    def refreshed(found: Lease | None) -> Lease | None:
         if not _is_own(own, found):
             return found  # taken for dead by another run, or deleted by hand
         return own.model_copy(update={"refreshed_at": datetime.now(UTC)})
@@ -182,7 +182,7 @@ def _quietly(action: Callable[[], None]) -> None:
         log.warning("the lock could not be refreshed or given up: %s", error)
 
 
-Change = Callable[[Holder | None], Holder | None]
+Change = Callable[[Lease | None], Lease | None]
 """From what the file says to what it shall say; None is no file."""
 
 
@@ -194,7 +194,7 @@ class _LocalFile:
 
     def update(self, change: Change) -> None:
         """Read, change and write as one step; a file that is left empty is deleted."""
-        path = self.store.local_path(LOCK_FILE)
+        path = self.store.local_path(LEASE_FILE)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _open_alone(path) as file:
@@ -247,26 +247,26 @@ class _RemoteFile:
         found = self._read()
         wanted = change(found)
         if wanted is None:
-            self.store.delete(LOCK_FILE)
+            self.store.delete(LEASE_FILE)
         elif wanted != found:
-            self.store.write_bytes(LOCK_FILE, _to_json(wanted))
+            self.store.write_bytes(LEASE_FILE, _to_json(wanted))
             if not _is_own(wanted, found):
                 time.sleep(_SETTLE_S)
                 change(self._read())
 
-    def _read(self) -> Holder | None:
-        if not self.store.exists(LOCK_FILE):
+    def _read(self) -> Lease | None:
+        if not self.store.exists(LEASE_FILE):
             return None
-        return _parse(self.store.read_bytes(LOCK_FILE))
+        return _parse(self.store.read_bytes(LEASE_FILE))
 
 
-def _to_json(holder: Holder) -> bytes:
+def _to_json(holder: Lease) -> bytes:
     return (holder.model_dump_json(indent=2) + "\n").encode()
 
 
-def _parse(content: bytes) -> Holder | None:
+def _parse(content: bytes) -> Lease | None:
     """What the file says; None where it is empty or broken: its writer was killed at it."""
     try:
-        return Holder.model_validate_json(content)
+        return Lease.model_validate_json(content)
     except ValidationError:
         return None

@@ -7,8 +7,8 @@ import time
 import pytest
 from rich.console import Console
 
-from trailergenre.base import progress_bars
-from trailergenre.base.progress_bars import frames_bar, steps_bar
+from trailergenre.base import progress
+from trailergenre.base.progress import progress_bar
 
 
 class Written(io.StringIO):
@@ -32,21 +32,21 @@ class Written(io.StringIO):
 def give_console(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> Written:
     written = Written()
     console = Console(file=written, force_terminal=is_terminal, width=120)
-    monkeypatch.setattr(progress_bars, "open_console", lambda: console)
+    monkeypatch.setattr(progress, "open_console", lambda: console)
     return written
 
 
 def test_in_a_pipe_what_is_short_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     written = give_console(monkeypatch, is_terminal=False)
-    with frames_bar("verify") as report:
+    with progress_bar("verify", unit="frames") as report:
         report(5, 5)
     assert written.getvalue() == ""
 
 
 def test_in_a_pipe_what_is_long_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bars, "_SILENT_S", 0.05)
+    monkeypatch.setattr(progress, "_SILENT_S", 0.05)
     written = give_console(monkeypatch, is_terminal=False)
-    with frames_bar("verify") as report:
+    with progress_bar("verify", unit="frames") as report:
         report(3, 8)
         assert written.has_line.wait(30)
     assert set(written.texts()) == {"verify: 3/8 frames"}
@@ -54,42 +54,42 @@ def test_in_a_pipe_what_is_long_tells_how_far_it_is(monkeypatch: pytest.MonkeyPa
 
 
 def test_in_a_pipe_a_step_that_tells_nothing_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bars, "_SILENT_S", 0.05)
+    monkeypatch.setattr(progress, "_SILENT_S", 0.05)
     written = give_console(monkeypatch, is_terminal=False)
-    with steps_bar("exporting"):
+    with progress_bar("exporting"):
         assert written.has_line.wait(30)
     assert set(written.texts()) == {"exporting"}
 
 
 def test_in_a_pipe_every_step_is_a_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written = give_console(monkeypatch, is_terminal=False)
-    with steps_bar("training") as report:
+    with progress_bar("training") as report:
         report(1, 2, "Drama [bold]")
         report(2, 2, "Horror (7)")
     assert written.texts() == ["training: 1/2 Drama [bold]", "training: 2/2 Horror (7)"]
 
 
 def test_what_was_just_told_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bars, "_SILENT_S", 1000)
+    monkeypatch.setattr(progress, "_SILENT_S", 1000)
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     written = give_console(monkeypatch, is_terminal=False)
-    lines = progress_bars._Lines(Console(file=written), "training")
+    display = progress.ProgressDisplay("training", Console(file=written))
     clock[0] = 999.0
-    lines.print()
+    display.update(1, 2, "training", at_once=True)
     # The wait that began before that ends now.
     clock[0] = 1000.0
     over = iter([False, True])
-    monkeypatch.setattr(lines._over, "wait", lambda _: next(over))
-    lines._break_silence()
+    monkeypatch.setattr(display._closed, "wait", lambda _: next(over))
+    display._break_silence()
     assert written.texts() == ["training"]
 
 
 def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     written = give_console(monkeypatch, is_terminal=True)
-    with frames_bar("verify") as report:
+    with progress_bar("verify", unit="frames") as report:
         report(5, 8)
-    with steps_bar("training") as tell:
+    with progress_bar("training") as tell:
         tell(1, 2, "Drama [bold]")
     assert "verify: 5/8 frames" in written.getvalue()
     assert "training: 1/2 Drama [bold]" in written.getvalue()
@@ -97,9 +97,9 @@ def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_told_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_bars, "_SILENT_S", 0.02)
+    monkeypatch.setattr(progress, "_SILENT_S", 0.02)
     written = give_console(monkeypatch, is_terminal=False)
-    with pytest.raises(ValueError, match="broken"), steps_bar("training"):
+    with pytest.raises(ValueError, match="broken"), progress_bar("training"):
         assert written.has_line.wait(30)
         raise ValueError("broken")
     before = written.getvalue()
