@@ -23,7 +23,7 @@ from trailergenre.mongo import choose_target
 from trailergenre.mongo.verify import check_published
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.sessions import record_summary
-from trailergenre.runs.verify import verify_run
+from trailergenre.runs.verify.verify import verify_run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

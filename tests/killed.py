@@ -28,7 +28,7 @@ from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.tables import read_outcomes
-from trailergenre.runs.verify import verify_run
+from trailergenre.runs.verify.verify import verify_run
 
 MASTERS = {
     Victim.WORKER: "local[2,4]",

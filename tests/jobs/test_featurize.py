@@ -32,7 +32,7 @@ from trailergenre.features.pipeline import embed_links, stream_settings
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import LEASE_FILE, hold_lease
-from trailergenre.runs.verify import verify_run
+from trailergenre.runs.verify.verify import verify_run
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 
 from runs import make_movies, make_run
 from trailergenre.base.storage import Store
-from trailergenre.runs.verify import verify_run
+from trailergenre.runs.verify.verify import verify_run
 
 SPARK_SUBMIT = str(Path(sys.executable).with_name("spark-submit"))
 

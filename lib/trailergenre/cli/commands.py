@@ -223,7 +223,7 @@ def verify(
     from trailergenre.mongo import choose_target
     from trailergenre.mongo.verify import check_published
     from trailergenre.runs.fingerprint import choose_fingerprint
-    from trailergenre.runs.verify import verify_run
+    from trailergenre.runs.verify.verify import verify_run
 
     settings = load_config(config or (), overrides or ())
     target = choose_target(settings.mongo) if mongo else None

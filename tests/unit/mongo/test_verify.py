@@ -22,7 +22,8 @@ from trailergenre.cli.commands import app
 from trailergenre.mongo import Document, Target
 from trailergenre.mongo.verify import check_published
 from trailergenre.runs import tables
-from trailergenre.runs.verify import Verification, verify_run
+from trailergenre.runs.verify.checks import Verification
+from trailergenre.runs.verify.verify import verify_run
 from verified import FP, Run, cut, found, make_verified, notes
 
 FRAMES = "I3 MongoDB holds every frame as the features table"

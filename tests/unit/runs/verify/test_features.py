@@ -13,7 +13,7 @@ import pytest
 from runs import SETTINGS, make_movies, make_run
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
-from trailergenre.runs.verify import verify_run
+from trailergenre.runs.verify.verify import verify_run
 from verified import FP, Run, cut, empty, flip, found, make_verified, remove, zero
 
 
