@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from runs import SETTINGS, link_id, write_features
 from trailergenre.base.errors import ConfigError
@@ -234,24 +235,45 @@ def test_scratch_of_a_dead_process_is_found(run: Run, tmp_path: Path) -> None:
     assert offender == str(dead)
 
 
-def command(*words: str) -> tuple[int, str]:
-    from typer.testing import CliRunner
-
+def command(*words: str) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of `trailergenre verify`."""
     ended = CliRunner().invoke(app, ["verify", *words])
-    return ended.exit_code, ended.stdout
+    return ended.exit_code, ended.stdout, ended.stderr
 
 
-def test_the_command_ends_with_0_1_or_2(run: Run, tmp_path: Path) -> None:
-    code, shown = command(str(run.store))
-    assert code == 0
-    assert f"content hash: {run.verify().content_hash}" in shown
+def test_the_command_reports_success_and_changes_nothing(run: Run) -> None:
+    before = run.store.list_all_files("")
+    code, shown, _ = command(str(run.store))
+    assert (code, f"content hash: {run.verify().content_hash}" in shown) == (0, True)
+    assert run.store.list_all_files("") == before
+
+
+def test_the_command_names_damage_says_what_to_do_and_exits_with_1(run: Run) -> None:
     path = cut(run, run.features_files()[0])
-    code, shown = command(str(run.store))
+    code, shown, _ = command(str(run.store))
     assert code == 1
-    assert "FOUND" in shown
+    assert "FOUND  I3  features files are what rows name" in shown
     assert path in shown
-    code, shown = command(str(run.store), "--json")
-    assert code == 1
-    assert json.loads(shown)["holds"] is False
-    assert command(str(tmp_path / "nothing"))[0] == 2
+    assert "Restore the features file from a copy, or delete it with the outcomes file" in shown
+    code, shown, _ = command(str(run.store), "--json")
+    record = json.loads(shown)
+    assert (code, record["holds"]) == (1, False)
+    assert path in shown
+
+
+def test_links_of_deleted_files_are_reported_as_open(run: Run) -> None:
+    for directory in ("features", "outcomes"):
+        for file in run.store.list_files(f"{directory}/{FP}"):
+            run.store.delete(file.path)
+    code, shown, _ = command(str(run.store), "--json")
+    (wrong,) = (check for check in json.loads(shown)["checks"] if not check["holds"])
+    assert (code, wrong["invariant"], wrong["found"]) == (1, "I1", 6)
+    assert "it takes what has no outcome" in command(str(run.store))[1]
+
+
+def test_a_missing_run_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    code, shown, error = command(str(tmp_path / "nothing"))
+    assert (code, shown) == (2, "")
+    assert error.startswith("error: There is no run at")
+    assert len(error.splitlines()) == 1
     assert command()[0] == 2
