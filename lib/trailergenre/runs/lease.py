@@ -1,20 +1,17 @@
-"""One run at a time on one output: a small file at the address that says who writes there.
+"""A lease on an output: one file that names the job that writes there, kept fresh by a heartbeat.
 
-It saves requests alone. Correctness never rests on it: two runs at once would commit the same
+It saves requests only. Results never depend on it: two jobs at once would commit the same
 content-addressed files.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -27,28 +24,30 @@ from trailergenre.base.storage import Store
 
 log = logging.getLogger(__name__)
 
-LEASE_FILE = "_lock.json"
+LEASE_FILE = "_lease.json"
 
-_REFRESH_S = 60.0
-_STALE_AFTER = timedelta(minutes=10)
-"""Ten refreshes missed: a holder on another machine counts as dead."""
-_SETTLE_S = 2.0
-"""An object store has no exclusive write: so long after its own, the last writer reads itself."""
+_HEARTBEAT_S = 60.0
+_EXPIRES_AFTER = timedelta(minutes=10)
+"""Ten missed heartbeats: a holder on another machine counts as dead."""
+_SETTLE_LOCAL_S = 0.1
+_SETTLE_REMOTE_S = 2.0
+"""No store has an exclusive write. Of jobs that start together, the last writer wins; each reads
+the file again after this time to see who that was."""
 _SAME_START_S = 2.0
-"""The kernel's clock and the wall clock, between which a process' start is converted, drift."""
+"""Tolerance of a process's start time: the kernel's clock and the wall clock drift."""
 
 
 class Lease(BaseModel):
-    """Who writes at an address.
+    """What the lease file says about its holder.
 
     Attributes:
-        host: the machine's name, with the process namespace, in which alone `pid` has a meaning.
-        pid: the process.
-        process_started_at: seconds since the epoch; another process may get a dead one's number.
+        host: machine and process namespace; `pid` has no meaning elsewhere.
+        pid: process id.
+        process_started_at: seconds since the epoch; tells a process from a later one with its id.
         stage: the job.
         started_at: UTC.
-        refreshed_at: UTC; the last sign of life.
-        token: random; tells the holder its own file.
+        refreshed_at: UTC; the last heartbeat.
+        token: random; by which the holder recognizes its own lease.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,59 +65,56 @@ class Lease(BaseModel):
         """Whether the holder may still write."""
         if self.host == _host():
             return _is_running(self.pid, self.process_started_at)
-        return datetime.now(UTC) - self.refreshed_at < _STALE_AFTER
+        return datetime.now(UTC) - self.refreshed_at < _EXPIRES_AFTER
 
     def describe(self) -> str:
-        """Who it is, for a person."""
+        """Describe the holder in one line."""
         machine = self.host.partition(" ")[0]
         return (
             f"{self.stage} on {machine} (process {self.pid}) since "
-            f"{self.started_at:%Y-%m-%d %H:%M} UTC, last sign of life {self.refreshed_at:%H:%M} UTC"
+            f"{self.started_at:%Y-%m-%d %H:%M} UTC, last heartbeat {self.refreshed_at:%H:%M} UTC"
         )
 
 
 @contextlib.contextmanager
 def hold_lease(store: Store, stage: str) -> Iterator[None]:
-    """Hold the address; given up at the end, whatever the end is.
+    """Hold the lease on an output, and release it however the block ends.
 
     Args:
         store: the output.
-        stage: the job, for whoever is refused.
+        stage: the job, named to those that are refused.
 
     Raises:
-        LockedError: another run holds it; says which, and what to do.
-        StorageError: the address cannot be written.
+        LockedError: another job holds the lease; names it and says what to do.
+        StorageError: the output cannot be written.
     """
-    own = _own(stage)
-    files = _LocalFile(store) if store.is_local else _RemoteFile(store)
-    is_new = store.is_local and not store.local_path("").exists()
-    files.update(lambda found: _take(own, found, store))
-    is_over = threading.Event()
-    thread = threading.Thread(target=_keep_alive, args=(files, own, is_over), daemon=True)
-    thread.start()
+    own = _new_lease(stage)
+    is_new = store.is_local and not store.exists("")
+    _acquire(store, own)
+    released = threading.Event()
+    heartbeat = threading.Thread(target=_beat, args=(store, own, released), daemon=True)
+    heartbeat.start()
     try:
         yield
     finally:
-        is_over.set()
-        thread.join()
-        _quietly(lambda: files.update(lambda found: None if _is_own(own, found) else found))
+        released.set()
+        heartbeat.join()
+        _try_storage(lambda: _release(store, own))
         if is_new:
-            with contextlib.suppress(OSError):  # not empty: the run wrote something
+            with contextlib.suppress(OSError):  # not empty: the job wrote something
                 store.local_path("").rmdir()
 
 
 def read_lease(store: Store) -> Lease | None:
-    """Who holds the address; None where nobody alive does."""
-    if not store.exists(LEASE_FILE):
-        return None
+    """Read the lease on an output; None if no living job holds it."""
     try:
-        holder = _parse(store.read_bytes(LEASE_FILE))
+        lease = _read(store)
     except StorageError:
-        return None  # just given up
-    return holder if holder is not None and holder.is_alive else None
+        return None  # released between two calls
+    return lease if lease is not None and lease.is_alive else None
 
 
-def _own(stage: str) -> Lease:
+def _new_lease(stage: str) -> Lease:
     process, now = psutil.Process(), datetime.now(UTC)
     return Lease(
         host=_host(),
@@ -131,9 +127,67 @@ def _own(stage: str) -> Lease:
     )
 
 
+def _acquire(store: Store, own: Lease) -> None:
+    _refuse_other(store, own)
+    _write(store, own)
+    time.sleep(_SETTLE_LOCAL_S if store.is_local else _SETTLE_REMOTE_S)
+    _refuse_other(store, own)
+
+
+def _refuse_other(store: Store, own: Lease) -> None:
+    held = _read(store)
+    if held is not None and held.token != own.token and held.is_alive:
+        raise LockedError(
+            f"{store} is being written by another run: {held.describe()}. Wait for it to finish or "
+            f"stop it, then run this again. If it is gone for sure, delete {LEASE_FILE} there."
+        )
+
+
+def _beat(store: Store, own: Lease, released: threading.Event) -> None:
+    while not released.wait(_HEARTBEAT_S):
+        _try_storage(lambda: _refresh(store, own))
+
+
+def _refresh(store: Store, own: Lease) -> None:
+    if _is_held(store, own):  # neither taken over nor deleted by hand
+        _write(store, own.model_copy(update={"refreshed_at": datetime.now(UTC)}))
+
+
+def _release(store: Store, own: Lease) -> None:
+    if _is_held(store, own):
+        store.delete(LEASE_FILE)
+
+
+def _is_held(store: Store, own: Lease) -> bool:
+    held = _read(store)
+    return held is not None and held.token == own.token
+
+
+def _try_storage(action: Callable[[], None]) -> None:
+    """Log a storage failure: the lease alone must not end a job."""
+    try:
+        action()
+    except StorageError as error:
+        log.warning("the lease could not be refreshed or released: %s", error)
+
+
+def _read(store: Store) -> Lease | None:
+    """Read the lease file; None if it is absent, or not a lease."""
+    if not store.exists(LEASE_FILE):
+        return None
+    try:
+        return Lease.model_validate_json(store.read_bytes(LEASE_FILE))
+    except ValidationError:
+        return None
+
+
+def _write(store: Store, lease: Lease) -> None:
+    store.write_bytes(LEASE_FILE, (lease.model_dump_json(indent=2) + "\n").encode())
+
+
 def _host() -> str:
     try:
-        # Machines may share a name, and containers on one have process numbers of their own.
+        # Machines may share a name, and each container numbers its processes anew.
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot_id} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -149,124 +203,3 @@ def _is_running(pid: int, started_at: float) -> bool:
         return False
     except psutil.AccessDenied:
         return True
-
-
-def _take(own: Lease, found: Lease | None, store: Store) -> Lease:
-    if found is not None and found.token != own.token and found.is_alive:
-        raise LockedError(
-            f"{store} is being written by another run: {found.describe()}. Wait for its end or "
-            f"stop it, then run this again. Where it is surely gone, delete {LEASE_FILE} there."
-        )
-    return own
-
-
-def _is_own(own: Lease, found: Lease | None) -> bool:
-    return found is not None and found.token == own.token
-
-
-def _keep_alive(files: _LocalFile | _RemoteFile, own: Lease, is_over: threading.Event) -> None:
-    def refreshed(found: Lease | None) -> Lease | None:
-        if not _is_own(own, found):
-            return found  # taken for dead by another run, or deleted by hand
-        return own.model_copy(update={"refreshed_at": datetime.now(UTC)})
-
-    while not is_over.wait(_REFRESH_S):
-        _quietly(lambda: files.update(refreshed))
-
-
-def _quietly(action: Callable[[], None]) -> None:
-    """Let no storage that is away for a moment end a run for its lock's sake."""
-    try:
-        action()
-    except StorageError as error:
-        log.warning("the lock could not be refreshed or given up: %s", error)
-
-
-Change = Callable[[Lease | None], Lease | None]
-"""From what the file says to what it shall say; None is no file."""
-
-
-@dataclass(frozen=True)
-class _LocalFile:
-    """The file on a disk, also a shared one: read and changed by one process at a time."""
-
-    store: Store
-
-    def update(self, change: Change) -> None:
-        """Read, change and write as one step; a file that is left empty is deleted."""
-        path = self.store.local_path(LEASE_FILE)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _open_alone(path) as file:
-                found = _parse(os.pread(file, 1 << 16, 0))
-                wanted = change(found)
-                if wanted is None:
-                    path.unlink()
-                elif wanted != found:
-                    content = _to_json(wanted)
-                    os.pwrite(file, content, 0)
-                    os.ftruncate(file, len(content))
-                    os.fsync(file)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error}") from error
-
-
-@contextlib.contextmanager
-def _open_alone(path: Path) -> Iterator[int]:
-    """Open or make the file, and let nobody else who opens it so read or change it."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            # Some mounted file systems know no locks; two runs that start at the same moment may
-            # then both begin, which costs requests.
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file, path):
-                yield file
-                return
-        finally:
-            os.close(file)
-
-
-def _is_at(file: int, path: Path) -> bool:
-    """Whether an open file is the one at its path still; its holder may have deleted it."""
-    try:
-        return os.path.samestat(os.fstat(file), path.lstat())
-    except FileNotFoundError:
-        return False
-
-
-@dataclass(frozen=True)
-class _RemoteFile:
-    """The file on an object store, where the last writer wins."""
-
-    store: Store
-
-    def update(self, change: Change) -> None:
-        """Read, change, write; where the file changes hands, look whose it became."""
-        found = self._read()
-        wanted = change(found)
-        if wanted is None:
-            self.store.delete(LEASE_FILE)
-        elif wanted != found:
-            self.store.write_bytes(LEASE_FILE, _to_json(wanted))
-            if not _is_own(wanted, found):
-                time.sleep(_SETTLE_S)
-                change(self._read())
-
-    def _read(self) -> Lease | None:
-        if not self.store.exists(LEASE_FILE):
-            return None
-        return _parse(self.store.read_bytes(LEASE_FILE))
-
-
-def _to_json(holder: Lease) -> bytes:
-    return (holder.model_dump_json(indent=2) + "\n").encode()
-
-
-def _parse(content: bytes) -> Lease | None:
-    """What the file says; None where it is empty or broken: its writer was killed at it."""
-    try:
-        return Lease.model_validate_json(content)
-    except ValidationError:
-        return None
