@@ -30,7 +30,7 @@ from trailergenre.runs.orphans import remove_orphans
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
 from trailergenre.runs.sessions import record_start, record_summary
 from trailergenre.runs.stage_time import ExecutorTime, time_lines
-from trailergenre.runs.status import Watch, read_status
+from trailergenre.runs.status import read_status, run_with_progress
 from trailergenre.spark.featurize import TaskSettings, featurize_links
 from trailergenre.spark.session import spark_session
 
@@ -161,10 +161,13 @@ def _featurize(
     shelf = settings.chunk.stream.frames
     count_kept = shelf.count_links if shelf is not None and shelf.keeps_new else None
     with spark_session("featurize", store) as spark:
-        watch = Watch(store, features.fingerprint, plan.ready, count_kept=count_kept)
-        stages = watch.run(
+        stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, settings),
             stop=spark.sparkContext.cancelAllJobs,
+            store=store,
+            fingerprint=features.fingerprint,
+            ready=plan.ready,
+            count_kept=count_kept,
         )
     return [executor for stage in stages for executor in stage.by_executor()]
 

@@ -73,12 +73,12 @@ def _list(store: Store) -> object:
 def _look(store: Store) -> object:
     known: dict[str, Any] = {}
     ready = [link.link_id for link in read_ready_links(store)]
-    return ready, read_status(store, SETTINGS.fingerprint, ready, known=known), known
+    return ready, read_status(store, SETTINGS.fingerprint, ready, cache=known), known
 
 
 def _look_again(store: Store) -> Callable[[], object]:
     ready, _, known = _look(store)  # type: ignore[misc]
-    return lambda: (ready, read_status(store, SETTINGS.fingerprint, ready, known=known), known)
+    return lambda: (ready, read_status(store, SETTINGS.fingerprint, ready, cache=known), known)
 
 
 STEPS: dict[str, Callable[[Store], Any]] = {

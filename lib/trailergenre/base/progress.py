@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
@@ -58,14 +57,9 @@ class ProgressDisplay:
         is_terminal: whether a bar is drawn.
     """
 
-    def __init__(self, text: str, console: Console | None = None) -> None:
-        """Prepare the display.
-
-        Args:
-            text: shown until the first update.
-            console: where to draw; the user's terminal or stderr by default.
-        """
-        self._console = console or open_console()
+    def __init__(self, text: str) -> None:
+        """Prepare a display of `text`, to be used as a context manager."""
+        self._console = open_console()
         self.is_terminal = self._console.is_terminal
         self._text = text
         self._details = ""

@@ -114,7 +114,7 @@ def _advising(store: Store) -> Iterator[None]:
 def read_outcomes(
     store: Store,
     fingerprint: str,
-    known: dict[str, pa.Table] | None = None,
+    cache: dict[str, pa.Table] | None = None,
     columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
     """Read the current outcome of every finished link: one row a link.
@@ -126,19 +126,19 @@ def read_outcomes(
     Args:
         store: the run.
         fingerprint: of the features.
-        known: for one who reads again and again: files read before, which never change; new ones
+        cache: for one who reads again and again: files read before, which never change; new ones
             are added.
         columns: those to read, `PRECEDENCE_COLUMNS` among them; in a run of a million links the
             others take gigabytes.
     """
-    rows = read_all_outcomes(store, fingerprint, known, columns)
+    rows = read_all_outcomes(store, fingerprint, cache, columns)
     return current_outcomes(rows).select(columns)
 
 
 def read_all_outcomes(
     store: Store,
     fingerprint: str,
-    known: dict[str, pa.Table] | None = None,
+    cache: dict[str, pa.Table] | None = None,
     columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
     """Read every outcomes row, superseded ones too, with the file that holds it as `_file`.
@@ -146,19 +146,19 @@ def read_all_outcomes(
     Args:
         store: the run.
         fingerprint: of the features.
-        known: see `read_outcomes`.
+        cache: see `read_outcomes`.
         columns: see `read_outcomes`.
 
     Raises:
         StorageError: a file is missing, cut or changed.
     """
-    known = {} if known is None else known
+    cache = {} if cache is None else cache
     paths = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
     for path in paths:
-        if path not in known:
+        if path not in cache:
             with _advising(store):
-                known[path] = read_content_addressed(store, "outcomes", path).select(columns)
-    return join_outcomes({path: known[path] for path in paths}, columns)
+                cache[path] = read_content_addressed(store, "outcomes", path).select(columns)
+    return join_outcomes({path: cache[path] for path in paths}, columns)
 
 
 def join_outcomes(

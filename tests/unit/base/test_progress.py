@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
 from trailergenre.base import progress
-from trailergenre.base.progress import progress_bar
+from trailergenre.base.progress import format_age, format_duration, progress_bar
 
 
 class Written(io.StringIO):
@@ -74,7 +75,7 @@ def test_what_was_just_told_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     written = give_console(monkeypatch, is_terminal=False)
-    display = progress.ProgressDisplay("training", Console(file=written))
+    display = progress.ProgressDisplay("training")
     clock[0] = 999.0
     display.update(1, 2, "training", at_once=True)
     # The wait that began before that ends now.
@@ -105,3 +106,16 @@ def test_nothing_is_told_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     before = written.getvalue()
     time.sleep(0.1)
     assert written.getvalue() == before
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "unknown"), (0, "0:00"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")],
+)
+def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(86000, "23:53:20"), (90061 + 86400, "2.0 days")])
+def test_an_age_of_more_than_a_day_is_told_in_days(seconds: float, text: str) -> None:
+    assert format_age(datetime.now(UTC) - timedelta(seconds=seconds)) == text

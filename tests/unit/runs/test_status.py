@@ -3,23 +3,26 @@ from __future__ import annotations
 import io
 import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from runs import Movie, make_movies, make_run, outcome_row
+from trailergenre.base import progress
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.progress import format_age, format_duration
 from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs import schemas, tables
 from trailergenre.runs import status as status_module
-from trailergenre.runs.status import RunStatus, Watch, read_status
+from trailergenre.runs.status import RunStatus, read_status, run_with_progress
 
+T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -83,19 +86,6 @@ def test_nothing_finished_is_said() -> None:
     assert status(3, {}).line() == "0/3 links (none), 0 frames"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "unknown"), (0, "0:00"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")],
-)
-def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
-    assert format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(86000, "23:53:20"), (90061 + 86400, "2.0 days")])
-def test_an_age_of_more_than_a_day_is_told_in_days(seconds: float, text: str) -> None:
-    assert format_age(datetime.now(UTC) - timedelta(seconds=seconds)) == text
-
-
 def ids(movies: list[Movie]) -> list[LinkId]:
     return [movie.link.link_id for movie in movies]
 
@@ -148,37 +138,40 @@ def run(tmp_path: Path) -> Run:
     return store, make_run(store, movies), ids(movies)
 
 
-@pytest.mark.parametrize("silent_s", [1000.0, 0.0], ids=["just told", "silent for long"])
-def test_a_pipe_gets_plain_lines(
-    silent_s: float, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status_module, "_PLAIN_EVERY_S", 0.01)
-    monkeypatch.setattr(status_module, "_SILENT_S", silent_s)
-    written, polled = io.StringIO(), threading.Event()
-    polls = iter(range(1000))
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
+    """Gives progress a terminal or a pipe, and looks at the run often."""
+    monkeypatch.setattr(status_module, "_POLL_S", 0.01)
 
-    class Counting(Watch):
-        def _look(self) -> tuple[RunStatus, str] | None:
-            if next(polls) == 5:
-                polled.set()
-            return super()._look()
+    def draw(*, is_terminal: bool, width: int = 120) -> io.StringIO:
+        written = io.StringIO()
+        console = Console(
+            file=written, force_terminal=is_terminal, width=width, color_system=None, soft_wrap=True
+        )
+        monkeypatch.setattr(progress, "open_console", lambda: console)
+        return written
 
-    watch = Counting(*run, console=Console(file=written, width=40, soft_wrap=True))
-    assert watch.run(lambda: 7 if polled.wait(30) else 0, stop=lambda: None) == 7
-    texts = [line.split("] ", 1)[1] for line in written.getvalue().splitlines()]
-    assert set(texts) == {"2/2 links (2 ok), 6 frames"}
-    # However often it looked: one line while nothing changed, and one at the end.
-    assert len(texts) == 2 if silent_s else len(texts) > 5
-    assert "\x1b" not in written.getvalue()
+    return draw
 
 
-def shown_on_a_terminal(watch: Watch, width: int) -> list[str]:
-    """The lines that stand on the terminal in the end."""
-    written = io.StringIO()
-    watch.console = Console(file=written, force_terminal=True, width=width, color_system=None)
-    assert watch.run(lambda: 7, stop=lambda: None) == 7
-    drawn = re.split(r"\x1b\[2K", written.getvalue())[-1]  # from here on the last picture
-    return [line.rstrip() for line in re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", drawn).splitlines()]
+def work_on(run: Run, work: Callable[[], T], stop: Callable[[], None] = bool, **more: Any) -> T:
+    store, fingerprint, ready = run
+    return run_with_progress(work, stop, store=store, fingerprint=fingerprint, ready=ready, **more)
+
+
+def test_a_pipe_gets_plain_lines(run: Run, drawn: Callable[..., io.StringIO]) -> None:
+    written = drawn(is_terminal=False, width=40)
+    assert work_on(run, lambda: 7) == 7
+    (line,) = written.getvalue().splitlines()
+    assert line.split("] ", 1)[1] == "2/2 links (2 ok), 6 frames"
+    assert "\x1b" not in line
+
+
+def shown_on_a_terminal(run: Run, written: io.StringIO, **more: Any) -> list[str]:
+    """The lines that stand on the terminal at the end."""
+    assert work_on(run, lambda: 7, **more) == 7
+    last = re.split(r"\x1b\[2K", written.getvalue())[-1]  # from here on the last picture
+    return [line.rstrip() for line in re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", last).splitlines()]
 
 
 SIX = {"ok": 81234, "connect": 812, "not_media": 17, "partial": 1203, "too_long": 5, "dns": 66}
@@ -186,45 +179,48 @@ SIX = {"ok": 81234, "connect": 812, "not_media": 17, "partial": 1203, "too_long"
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_a_terminal_gets_bar_and_end_whatever_became_of_the_links(
-    width: int, run: Run, monkeypatch: pytest.MonkeyPatch
+    width: int,
+    run: Run,
+    drawn: Callable[..., io.StringIO],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     state = RunStatus(100000, SIX, 12345678, ["full"], 0.5, None)
     monkeypatch.setattr(status_module, "read_status", lambda *_, **__: state)
-    watch = Watch(run[0], run[1], ["link"] * 100000)
-    lines = shown_on_a_terminal(watch, width)
-    assert re.search(r"━━━━━━━━+.* +83337/100000 30\.0 links/min, ETA 9:15:26 0:00:0\d", lines[0])
+    lines = shown_on_a_terminal(run, drawn(is_terminal=True, width=width))
+    assert re.search(
+        r"━━━━━━━━+.* 83337/100000 links, 30\.0 links/min, ETA 9:15:26 0:00:0\d", lines[0]
+    )
     text = " ".join(" ".join(lines).split())
     assert [name for name in SIX if name in text] == ([*SIX] if width >= 120 else [])
     assert max(map(len, lines)) <= width
 
 
-def test_a_wide_terminal_says_what_became_of_the_links(run: Run) -> None:
-    (line,) = shown_on_a_terminal(Watch(*run), 120)
-    assert "2/2" in line
-    assert "(2 ok), 6 frames" in line
-
-
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_terminal_counts_the_links_whose_frames_are_kept(width: int, run: Run) -> None:
-    (line,) = shown_on_a_terminal(Watch(*run, count_kept=lambda: 5), width)
+def test_a_terminal_counts_the_links_whose_frames_are_kept(
+    width: int, run: Run, drawn: Callable[..., io.StringIO]
+) -> None:
+    written = drawn(is_terminal=True, width=width)
+    (line,) = shown_on_a_terminal(run, written, count_kept=lambda: 5)
     assert "━━━━" in line
-    assert "frames of 5 links kept" in line
+    assert "2/2 links, frames of 5 links kept" in line
+    assert ("(2 ok), 6 frames" in line) == (width >= 120)
 
 
-def test_a_pipe_counts_the_links_whose_frames_are_kept(run: Run) -> None:
-    written = io.StringIO()
-    Watch(*run, console=Console(file=written, width=120), count_kept=lambda: 5).run(
-        lambda: 7, stop=lambda: None
-    )
-    assert "2/2 links (2 ok), 6 frames; frames of 5 links kept" in written.getvalue()
+def test_a_pipe_counts_the_links_whose_frames_are_kept(
+    run: Run, drawn: Callable[..., io.StringIO]
+) -> None:
+    written = drawn(is_terminal=False)
+    work_on(run, lambda: 7, count_kept=lambda: 5)
+    assert "2/2 links, frames of 5 links kept (2 ok), 6 frames" in written.getvalue()
 
 
 @pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
 def test_storage_that_does_not_answer_a_look_stops_no_work(
-    is_terminal: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+    is_terminal: bool,
+    run: Run,
+    drawn: Callable[..., io.StringIO],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(status_module, "_PLAIN_EVERY_S", 0.01)
-    monkeypatch.setattr(status_module, "_POLL_S", 0.01)
     answered = threading.Event()
     answers = iter([StorageError("no route"), StorageError("no route"), None])
     list_files = Store.list_files
@@ -237,16 +233,16 @@ def test_storage_that_does_not_answer_a_look_stops_no_work(
         return list_files(store, path)
 
     monkeypatch.setattr(Store, "list_files", list_or_fail)
-    written, stopped = io.StringIO(), []
-    console = Console(file=written, force_terminal=is_terminal, width=120)
-    work = Watch(*run, console=console).run
-    assert work(lambda: answered.wait(30), stop=lambda: stopped.append(1)) is True
+    written, stopped = drawn(is_terminal=is_terminal), []
+    assert work_on(run, lambda: answered.wait(30), stop=lambda: stopped.append(1)) is True
     assert "(2 ok), 6 frames" in written.getvalue()
     assert stopped == []
 
 
-def test_a_file_is_read_by_one_look_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_module, "_PLAIN_EVERY_S", 0.01)
+def test_a_file_is_read_by_one_look_only(
+    run: Run, drawn: Callable[..., io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn(is_terminal=False)
     looks, looked_often = [], threading.Event()
     read_outcomes = tables.read_outcomes
 
@@ -262,8 +258,7 @@ def test_a_file_is_read_by_one_look_only(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         Store, "open_input", lambda store, path: opened.append(path) or open_input(store, path)
     )
-    watch = Watch(*run, console=Console(file=io.StringIO()))
-    assert watch.run(lambda: looked_often.wait(30), stop=lambda: None)
+    assert work_on(run, lambda: looked_often.wait(30))
     assert len(opened) == len(set(opened)) == 1
 
 
@@ -273,9 +268,8 @@ def test_error_of_the_work_comes_out_and_is_not_stopped(run: Run) -> None:
     def fail() -> int:
         raise ValueError("task failed")
 
-    watch = Watch(*run, console=Console(file=io.StringIO()))
     with pytest.raises(ValueError, match="task failed"):
-        watch.run(fail, stop=lambda: stopped.append(1))
+        work_on(run, fail, stop=lambda: stopped.append(1))
     assert stopped == []
 
 
@@ -286,7 +280,6 @@ def test_interruption_stops_the_work(run: Run, monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(status_module, "_is_done", interrupt)
-    watch = Watch(*run, console=Console(file=io.StringIO()))
     with pytest.raises(KeyboardInterrupt):
-        watch.run(lambda: int(stopped.wait(30)), stop=stopped.set)
+        work_on(run, lambda: int(stopped.wait(30)), stop=stopped.set)
     assert stopped.is_set()

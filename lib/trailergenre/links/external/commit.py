@@ -24,7 +24,7 @@ _COMMIT_BYTES = 64_000_000
 
 
 def commit_external(store: Store, data: ExternalFeatures, ready: Mapping[LinkId, int]) -> None:
-    """Commit the links that have no outcome yet, each with one frame; call it while holding the lease.
+    """Commit the links that have no outcome yet, each with one frame. Needs the lease.
 
     Args:
         store: the run.
