@@ -18,7 +18,7 @@ from trailergenre.base.errors import RunError
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
 from trailergenre.links.input_lists import read_input
-from trailergenre.links.prepare import prepare_rows
+from trailergenre.links.row_outcomes import prepare_rows
 from trailergenre.models.bundle import read_bundle
 
 REFUSED = "exit 2"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from submits import load_job
 from trailergenre.base.storage import Store
+from trailergenre.links import prepare
 from trailergenre.runs import tables
 
 
@@ -167,7 +168,7 @@ def test_a_list_whose_labels_are_not_written_keeps_none_of_an_older_one(
     def full(rows: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "labels_table", full)
+    monkeypatch.setattr(prepare, "labels_table", full)
     assert CliRunner().invoke(module.app, words).exit_code != 0
     assert store.list_files("labels") == []
 

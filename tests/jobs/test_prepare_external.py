@@ -1,4 +1,4 @@
-"""Published data through the job: runs that the other commands take like any other."""
+"""External features through the job: runs that the other commands take like any other."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def small(tmp_path: Path, name: str = "small", value: int = 1) -> Path:
     return path
 
 
-def test_published_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Path) -> None:
+def test_external_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Path) -> None:
     run = tmp_path / "run"
     prepare(run, "--published", small(tmp_path))
     ended = invoke("featurize", run, "--set", f"backbone.path={tiny_backbone}")
@@ -129,7 +129,7 @@ def test_published_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Pa
     assert "holds published features, and there is nothing to download" in ended.stderr
 
 
-def test_other_published_data_take_another_run(tmp_path: Path) -> None:
+def test_other_external_features_need_another_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     prepare(run, "--published", small(tmp_path))
     ended = invoke("prepare_dataset", run, "--published", small(tmp_path, "other", 7))
@@ -143,10 +143,10 @@ def test_other_published_data_take_another_run(tmp_path: Path) -> None:
     [
         ([], "Give --links or --published, one of them"),
         (["--links", "x.csv", "--published", "y.csv"], "Give --links or --published, one of them"),
-        (["--published", "y.csv", "--unlabelled"], "--published takes --metadata alone"),
-        (["--published", "y.csv", "--splits", "z.json"], "--published takes --metadata alone"),
+        (["--published", "y.csv", "--unlabelled"], "combined with --metadata only"),
+        (["--published", "y.csv", "--splits", "z.json"], "combined with --metadata only"),
         (["--links", "x.csv", "--split-movies", "z.csv"], "--split-movies needs --splits"),
-        (["--links", "x.csv", "--unlabelled", "--splits", "z"], "--unlabelled leaves genres out"),
+        (["--links", "x.csv", "--unlabelled", "--splits", "z"], "--unlabelled ignores genres"),
         (["--published", "none.csv"], "There is no file"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from trailergenre.base.config import Config
 from trailergenre.base.config_files import load_config
 
-MAX_FILE_LINES = 300
+MAX_FILE_LINES = 400
 MAX_BODY_LINES = 50
 LONG_FILES: dict[str, str] = {}
 """Path -> why it may be longer than MAX_FILE_LINES."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -24,6 +25,11 @@ class LinksConfig(Section):
 
     allowed_roots: tuple[str, ...] = ()
     """Directories whose videos may be used as links. If empty, no local file is ever read."""
+
+    def allows(self, path: Path) -> bool:
+        """Whether a path is under one of the roots, with symbolic links resolved."""
+        roots = [Path(root).expanduser().resolve() for root in self.allowed_roots]
+        return any(path.resolve().is_relative_to(root) for root in roots)
 
 
 class NetworkConfig(Section):

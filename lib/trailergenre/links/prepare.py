@@ -1,216 +1,237 @@
-"""A list and its labels to the tables `links` and `labels`: every input row gets one outcome."""
+"""A list and its labels, or external features, to the first tables of a run."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from trailergenre.base.config import LinksConfig, NetworkConfig
-from trailergenre.base.errors import one_line
+from trailergenre.base.config import Config, LinksConfig
+from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import RowOutcome
-from trailergenre.base.records import Link
-from trailergenre.links.canonical import LinkError, link_id, parse_link
-from trailergenre.links.input_lists import InputList, InputRow
+from trailergenre.base.records import LinkId
+from trailergenre.base.storage import Store
+from trailergenre.links.external.features import ExternalFeatures
+from trailergenre.links.external.mmtf import read_mmtf
+from trailergenre.links.external.mulan import read_mulan
+from trailergenre.links.external.split import read_split
+from trailergenre.links.input_lists import InputList, is_video_directory, read_input
 from trailergenre.links.labelled_links import Part, check_parts, labelled_links
-from trailergenre.links.metadata import Metadata, Movie
+from trailergenre.links.metadata import (
+    Metadata,
+    check_alignment,
+    read_labels,
+    read_metadata,
+    replace_genres,
+)
+from trailergenre.links.row_outcomes import PreparedRow, prepare_external, prepare_rows
 from trailergenre.links.youtube import find_video_id, is_youtube
-from trailergenre.runs import schemas
+from trailergenre.runs import schemas, tables
+from trailergenre.runs.lease import hold_lease
 
-_SHOWN = 3
 
-
-@dataclass(slots=True)
-class PreparedRow:
-    """One input row on its way.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files that a run is prepared from.
 
     Attributes:
-        source: the row as it came.
-        link: its canonical link; None where it has none.
-        movie_id: IMDb id where known.
-        genres: of the movie.
-        part: what a published split uses the link for; None where none names it.
-        outcome: what is decided so far.
-        detail: why; empty for ready rows.
+        links: list of links, or directory of videos.
+        external: features that others published, in place of links.
+        metadata: movies with genres and IMDb ids.
+        labels: genres that replace those of the metadata.
+        splits: parts by YouTube id.
+        split_movies: IMDb ids by YouTube id, so that the split holds for movies.
+        is_unlabelled: whether the links are only to be scored and need no genres.
     """
 
-    source: InputRow
-    link: Link | None = None
-    movie_id: str | None = None
-    genres: tuple[str, ...] = ()
-    part: Part | None = None
-    outcome: RowOutcome = RowOutcome.READY
-    detail: str = ""
+    links: Path | None = None
+    external: Path | None = None
+    metadata: Path | None = None
+    labels: Path | None = None
+    splits: Path | None = None
+    split_movies: Path | None = None
+    is_unlabelled: bool = False
 
-    def refuse(self, outcome: RowOutcome, detail: str) -> None:
-        """Decide against the row; the first reason stays."""
-        if self.outcome is RowOutcome.READY:
-            self.outcome, self.detail = outcome, one_line(detail)
+    def check(self) -> None:
+        """Refuse combinations of options that contradict each other.
 
-    @property
-    def movie(self) -> str:
-        """The movie's IMDb id; where unknown, the link stands for it (titles are no ids)."""
-        return self.movie_id or (self.link.link_id if self.link else "")
+        Raises:
+            ConfigError: names the options.
+        """
+        if (self.links is None) == (self.external is None):
+            raise ConfigError("Give --links or --published, one of them.")
+        if self.external and (
+            self.labels or self.splits or self.split_movies or self.is_unlabelled
+        ):
+            raise ConfigError(
+                "--published can be combined with --metadata only: the data have their own labels "
+                "and parts."
+            )
+        if self.is_unlabelled and (self.metadata or self.splits):
+            raise ConfigError(
+                "--unlabelled ignores genres. Give it, or --metadata and --splits, not both."
+            )
+        if self.labels and not self.metadata:
+            raise ConfigError("--labels needs --metadata.")
+        if self.split_movies and not self.splits:
+            raise ConfigError("--split-movies needs --splits.")
 
 
-def prepare_rows(
-    source: InputList,
-    metadata: Metadata | None,
-    *,
-    links: LinksConfig,
-    network: NetworkConfig,
-    needs_genres: bool,
-) -> list[PreparedRow]:
-    """Decide about every row of a list.
+@dataclass(frozen=True)
+class Preparation:
+    """What `prepare_dataset` did.
 
-    Args:
-        source: the list.
-        metadata: where genres and IMDb ids come from; None: from the list itself.
-        links: the allowed roots of local files.
-        network: the addresses that are allowed although private.
-        needs_genres: whether the links are to be learned from; if not, genres are left out, and
-            a link that several movies claim is scored once like any other.
-
-    Returns:
-        As many rows as the list has, in its order.
+    Attributes:
+        source: name of the list.
+        counts: input rows by outcome.
+        summary: figures for JSON.
+        notes: for the user; one sentence each.
     """
-    rows = [PreparedRow(row) for row in source.rows]
-    for row in rows:
-        try:
-            row.link = parse_link(row.source.url, links=links, network=network, base=source.base)
-        except LinkError as error:
-            row.refuse(error.row_outcome, error.detail)
-    if needs_genres:
-        for row in rows:
-            row.movie_id = row.source.movie_id or None
-            _find_genres(row, metadata, Metadata.find)
-        _refuse_unlabelled(rows, metadata)
-    _refuse_duplicates(rows)
-    return rows
+
+    source: str
+    counts: Counter[RowOutcome]
+    summary: dict[str, object]
+    notes: list[str]
 
 
-def prepare_external(
-    source: InputList, parts: Sequence[Part | None], metadata: Metadata | None
-) -> list[PreparedRow]:
-    """Decide about every row of published data; its name stands for a link and for a movie.
+def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparation:
+    """Write the tables `links` and `labels`, and for external features also their features.
 
-    Args:
-        source: the rows; `url` is the published name.
-        parts: of a split that is published with them, one a row.
-        metadata: where genres and IMDb ids come from, by title and year; None: from the rows.
-
-    Returns:
-        As many rows as there are, in their order.
+    Raises:
+        ConfigError: a file cannot be used.
+        AlignmentError: the labels do not agree with the metadata.
+        LeakError: the split has one movie in two parts.
+        LockedError: another process writes to the run.
     """
-    rows = []
-    for row, part in zip(source.rows, parts, strict=True):
-        link = Link(link_id=link_id(row.url), url=row.url)
-        rows.append(PreparedRow(row, link=link, movie_id=row.url, part=part))
-        _find_genres(rows[-1], metadata, lambda known, _, title: known.find_dated(title))
-    _refuse_unlabelled(rows, metadata)
-    _refuse_duplicates(rows)
-    return rows
+    notes: list[str] = []
+    figures: dict[str, object] = {}
+    data: ExternalFeatures | None = None
+    if sources.external is not None:
+        path = sources.external.expanduser().absolute()
+        data = read_mulan(path) if path.is_dir() else read_mmtf(path)
+        source = data.source
+    else:
+        path = (sources.links or Path()).expanduser()
+        _check_directory(path, config.links)
+        source = read_input(path)
+    _check_source(source, sources)
+    metadata = _read_metadata(sources, notes)
+    if data is not None:
+        rows = prepare_external(source, data.parts, metadata)
+        figures["features"] = data.settings.fingerprint
+        figures["width"] = data.settings.width
+        figures["replaced_cells"] = data.n_replaced
+        if data.n_replaced:
+            notes.append(
+                f"note: {data.n_replaced} cells were not finite. They were replaced by the median "
+                "of their column."
+            )
+    else:
+        rows = prepare_rows(
+            source,
+            metadata,
+            links=config.links,
+            network=config.network,
+            needs_genres=not sources.is_unlabelled,
+        )
+    if sources.splits is not None:
+        movies = sources.split_movies
+        parts = read_split(sources.splits.expanduser(), movies.expanduser() if movies else None)
+        figures["links_with_part"] = assign_parts(rows, parts)
+    if source.not_videos:
+        notes.append(f"note: {source.not_videos} files are not videos by their names.")
+    with hold_lease(store, "prepare_dataset"):
+        if data is not None:
+            data.commit(store, _ready_rows(rows))
+        _write_tables(store, source, rows)
+    counts = Counter(row.outcome for row in rows)
+    return Preparation(source.name, counts, {**_summarize(rows, counts), **figures}, notes)
 
 
-def _find_genres(
-    row: PreparedRow,
-    metadata: Metadata | None,
-    find: Callable[[Metadata, str, str], tuple[Movie, ...]],
-) -> None:
-    source = row.source
-    if metadata is None:
-        row.genres = source.genres
-        return
-    # Never the list's own genres then: half of a table would escape the metadata's check.
-    movies = find(metadata, source.movie_id, source.title)
-    if len(movies) == 1:
-        row.movie_id, row.genres = movies[0].movie_id, movies[0].genres
-    elif movies:
-        ids = ", ".join(movie.movie_id for movie in movies)
-        row.refuse(RowOutcome.AMBIGUOUS, f"the title {source.title!r} is several movies: {ids}")
+def _check_directory(path: Path, links: LinksConfig) -> None:
+    """Refuse a directory outside of every allowed root: all its rows would be refused."""
+    if is_video_directory(path) and not links.allows(path):
+        raise ConfigError(
+            f"{path} is a directory, and local files are links only under an allowed root. "
+            f"Add --set 'links.allowed_roots=[\"{path}\"]' to allow it."
+        )
 
 
-def _refuse_unlabelled(rows: list[PreparedRow], metadata: Metadata | None) -> None:
-    _refuse_ambiguous(rows)
-    for row in rows:
-        if not row.genres:
-            row.refuse(RowOutcome.NO_LABEL, _why_no_label(row, metadata))
+def _check_source(source: InputList, sources: Sources) -> None:
+    received = ", ".join(map(repr, source.columns))
+    if sources.metadata and not any(row.title or row.movie_id for row in source.rows):
+        raise ConfigError(
+            f"{source.name} names no movies, so --metadata cannot be joined. Add the column title "
+            f"or movie_id. Received: {received}."
+        )
+    if not (source.has_genres or sources.metadata or sources.is_unlabelled):
+        raise ConfigError(
+            f"{source.name} has no column 'genres'. Received: {received}. Add the column, give "
+            "--metadata, or give --unlabelled if the links are only to be scored."
+        )
 
 
-def _why_no_label(row: PreparedRow, metadata: Metadata | None) -> str:
-    if metadata is None:
-        return "the row names no genres"
-    name = row.source.movie_id or row.source.title
-    return f"the labels have no genres for {name!r}" if name else "the row names no movie"
+def _read_metadata(sources: Sources, notes: list[str]) -> Metadata | None:
+    if sources.metadata is None:
+        return None
+    metadata = read_metadata(sources.metadata.expanduser())
+    if sources.labels is None:
+        return metadata
+    labels = read_labels(sources.labels.expanduser())
+    n_compared = check_alignment(labels, metadata)
+    notes.append(f"labels agree with the metadata ({n_compared} movies compared)")
+    return replace_genres(metadata, labels, path=sources.labels)
 
 
-def _refuse_ambiguous(rows: list[PreparedRow]) -> None:
-    """A link that several movies claim is right for one of them at most; nobody can say which."""
-    claims: dict[str, list[PreparedRow]] = defaultdict(list)
-    for row in rows:
-        if row.link is not None:
-            claims[row.link.link_id].append(row)
-    for claimants in claims.values():
-        movies = _movies_of(claimants)
-        genres = {row.genres for row in claimants if row.genres}
-        for row in claimants:
-            if len(movies) > 1:
-                shown = ", ".join(movies[:_SHOWN])
-                row.refuse(RowOutcome.AMBIGUOUS, f"the link serves {len(movies)} movies: {shown}")
-            elif len(genres) > 1:
-                row.refuse(RowOutcome.AMBIGUOUS, "the link stands with several sets of genres")
-
-
-def _movies_of(rows: list[PreparedRow]) -> list[str]:
-    """What tells the movies of some rows apart: the IMDb id, where unknown the title."""
-    ids = {row.movie_id for row in rows if row.movie_id}
-    titles_with_id = {row.source.title for row in rows if row.movie_id}
-    titles = {row.source.title for row in rows if not row.movie_id} - titles_with_id - {""}
-    return sorted(ids) + sorted(titles)
-
-
-def _refuse_duplicates(rows: list[PreparedRow]) -> None:
-    first: dict[str, int] = {}
-    for row in rows:
-        if row.outcome is RowOutcome.READY and row.link is not None:
-            number = first.setdefault(row.link.link_id, row.source.number)
-            if number != row.source.number:
-                row.refuse(RowOutcome.DUPLICATE, f"the same link as row {number}")
-
-
-def give_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
-    """Mark the ready rows whose movie or YouTube video a published split names.
+def assign_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
+    """Set the part of the ready rows whose movie or YouTube video a split names.
 
     Args:
         rows: all rows.
         parts: IMDb id or video id -> part.
 
     Returns:
-        How many were marked.
+        Number of rows with a part.
 
     Raises:
         LeakError: the split has one movie in two parts.
     """
-    named = 0
+    n_assigned = 0
     for row in rows:
         if row.outcome is RowOutcome.READY and row.link is not None:
-            address = urlsplit(row.link.url)
-            host = address.hostname or ""
-            video_id = find_video_id(host, address) if is_youtube(host) else None
+            url = urlsplit(row.link.url)
+            host = url.hostname or ""
+            video_id = find_video_id(host, url) if is_youtube(host) else None
             row.part = parts.get(row.movie)
             if row.part is None and video_id is not None:
                 row.part = parts.get(video_id)
-            named += row.part is not None
+            n_assigned += row.part is not None
     check_parts(labelled_links(labels_table(rows)))
-    return named
+    return n_assigned
+
+
+def _ready_rows(rows: list[PreparedRow]) -> dict[LinkId, int]:
+    return {
+        row.link.link_id: index
+        for index, row in enumerate(rows)
+        if row.outcome is RowOutcome.READY and row.link is not None
+    }
+
+
+def _write_tables(store: Store, source: InputList, rows: list[PreparedRow]) -> None:
+    # Deleted first: after a crash in between, missing labels are noticed, old ones are not.
+    store.delete_directory("labels")
+    tables.write_table(store, "links", links_table(source, rows))
+    tables.write_table(store, "labels", labels_table(rows))
 
 
 def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
-    """Lay out all rows as the table `links`."""
+    """The table `links`: all rows."""
     return pa.Table.from_pylist(
         [
             {
@@ -230,7 +251,7 @@ def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
 
 
 def labels_table(rows: list[PreparedRow]) -> pa.Table:
-    """Lay out ready rows with genres as the table `labels`."""
+    """The table `labels`: ready rows with genres."""
     return pa.Table.from_pylist(
         [
             {
@@ -249,3 +270,16 @@ def labels_table(rows: list[PreparedRow]) -> pa.Table:
 
 def _row_id(name: str, number: int) -> str:
     return hashlib.sha256(f"{name}\n{number}".encode()).hexdigest()
+
+
+def _summarize(rows: list[PreparedRow], counts: Counter[RowOutcome]) -> dict[str, object]:
+    ready = [row for row in rows if row.outcome is RowOutcome.READY]
+    movies = {row.movie: row.genres for row in ready}
+    genres = Counter(genre for movie_genres in movies.values() for genre in movie_genres)
+    return {
+        "rows": len(rows),
+        "by_row_outcome": {outcome.value: counts[outcome] for outcome in RowOutcome},
+        "links": len(ready),
+        "movies": len(movies),
+        "movies_by_genre": dict(sorted(genres.items(), key=lambda pair: (-pair[1], pair[0]))),
+    }

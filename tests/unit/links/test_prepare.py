@@ -13,14 +13,8 @@ from trailergenre.base.outcomes import RowOutcome
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.labelled_links import Part
 from trailergenre.links.metadata import Metadata, Movie
-from trailergenre.links.prepare import (
-    PreparedRow,
-    give_parts,
-    labels_table,
-    links_table,
-    prepare_external,
-    prepare_rows,
-)
+from trailergenre.links.prepare import assign_parts, labels_table, links_table
+from trailergenre.links.row_outcomes import PreparedRow, prepare_external, prepare_rows
 from trailergenre.runs import schemas
 
 METADATA = Metadata.of(
@@ -91,8 +85,8 @@ def test_what_is_wrong_with_the_link_comes_before_what_is_wrong_with_the_label()
         RowOutcome.DUPLICATE,
     ]
     assert all(row.detail for row in rows if row.outcome is not RowOutcome.READY)
-    assert rows[5].detail == "the title 'Twice' is several movies: tt3, tt4"
-    assert rows[10].detail == "the same link as row 10"
+    assert rows[5].detail == "title 'Twice' matches several movies: tt3, tt4"
+    assert rows[10].detail == "row 10 has the same link"
 
 
 def test_genres_and_ids_come_from_the_metadata_alone() -> None:
@@ -130,7 +124,7 @@ def test_all_rows_of_a_link_that_serves_several_movies_are_ambiguous() -> None:
         RowOutcome.AMBIGUOUS,
         RowOutcome.AMBIGUOUS,
     ]
-    assert rows[0].detail == "the link serves 2 movies: tt1, tt2"
+    assert rows[0].detail == "2 movies have this link: tt1, tt2"
 
 
 def test_without_metadata_titles_and_genres_tell_movies_apart() -> None:
@@ -199,7 +193,7 @@ def test_the_tables_hold_every_row_and_every_ready_link() -> None:
     assert second["genres"] == ["War"]
 
 
-def test_a_published_row_is_ready_under_its_name() -> None:
+def test_an_external_row_is_ready_under_its_name() -> None:
     source = listed(
         ("published:x/1", "Up (2009)", "", ("Drama",)),
         ("published:x/2", "", "", ()),
@@ -212,7 +206,7 @@ def test_a_published_row_is_ready_under_its_name() -> None:
     assert (label["movie_id"], label["part"]) == ("published:x/1", "test")
 
 
-def test_published_titles_take_their_genres_from_the_metadata_alone() -> None:
+def test_external_titles_take_their_genres_from_the_metadata_alone() -> None:
     metadata = Metadata.of(
         [
             Movie("tt1", "Up", ("Comedy",), "2009"),
@@ -239,17 +233,17 @@ def youtube(*movies: tuple[str, str]) -> list[PreparedRow]:
 def test_a_split_names_videos_or_movies() -> None:
     rows = youtube(("aaaaaaaaaaa", "tt1"), ("bbbbbbbbbbb", "tt2"), ("ccccccccccc", "tt3"))
     rows += prepare(("https://example.org/1", "", "tt4", ("War",)), ("no link", "", "tt5", ()))
-    assert give_parts(rows, {"aaaaaaaaaaa": Part.TEST, "tt2": Part.TRAIN, "tt5": Part.TEST}) == 2
+    assert assign_parts(rows, {"aaaaaaaaaaa": Part.TEST, "tt2": Part.TRAIN, "tt5": Part.TEST}) == 2
     assert [row.part for row in rows] == [Part.TEST, Part.TRAIN, None, None, None]
 
 
 def test_a_link_that_is_no_video_of_youtube_is_not_the_video_without_an_id() -> None:
     rows = prepare(("https://example.org/1", "", "tt4", ("War",)))
-    assert give_parts(rows, {"": Part.TEST}) == 0
+    assert assign_parts(rows, {"": Part.TEST}) == 0
     assert rows[0].part is None
 
 
 def test_a_movie_whose_two_trailers_are_in_two_parts_is_refused() -> None:
     rows = youtube(("aaaaaaaaaaa", "tt1"), ("bbbbbbbbbbb", "tt1"))
     with pytest.raises(LeakError, match="tt1 in test and train"):
-        give_parts(rows, {"aaaaaaaaaaa": Part.TEST, "bbbbbbbbbbb": Part.TRAIN})
+        assign_parts(rows, {"aaaaaaaaaaa": Part.TEST, "bbbbbbbbbbb": Part.TRAIN})

@@ -12,7 +12,7 @@ from trailergenre.base.config import LinksConfig, NetworkConfig
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.links.input_lists import read_input
 from trailergenre.links.metadata import LabelRow, check_alignment, read_metadata
-from trailergenre.links.prepare import PreparedRow, prepare_rows
+from trailergenre.links.row_outcomes import PreparedRow, prepare_rows
 from trailergenre.metrics.genre_sets import GENRE_SETS
 from trailergenre.metrics.multilabel import measure
 

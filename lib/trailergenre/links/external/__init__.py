@@ -1,1 +1,1 @@
-"""Features and splits that others published, as tables of a run."""
+"""Features and splits that others published, in their own file formats."""

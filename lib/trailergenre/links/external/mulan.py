@@ -1,25 +1,35 @@
-"""Multi-label data in Mulan's form: ARFF files, and an XML that names the labels among them."""
+"""Multi-label data in Mulan's format: ARFF files, and an XML file that names the label columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.parsers import expat
 
+import arff
 import numpy as np
 from numpy.typing import NDArray
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.links.external.arff import Arff, parse_arff
-from trailergenre.links.external.data import (
+from trailergenre.links.external.features import (
+    MAX_VALUES,
     SCHEME,
     ExternalFeatures,
-    publish,
     read_bytes,
     read_text,
 )
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.labelled_links import Part
+
+# Stricter than ARFF: liac-arff's pattern for nominal types takes exponential time on other input.
+_NAME = r"'(?:\\.|[^'\\])*+'|\"(?:\\.|[^\"\\])*+\"|[^\s'\"{},%]++"
+_WORD = r"(?:'[^\s'\"\\{},%]++'|\"[^\s'\"\\{},%]++\"|[^\s'\"\\{},%]++)"
+_ATTRIBUTE = re.compile(
+    rf"@attribute\s+({_NAME})\s*(numeric|real|integer|\{{\s*+{_WORD}(?:\s*+,\s*+{_WORD})*+\s*+\}})",
+    re.IGNORECASE,
+)
 
 
 def read_mulan(directory: Path) -> ExternalFeatures:
@@ -28,36 +38,31 @@ def read_mulan(directory: Path) -> ExternalFeatures:
     Raises:
         ConfigError: names the file and what is wrong with it.
     """
-    label_file, arff_files = _find_mulan(directory)
+    label_file, arff_files = _find_files(directory)
     labels = _read_label_names(label_file)
     rows: list[InputRow] = []
     parts: list[Part | None] = []
     blocks = []
-    names: tuple[str, ...] = ()
+    first_names: list[str] = []
     for path, part in arff_files:
-        arff = parse_arff(read_text(path), name=str(path))
-        found = tuple(attribute.name for attribute in arff.attributes)
-        if names and found != names:
+        names, matrix = read_arff(path)
+        first_names = first_names or names
+        if names != first_names:
             raise ConfigError(f"{path} has other attributes than {arff_files[0][0].name}.")
-        names = found
-        truth, features = _split_columns(arff, labels, path)
-        below = f"{label_file.stem}/{part}" if part else label_file.stem
-        for number, has in enumerate(truth, start=1):
-            url = f"{SCHEME}{below}/{number}"
-            genres = tuple(
-                sorted(label for label, marked in zip(labels, has, strict=True) if marked)
-            )
-            rows.append(InputRow(len(rows) + 1, url, "", "", genres))
+        truth, features = _split_columns(names, matrix, labels, path)
+        prefix = f"{label_file.stem}/{part}" if part else label_file.stem
+        for number, has_label in enumerate(truth, start=1):
+            genres = sorted(label for label, has in zip(labels, has_label, strict=True) if has)
+            url = f"{SCHEME}{prefix}/{number}"
+            rows.append(InputRow(len(rows) + 1, url, "", "", tuple(genres)))
         parts += [part] * len(truth)
         blocks.append(features)
-    columns = ("url", "genres")
-    source = InputList(directory.name, directory, columns, rows)
+    source = InputList(directory.name, directory, ("url", "genres"), rows)
     files = [label_file, *(path for path, _ in arff_files)]
-    return publish(source, np.concatenate(blocks), parts, files)
+    return ExternalFeatures.from_values(source, np.concatenate(blocks), parts, files)
 
 
-def _find_mulan(directory: Path) -> tuple[Path, list[tuple[Path, Part | None]]]:
-    """The label file and the data files of a directory's one dataset."""
+def _find_files(directory: Path) -> tuple[Path, list[tuple[Path, Part | None]]]:
     label_files = sorted(directory.glob("*.xml"))
     if len(label_files) != 1:
         raise ConfigError(
@@ -74,16 +79,16 @@ def _find_mulan(directory: Path) -> tuple[Path, list[tuple[Path, Part | None]]]:
         return label_file, [(whole, None)]
     received = ", ".join(sorted(path.name for path in directory.glob("*.arff"))) or "none"
     raise ConfigError(
-        f"{directory} must hold {train.name} with {test.name}, or {whole.name}, like its "
+        f"{directory} must hold {train.name} with {test.name}, or {whole.name}, to match "
         f"{label_file.name}. Received ARFF files: {received}."
     )
 
 
 def _read_label_names(path: Path) -> list[str]:
-    """Names of the elements `label`; nothing outside of the file is ever read.
+    """Names of the `label` elements.
 
     Raises:
-        ConfigError: it is not XML, declares a document type or entities, or names no label.
+        ConfigError: the file is not XML, declares a document type, or names no label.
     """
     names: list[str] = []
 
@@ -92,11 +97,11 @@ def _read_label_names(path: Path) -> list[str]:
             names.append(attributes["name"])
 
     def refuse(*_: object) -> None:
-        raise ConfigError(f"{path} declares a document type; label files need none.")
+        raise ConfigError(f"{path} declares a document type, which label files do not need.")
 
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = start
-    # Where entities would be declared: a few lines of them can expand to gigabytes.
+    # A document type can declare entities that expand to gigabytes.
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(read_bytes(path), True)
@@ -108,20 +113,92 @@ def _read_label_names(path: Path) -> list[str]:
 
 
 def _split_columns(
-    arff: Arff, labels: Sequence[str], path: Path
+    names: Sequence[str], matrix: NDArray[np.float64], labels: Sequence[str], path: Path
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """The label columns, in the order of `labels`, and all others."""
-    place = {attribute.name: column for column, attribute in enumerate(arff.attributes)}
-    missing = [label for label in labels if label not in place]
-    if missing or len(labels) == len(place):
-        raise ConfigError(
-            f"{path} lacks the attributes {missing[:5]} that are labels."
-            if missing
-            else f"{path} has no attribute besides the labels."
-        )
-    chosen = [place[label] for label in labels]
-    truth = arff.matrix[:, chosen]
+    """The label columns, in the order of `labels`, and the feature columns."""
+    if missing := [label for label in labels if label not in names]:
+        raise ConfigError(f"{path} lacks the attributes of the labels {missing[:5]}.")
+    if len(labels) == len(names):
+        raise ConfigError(f"{path} has no attribute besides the labels.")
+    columns = [names.index(label) for label in labels]
+    truth = matrix[:, columns]
     if not np.isin(truth, (0, 1)).all():
-        raise ConfigError(f"{path}: labels are to be 0 or 1 in every row.")
-    features = np.delete(arff.matrix, chosen, axis=1)
-    return truth == 1, features
+        raise ConfigError(f"{path}: labels must be 0 or 1 in every row.")
+    return truth == 1, np.delete(matrix, columns, axis=1)
+
+
+def read_arff(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """Read a dense or sparse ARFF file of numeric and nominal attributes.
+
+    Returns:
+        Attribute names, and a matrix of shape (n_rows, n_attributes), float64. Missing cells are
+        NaN. A nominal value is itself if all values of its attribute are numbers, else its index.
+
+    Raises:
+        ConfigError: names the line that is not valid, or the limit that the file exceeds.
+    """
+    lines = _Lines(path)
+    rows: list[NDArray[np.float64]] = []
+    try:
+        content = arff.load(lines, return_type=arff.DENSE_GEN)
+        attributes = content["attributes"]
+        converters = [_converter(kind) for _, kind in attributes]
+        for row in content["data"]:
+            # A sparse row of two bytes becomes one cell per attribute.
+            if (len(rows) + 1) * len(attributes) > MAX_VALUES:
+                raise ConfigError(
+                    f"{path} has more than {MAX_VALUES} values in rows of {len(attributes)}."
+                )
+            cells = zip(converters, row, strict=True)
+            rows.append(np.array([np.nan if cell is None else to(cell) for to, cell in cells]))
+    except (arff.ArffException, csv.Error, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{path} is not a valid ARFF file: {type(error).__name__} in line {lines.number}, "
+            f"{lines.text[:40]!r}."
+        ) from error
+    if not rows:
+        raise ConfigError(f"{path} has no rows.")
+    return [re.sub(r"\\(.)", r"\1", name) for name, _ in attributes], np.stack(rows)
+
+
+class _Lines:
+    """Lines of a file for liac-arff, with the headers that it cannot read in bounded time refused.
+
+    Attributes:
+        number: of the line that was read last, from 1.
+        text: of that line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lines = read_text(path).split("\n")
+        self.number = 0
+        self.text = ""
+
+    def __iter__(self) -> Iterator[str]:
+        is_header = True
+        for number, text in enumerate(self._lines, start=1):
+            self.number, self.text = number, text
+            line = text.strip()
+            if is_header and line.lower().startswith("@relation"):
+                line = "@relation any"
+            elif is_header and line.lower().startswith("@attribute"):
+                match = _ATTRIBUTE.fullmatch(line)
+                if match is None:
+                    raise arff.BadAttributeFormat
+                # liac-arff truncates values that are declared as integers.
+                kind = "numeric" if match[2].lower() == "integer" else match[2]
+                line = f"@attribute {match[1]} {kind}"
+            elif line.lower().startswith("@data"):
+                is_header = False
+            yield line
+
+
+def _converter(kind: str | list[str]) -> Callable[[str | float], float]:
+    """How cells of an attribute become numbers."""
+    if isinstance(kind, str):
+        return float
+    try:
+        values = {word: float(word) for word in kind}
+    except ValueError:
+        values = {word: float(index) for index, word in enumerate(kind)}
+    return values.__getitem__  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""A split that others published -> the part of each video or movie, so that results compare."""
+"""A split that others published: the part of each video or movie, for comparable results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from trailergenre.base.errors import ConfigError, LeakError
-from trailergenre.links.external.data import read_text
+from trailergenre.links.external.features import read_text
 from trailergenre.links.input_lists import clean_text, read_cells, require_columns
 from trailergenre.links.labelled_links import Part
 
@@ -14,32 +14,30 @@ _PARTS = {"trn": Part.TRAIN, "val": Part.VALIDATION, "tst": Part.TEST}
 
 
 def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
-    """Read a published split in MovieNet's form: {"trn": [...], "val": [...], "tst": [...]}.
+    """Read a split in MovieNet's format: {"trn": [...], "val": [...], "tst": [...]}.
 
     Args:
-        path: JSON, lists of YouTube's video ids.
-        movies: CSV that says by `youtube_id` and `imdb_id` which movie each video is a trailer of.
+        path: JSON, lists of YouTube video ids.
+        movies: CSV that maps the `youtube_id` of each trailer to the `imdb_id` of its movie.
 
     Returns:
-        Video id -> part; with `movies`, IMDb id -> part, which holds for another trailer too.
-        What has no id is left out.
+        Video id -> part; with `movies`, IMDb id -> part. Entries without an id are left out.
 
     Raises:
-        ConfigError: a file has another form.
-        LeakError: a video or a movie stands in two parts.
+        ConfigError: a file has another format.
+        LeakError: a video or a movie is in two parts.
     """
-    parts: dict[str, Part] = {}
+    by_video: dict[str, Part] = {}
     for word, video_ids in _read_lists(path).items():
         for video_id in video_ids:
-            _set_part(parts, clean_text(video_id), _PARTS[word], path)
+            _set_part(by_video, clean_text(video_id), _PARTS[word], path)
     if movies is None:
-        return parts
+        return by_video
     columns, rows = read_cells(movies)
     require_columns(movies, columns, ["youtube_id", "imdb_id"])
     by_movie: dict[str, Part] = {}
     for row in rows:
-        part = parts.get(clean_text(row["youtube_id"]))
-        if part is not None:
+        if part := by_video.get(clean_text(row["youtube_id"])):
             _set_part(by_movie, clean_text(row["imdb_id"]), part, movies)
     return by_movie
 
@@ -60,4 +58,4 @@ def _read_lists(path: Path) -> dict[str, list[object]]:
 
 def _set_part(parts: dict[str, Part], name: str, part: Part, path: Path) -> None:
     if name and parts.setdefault(name, part) is not part:
-        raise LeakError(f"{path}: {name} stands in two parts, {parts[name]} and {part}.")
+        raise LeakError(f"{path}: {name} is in two parts, {parts[name]} and {part}.")

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from trailergenre.base.errors import ConfigError, LeakError
-from trailergenre.links.external import data as published_data
+from trailergenre.links.external import features as external_features
 from trailergenre.links.external import mmtf as mmtf_reader
-from trailergenre.links.external.read import read_external
+from trailergenre.links.external.features import ExternalFeatures
+from trailergenre.links.external.mmtf import read_mmtf
+from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.external.split import read_split
 from trailergenre.links.labelled_links import Part
 
@@ -25,6 +27,10 @@ def write(path: Path, content: str | bytes) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def read_external(path: Path) -> ExternalFeatures:
+    return read_mulan(path) if path.is_dir() else read_mmtf(path)
 
 
 def mmtf(tmp_path: Path, *rows: str) -> Path:
@@ -77,8 +83,8 @@ def test_features_are_known_by_the_content_of_their_files(tmp_path: Path) -> Non
     ("rows", "message"),
     [
         (['1,t,Drama,"1,2"', '2,t,Drama,"1"'], "row 2: 1 numbers; the first row has 2"),
-        (['1,t,Drama,"1,two"'], "row 1: the embedding holds something else"),
-        (["1,t,Drama,"], "row 1: the embedding holds something else"),
+        (['1,t,Drama,"1,two"'], "row 1: the embedding is not a list of numbers"),
+        (["1,t,Drama,"], "row 1: the embedding is not a list of numbers"),
         ([',t,Drama,"1"'], "row 1: the itemId is empty"),
         ([], "has no rows"),
     ],
@@ -97,13 +103,13 @@ def test_a_csv_of_more_values_than_are_allowed_is_refused(
     monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 4)
     assert len(read_external(path).features) == 2
     monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 3)
-    with pytest.raises(ConfigError, match="2 rows of 2 numbers; at most 3 numbers are read"):
+    with pytest.raises(ConfigError, match="2 rows of 2 numbers; the limit is 3 numbers"):
         read_external(path)
 
 
 @pytest.mark.parametrize(
     ("name", "limit", "message"),
-    [("_MAX_BYTES", 60, "bytes; at most 60 are read"), ("_MAX_LINES", 1, "than 1 lines")],
+    [("_MAX_FILE_BYTES", 60, "bytes; the limit is 60"), ("_MAX_LINES", 1, "than 1 lines")],
 )
 def test_a_file_that_is_too_large_is_refused(
     name: str, limit: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -111,7 +117,7 @@ def test_a_file_that_is_too_large_is_refused(
     path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"', "")
     directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
     assert read_external(path) and read_external(directory)
-    monkeypatch.setattr(published_data, name, limit)
+    monkeypatch.setattr(external_features, name, limit)
     for published in (path, directory):
         with pytest.raises(ConfigError, match=message):
             read_external(published)
@@ -158,8 +164,8 @@ def test_mulans_data_without_a_split_have_no_parts(tmp_path: Path) -> None:
         (XML.format('<label name="Sea"/><label name="Sea"/>'), "names no label, or one twice"),
         (XML.format('<label name="Sea">'), "is not XML: mismatched tag"),
         (XML.format('<label name="&a;"/>'), "is not XML: undefined entity"),
-        (XML.format('<label name="Moon"/>'), "lacks the attributes ['Moon']"),
-        (XML.format('<label name="x"/>'), "labels are to be 0 or 1"),
+        (XML.format('<label name="Moon"/>'), "lacks the attributes of the labels ['Moon']"),
+        (XML.format('<label name="x"/>'), "labels must be 0 or 1"),
         (
             XML.format('<label name="x"/><label name="Sea"/><label name="Sun"/>'),
             "has no attribute besides the labels",
@@ -226,11 +232,11 @@ def test_rows_and_videos_without_an_id_name_nothing(tmp_path: Path) -> None:
 
 def test_a_video_or_a_movie_in_two_parts_is_refused(tmp_path: Path) -> None:
     twice = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["a"]})
-    with pytest.raises(LeakError, match="a stands in two parts, train and test"):
+    with pytest.raises(LeakError, match="a is in two parts, train and test"):
         read_split(twice)
     path = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["b"]})
     movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\n")
-    with pytest.raises(LeakError, match="tt1 stands in two parts, train and test"):
+    with pytest.raises(LeakError, match="tt1 is in two parts, train and test"):
         read_split(path, movies)
 
 

@@ -1,0 +1,177 @@
+"""The outcome of every row of a list: ready, or the first reason against it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trailergenre.base.config import LinksConfig, NetworkConfig
+from trailergenre.base.errors import one_line
+from trailergenre.base.outcomes import RowOutcome
+from trailergenre.base.records import Link
+from trailergenre.links.canonical import LinkError, link_id, parse_link
+from trailergenre.links.input_lists import InputList, InputRow
+from trailergenre.links.labelled_links import Part
+from trailergenre.links.metadata import Metadata, Movie
+
+_MAX_SHOWN = 3
+
+
+@dataclass(slots=True)
+class PreparedRow:
+    """One input row, its link and its labels.
+
+    Attributes:
+        source: the input row.
+        link: its canonical link; None if it has none.
+        movie_id: IMDb id; None if unknown.
+        genres: of the movie.
+        part: the link's part in a given split; None if the split does not name it.
+        outcome: the first reason against the row, or ready.
+        detail: more on the outcome; empty for ready rows.
+    """
+
+    source: InputRow
+    link: Link | None = None
+    movie_id: str | None = None
+    genres: tuple[str, ...] = ()
+    part: Part | None = None
+    outcome: RowOutcome = RowOutcome.READY
+    detail: str = ""
+
+    def refuse(self, outcome: RowOutcome, detail: str) -> None:
+        """Set the outcome, unless the row has been refused before."""
+        if self.outcome is RowOutcome.READY:
+            self.outcome, self.detail = outcome, one_line(detail)
+
+    @property
+    def movie(self) -> str:
+        """The movie's IMDb id, else the id of its link. Titles do not identify movies."""
+        return self.movie_id or (self.link.link_id if self.link else "")
+
+
+def prepare_rows(
+    source: InputList,
+    metadata: Metadata | None,
+    *,
+    links: LinksConfig,
+    network: NetworkConfig,
+    needs_genres: bool,
+) -> list[PreparedRow]:
+    """Decide on every row of a list.
+
+    Args:
+        source: the list.
+        metadata: source of genres and IMDb ids; None: the list itself.
+        links: the roots of local files.
+        network: the private addresses that are allowed.
+        needs_genres: False if the links are only to be scored: then rows get no genres, and a link
+            that several movies claim is ready once.
+
+    Returns:
+        One row per input row, in order.
+    """
+    rows = [PreparedRow(row) for row in source.rows]
+    for row in rows:
+        try:
+            row.link = parse_link(row.source.url, links=links, network=network, base=source.base)
+        except LinkError as error:
+            row.refuse(error.row_outcome, error.detail)
+    if needs_genres:
+        for row in rows:
+            row.movie_id = row.source.movie_id or None
+            _find_genres(row, metadata, Metadata.find)
+        _refuse_ambiguous(rows)
+        _refuse_unlabelled(rows, metadata)
+    _refuse_duplicates(rows)
+    return rows
+
+
+def prepare_external(
+    source: InputList, parts: Sequence[Part | None], metadata: Metadata | None
+) -> list[PreparedRow]:
+    """Decide on every row of external features. Its name is used as link and as movie id.
+
+    Args:
+        source: the rows; `url` is the name.
+        parts: of the data set's own split, one per row.
+        metadata: source of genres and IMDb ids, by title and year; None: the rows themselves.
+
+    Returns:
+        One row per input row, in order.
+    """
+    rows = []
+    for row, part in zip(source.rows, parts, strict=True):
+        link = Link(link_id=link_id(row.url), url=row.url)
+        rows.append(PreparedRow(row, link=link, movie_id=row.url, part=part))
+        _find_genres(rows[-1], metadata, lambda known, _, title: known.find_dated(title))
+    _refuse_ambiguous(rows)
+    _refuse_unlabelled(rows, metadata)
+    _refuse_duplicates(rows)
+    return rows
+
+
+def _find_genres(
+    row: PreparedRow,
+    metadata: Metadata | None,
+    find: Callable[[Metadata, str, str], tuple[Movie, ...]],
+) -> None:
+    source = row.source
+    if metadata is None:
+        row.genres = source.genres
+        return
+    # The list's own genres are ignored: they would escape the comparison with the metadata.
+    movies = find(metadata, source.movie_id, source.title)
+    if len(movies) == 1:
+        row.movie_id, row.genres = movies[0].movie_id, movies[0].genres
+    elif movies:
+        ids = ", ".join(movie.movie_id for movie in movies)
+        row.refuse(RowOutcome.AMBIGUOUS, f"title {source.title!r} matches several movies: {ids}")
+
+
+def _refuse_ambiguous(rows: list[PreparedRow]) -> None:
+    """Refuse all rows of a link that several movies claim: nothing tells which one is right."""
+    claims: dict[str, list[PreparedRow]] = defaultdict(list)
+    for row in rows:
+        if row.link is not None:
+            claims[row.link.link_id].append(row)
+    for claimants in claims.values():
+        movies = _distinct_movies(claimants)
+        genres = {row.genres for row in claimants if row.genres}
+        for row in claimants:
+            if len(movies) > 1:
+                shown = ", ".join(movies[:_MAX_SHOWN])
+                row.refuse(RowOutcome.AMBIGUOUS, f"{len(movies)} movies have this link: {shown}")
+            elif len(genres) > 1:
+                row.refuse(RowOutcome.AMBIGUOUS, "rows with this link have different genres")
+
+
+def _distinct_movies(rows: list[PreparedRow]) -> list[str]:
+    """Movies told apart by IMDb id, or by title where no row of that title has an id."""
+    ids = {row.movie_id for row in rows if row.movie_id}
+    titles_with_id = {row.source.title for row in rows if row.movie_id}
+    titles = {row.source.title for row in rows if not row.movie_id} - titles_with_id - {""}
+    return sorted(ids) + sorted(titles)
+
+
+def _refuse_unlabelled(rows: list[PreparedRow], metadata: Metadata | None) -> None:
+    for row in rows:
+        if row.genres:
+            continue
+        name = row.source.movie_id or row.source.title
+        if metadata is None:
+            row.refuse(RowOutcome.NO_LABEL, "the row has no genres")
+        elif name:
+            row.refuse(RowOutcome.NO_LABEL, f"the labels have no genres for {name!r}")
+        else:
+            row.refuse(RowOutcome.NO_LABEL, "the row names no movie")
+
+
+def _refuse_duplicates(rows: list[PreparedRow]) -> None:
+    first: dict[str, int] = {}
+    for row in rows:
+        if row.outcome is RowOutcome.READY and row.link is not None:
+            number = first.setdefault(row.link.link_id, row.source.number)
+            if number != row.source.number:
+                row.refuse(RowOutcome.DUPLICATE, f"row {number} has the same link")
