@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is being loaded, which takes a moment, is no bug."""
+    """Run the command line; Ctrl-C during the imports, which take a moment, prints no traceback."""
     try:
         from trailergenre.cli.commands import app
 
@@ -17,7 +17,7 @@ def main() -> None:
         sys.stderr.write("\nstopped.\n")
         sys.exit(ExitCode.INTERRUPTED)
     except SystemExit as end:
-        # typer and rich end such a program with 1, by which verify says that it found something.
+        # On a closed pipe typer and rich exit with 1, which is verify's code for a problem found.
         if isinstance(end.__context__, BrokenPipeError):
             from trailergenre.base.errors import ExitCode
 

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from browser.pages import VIEWS, View
+from servers.files import FileServer, serve
 from sites import build_site
 from submits import REPOSITORY
-from trailergenre.cli.demo.server import FileServer, serve
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import pytest
 from blocks import list_pages, read_page
 from checkout import Checkout, make_checkout, make_home
 from demos import shared_demo
-from trailergenre.cli.demo.server import serve
+from servers.files import serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

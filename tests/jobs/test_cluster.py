@@ -16,10 +16,10 @@ import pytest
 
 from clips import make_clip
 from lists import write_links
+from servers.files import serve
 from submits import REPOSITORY, Ended, package_zip, standalone_cluster, submit
 from trailergenre.base.errors import ExitCode
 from trailergenre.base.storage import Store
-from trailergenre.cli.demo.server import serve
 
 pytestmark = pytest.mark.slow
 

@@ -41,7 +41,7 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
     top = [line for line in done.stdout.splitlines() if line[:2] in {"1.", "2.", "3."}]
     assert {line.split()[1] for line in top[:2]} == {"Horror", "Sci-Fi"}
     assert len(top) == 3
-    end = done.stdout[done.stdout.index("What became of the rows") :]
+    end = done.stdout[done.stdout.index("Input rows by outcome") :]
     for name in ("run.html", "evaluation.html", "score.html"):
         page = done.out / "run" / "reports" / name
         assert str(page) in end

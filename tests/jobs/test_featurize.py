@@ -16,6 +16,7 @@ from backbones import export_tiny
 from clips import make_clip
 from killed import Driver
 from lists import write_links
+from servers.files import FileServer, serve
 from submits import (
     bare_interpreter,
     finish,
@@ -25,7 +26,6 @@ from submits import (
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.storage import Store
-from trailergenre.cli.demo.server import FileServer, serve
 from trailergenre.features.backbone import load_embedder
 from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.pipeline import embed_links, stream_settings

@@ -66,8 +66,8 @@ def wait_until(is_true: Callable[[], object], shown: Terminal) -> None:
 
 def named_command(screen: str) -> list[str]:
     """The words that the job says to type again."""
-    (line,) = re.findall(r"^stopped; what was finished is kept\. .*$", screen, re.MULTILINE)
-    return shlex.split(line.partition("run again: ")[2])
+    (line,) = re.findall(r"^stopped\. Finished work is kept\. .*$", screen, re.MULTILINE)
+    return shlex.split(line.partition("To resume, run: ")[2])
 
 
 @pytest.mark.parametrize("place", ["planning", "start", "task"])

@@ -16,9 +16,9 @@ import pytest
 
 from bundles import make_bundle, manifest_for
 from clips import make_clip
+from servers.files import serve
 from submits import REPOSITORY
 from trailergenre.base.storage import Store
-from trailergenre.cli.demo.server import serve
 
 pytestmark = pytest.mark.slow
 

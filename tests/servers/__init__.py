@@ -1,6 +1,6 @@
 """A loopback server that answers as a test tells it, fault by fault; `requests` is its log.
 
-Files as they are come from `trailergenre.cli.demo.server`; certificates from `servers.tls`;
+Files as they are come from `servers.files`; certificates from `servers.tls`;
 manifests from `servers.manifests`; listeners that nobody may reach from `servers.traps`.
 """
 

@@ -1,14 +1,14 @@
-"""The command line: one link on a laptop, and a look at a run.
+"""The commands of `trailergenre`.
 
-Everything heavy is imported inside of the command that needs it.
+Each command imports what it needs when it runs, so that --help and tab completion stay fast.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,48 +17,60 @@ from trailergenre.base.errors import ConfigError, ExitCode, ItemError
 from trailergenre.cli.entry import (
     ConfigOption,
     FeaturesOption,
+    JsonOption,
     MongoOption,
     RunArgument,
     SetOption,
     entry,
 )
-from trailergenre.cli.setup_commands import backbone_app, bundle_app, demo, doctor
 
-HELP = """Movie trailers to genres. Jobs for a cluster are in jobs/ (spark-submit).
+HELP = """Predict the genres of movie trailers. The jobs for a cluster are in jobs/ (spark-submit).
 
 \b
 Examples:
-  trailergenre doctor                       what this machine has and lacks
-  trailergenre demo                         the whole way once, on made clips
-  trailergenre score LINK --bundle DIR      the genres of one trailer
+  trailergenre doctor                       check what is installed on this machine
+  trailergenre demo                         run the whole pipeline on generated clips
+  trailergenre score LINK --bundle DIR      predict the genres of one trailer
 
 \b
-Exit codes: 0 finished, 1 verify found something, 2 usage or environment, or the link of score is
-bad, 3 another run writes there, 4 links are left, or MongoDB refused documents, 130 and 143
-stopped, 141 nobody read on.
-TAB completes commands and options once `trailergenre --install-completion` was run (bash, zsh,
-fish; it takes the shell that it is typed in).
+Exit codes: 0 finished, 1 verify found a problem, 2 usage or environment error, or score failed for
+the link, 3 the run is locked by another process, 4 links are left or MongoDB rejected documents,
+130 and 143 stopped by a signal, 141 output pipe closed.
+Run `trailergenre --install-completion` once to complete commands and options with TAB (bash, zsh
+or fish, whichever shell you run it in).
 """
 
-app = typer.Typer(
-    help=HELP,
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
+backbone_app = typer.Typer(
+    help="""Export the network that turns frames into features.
+
+    \b
+    Example:
+      trailergenre backbone export --weights imagenet
+    """,
     no_args_is_help=True,
-    rich_markup_mode=None,
+)
+bundle_app = typer.Typer(
+    help="""Inspect model bundles.
+
+    \b
+    Example:
+      trailergenre bundle inspect bundles/mine
+    """,
+    no_args_is_help=True,
 )
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
-app.command()(doctor)
-app.command()(demo)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"trailergenre {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _take_options(
+def _global_options(
     version: Annotated[
         bool,
         typer.Option(
@@ -66,7 +78,144 @@ def _take_options(
         ),
     ] = False,
 ) -> None:
-    """What comes before a command; the help is `HELP`."""
+    """Declare the options of `trailergenre` itself; its help is `HELP`."""
+
+
+@app.command()
+@entry
+def doctor(
+    as_json: JsonOption = False, config: ConfigOption = None, overrides: SetOption = None
+) -> ExitCode:
+    """Check what is installed on this machine, what is missing and how to fix it.
+
+    Takes a few seconds and changes nothing. Exits with 0 if no check failed, else with 2.
+
+    \b
+    Examples:
+      trailergenre doctor
+      trailergenre doctor --config conf/local.toml --set backbone.device=gpu --json
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.cli.doctor.checks import CHECKS
+    from trailergenre.cli.doctor.examine import examine, format_finding, has_failed
+
+    findings = {}
+    for name, finding in examine(load_config(config or (), overrides or ()), CHECKS):
+        findings[name] = finding
+        if not as_json:
+            typer.echo(format_finding(name, finding))
+    is_well = not has_failed(findings)
+    if as_json:
+        checks = [{"name": name, **asdict(finding)} for name, finding in findings.items()]
+        typer.echo(json.dumps({"is_well": is_well, "checks": checks}))
+    return ExitCode.FINISHED if is_well else ExitCode.USAGE
+
+
+@app.command()
+@entry
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Videos in a folder per genre, or a CSV of links."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("demo-run"),
+) -> ExitCode:
+    """Run the whole pipeline once: links, features, MongoDB, training, evaluation and a score.
+
+    \b
+    Examples:
+      trailergenre demo
+      trailergenre demo --data ~/trailers     (~/trailers/comedy/x.mp4, ~/trailers/horror/y.mp4)
+    """
+    from trailergenre.cli.demo.run import run_demo
+
+    try:
+        run_demo(data, out)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped. The next demo starts over; it keeps only the network.", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return ExitCode.FINISHED
+
+
+@backbone_app.command("export")
+@entry
+def backbone_export(
+    weights: Annotated[
+        str,
+        typer.Option(metavar="WEIGHTS", help="imagenet, random, or the path of a weights file."),
+    ] = "imagenet",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Output directory; default: backbone.path."),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "int8"],
+        typer.Option(help="int8 is faster on a CPU; it needs --calibration."),
+    ] = "fp32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FRAMES", help="Videos with representative frames, for int8."),
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Write Inception-V3 and its preprocessing as one ONNX artefact.
+
+    \b
+    Examples:
+      trailergenre backbone export --weights imagenet
+      trailergenre backbone export --weights inception_v3_notop.weights.h5 --out artefacts/mine
+      trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.progress import progress_bar
+    from trailergenre.features.backbone.export import Int8Frames, export_backbone
+    from trailergenre.features.int8_frames import take_frames
+
+    settings = load_config(config or (), overrides or ())
+    if (precision == "int8") != (calibration is not None):
+        raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
+    directory = out or Path(settings.backbone.path)
+    videos = None if calibration is None else take_frames(calibration.expanduser(), settings)
+    with progress_bar("exporting the network", unit="frames") as on_step:
+        int8 = None if videos is None else Int8Frames(videos, on_step)
+        manifest = export_backbone(weights, directory.expanduser(), int8=int8)
+    if manifest.is_random:
+        typer.echo("note: the weights are random; features and scores mean nothing.", err=True)
+    if manifest.calibration:
+        typer.echo(f"int8 compared with fp32, {manifest.calibration.line(manifest.weights)}")
+    typer.echo(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
+    return ExitCode.FINISHED
+
+
+@bundle_app.command("inspect")
+@entry
+def bundle_inspect(
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", help="Address of the bundle, or of one of its folds.")
+    ],
+    as_json: JsonOption = False,
+) -> ExitCode:
+    """Check every file of a bundle and print its model card.
+
+    Exits with 0 if the bundle can be used; else with 2 and the reason.
+
+    \b
+    Examples:
+      trailergenre bundle inspect bundles/mine
+      trailergenre bundle inspect bundles/folds/fold-0 --json
+    """
+    from trailergenre.base.storage import Store
+    from trailergenre.models.bundle import read_bundle
+    from trailergenre.models.model_card import render_card
+
+    bundle = read_bundle(Store(directory))
+    if as_json:
+        record = bundle.manifest.model_dump(mode="json")
+        typer.echo(json.dumps({"sha256": bundle.sha256, **record}))
+    else:
+        typer.echo(render_card(bundle.manifest), nl=False)
+    return ExitCode.FINISHED
 
 
 @app.command()
@@ -75,24 +224,20 @@ def score(
     link: Annotated[str, typer.Argument(metavar="LINK", help="A link, or the path of a video.")],
     bundle: Annotated[
         str | None,
-        typer.Option(
-            "--bundle",
-            metavar="DIR",
-            help="Model bundle; default: score.bundle of the configuration.",
-        ),
+        typer.Option(metavar="DIR", help="Model bundle; default: score.bundle."),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Write all that is to be seen as one page."),
+        typer.Option(metavar="FILE", help="Also write the result as an HTML page."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Print the top genres of one trailer.
+    """Print the most probable genres of one trailer.
 
-    With --report also when it fails: a page with the genres along the trailer, the frames that
-    spoke most for them, and every step's outcome and time.
+    --report writes a page, also when the link fails. It shows the genres along the trailer, the
+    most influential frames, and the outcome and time of each step.
 
     \b
     Examples:
@@ -116,9 +261,10 @@ def score(
     address = bundle or settings.score.bundle
     if address is None:
         raise ConfigError(
-            "No model bundle is given. Make one with `make demo` or jobs/train_model.py, then give "
-            "--bundle DIR, or set score.bundle in the configuration."
+            "No model bundle is given. Create one with `make demo` or jobs/train_model.py; then "
+            "give --bundle DIR, or set score.bundle in the configuration."
         )
+    result = None
     try:
         model = read_bundle(Store(address))
         with progress_bar("scoring"):
@@ -127,11 +273,12 @@ def score(
             else:
                 result = report_link(link, model, settings, page=report)
     except ItemError as error:
-        shown = without_user(link)
-        typer.echo(f"error: no score for {shown}: {error.outcome}: {error.detail}", err=True)
-        _say_report(report)
+        reason = f"{error.outcome}: {error.detail}"
+        typer.echo(f"error: no score for {without_user(link)}: {reason}", err=True)
+    if report is not None:
+        typer.echo(f"report: {report}", err=True)
+    if result is None:
         return ExitCode.USAGE
-    _say_report(report)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
         return ExitCode.FINISHED
@@ -142,19 +289,12 @@ def score(
     return ExitCode.FINISHED
 
 
-def _say_report(page: Path | None) -> None:
-    if page is not None:
-        typer.echo(f"report: {page}", err=True)
-
-
 @app.command()
 @entry
 def status(
-    run: RunArgument,
-    features: FeaturesOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    run: RunArgument, features: FeaturesOption = None, as_json: JsonOption = False
 ) -> ExitCode:
-    """Print how far a run is, and who is at work on it; from any terminal.
+    """Print the progress of a run and who is working on it.
 
     \b
     Example:
@@ -171,29 +311,29 @@ def status(
     fingerprint = choose_fingerprint(store, features)
     ready = [link.link_id for link in read_ready_links(store)]
     holder = read_lease(store)
-    state = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
+    progress = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
     if holder is None:
-        # The pace of a run that is over tells no end.
-        state = replace(state, links_per_s=None)
+        # Without a process at work, a past rate says nothing about when the run ends.
+        progress = replace(progress, links_per_s=None)
     if as_json:
-        committed_at = state.last_commit_at
-        figures = {
+        committed_at = progress.last_commit_at
+        record = {
             "features": fingerprint,
             "at_work": holder.describe() if holder else None,
-            "ready": state.ready,
-            "finished": state.finished,
-            "by_outcome": state.by_outcome,
-            "frames": state.frames,
-            "links_per_s": state.links_per_s,
-            "eta_s": state.eta_s,
+            "ready": progress.ready,
+            "finished": progress.finished,
+            "by_outcome": progress.by_outcome,
+            "frames": progress.frames,
+            "links_per_s": progress.links_per_s,
+            "eta_s": progress.eta_s,
             "last_commit_at": committed_at.isoformat() if committed_at else None,
         }
-        typer.echo(json.dumps(figures))
+        typer.echo(json.dumps(record))
         return ExitCode.FINISHED
-    typer.echo(f"features {fingerprint}: {state.line()}")
-    if state.last_commit_at is not None:
-        typer.echo(f"last commit {format_age(state.last_commit_at)} ago")
-    typer.echo(f"at work: {holder.describe()}" if holder else "nobody is at work on it")
+    typer.echo(f"features {fingerprint}: {progress.line()}")
+    if progress.last_commit_at is not None:
+        typer.echo(f"last commit {format_age(progress.last_commit_at)} ago")
+    typer.echo(f"at work: {holder.describe()}" if holder else "at work: none")
     return ExitCode.FINISHED
 
 
@@ -203,19 +343,19 @@ def verify(
     run: RunArgument,
     features: FeaturesOption = None,
     mongo: MongoOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Check, changing nothing, that no row or feature is lost, doubled, damaged or out of bounds.
+    """Check that no row or feature is lost, duplicated, damaged or out of bounds.
 
-    Exit code 0: all holds; 1: something was found, and is named.
+    Changes nothing. Exits with 0 if every check holds; else with 1 and the problems found.
 
     \b
     Examples:
       trailergenre verify runs/mine
       trailergenre verify s3://bucket/runs/mine --json
-      trailergenre verify runs/mine --mongo     (also the collections that it was published to)
+      trailergenre verify runs/mine --mongo     (also the MongoDB collections it was published to)
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import progress_bar
@@ -229,12 +369,13 @@ def verify(
     target = choose_target(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
-    with progress_bar("verify", unit="frames") as progress:
-        found = verify_run(store, fingerprint, progress)
+    with progress_bar("verify", unit="frames") as on_step:
+        verification = verify_run(store, fingerprint, on_step)
         if target:
-            found.checks.extend(check_published(store, fingerprint, target, progress))
-    typer.echo(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
-    return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FAILED
+            verification.checks.extend(check_published(store, fingerprint, target, on_step))
+    lines = verification.lines()
+    typer.echo(json.dumps(verification.to_json()) if as_json else "\n".join(lines))
+    return ExitCode.FINISHED if verification.holds else ExitCode.VERIFY_FAILED
 
 
 @app.command()
@@ -243,16 +384,15 @@ def report(
     run: RunArgument,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Where the page goes; else RUN/reports/run.html."
-        ),
+        typer.Option(metavar="FILE", help="Output file; default: RUN/reports/run.html."),
     ] = None,
     features: FeaturesOption = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON on stdout; a page is written only to --out.")
+        bool,
+        typer.Option("--json", help="Print JSON on stdout; write a page only if --out is given."),
     ] = False,
 ) -> ExitCode:
-    """Write one page on what became of a run's links, how fast, and what the others failed of.
+    """Write an HTML page about a run: outcomes, throughput, and the links that failed and why.
 
     \b
     Examples:

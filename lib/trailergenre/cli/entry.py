@@ -1,4 +1,4 @@
-"""What every command and job shares: its options, how errors end it, its one summary line."""
+"""What all commands and jobs share: common options, and how errors end the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec
+from typing import Annotated, NoReturn, ParamSpec
 
 import typer
 
@@ -16,17 +16,13 @@ from trailergenre.base.errors import ExitCode, RunError
 from trailergenre.base.terminal import open_console, typed_command
 from trailergenre.base.versions import check_minimum_versions
 
-if TYPE_CHECKING:
-    # --help and TAB go through here, and should not wait for pyarrow.
-    pass
-
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="Address of the run: a directory, s3://, gs:// or hdfs://."),
 ]
 ConfigOption = Annotated[
     list[Path] | None,
-    typer.Option("--config", metavar="FILE", help="TOML; may be repeated, later files win."),
+    typer.Option("--config", metavar="FILE", help="TOML file; repeatable, later files win."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -34,34 +30,33 @@ SetOption = Annotated[
 ]
 FeaturesOption = Annotated[
     str | None,
-    typer.Option("--features", metavar="FP", help="Fingerprint, where a run holds several."),
+    typer.Option("--features", metavar="FP", help="Fingerprint, if the run has several."),
 ]
 MongoOption = Annotated[
     bool,
-    typer.Option(
-        "--mongo", help="Compare with MongoDB, too: where mongo.* of the configuration says."
-    ),
+    typer.Option("--mongo", help="Also check MongoDB, at the address that mongo.* configures."),
 ]
 BundleOption = Annotated[
     str, typer.Option("--bundle", metavar="DIR", help="Address of the model bundle.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 P = ParamSpec("P")
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM came; not an Exception, so that no handler on the way takes it for a fault."""
+    """SIGTERM arrived. Not an `Exception`, so that no handler on the way swallows it."""
 
 
-def entry(function: Callable[P, ExitCode | None], *, resumes: bool = False) -> Callable[P, None]:
-    """Make a function end the process as the exit codes say.
+def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) -> Callable[P, None]:
+    """Wrap a command so that it ends the process with a documented exit code.
 
-    A `RunError` becomes one message on stderr and its exit code; so do Ctrl-C and SIGTERM. Anything
-    else is a bug and keeps its traceback.
+    A `RunError`, Ctrl-C or SIGTERM becomes one message on stderr and its exit code. Any other
+    exception is a bug and keeps its traceback.
 
     Args:
-        function: what is done.
-        resumes: what was finished when it was stopped is kept, and the command goes on there.
+        function: the command.
+        resumable: whether the command, run again, resumes where it was stopped.
     """
 
     @functools.wraps(function)
@@ -70,8 +65,8 @@ def entry(function: Callable[P, ExitCode | None], *, resumes: bool = False) -> C
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         signal.signal(signal.SIGTERM, _raise_terminated)
-        # Asked now: the same Ctrl-C may end spark-submit, by which the terminal is found.
-        console, again = open_console(), typed_command()
+        # Looked up now: Ctrl-C may also end spark-submit, through which the terminal is found.
+        console, command = open_console(), typed_command()
         try:
             check_minimum_versions("pyarrow")
             code = function(*args, **kwargs)
@@ -83,16 +78,16 @@ def entry(function: Callable[P, ExitCode | None], *, resumes: bool = False) -> C
         except _TerminatedError:
             code = ExitCode.TERMINATED
         if code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
-            kept = f"; what was finished is kept. To go on, run again: {again}" if resumes else "."
-            console.print(f"\nstopped{kept}", markup=False, highlight=False)
+            hint = f" Finished work is kept. To resume, run: {command}" if resumable else ""
+            console.print(f"\nstopped.{hint}", markup=False, highlight=False)
         raise typer.Exit(code or ExitCode.FINISHED)
 
     return wrapped
 
 
 def resumable_entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
-    """`entry` of a job that goes on where it was when its command is run again."""
-    return entry(function, resumes=True)
+    """`entry` for a job that resumes when its command is run again."""
+    return entry(function, resumable=True)
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:

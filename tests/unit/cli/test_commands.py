@@ -233,7 +233,7 @@ def test_status_of_a_made_run(tmp_path: Path) -> None:
     first, second, third = result.stdout.splitlines()
     assert first == f"features {fingerprint}: 5/5 links (4 ok, 1 not_media), 16 frames"
     assert second.startswith("last commit ")
-    assert third == "nobody is at work on it"
+    assert third == "at work: none"
 
 
 def test_status_as_json(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_run_that_nobody_works_on_has_neither_pace_nor_end(half_done: Store) -
     told = ("finished", "at_work", "links_per_s", "eta_s")
     assert [figures[name] for name in told] == [4, None, None, None]
     shown = invoke("status", str(half_done)).stdout
-    assert "nobody is at work" in shown
+    assert "at work: none" in shown
     assert "links/min" not in shown
     assert "ETA" not in shown
 
@@ -343,5 +343,5 @@ def test_a_demo_that_is_stopped_does_not_say_that_it_goes_on(
     monkeypatch.setattr("trailergenre.cli.demo.run.run_demo", stop)
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 130
-    assert "the demo starts over" in result.stderr
-    assert "go on" not in result.stderr
+    assert "The next demo starts over" in result.stderr
+    assert "resume" not in result.stderr

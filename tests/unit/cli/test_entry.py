@@ -48,10 +48,10 @@ def _own_signals() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def exit_code(function: object, *, resumes: bool = False) -> int:
+def exit_code(function: object, *, resumable: bool = False) -> int:
     assert callable(function)
     with pytest.raises(typer.Exit) as ended:
-        entry(function, resumes=resumes)()
+        entry(function, resumable=resumable)()
     return ended.value.exit_code
 
 
@@ -109,13 +109,12 @@ def test_ctrl_c_leaves_a_run_that_can_go_on_and_says_how(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/opt/bin/trailergenre", "demo", "--out", "my demo"])
-    assert exit_code(raising(KeyboardInterrupt()), resumes=True) == 130
+    assert exit_code(raising(KeyboardInterrupt()), resumable=True) == 130
     lines = capsys.readouterr().err.splitlines()
     # The terminal has just written ^C.
     assert lines == [
         "",
-        "stopped; what was finished is kept. To go on, run again: "
-        "trailergenre demo --out 'my demo'",
+        "stopped. Finished work is kept. To resume, run: trailergenre demo --out 'my demo'",
     ]
 
 
@@ -130,8 +129,8 @@ def test_the_way_to_go_on_is_told_on_the_terminal_that_was_there_at_the_start(
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    assert exit_code(be_stopped, resumes=True) == 130
-    assert "To go on, run again: " in terminal.getvalue()
+    assert exit_code(be_stopped, resumable=True) == 130
+    assert "To resume, run: " in terminal.getvalue()
     assert capsys.readouterr().err == ""
 
 
@@ -148,7 +147,7 @@ def test_a_signal_ends_the_process_with_its_code(number: signal.Signals, code: i
         job.send_signal(number)
         out, err = job.communicate(timeout=30)
     assert (job.returncode, out) == (code, "")
-    assert "what was finished is kept" in err
+    assert "Finished work is kept" in err
     assert "Traceback" not in err
 
 

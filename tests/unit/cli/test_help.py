@@ -106,7 +106,7 @@ def test_bash_gets_its_completion_without_asking_for_it_by_name() -> None:
 def test_help_and_tab_load_nothing_that_only_commands_need() -> None:
     code = "import sys, trailergenre.cli.commands; print(*sys.modules)"
     loaded = set(run(sys.executable, "-c", code).stdout.split())
-    assert "trailergenre.cli.setup_commands" in loaded
+    assert "trailergenre.cli.entry" in loaded
     assert loaded & {"numpy", "pyarrow", "pydantic", "trailergenre.base.config"} == set()
 
 

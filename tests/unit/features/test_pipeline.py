@@ -13,13 +13,13 @@ import pytest
 from clips import make_clip
 from lists import as_links
 from servers import answer, content, drips, hangs
+from servers.files import serve
 from trailergenre.base.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox import Deadline
 from trailergenre.base.storage import Store
-from trailergenre.cli.demo.server import serve
 from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.features.fetch_frames import StreamSettings
 from trailergenre.features.pipeline import embed_links, keep_frames

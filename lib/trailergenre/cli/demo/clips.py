@@ -1,16 +1,20 @@
-"""Made clips whose picture carries their genre, and links that go wrong, for the demo.
+"""Generated clips whose look encodes their genre, links that fail, and a server for them.
 
-The "genres" are looks: a dark grain, a fast bright pattern, soft warm gradients, cold cells. They
-show that the way works; they say nothing about films.
+The looks are dark grain, a fast bright pattern, soft warm gradients and cold cells. They show that
+the pipeline works; they say nothing about films.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import itertools
+import functools
 import random
 import subprocess
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from trailergenre.frames.ffmpeg import find_ffmpeg
@@ -25,14 +29,14 @@ SEED = 7
 
 
 def make_clips(directory: Path, base_url: str) -> Path:
-    """Write clips and their table.
+    """Write the clips and a CSV of links to them.
 
     Args:
-        directory: where the clips go; a server should serve it.
-        base_url: what the links begin with.
+        directory: output directory, which a server serves at `base_url`.
+        base_url: prefix of the links.
 
     Returns:
-        A CSV with url, title, genres: one row a clip, and a dozen rows that go wrong.
+        Path of the CSV (url, title, genres): one row per clip, and a dozen rows that fail.
     """
     directory.mkdir(parents=True, exist_ok=True)
     generator = random.Random(SEED)
@@ -92,14 +96,14 @@ _LOOKS = {"Action": _action, "Comedy": _comedy, "Horror": _horror, "Sci-Fi": _sc
 
 
 def _command(target: Path, genres: tuple[str, ...], generator: random.Random) -> list[str]:
-    """One look after the other, the same length each."""
+    """The ffmpeg command of one clip: its looks in sequence, of equal length."""
     length_s = CLIP_S / len(genres)
-    parts = [f"{_LOOKS[genre](generator)},trim=duration={length_s},setsar=1" for genre in genres]
-    labels = [f"[v{place}]" for place in range(len(parts))]
-    graph = ";".join(
-        f"{part},format=yuv420p{label}" for part, label in zip(parts, labels, strict=True)
-    )
-    graph += f";{''.join(labels)}concat=n={len(parts)}[out]"
+    filters = [
+        f"{_LOOKS[genre](generator)},trim=duration={length_s},setsar=1,format=yuv420p[v{number}]"
+        for number, genre in enumerate(genres)
+    ]
+    labels = "".join(f"[v{number}]" for number in range(len(genres)))
+    graph = ";".join([*filters, f"{labels}concat=n={len(genres)}[out]"])
     return [
         *(find_ffmpeg(), "-v", "error", "-y", "-filter_complex", graph, "-map", "[out]"),
         *("-c:v", "libx264", "-preset", "ultrafast", "-movflags", "+faststart", str(target)),
@@ -116,19 +120,43 @@ def _make_bad_files(directory: Path, good: Path) -> None:
     (directory / "noise.mp4").write_bytes(random.Random(SEED).randbytes(4000))
     (directory / "empty.mp4").write_bytes(b"")
     (directory / "page.html").write_text("<html><title>No video here</title></html>")
-    sound = [
-        *(find_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", "sine=duration=2"),
-        str(directory / "sound.m4a"),
-    ]
-    _run(sound)
+    sound = str(directory / "sound.m4a")
+    _run([find_ffmpeg(), "-v", "error", "-y", "-f", "lavfi", "-i", "sine=duration=2", sound])
 
 
 def _bad_rows(base_url: str, first: tuple[str, str, str]) -> list[tuple[str, str, str]]:
-    links = itertools.chain(
-        (f"{base_url}/{name}" for name in ("cut.mp4", "noise.mp4", "empty.mp4", "page.html")),
-        (f"{base_url}/sound.m4a", f"{base_url}/removed.mp4"),
-        ("", "not a link", "ftp://example.org/x.mp4", "http://127.0.0.1:9/private.mp4"),
-        ("https://www.youtube.com/user/somebody",),
-    )
-    rows = [(link, f"Bad link {place}", "Action") for place, link in enumerate(links)]
+    """Rows whose links fail, and a duplicate of the first row."""
+    files = ("cut.mp4", "noise.mp4", "empty.mp4", "page.html", "sound.m4a", "removed.mp4")
+    links = [
+        *(f"{base_url}/{name}" for name in files),
+        *("", "not a link", "ftp://example.org/x.mp4", "http://127.0.0.1:9/private.mp4"),
+        "https://www.youtube.com/user/somebody",
+    ]
+    rows = [(link, f"Bad link {number}", "Action") for number, link in enumerate(links)]
     return [*rows, first]
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+    def do_GET(self) -> None:
+        """Answer; a downloader that needs only the head of a file closes the connection."""
+        with contextlib.suppress(ConnectionError):
+            super().do_GET()
+
+
+@contextlib.contextmanager
+def serve_files(directory: Path, port: int) -> Iterator[str]:
+    """Serve a directory on 127.0.0.1 while the block runs; yield `127.0.0.1:PORT`.
+
+    Raises:
+        OSError: the port is in use; port 0 picks a free one.
+    """
+    handler = functools.partial(_Handler, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()

@@ -1,7 +1,4 @@
-"""What this machine has and lacks, found out by trying it: `trailergenre doctor`.
-
-Each check tries one thing as the work itself would do it. Knows nothing of runs.
-"""
+"""Run checks of this machine side by side; `trailergenre doctor` prints what they find."""
 
 from __future__ import annotations
 
@@ -9,63 +6,59 @@ import functools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from subprocess import SubprocessError
 
 from trailergenre.base.config import Config
 from trailergenre.base.errors import RunError, one_line
-from trailergenre.cli.doctor.children import check_ffmpeg, check_javascript, check_sandbox
-from trailergenre.cli.doctor.finding import Finding, Verdict
-from trailergenre.cli.doctor.network import check_engine, check_gpu, check_weights
-from trailergenre.cli.doctor.packages import (
-    check_java,
-    check_packages,
-    check_spark,
-    check_tensorflow,
-)
-from trailergenre.cli.doctor.places import check_disk, check_mongodb
-
-__all__ = ["CHECKS", "Finding", "Verdict", "examine", "has_failed", "to_lines"]
-
-CHECKS: Mapping[str, Callable[[Config], Finding]] = {
-    "packages": check_packages,
-    "java": check_java,
-    "spark": check_spark,
-    "tensorflow": check_tensorflow,
-    "ffmpeg": check_ffmpeg,
-    "javascript": check_javascript,
-    "sandbox": check_sandbox,
-    "weights": check_weights,
-    "engine": check_engine,
-    "gpu": check_gpu,
-    "mongodb": check_mongodb,
-    "disk": check_disk,
-}
 
 _DEADLINE_S = 60.0
-"""Of all checks together; a sound machine needs some seconds."""
+"""For all checks together; on a sound machine they take a few seconds."""
+
+
+class Verdict(StrEnum):
+    """The result of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, but not as well as it could."""
+    FAILED = "failed"
+    """Whatever needs it will fail."""
+    NOT_USED = "not used"
+    """It is missing, and the configuration does not need it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check: what was found (never a secret), and what to do about it."""
+
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+Check = Callable[[Config], Finding]
 
 
 def examine(
-    config: Config,
-    checks: Mapping[str, Callable[[Config], Finding]] = CHECKS,
-    *,
-    deadline_s: float = _DEADLINE_S,
+    config: Config, checks: Mapping[str, Check], *, deadline_s: float = _DEADLINE_S
 ) -> Iterator[tuple[str, Finding]]:
-    """Run the checks side by side; none that breaks or hangs keeps the others' findings back.
+    """Run the checks side by side; one that breaks or hangs does not affect the others.
 
     Args:
-        config: what is to be used.
+        config: what the checks test the machine for.
         checks: by name.
-        deadline_s: for all of them; which has not ended by then has failed.
+        deadline_s: for all checks together; a check still running then has failed.
 
     Yields:
-        Name and finding, in order, as soon as they are known.
+        Name and finding of each check, in order, as soon as they are known.
     """
     ends_at = time.monotonic() + deadline_s
     errors: dict[str, BaseException] = {}
-    # Nobody waits for its threads at the end, however long a dead file server lets them hang.
+    # A ThreadPool's threads are daemons: a check that hangs does not keep the process alive.
     with ThreadPool(len(checks)) as pool:
         running = {
             name: pool.apply_async(
@@ -84,29 +77,29 @@ def examine(
 
 
 def _explain(error: BaseException) -> Finding:
-    """What broke a check; the text of an error that nobody foresaw may hold anything."""
+    """Describe an error; the text of an unexpected one is left out, as it may hold a secret."""
     if isinstance(error, RunError):
         return Finding(Verdict.FAILED, error.problem, error.remedy)
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    frame = traceback.extract_tb(error.__traceback__)[-1]
     is_plain = isinstance(error, OSError | ImportError | SubprocessError)
-    told = f": {one_line(str(error))}" if is_plain else ""
+    text = f": {one_line(str(error))}" if is_plain else ""
     return Finding(
         Verdict.FAILED,
-        f"{type(error).__name__}{told} ({Path(place.filename).name}, line {place.lineno})",
-        "This is no finding but a check that broke. If it is not the machine, report it.",
+        f"{type(error).__name__}{text} ({Path(frame.filename).name}, line {frame.lineno})",
+        "The check itself failed. If nothing is wrong with the machine, report it as a bug.",
     )
 
 
 def has_failed(findings: Mapping[str, Finding]) -> bool:
-    """Whether something cannot work."""
+    """Whether any check failed."""
     return any(finding.verdict is Verdict.FAILED for finding in findings.values())
 
 
-def to_lines(name: str, finding: Finding) -> list[str]:
-    """A finding for people.
+def format_finding(name: str, finding: Finding) -> str:
+    """Format a finding for the terminal.
 
-    >>> to_lines("disk", Finding(Verdict.OK, "80 GB free"))
-    ['ok        disk        80 GB free']
+    >>> format_finding("disk", Finding(Verdict.OK, "80 GB free"))
+    'ok        disk        80 GB free'
     """
-    lines = [f"{finding.verdict:<10}{name:<12}{finding.found}"]
-    return [*lines, f"{'':<22}-> {finding.advice}"] if finding.advice else lines
+    line = f"{finding.verdict:<10}{name:<12}{finding.found}"
+    return f"{line}\n{'':<22}-> {finding.advice}" if finding.advice else line

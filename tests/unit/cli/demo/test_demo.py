@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -57,16 +56,16 @@ def test_an_out_that_can_be_no_directory_is_refused(
     name: str, earlier: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="--out must be a directory"):
+    with pytest.raises(ConfigError, match="--out must be a writable directory"):
         run_demo(None, tmp_path / name)
 
 
 def test_deferred_links_do_not_stop_the_demo_and_a_failure_does(tmp_path: Path) -> None:
     demo = _Demo(tmp_path, Console())
     incomplete = [sys.executable, "-c", "raise SystemExit(4)"]
-    demo.run("featurize", incomplete, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
-    with pytest.raises(RunError, match=re.escape("featurize ended with 4")):
-        demo.run("featurize", incomplete)
+    demo.run(incomplete, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
+    with pytest.raises(RunError, match="exited with 4"):
+        demo.run(incomplete)
 
 
 @pytest.mark.parametrize("value", [None, ""])

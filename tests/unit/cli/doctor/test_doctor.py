@@ -13,8 +13,14 @@ from typer.testing import CliRunner
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError
 from trailergenre.cli.commands import app
-from trailergenre.cli.doctor.examine import CHECKS, examine, has_failed, to_lines
-from trailergenre.cli.doctor.finding import Finding, Verdict
+from trailergenre.cli.doctor.checks import CHECKS
+from trailergenre.cli.doctor.examine import (
+    Finding,
+    Verdict,
+    examine,
+    format_finding,
+    has_failed,
+)
 
 FINE = Finding(Verdict.OK, "all of it")
 
@@ -78,7 +84,8 @@ def test_only_what_failed_fails(verdict: Verdict) -> None:
 
 
 def test_a_finding_is_a_line_and_its_advice_another() -> None:
-    assert to_lines("java", Finding(Verdict.NOT_USED, "none", "Install it.")) == [
+    shown = format_finding("java", Finding(Verdict.NOT_USED, "none", "Install it."))
+    assert shown.splitlines() == [
         "not used  java        none",
         "                      -> Install it.",
     ]
@@ -128,8 +135,10 @@ def test_it_loads_nothing_that_a_base_install_lacks(tiny_backbone: Path) -> None
     code = (
         "import sys\n"
         "from trailergenre.base.config_files import load_config\n"
+        "from trailergenre.cli.doctor.checks import CHECKS\n"
         "from trailergenre.cli.doctor.examine import examine\n"
-        f"found = dict(examine(load_config((), ['backbone.path={tiny_backbone}'])))\n"
+        f"config = load_config((), ['backbone.path={tiny_backbone}'])\n"
+        "found = dict(examine(config, CHECKS))\n"
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

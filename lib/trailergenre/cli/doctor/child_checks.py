@@ -1,4 +1,4 @@
-"""The child processes: what ffmpeg and deno do inside the limits that links and videos get."""
+"""Checks of the sandboxed child processes: ffmpeg, deno, and what protects them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trailergenre
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError, one_line
 from trailergenre.base.sandbox import Deadline, missing_protections, start_child
-from trailergenre.cli.doctor.finding import Finding, Verdict
+from trailergenre.cli.doctor.examine import Finding, Verdict
 from trailergenre.frames.decoder import Decoder
 from trailergenre.frames.ffmpeg import ffmpeg_major, ffmpeg_version, find_ffmpeg
 from trailergenre.videos.attempt import Attempt
@@ -24,26 +24,27 @@ _CODECS = {
     "H.264": {"h264"},
     "H.265": {"hevc"},
     "VP9": {"vp9"},
-    # ffmpeg's own, `av1`, is listed in any build, but works by graphics hardware alone.
+    # Every build lists ffmpeg's own `av1`, which decodes only on graphics hardware.
     "AV1": {"libdav1d"},
 }
-"""What nearly all trailers are made of -> the decoders of which one must be there."""
+"""Usual codec of a trailer -> decoders of which one is required."""
 
-_OTHER_FFMPEG = (
-    "Install a whole ffmpeg (Debian: apt-get install ffmpeg; Fedora: RPM Fusion's), or take this "
-    "one off PATH: imageio-ffmpeg brings one."
+_FFMPEG_ADVICE = (
+    "Install a complete ffmpeg (Debian: apt-get install ffmpeg; Fedora: from RPM Fusion), or "
+    "remove this one from PATH: imageio-ffmpeg includes one."
 )
 
 _PROTECTIONS = {
-    "net": "ffmpeg keeps the machine's network: allow user namespaces (sysctl "
-    "kernel.unprivileged_userns_clone=1, user.max_user_namespaces), also in a container",
-    "pdeathsig": "children may outlive a killed worker: only Linux can end them with it",
-    "privileges": "children may gain rights: only Linux can take that from them",
-    "rlimits": "limits cannot be lowered: raise this process's own hard limits (ulimit -H)",
-    "memory": "the memory of children cannot be watched: /proc must be readable",
+    "net": "ffmpeg can use the network: allow user namespaces (sysctl "
+    "kernel.unprivileged_userns_clone=1, user.max_user_namespaces), also inside a container",
+    "pdeathsig": "children may outlive a killed worker: only Linux can prevent that",
+    "privileges": "children may gain privileges: only Linux can prevent that",
+    "rlimits": "limits cannot be lowered: raise the hard limits of this process (ulimit -H)",
+    "memory": "the memory of children cannot be monitored: make /proc readable",
 }
+"""Missing protection -> what follows from it, and what to do."""
 
-# The child as it is, up to the point where a site's page would bring a script of its own.
+# What a download's child runs, up to the point where a site's page would bring a script.
 _RUN_SCRIPT = """
 import json, subprocess, sys
 sys.path.insert(0, sys.argv[1])
@@ -65,29 +66,31 @@ _OPTIONS = (
     *("--ext=js", "--no-code-cache", "--no-prompt", "--no-remote", "--no-lock"),
     *("--node-modules-dir=none", "--no-config", "--no-npm", "--cached-only"),
 )
-"""As yt-dlp gives them: no network, no files, no questions."""
+"""As yt-dlp passes them: no network, no files, no prompts."""
 
 
 def check_ffmpeg(config: Config) -> Finding:
-    """Decode a made clip as a trailer is decoded, and look for the usual decoders."""
+    """Decode a generated clip as a trailer is decoded, and look for the usual decoders."""
     program, version = find_ffmpeg(), ffmpeg_version()
-    ffmpeg_major()  # or refuse
+    ffmpeg_major()  # raises if the version is not supported
     found = f"{version} ({program})"
     with tempfile.TemporaryDirectory() as directory:
         clip = Path(directory) / "clip.mp4"
         source = ("-f", "lavfi", "-i", "testsrc2=s=320x240:r=8:d=2", "-c:v", "mpeg4")
-        made = _run(program, "-v", "error", "-nostdin", *source, str(clip))
-        if made.returncode != 0:
-            reason = one_line(made.stderr)
-            return Finding(Verdict.FAILED, f"{found} makes no clip: {reason}", _OTHER_FFMPEG)
+        encoded = _run(program, "-v", "error", "-nostdin", *source, str(clip))
+        if encoded.returncode != 0:
+            reason = one_line(encoded.stderr)
+            return Finding(
+                Verdict.FAILED, f"{found} cannot encode a clip: {reason}", _FFMPEG_ADVICE
+            )
         video = Decoder(1.0, config.limits).decode(clip, deadline=Deadline(_DEADLINE_S))
         try:
             n_frames = sum(map(len, video.batches(8)))
         except ItemError as error:
             return Finding(
                 Verdict.FAILED,
-                f"{found} does not decode in the sandbox: {error}",
-                f"If it names a limit, raise that (section limits). Else: {_OTHER_FFMPEG}",
+                f"{found} cannot decode in the sandbox: {error}",
+                f"If it names a limit, raise that (section limits). Otherwise: {_FFMPEG_ADVICE}",
             )
     listed = _run(program, "-decoders").stdout
     decoders = set(re.findall(r"^ [A-Z.]{6} (\S+)", listed, re.MULTILINE))
@@ -95,14 +98,14 @@ def check_ffmpeg(config: Config) -> Finding:
     if missing:
         return Finding(
             Verdict.WARNING,
-            f"{found} has no decoder for {', '.join(missing)}; such trailers will fail",
-            _OTHER_FFMPEG,
+            f"{found} has no decoder for {', '.join(missing)}; trailers in these formats will fail",
+            _FFMPEG_ADVICE,
         )
     return Finding(Verdict.OK, f"{found}; decoded {n_frames} frames in the sandbox")
 
 
 def check_javascript(config: Config) -> Finding:
-    """Run a script as yt-dlp does for YouTube: by deno, from inside a download's child."""
+    """Run a script as yt-dlp does for YouTube: in deno, started by a download's child."""
     attempt = Attempt(config.network, config.limits, None, None)
     home = str(Path(trailergenre.__file__).parents[1])
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryFile() as stderr:
@@ -119,27 +122,29 @@ def check_javascript(config: Config) -> Finding:
             answer = child.stdout.read()
             code = child.process.wait()
         stderr.seek(0)
-        complaint = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+        last_line = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
     advice = "pip install --force-reinstall 'deno>=2.9' 'yt-dlp[default]'"
     if child.is_timed_out or code != 0:
-        reason = f"no end within {_DEADLINE_S:g} s" if child.is_timed_out else one_line(complaint)
-        return Finding(Verdict.FAILED, f"the child ended with {code}: {reason}", advice)
+        reason = (
+            f"no answer within {_DEADLINE_S:g} s" if child.is_timed_out else one_line(last_line)
+        )
+        return Finding(Verdict.FAILED, f"the child exited with {code}: {reason}", advice)
     deno, out, err = json.loads(answer)
     version, _, reversed_text = out.strip().partition(" ")
     if reversed_text != _REVERSED:
-        return Finding(Verdict.FAILED, f"{deno} runs no script: {one_line(err)}", advice)
+        return Finding(Verdict.FAILED, f"{deno} cannot run a script: {one_line(err)}", advice)
     return Finding(Verdict.OK, f"deno {version} ({deno}) runs scripts in the sandbox")
 
 
 def check_sandbox(config: Config) -> Finding:
-    """Ask which protections a child of this machine really gets."""
-    lacking = missing_protections()
-    if not lacking:
+    """Start a child and check which protections it really gets."""
+    missing = missing_protections()
+    if not missing:
         return Finding(Verdict.OK, "full: network, parent's death, privileges, limits, memory")
-    names = [word.partition("=")[0] for word in lacking.split()]
+    names = [word.partition("=")[0] for word in missing.split()]
     advice = "; ".join(_PROTECTIONS[name] for name in names)
     return Finding(
-        Verdict.WARNING, lacking, f"{advice}. docs/security.md says what stays protected."
+        Verdict.WARNING, missing, f"{advice}. docs/security.md says what remains protected."
     )
 
 

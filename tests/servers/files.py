@@ -1,4 +1,4 @@
-"""A web server on loopback that serves one directory and keeps a log of what was asked."""
+"""A web server on loopback for the files of one directory, which logs what was requested."""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ from pathlib import Path
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves files; `requested` holds `METHOD PATH` of every request, in order."""
+    """Serves a directory; `requested` holds `METHOD PATH` of every request, in order."""
 
     daemon_threads = True
 
     def __init__(self, directory: Path, port: int = 0) -> None:
-        """Listen on 127.0.0.1.
-
-        Args:
-            directory: what is served.
-            port: 0 takes a free one.
-        """
+        """Listen on 127.0.0.1; port 0 picks a free one."""
         self.requested: list[str] = []
         handler = functools.partial(_Handler, directory=str(directory))
         super().__init__(("127.0.0.1", port), handler)
 
     @property
     def address(self) -> str:
-        """`127.0.0.1:PORT`, as `network.allow` wants it."""
+        """`127.0.0.1:PORT`, as `network.allow` expects it."""
         return f"127.0.0.1:{self.server_address[1]}"
 
 
@@ -37,19 +32,19 @@ class _Handler(SimpleHTTPRequestHandler):
     server: FileServer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep the log in memory instead of on stderr."""
+        """Print nothing."""
+
+    def parse_request(self) -> bool:
+        """Log the request before it is answered."""
+        is_valid = super().parse_request()
+        if is_valid:
+            self.server.requested.append(f"{self.command} {self.path}")
+        return is_valid
 
     def do_GET(self) -> None:
-        """Answer and log."""
-        self.server.requested.append(f"GET {self.path}")
-        # A downloader that only looks at the head of a file closes the connection.
+        """Answer; a downloader that needs only the head of a file closes the connection."""
         with contextlib.suppress(ConnectionError):
             super().do_GET()
-
-    def do_HEAD(self) -> None:
-        """Answer and log."""
-        self.server.requested.append(f"HEAD {self.path}")
-        super().do_HEAD()
 
 
 @contextmanager
