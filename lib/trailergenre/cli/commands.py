@@ -18,7 +18,6 @@ from trailergenre.cli.entry import (
     ConfigOption,
     FeaturesOption,
     JsonOption,
-    MongoOption,
     RunArgument,
     SetOption,
     entry,
@@ -342,7 +341,9 @@ def status(
 def verify(
     run: RunArgument,
     features: FeaturesOption = None,
-    mongo: MongoOption = False,
+    mongo: Annotated[
+        bool, typer.Option("--mongo", help="Also check MongoDB, at the address in mongo.*.")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,

@@ -32,10 +32,6 @@ FeaturesOption = Annotated[
     str | None,
     typer.Option("--features", metavar="FP", help="Fingerprint, if the run has several."),
 ]
-MongoOption = Annotated[
-    bool,
-    typer.Option("--mongo", help="Also check MongoDB, at the address that mongo.* configures."),
-]
 BundleOption = Annotated[
     str, typer.Option("--bundle", metavar="DIR", help="Address of the model bundle.")
 ]

@@ -42,7 +42,7 @@ def command_of(name: str) -> click.Command:
 def test_all_commands_and_jobs_are_found() -> None:
     promised = {"demo", "score", "status", "report", "verify", "doctor", "backbone export"}
     assert set(COMMANDS) == {*promised, "bundle inspect"}
-    assert len(JOBS) == 7
+    assert len(JOBS) == 6
 
 
 def help_of(name: str) -> str:
