@@ -14,7 +14,7 @@ import pytest
 from runs import SETTINGS, Movie, labelled, make_movies, make_run
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
-from trailergenre.runs.verify.checks import Verification
+from trailergenre.runs.verify.verification import Verification
 from trailergenre.runs.verify.verify import verify_run
 
 FP = SETTINGS.fingerprint

@@ -250,4 +250,4 @@ def test_a_list_that_changes_between_runs_is_accounted_for_as_it_is(
     assert (report.links, report.by_outcome) == (3, {"ok": 3})
     assert content_hash(store)
     notes = [note for check in report.checks for note in check.notes]
-    assert notes == ["2 outcomes are of links of an older list"]
+    assert notes == ["2 outcomes belong to links of an earlier list"]

@@ -25,7 +25,7 @@ from trailergenre.mongo import (
 )
 from trailergenre.mongo.compare import Difference, Found, compare_documents
 from trailergenre.mongo.documents import frame_documents, of_links, trailer_document
-from trailergenre.runs.verify.checks import Check
+from trailergenre.runs.verify.verification import Check
 
 if TYPE_CHECKING:
     from pymongo.database import Database

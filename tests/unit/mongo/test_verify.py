@@ -22,7 +22,7 @@ from trailergenre.cli.commands import app
 from trailergenre.mongo import Document, Target
 from trailergenre.mongo.verify import check_published
 from trailergenre.runs import tables
-from trailergenre.runs.verify.checks import Verification
+from trailergenre.runs.verify.verification import Verification
 from trailergenre.runs.verify.verify import verify_run
 from verified import FP, Run, cut, found, make_verified, notes
 

@@ -1,27 +1,27 @@
-"""I1: every input row and every ready link ended in exactly one place."""
+"""I1: every input row and every ready link has exactly one outcome."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.runs.tables import REFERENCE_COLUMNS
-from trailergenre.runs.verify.checks import Check
+from trailergenre.runs.tables import REFERENCE_COLUMNS, filter_links
+from trailergenre.runs.verify.verification import Check
 
-_ROW_OUTCOMES = {outcome.value for outcome in RowOutcome}
-_OUTCOMES = {outcome.value for outcome in Outcome}
+_ROW_OUTCOMES = frozenset(RowOutcome)
+_OUTCOMES = frozenset(Outcome)
+_PREPARE_AGAIN = "Run jobs/prepare_dataset.py again."
 _COMPARED = ["link_id", "movie_id", "title", "genres"]
-"""What the labels and the list both tell of a link."""
+"""Columns that labels and list share."""
 
 
 def check_rows(links: pa.Table) -> Check:
-    """Every row of the list stands once and has one outcome of the closed list."""
-    check = Check("I1", "every input row has one row_outcome", "Run jobs/prepare_dataset.py again.")
-    check.checked = len(links)
+    """Every row of the list is there once and has a known outcome."""
+    check = Check("I1", "every input row has one row_outcome", _PREPARE_AGAIN, len(links))
     seen: set[str] = set()
     columns = (links[name].to_pylist() for name in ("row_id", "link_id", "row_outcome"))
     for row_id, link_id, outcome in zip(*columns, strict=True):
@@ -30,64 +30,56 @@ def check_rows(links: pa.Table) -> Check:
         elif outcome == RowOutcome.READY and not link_id:
             check.add_offender(f"row {row_id}: ready, without a link_id")
         elif row_id in seen:
-            check.add_offender(f"row {row_id} stands twice")
+            check.add_offender(f"row {row_id} is there twice")
         seen.add(row_id)
     return check
 
 
 def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
-    """Every ready row with genres has its label, and no other has: both tables are of one list.
-
-    The part of a published split stands in the labels alone; `jobs/prepare_dataset.py` sees to it
-    that labels of an older list are not left behind.
+    """Labels and list agree: every ready row with genres has a label, and no other link has.
 
     Args:
         listed: the ready rows of the list.
-        labels: the table, empty where it was never written.
+        labels: the labels table; empty if there is none.
     """
-    check = Check("I1", "labels are those of the list", "Run jobs/prepare_dataset.py again.")
+    check = Check("I1", "labels match the list", _PREPARE_AGAIN)
     labels, listed = labels.select(_COMPARED), listed.select(_COMPARED)
     listed = listed.filter(pc.greater(pc.list_value_length(listed["genres"]), 0))
-    ours, theirs = listed["link_id"], labels["link_id"]
-    check.checked = pc.count_distinct(pa.chunked_array([*ours.chunks, *theirs.chunks])).as_py()
-    counts = pc.value_counts(theirs)
-    doubled = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    place = pc.index_in(theirs, value_set=ours)
-    both = labels.filter(pc.is_valid(place))
-    of_list = listed.take(place.drop_null())
-    differs = [
-        pc.not_equal(both["movie_id"], pc.coalesce(of_list["movie_id"], of_list["link_id"])),
-        pc.not_equal(both["title"], of_list["title"]),
-        pc.not_equal(*(pc.binary_join(table["genres"], "|") for table in (both, of_list))),
+    in_list, in_labels = listed["link_id"], labels["link_id"]
+    all_ids = pa.chunked_array([*in_list.chunks, *in_labels.chunks])
+    check.checked = pc.count_distinct(all_ids).as_py()
+    counts = pc.value_counts(in_labels)
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    index = pc.index_in(in_labels, value_set=in_list)
+    both, rows = labels.filter(pc.is_valid(index)), listed.take(index.drop_null())
+    differences = [
+        pc.not_equal(both["movie_id"], pc.coalesce(rows["movie_id"], rows["link_id"])),
+        pc.not_equal(both["title"], rows["title"]),
+        pc.not_equal(*(pc.binary_join(table["genres"], "|") for table in (both, rows))),
     ]
-    other = both["link_id"].filter(functools.reduce(pc.or_, differs))
-    for links, problem in (
-        (doubled, "its label stands twice"),
-        (theirs.filter(pc.is_null(place)), "a label, but no ready row with genres"),
-        (ours.filter(pc.invert(pc.is_in(ours, value_set=theirs))), "genres, but no label"),
-        (other, "its label's genres, movie or title are not the list's"),
+    different = both["link_id"].filter(functools.reduce(pc.or_, differences))
+    for link_ids, problem in (
+        (repeated, "its label is there twice"),
+        (in_labels.filter(pc.is_null(index)), "a label, but no ready row with genres"),
+        (in_list.filter(pc.invert(pc.is_in(in_list, in_labels))), "genres, but no label"),
+        (different, "genres, movie or title of its label differ from the list"),
     ):
-        for link_id in links.to_pylist():
+        for link_id in link_ids.to_pylist():
             check.add_offender(f"link {link_id}: {problem}")
     return check
 
 
 def check_links(ready: Collection[str], current: pa.Table) -> Check:
-    """Every ready link has an outcome of the closed list.
+    """Every ready link has a known outcome.
 
     Args:
         ready: the distinct ready links.
-        current: one outcomes row a link.
+        current: one outcomes row per link.
     """
-    check = Check(
-        "I1",
-        "every ready link has one outcome",
-        "Run jobs/featurize.py again: it takes what has no outcome.",
-    )
-    check.checked = len(ready)
-    outcome_of = dict(
-        zip(current["link_id"].to_pylist(), current["outcome"].to_pylist(), strict=True)
-    )
+    advice = "Run jobs/featurize.py again: it takes the links without an outcome."
+    check = Check("I1", "every ready link has one outcome", advice, len(ready))
+    ids, outcomes = (current[name].to_pylist() for name in ("link_id", "outcome"))
+    outcome_of = dict(zip(ids, outcomes, strict=True))
     for link_id in ready:
         outcome = outcome_of.get(link_id)
         if outcome is None:
@@ -99,51 +91,51 @@ def check_links(ready: Collection[str], current: pa.Table) -> Check:
         check.notes.append(f"{deferred} links are deferred; run jobs/featurize.py again for them")
     others = len(outcome_of.keys() - set(ready))
     if others:
-        check.notes.append(f"{others} outcomes are of links of an older list")
+        check.notes.append(f"{others} outcomes belong to links of an earlier list")
     return check
 
 
-def check_names(current: pa.Table, fingerprint: str) -> Check:
-    """An `ok` row names its features, and no other row names any."""
-    check = Check(
-        "I1",
-        "ok rows name their features, no others do",
-        "Delete the outcomes files named here and run jobs/featurize.py again.",
-    )
-    check.checked = len(current)
+def check_references(current: pa.Table, fingerprint: str) -> Check:
+    """Each `ok` row refers to its features, and no other row refers to any.
+
+    Args:
+        current: one outcomes row per link, with `_file`.
+        fingerprint: of the features.
+    """
+    advice = "Delete the outcomes files named here and run jobs/featurize.py again."
+    name = "ok rows, and no others, refer to features"
+    check = Check("I1", name, advice, len(current))
     columns = ["link_id", "outcome", "frames", "detail", "_file", *REFERENCE_COLUMNS]
     for row in current.select(columns).to_pylist():
-        problem = _naming_problem(row, fingerprint)
+        problem = _reference_problem(row, fingerprint)
         if problem:
             check.add_offender(f"link {row['link_id']}: {problem} ({row['_file']})")
     return check
 
 
-def _naming_problem(row: dict[str, object], fingerprint: str) -> str | None:
-    names = [name for name in REFERENCE_COLUMNS if row[name] is not None]
+def _reference_problem(row: Mapping[str, object], fingerprint: str) -> str | None:
+    references = [name for name in REFERENCE_COLUMNS if row[name] is not None]
     if row["outcome"] != Outcome.OK:
-        if names or row["frames"]:
-            return f"{row['outcome']}, but it names features"
+        if references or row["frames"]:
+            return f"{row['outcome']}, but it refers to features"
         return None if row["detail"] else f"{row['outcome']}, without a reason"
-    if len(names) < len(REFERENCE_COLUMNS) or not row["frames"]:
-        return "ok, but it names no features"
+    if len(references) < len(REFERENCE_COLUMNS) or not row["frames"]:
+        return "ok, but it refers to no features"
     if row["features_file"] != f"features/{fingerprint}/{row['features_sha256']}.parquet":
-        return f"names {row['features_file']}, which is not its SHA-256's place"
+        return f"refers to {row['features_file']}, whose name is not its SHA-256"
     return None
 
 
 def count_outcomes(ready: Collection[str], current: pa.Table) -> dict[str, int]:
-    """Ready links by outcome."""
-    mine = current.filter(pc.is_in(current["link_id"], pa.array(sorted(ready), pa.string())))
-    counts = pc.value_counts(mine["outcome"]).to_pylist()
+    """Count ready links by outcome."""
+    counts = pc.value_counts(filter_links(current, ready)["outcome"]).to_pylist()
     return {count["values"]: count["counts"] for count in counts}
 
 
 def list_weak_sandboxes(current: pa.Table) -> list[str]:
-    """A note for each kind of machine that did not grant the children every protection."""
-    rows = pc.value_counts(current["sandbox"]).to_pylist()
+    """A note for each set of protections that some machine lacked."""
     return [
         f"sandbox: {row['values']} for {row['counts']} links"
-        for row in rows
+        for row in pc.value_counts(current["sandbox"]).to_pylist()
         if row["values"] not in {"full", "not needed"}
     ]

@@ -58,9 +58,9 @@ def test_a_damaged_or_missing_features_file_is_named(
 ) -> None:
     path = damage(run, run.features_files()[1])
     report = run.verify()
-    (offender,) = found(report)["I3 features files are what rows name"]
+    (offender,) = found(report)["I3 features files match their rows"]
     assert path in offender
-    assert "named by outcomes/" in offender
+    assert "of outcomes/" in offender
     assert report.content_hash is None
 
 
@@ -68,10 +68,10 @@ def test_a_damaged_or_missing_features_file_is_named(
     ("edit", "part"),
     [
         (lambda row: row.update(outcome="vanished"), "'vanished'"),
-        (lambda row: row.update(commit=None), "ok, but it names no features"),
-        (lambda row: row.update(features_file=None), "ok, but it names no features"),
-        (lambda row: row.update(features_file="../x.parquet"), "not its SHA-256's place"),
-        (lambda row: row.update(outcome="dns"), "dns, but it names features"),
+        (lambda row: row.update(commit=None), "ok, but it refers to no features"),
+        (lambda row: row.update(features_file=None), "ok, but it refers to no features"),
+        (lambda row: row.update(features_file="../x.parquet"), "whose name is not its SHA-256"),
+        (lambda row: row.update(outcome="dns"), "dns, but it refers to features"),
         (lambda row: row.update(frames=2), "frame_index is not 0..1"),
         (lambda row: row.update(frames=4), "frame_index is not 0..3"),
         (lambda row: row.update(link_id="z" * 64), "none of 3 frames is there"),
@@ -151,7 +151,7 @@ def test_features_that_are_not_what_was_embedded_are_found(
     run.replace_features(edit)
     all_found = found(run.verify())
     assert part in str(all_found)
-    assert "I3 commits are their content, all finite" in all_found
+    assert "I3 commits match their finite content" in all_found
 
 
 def test_progress_reaches_the_end(run: Run) -> None:

@@ -49,7 +49,7 @@ def test_a_damaged_outcomes_file_is_named(run: Run, damage: Callable[[Run, str],
     (file,) = run.store.list_files(f"outcomes/{FP}")
     damage(run, file.path)
     report = run.verify()
-    (offender,) = found(report)["I3 outcomes files are what their names say"]
+    (offender,) = found(report)["I3 outcomes files match their names"]
     assert file.path in offender
     assert report.content_hash is None
     # Its links have no outcome any more, and are named too.
@@ -64,7 +64,7 @@ def test_damaged_kept_frames_are_named_and_foreign_files_among_them(
     for id_ in (listed["link_id"], "0" * 64):
         make_kept(run.store, id_, tmp_path / "file")
     assert found(run.verify()) == {}
-    assert "frames of 1 links of an older list are kept" in notes(run.verify())
+    assert "frames of 1 links of an earlier list are kept" in notes(run.verify())
     path = f"frames/{SETTINGS.frames_key}/{listed['link_id']}"
     damage(run, path)
     run.store.write_bytes(f"frames/{SETTINGS.frames_key}/notes.txt", b"mine")
@@ -99,7 +99,7 @@ def test_a_run_without_a_list_is_no_run(run: Run) -> None:
     [
         (lambda rows: rows[0].update(row_outcome="vanished"), "input row", "'vanished'"),
         (lambda rows: rows[0].update(link_id=None), "input row", "without a link_id"),
-        (lambda rows: rows.append(dict(rows[0])), "input row", "stands twice"),
+        (lambda rows: rows.append(dict(rows[0])), "input row", "is there twice"),
         (lambda rows: rows.append({**rows[0], "row_id": "n", "link_id": "new"}), "link", "new has"),
     ],
 )
@@ -109,7 +109,7 @@ def test_every_row_of_the_list_is_accounted_for(
     run.replace_links(edit)
     offenders = found(run.verify())
     # The labels are of the list as it was.
-    offenders.pop("I1 labels are those of the list", None)
+    offenders.pop("I1 labels match the list", None)
     ((name, (offender,)),) = offenders.items()
     assert name.startswith("I1")
     assert claim in name
@@ -121,15 +121,18 @@ def test_every_row_of_the_list_is_accounted_for(
     [
         (
             lambda rows: rows[0].update(genres=["Western"]),
-            "genres, movie or title are not the list's",
+            "genres, movie or title of its label differ",
         ),
         (
             lambda rows: rows[0].update(movie_id="tt0000001"),
-            "genres, movie or title are not the list's",
+            "genres, movie or title of its label differ",
         ),
-        (lambda rows: rows[0].update(title="Another"), "genres, movie or title are not the list's"),
+        (
+            lambda rows: rows[0].update(title="Another"),
+            "genres, movie or title of its label differ",
+        ),
         (lambda rows: rows.append({**rows[0], "link_id": "old"}), "link old: a label, but no"),
-        (lambda rows: rows.append(dict(rows[0])), "stands twice"),
+        (lambda rows: rows.append(dict(rows[0])), "is there twice"),
         (lambda rows: rows.pop(0), "genres, but no label"),
     ],
 )
@@ -140,12 +143,12 @@ def test_labels_of_another_list_are_found(
     report = run.verify()
     ((offender,),) = found(report).values()
     assert part in offender
-    assert "labels are those of the list" in "\n".join(report.lines())
+    assert "labels match the list" in "\n".join(report.lines())
 
 
 def test_labels_that_were_never_written_are_found_where_the_list_has_genres(run: Run) -> None:
     run.store.delete("labels/table.parquet")
-    assert len(found(run.verify())["I1 labels are those of the list"]) == 5
+    assert len(found(run.verify())["I1 labels match the list"]) == 5
     # A list that is only to be scored has none.
     run.replace_links(lambda rows: [row.update(genres=[]) for row in rows])
     assert found(run.verify()) == {}
@@ -159,17 +162,17 @@ def test_a_label_without_a_known_movie_is_its_links(run: Run) -> None:
 
 def test_damaged_labels_are_named(run: Run) -> None:
     cut(run, "labels/table.parquet")
-    offenders = found(run.verify())["I1 labels are those of the list"]
+    offenders = found(run.verify())["I1 labels match the list"]
     assert "labels/table.parquet" in offenders[0]
 
 
 def test_a_damaged_list_hides_no_damaged_labels(run: Run) -> None:
     cut(run, "links/table.parquet")
     report = run.verify()
-    assert "I1 labels are those of the list" not in found(report)
+    assert "I1 labels match the list" not in found(report)
     assert "not compared: the list cannot be read" in "\n".join(report.lines())
     cut(run, "labels/table.parquet")
-    (offender,) = found(run.verify())["I1 labels are those of the list"]
+    (offender,) = found(run.verify())["I1 labels match the list"]
     assert "labels/table.parquet" in offender
 
 
@@ -186,19 +189,19 @@ def test_outcomes_of_an_older_list_and_deferrals_are_told_and_no_offence(run: Ru
     run.replace_outcomes(lambda rows: [r.update(outcome="deferred") for r in rows if r["detail"]])
     report = run.verify()
     assert found(report) == {}
-    assert "1 outcomes are of links of an older list" in notes(report)
+    assert "1 outcomes belong to links of an earlier list" in notes(report)
     assert "1 links are deferred" in notes(report)
     assert report.by_outcome == {"ok": 4, "deferred": 1}
 
 
-def test_a_stray_is_told_and_a_foreign_file_is_found(run: Run) -> None:
-    stray = write_features(run.store, FP, {"x": np.ones((2, 2048), np.float32)})["features_file"]
+def test_an_orphan_is_noted_and_a_foreign_file_fails(run: Run) -> None:
+    orphan = write_features(run.store, FP, {"x": np.ones((2, 2048), np.float32)})["features_file"]
     report = run.verify()
     assert found(report) == {}
-    assert str(stray) in notes(report)
+    assert str(orphan) in notes(report)
     run.store.write_bytes(f"features/{FP}/thesis.txt", b"mine")
     run.store.write_bytes(f"features/{FP}/{'0' * 64}.parquet", b"PAR1")
-    offenders = found(run.verify())["I4 no foreign file lies among the features"]
+    offenders = found(run.verify())["I4 no foreign files among the features"]
     assert [name in offender for name, offender in zip("0t", offenders, strict=True)] == [True] * 2
 
 
@@ -252,7 +255,7 @@ def test_the_command_names_damage_says_what_to_do_and_exits_with_1(run: Run) -> 
     path = cut(run, run.features_files()[0])
     code, shown, _ = command(str(run.store))
     assert code == 1
-    assert "FOUND  I3  features files are what rows name" in shown
+    assert "FAILS  I3  features files match their rows" in shown
     assert path in shown
     assert "Restore the features file from a copy, or delete it with the outcomes file" in shown
     code, shown, _ = command(str(run.store), "--json")
@@ -268,7 +271,7 @@ def test_links_of_deleted_files_are_reported_as_open(run: Run) -> None:
     code, shown, _ = command(str(run.store), "--json")
     (wrong,) = (check for check in json.loads(shown)["checks"] if not check["holds"])
     assert (code, wrong["invariant"], wrong["found"]) == (1, "I1", 6)
-    assert "it takes what has no outcome" in command(str(run.store))[1]
+    assert "it takes the links without an outcome" in command(str(run.store))[1]
 
 
 def test_a_missing_run_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

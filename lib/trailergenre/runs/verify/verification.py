@@ -1,0 +1,109 @@
+"""The result of verifying a run, for people, for JSON and for the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+_SHOWN = 5
+"""Offenders that a check names; it only counts the others."""
+
+
+@dataclass
+class Check:
+    """One claim about a run.
+
+    Attributes:
+        invariant: I1 to I6.
+        name: the claim, in a few words.
+        advice: what to do if the claim fails.
+        checked: number of rows, links or files that were checked.
+        n_offenders: how many of them break the claim.
+        offenders: the first of them, by link or file.
+        notes: remarks that are no offence.
+    """
+
+    invariant: str
+    name: str
+    advice: str
+    checked: int = 0
+    n_offenders: int = 0
+    offenders: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is no offender."""
+        return self.n_offenders == 0
+
+    def add_offender(self, offender: str) -> None:
+        """Count an offender, and keep its name if it is among the first."""
+        self.n_offenders += 1
+        if len(self.offenders) < _SHOWN:
+            self.offenders.append(offender)
+
+    def to_json(self) -> dict[str, object]:
+        """The check without its advice."""
+        values = asdict(self) | {"holds": self.holds}
+        del values["advice"]
+        return values | {"found": values.pop("n_offenders")}
+
+    def lines(self) -> list[str]:
+        """The check for people."""
+        word = "holds" if self.holds else "FAILS"
+        count = f"{self.checked} checked" + ("" if self.holds else f", {self.n_offenders} failed")
+        lines = [f"{word}  {self.invariant}  {self.name} ({count})"]
+        lines += [f"         {offender}" for offender in self.offenders]
+        if self.n_offenders > len(self.offenders):
+            lines.append(f"         and {self.n_offenders - len(self.offenders)} more")
+        if not self.holds:
+            lines.append(f"       {self.advice}")
+        return lines + [f"       note: {note}" for note in self.notes]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of a run.
+
+    Attributes:
+        run: its address.
+        features: the fingerprint.
+        content_hash: over all features that readers reach, however they are cut into files; None
+            if some cannot be read.
+        links: number of distinct ready links.
+        by_outcome: number of those with an outcome, by outcome.
+        frames: number of feature rows that readers reach.
+        settings: what each session of the run was allowed; empty if not recorded.
+        checks: the checks.
+        notes: remarks on the whole run.
+    """
+
+    run: str
+    features: str
+    content_hash: str | None
+    links: int
+    by_outcome: dict[str, int]
+    frames: int
+    settings: list[dict[str, object]]
+    checks: list[Check]
+    notes: list[str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check holds."""
+        return all(check.holds for check in self.checks)
+
+    def to_json(self) -> dict[str, object]:
+        """What `--json` prints."""
+        checks = [check.to_json() for check in self.checks]
+        return asdict(self) | {"holds": self.holds, "checks": checks}
+
+    def lines(self) -> list[str]:
+        """The verification for people."""
+        counts = ", ".join(f"{n} {name}" for name, n in self.by_outcome.items()) or "no outcome"
+        return [
+            f"{self.run}, features {self.features}",
+            f"{self.links} links ({counts}), {self.frames} frames",
+            *(line for check in self.checks for line in check.lines()),
+            *(f"note: {note}" for note in self.notes),
+            f"content hash: {self.content_hash or 'none, some features cannot be read'}",
+        ]
