@@ -1,4 +1,4 @@
-"""All figures on one page of Markdown."""
+"""Render benchmarks/out/quality.json as docs/quality.md."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 _HEAD = """\
-# How good the models are
+# Model quality
 
-Written by `make quality` and `make quality PART=costs`; do not edit. Every figure is of the run
-that its heading names. The data are published ones that no one here made; features of whole movies'
-trailers in the paper's own 107 visual columns stand in for Inception-V3's, which need the internet
-to be made. Average precision is scikit-learn's `average_precision_score`; ± is the standard
-deviation over folds.
+This page shows how good the models are on published data, and what training costs.
+
+Written by `make quality` and `make quality PART=costs`; do not edit. Each section gives the date,
+commit and machine of its figures. The data come from published data sets. The 107 visual columns
+that MMTF-14K provides per trailer replace Inception-V3's features, which need the ImageNet weights.
+Average precision is scikit-learn's `average_precision_score`; ± is the standard deviation over
+folds.
 """
 
 _MEASURES = {
@@ -26,18 +28,18 @@ _MEASURES = {
     "ece": "ECE",
 }
 
-_FLOORS = {
+_REFERENCE = {
     "label prior": (0.130, 0.321, 0.240, 0.548, 0.356, 0.500),
     "logistic regression a genre (C = .01)": (0.285, 0.422, 0.395, 0.608, 0.415, 0.704),
     "the same, balanced class weights": (0.277, 0.265, 0.394, 0.474, 0.307, 0.696),
     "one multi-output forest, 200 trees": (0.283, 0.430, 0.397, 0.607, 0.401, 0.691),
     "one forest a genre, 60 trees": (0.253, 0.414, 0.380, 0.597, 0.400, 0.670),
 }
-"""Measured with scikit-learn alone before this project's trainers were written: what to reach."""
+"""Measured with scikit-learn alone, before this project's trainers were written."""
 
 
 def render_page(record: dict[str, Any]) -> str:
-    """Render what `benchmarks/out/quality.json` holds."""
+    """Render the page."""
     parts = record["parts"]
     sections = [_HEAD, "## Goals\n", _goals(record.get("goals", {}))]
     sections += [section(parts[name]) for name, section in _SECTIONS.items() if name in parts]
@@ -62,7 +64,7 @@ def _stamp(part: dict[str, Any]) -> str:
 
 def _goals(goals: dict[str, Any]) -> str:
     return _table(
-        ("goal", "what", "value", "bar", "holds"),
+        ("goal", "measured", "value", "bound", "reached"),
         (
             (
                 key,
@@ -81,8 +83,8 @@ def _labels(part: dict[str, Any]) -> str:
     return (
         f"## Labels\n\n{_stamp(part)}. Data: {part['data']}.\n\n"
         f"{part['rows']} rows: {counts}; {part['movies']} movies. "
-        f"{part['equal_share']:.2%} of the labels are the metadata's. The matrix ends with exit "
-        f"code {part['matrix_exit_code']}:\n\n> {part['matrix_refusal']}\n"
+        f"{part['equal_share']:.2%} of the labels agree with the metadata. Given the matrix, the "
+        f"job exits with {part['matrix_exit_code']}:\n\n> {part['matrix_refusal']}\n"
     )
 
 
@@ -91,7 +93,7 @@ def _scene(part: dict[str, Any]) -> str:
         (name, *(_figure(found[key]) for key in ("micro_auprc", "lrap", "hamming", "mean_ap")))
         for name, found in part["models"].items()
     ]
-    rows.append(("published (Mulan, random forest of trees)", ".852", ".874", ".087", "–"))
+    rows.append(("published (Mulan, random forest)", ".852", ".874", ".087", "–"))
     return (
         f"## Mulan scene\n\n{_stamp(part)}. Data: {part['data']}, "
         f"{next(iter(part['models'].values()))['test rows']} test rows.\n\n"
@@ -101,11 +103,11 @@ def _scene(part: dict[str, Any]) -> str:
 
 def _trailers(part: dict[str, Any]) -> str:
     text = _folds("1,807 real trailers", part)
-    rows = [(name, *map(_figure, values)) for name, values in _FLOORS.items()]
+    rows = [(name, *map(_figure, values)) for name, values in _REFERENCE.items()]
     return (
-        f"{text}\nThe floors, measured on the same data with scikit-learn alone (whole training "
-        "folds; ours give a tenth of theirs to calibration and thresholds):\n\n"
-        + _table(("floor", *list(_MEASURES.values())[:6]), rows)
+        f"{text}\nReference figures, measured on the same data with scikit-learn alone (on whole "
+        "folds; ours hold out a tenth for calibration and thresholds):\n\n"
+        + _table(("reference", *list(_MEASURES.values())[:6]), rows)
     )
 
 
@@ -133,7 +135,7 @@ def _with_spread(found: dict[str, float]) -> str:
 def _exported(part: dict[str, Any]) -> str:
     rows = [(name, f"{difference:.1e}") for name, difference in part["largest"].items()]
     return (
-        f"## Exported against the trainers' own\n\n{_stamp(part)}. Data: {part['data']}, "
+        f"## Exported models against the trainers'\n\n{_stamp(part)}. Data: {part['data']}, "
         f"{part['rows']} rows.\n\n" + _table(("model", "largest difference"), rows)
     )
 
@@ -153,7 +155,7 @@ def _costs(title: str) -> Callable[[dict[str, Any]], str]:
         ]
         headings = ("trainer", "rows", "columns", "genres", "seconds", "peak memory")
         notes = "".join(f"\n{note}\n" for note in part["notes"])
-        return f"## {title}\n\n{_stamp(part)}. Made rows.\n\n{_table(headings, rows)}{notes}"
+        return f"## {title}\n\n{_stamp(part)}. Generated rows.\n\n{_table(headings, rows)}{notes}"
 
     return section
 
@@ -164,9 +166,9 @@ _SECTIONS = {
     "trailers": _trailers,
     "imdb": _imdb,
     "exported": _exported,
-    "costs-sklearn": _costs("What training costs: pooled rows, scikit-learn"),
-    "costs-mllib": _costs("What training costs: pooled rows, MLlib"),
-    "costs-frames": _costs("What training costs: frame rows"),
-    "costs-driver": _costs("What training costs: the driver's memory"),
-    "costs-epoch": _costs("What training costs: the temporal head"),
+    "costs-sklearn": _costs("Training cost: pooled rows, scikit-learn"),
+    "costs-mllib": _costs("Training cost: pooled rows, MLlib"),
+    "costs-frames": _costs("Training cost: frame rows"),
+    "costs-driver": _costs("Training cost: driver memory"),
+    "costs-epoch": _costs("Training cost: temporal head"),
 }

@@ -1,4 +1,4 @@
-"""Plans, walls and what they were computed from -> docs/scaling.md."""
+"""Render docs/scaling.md: assumptions, measurements, plans and limits."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ from scale.plan import Assumptions, DriverCost, Speed, Wall, find_walls, plan_ru
 
 SIZES = (4_000, 100_000, 10_000_000)
 
-_HEAD = """# How far it scales
+_HEAD = """# Scaling
+
+This page estimates what 4,000 to 10 million trailers take, and which limit is reached first.
 
 Written by `cd benchmarks && python -m scale` from `benchmarks/out/latest.json` (`make bench`),
-`benchmarks/out/driver.json` (`python -m scale measure`) and the assumptions below; the arithmetic
-is `benchmarks/scale/plan.py`, and tested. **Only what stands under "Measured" was measured. The
-rest is computed from it, most of it far beyond what was run.**
+`benchmarks/out/driver.json` (`python -m scale measure`) and the assumptions below. The arithmetic
+is in `benchmarks/scale/plan.py`, and tested. **Only the section "Measured" was measured. The rest
+is computed from it, most of it far beyond what was run.**
 """
 
 _MEANING = {
-    "frames_a_video": "frames a trailer: 150 s at one a second",
-    "bytes_a_video": "bytes a trailer in the smallest adequate format (360p, some 270 kbit/s)",
-    "videos_an_hour": "videos an hour that a site lets one address have (YouTube's guests, about)",
-    "bytes_a_frame": "bytes of a frame's features: 2,048 float32; they hardly compress",
-    "document_bytes": "bytes of a frame in MongoDB, with its keys",
+    "frames_a_video": "frames per trailer: 150 s at one frame a second",
+    "bytes_a_video": "bytes per trailer in the smallest adequate format (360p, about 270 kbit/s)",
+    "videos_an_hour": "videos an hour that a site allows one address (YouTube, about)",
+    "bytes_a_frame": "bytes of a frame's features: 2,048 float32, which hardly compress",
+    "document_bytes": "bytes of a frame in MongoDB, including keys",
     "core_hour": "price of a core hour",
     "gpu_hour": "price of a GPU hour",
-    "gb_month": "price of a GB in object storage for a month",
-    "thousand_puts": "price of 1,000 writing requests to it",
-    "driver_bytes": "bytes of memory for the driver's Python process",
-    "poll_s": "seconds between two lines of progress",
-    "links_a_commit": "links a commit, at most: `chunks.max_links` less those that are ahead",
-    "commit_s": "seconds after which a commit is closed (`chunks.max_seconds`)",
-    "max_tasks": "tasks of one Spark stage; a rule of thumb",
-    "mongo_bytes": "bytes that one MongoDB server holds comfortably",
+    "gb_month": "price of a GB in object storage per month",
+    "thousand_puts": "price of 1,000 write requests to it",
+    "driver_bytes": "memory of the driver's Python process, in bytes",
+    "poll_s": "seconds between two progress updates",
+    "links_a_commit": "maximum links per commit: `chunks.max_links` minus those prefetched",
+    "commit_s": "maximum age of a chunk in seconds (`chunks.max_seconds`)",
+    "max_tasks": "maximum tasks of one Spark stage (rule of thumb)",
+    "mongo_bytes": "bytes that one MongoDB server handles well",
 }
 
 
 def render_page(
     latest: Mapping[str, Any], driver: DriverCost, measured: Mapping[str, Any], speeds: list[Speed]
 ) -> str:
-    """The whole page.
+    """Render the page.
 
     Args:
-        latest: for the machine and the date of the speeds.
-        driver: costs a link.
-        measured: what they come from.
-        speeds: the ways that were measured.
+        latest: gives the machine and the date of the speeds.
+        driver: cost per link.
+        measured: the runs that these costs come from.
+        speeds: the measured engines.
     """
     given = Assumptions()
     parts = [
@@ -64,8 +66,8 @@ def _assumed(given: Assumptions) -> str:
     values = {field.name: getattr(given, field.name) for field in fields(given)}
     rows = [(_MEANING[name], f"{value:,.15g}") for name, value in values.items()]
     return (
-        "## Assumed\n\nEdit them in `Assumptions`; prices are in dollars, of the size that public "
-        "clouds ask on demand.\n\n" + _table(("what", "value"), rows)
+        "## Assumptions\n\nEdit them in `Assumptions`. Prices are in dollars and typical of public "
+        "clouds on demand.\n\n" + _table(("quantity", "value"), rows)
     )
 
 
@@ -73,26 +75,30 @@ def _measured(
     latest: Mapping[str, Any], measured: Mapping[str, Any], driver: DriverCost, speeds: list[Speed]
 ) -> str:
     rows = [
-        (f"{speed.name}: core seconds a frame", f"{speed.core_s_a_frame:.3f}") for speed in speeds
+        (f"{speed.name}: core seconds per frame", f"{speed.core_s_a_frame:.3f}") for speed in speeds
     ]
     gpus = [speed.gpu_frames_per_s for speed in speeds if speed.gpu_frames_per_s]
     rows += [("frames/s of a GPU", f"{gpus[0]:,.0f}" if gpus else "not measured")]
     rows += [
-        ("driver, planning: bytes a link", f"{driver.plan_bytes:,.0f}"),
-        ("driver, while a run goes on: bytes a link", f"{driver.progress_bytes:,.0f}"),
-        ("driver, planning: CPU seconds a 100,000 links", f"{driver.plan_s * 1e5:.1f}"),
-        ("driver, one look at progress: CPU s a 100,000 links", f"{driver.poll_s * 1e5:.2f}"),
-        ("outcomes on storage: bytes a link", f"{driver.outcomes_bytes:,.0f}"),
+        ("driver, planning: bytes per link", f"{driver.plan_bytes:,.0f}"),
+        ("driver, during a run: bytes per link", f"{driver.progress_bytes:,.0f}"),
+        ("driver, planning: CPU seconds per 100,000 links", f"{driver.plan_s * 1e5:.1f}"),
+        (
+            "driver, one progress update: CPU seconds per 100,000 links",
+            f"{driver.poll_s * 1e5:.2f}",
+        ),
+        ("outcomes on storage: bytes per link", f"{driver.outcomes_bytes:,.0f}"),
     ]
     where = latest.get("B1", {})
     sizes = " and ".join(f"{int(n):,}" for n in sorted(measured["runs"], key=int))
-    alone = "" if where.get("is_alone") else ", beside other work"
+    shared = "alone" if measured["beside"] == "alone" else "shared with other work"
+    alone = "" if where.get("is_alone") else ", shared with other work"
     return (
         f"## Measured\n\nSpeeds: {where.get('machine', 'not measured')}, "
-        f"{where.get('finished_at', '')[:10]}{alone}. Driver: runs of {sizes} made links, "
-        f"{measured['machine']}, {measured['finished_at'][:10]}, {measured['beside']}; the figures "
-        "are the difference of the two, so that what an empty process takes is not in them.\n\n"
-        + _table(("what", "value"), rows)
+        f"{where.get('finished_at', '')[:10]}{alone}. Driver: runs of {sizes} generated "
+        f"links, {measured['machine']}, {measured['finished_at'][:10]}, {shared}. The "
+        "driver's figures are the difference of the two runs, so they exclude the cost of an empty "
+        "process.\n\n" + _table(("quantity", "value"), rows)
     )
 
 
@@ -105,45 +111,46 @@ def _plans(speed: Speed, driver: DriverCost, given: Assumptions) -> str:
 
 
 _ROWS = (
-    ("cores, for one day's run", lambda plan: plan.cores),
+    ("cores, to finish in one day", lambda plan: plan.cores),
     ("core hours", lambda plan: plan.core_hours),
-    ("GPUs, for one day's run", lambda plan: plan.gpus),
+    ("GPUs, to finish in one day", lambda plan: plan.gpus),
     ("GPU hours", lambda plan: plan.gpu_hours),
     ("tasks of such a run", lambda plan: plan.tasks),
     ("downloaded, GB", lambda plan: plan.downloaded_gb),
     ("features stored, GB", lambda plan: plan.features_gb),
     ("outcomes stored, GB", lambda plan: plan.outcomes_gb),
-    ("in MongoDB where published, GB", lambda plan: plan.mongo_gb),
+    ("in MongoDB if published, GB", lambda plan: plan.mongo_gb),
     ("files written", lambda plan: plan.files),
-    ("videos of one site, if all are its", lambda plan: plan.n_links),
-    ("hours, if one address asks that site", lambda plan: plan.site_hours),
-    ("addresses, for one day's run", lambda plan: plan.addresses),
-    ("money: compute and writes, $", lambda plan: plan.money),
-    ("money: storage a month, $", lambda plan: plan.money_a_month),
+    ("videos of one site, if all come from it", lambda plan: plan.n_links),
+    ("hours, if one address downloads from that site", lambda plan: plan.site_hours),
+    ("addresses, to finish in one day", lambda plan: plan.addresses),
+    ("cost of compute and writes, $", lambda plan: plan.money),
+    ("cost of storage per month, $", lambda plan: plan.money_a_month),
 )
 
 
 def _walls(walls: Sequence[Wall]) -> str:
     rows = [(wall.name, _show(wall.n_links), wall.then) for wall in walls]
-    return "## What breaks first\n\nOf one list in one run, the nearest wall first:\n\n" + _table(
-        ("wall", "trailers", "what happens, and what helps"), rows
+    return (
+        "## Limits\n\nFor one list in one run, the limit that is reached first comes first:\n\n"
+        + _table(("limit", "trailers", "effect and remedy"), rows)
     )
 
 
-_LIMITS = """## What the driver holds
+_LIMITS = """## Driver memory
 
-No frame and no feature comes to the driver, and a task gives it a few figures a commit. But it is
-not free of tables: it reads the list, makes one small object a link, reads the outcomes (of 25
-columns the six that planning and progress need) and keeps those while a run goes on, so that each
-look at the progress reads new files alone. Hence the bytes a link above, and the advice for tens of
-millions: **part the list into runs of a million links** and take them one after the other or side
-by side. A link has the same `link_id` in all of them, so each link must stand in one; each run has
-its own lock, progress and report.
+No frame and no feature reaches the driver, and a task sends it a few figures per commit. But the
+driver reads the list, creates one small object per link, and reads the outcomes (six of their 25
+columns, for planning and progress). It keeps those during a run, so that each progress update reads
+only new files. This explains the bytes per link above. For tens of millions of trailers, **split
+the list into runs of a million links** and process them one after the other or side by side. A link
+has the same `link_id` in all runs, so put each link into one run only. Each run has its own lease,
+progress and report.
 
-A task that is tried again reads the outcomes' files of the whole run, in its own worker. The list
-is read whole by `prepare_dataset`, and labels and pooled rows are by the trainers.
+A retried task reads the outcome files of the whole run, in its own worker. `prepare_dataset` reads
+the whole list; the trainers read all labels and pooled rows.
 
-## What was not run
+## Not tested
 
 More than 100,000 links in one run's tables; a cluster of more than two workers; YARN; Kubernetes; a
 public site at any of these rates.
@@ -151,7 +158,7 @@ public site at any of these rates.
 
 
 def _show(value: float) -> str:
-    """Three digits are as much as such a figure knows.
+    """Format a figure with three significant digits.
 
     >>> _show(0), _show(1234567.0), _show(3), _show(0.01234), _show(41.27)
     ('0', '1,230,000', '3', '0.0123', '41.3')

@@ -198,29 +198,29 @@ def find_walls(driver: DriverCost, given: Assumptions, speed: Speed | None) -> l
     mongo_bytes_a_link = given.frames_a_video * given.document_bytes
     walls = [
         Wall(
-            "one address at one site, in a day",
+            "downloads of one address from one site in a day",
             given.videos_an_hour * DAY_S / HOUR_S,
-            "the run takes longer, for the site sets the pace (`[hosts]`); nothing fails",
+            "the run takes longer, because the site sets the pace (`[hosts]`); nothing fails",
         ),
         Wall(
-            "progress is looked at longer than the 15 s between two looks",
+            "a progress update takes longer than 15 s",
             given.poll_s / driver.poll_s,
-            "the driver's one core is busy with it and lines come later; the tasks are not slower",
+            "one core of the driver is busy, and updates are late; tasks are not slower",
         ),
         Wall(
-            "the driver's memory while it plans",
+            "driver memory while planning",
             given.driver_bytes / driver.plan_bytes,
-            "the driver is killed before the first request; give it more memory, or part the list",
+            "the driver is killed before the first request; add memory or split the list",
         ),
         Wall(
-            "the driver's memory while it watches",
+            "driver memory during the run",
             given.driver_bytes / driver.progress_bytes,
-            "the driver is killed; what is committed stays, and a run goes on there",
+            "the driver is killed; committed links stay, and the run resumes there",
         ),
         Wall(
             "one MongoDB server",
             given.mongo_bytes / mongo_bytes_a_link,
-            "it grows slow beyond its memory and disk; shard the collection by `_id`, in ranges",
+            "it slows down beyond its memory and disk; shard the collection by `_id`, in ranges",
         ),
     ]
     if speed is not None:
@@ -229,9 +229,9 @@ def find_walls(driver: DriverCost, given: Assumptions, speed: Speed | None) -> l
         links_a_slot = DAY_S / (given.frames_a_video * speed.core_s_a_frame)
         walls.append(
             Wall(
-                f"tasks of one Spark stage, in one day by {speed.name}",
+                f"tasks of one Spark stage, to finish in one day with {speed.name}",
                 slots * links_a_slot,
-                "the scheduler is what tasks wait for; take fewer slots and more days",
+                "tasks wait for the scheduler; use fewer slots and more days",
             )
         )
     return sorted(walls, key=lambda wall: wall.n_links)

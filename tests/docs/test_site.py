@@ -1,4 +1,4 @@
-"""The documentation as a site: built strictly, every page in it, nothing from outside."""
+"""The documentation site: built strictly, complete, and without requests to other hosts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE_ADDRESS = re.compile(r"url\(\s*[\"']?([^\"')]+)")
 
 LOADING = {"href", "src", "srcset", "poster", "data"}
 LINKS_TO_FOLLOW = {("a", "href")}
-"""What a reader must click on; everything else is fetched by the page itself."""
+"""Attributes that a reader clicks; a page fetches all others by itself."""
 
 
 class Fetched(HTMLParser):
@@ -53,7 +53,7 @@ def test_every_page_is_in_the_site(site: Path) -> None:
     wanted = {str(path.relative_to(docs).with_suffix(".html")) for path in docs.rglob("*.md")}
     built = {str(path.relative_to(site)) for path in site.rglob("*.html")}
     assert built - {"404.html"} == wanted
-    assert "What a link may do" in (site / "security.html").read_text()
+    assert "What is not protected" in (site / "security.html").read_text()
 
 
 def test_no_page_fetches_anything_from_outside(site: Path) -> None:
@@ -65,7 +65,7 @@ def test_no_page_fetches_anything_from_outside(site: Path) -> None:
     assert all(pages.values())
 
 
-def test_what_a_page_fetches_is_told_from_what_it_links_to() -> None:
+def test_resources_are_distinguished_from_links() -> None:
     page = '<link href="//fonts.example/x"><img src="a.png"><a href="https://b.example">b</a>'
     assert fetched_by(page) == ["//fonts.example/x", "a.png"]
     assert OUTSIDE.match("//fonts.example/x") and not OUTSIDE.match("a.png")

@@ -69,15 +69,20 @@ def test_walls_come_nearest_first_at_the_links_where_they_are_reached() -> None:
     speed = Speed("cores", 0.12)
     walls = {wall.name: wall.n_links for wall in find_walls(DRIVER, GIVEN, speed)}
     assert list(walls.values()) == sorted(walls.values())
-    assert walls["one address at one site, in a day"] == 7_200
-    assert walls["the driver's memory while it plans"] == 2_000_000
-    assert walls["the driver's memory while it watches"] == 4_000_000
+    assert walls["downloads of one address from one site in a day"] == 7_200
+    assert walls["driver memory while planning"] == 2_000_000
+    assert walls["driver memory during the run"] == 4_000_000
     assert walls["one MongoDB server"] == 2_000_000
     # 25,000 slots, of which each takes 7,200 links of 12 s a day.
-    assert walls["tasks of one Spark stage, in one day by cores"] == pytest.approx(180_000_000)
+    assert walls["tasks of one Spark stage, to finish in one day with cores"] == pytest.approx(
+        180_000_000
+    )
     assert len(find_walls(DRIVER, GIVEN, None)) == len(walls) - 1
     more = replace(GIVEN, videos_an_hour=1e9)
-    assert find_walls(DRIVER, more, speed)[-1].name == "one address at one site, in a day"
+    assert (
+        find_walls(DRIVER, more, speed)[-1].name
+        == "downloads of one address from one site in a day"
+    )
 
 
 LATEST = {
