@@ -36,7 +36,7 @@ check: $(VENV)/.ready ## Lint, formatting, types and import contracts
 	$(BIN)/lint-imports
 
 test: $(VENV)/.ready | _java ## Tests that are not marked slow
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not soak"
 
 test-all: $(VENV)/.ready $(CLASSES) | _java _browser ## All tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib

@@ -16,6 +16,8 @@ from backbones import export_tiny
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from killed import Driver, Drivers
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 for _name in jvms.ENVIRONMENT:
@@ -64,6 +66,28 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer network with the real one's input and output, seeded."""
     return export_tiny(tmp_path_factory.mktemp("backbone") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the jobs of `drivers` have their scratch."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="session")
+def drivers(temporary: Path) -> Iterator[Drivers]:
+    """Processes that run jobs again and again, one a master."""
+    from killed import Drivers
+
+    started = Drivers(temporary)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def driver(drivers: Drivers) -> Driver:
+    """Runs any job on two slots; a failed task is tried four times."""
+    return drivers.on("local[2,4]")
 
 
 @pytest.fixture(scope="session")

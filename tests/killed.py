@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import psutil
+import pytest
+from _pytest.mark import ParameterSet
 
 from clips import make_clip
 from jvms import EXECUTORS
@@ -38,6 +40,21 @@ MASTERS = {
 """`local[2]` alone never tries a task again."""
 GONE_WITHIN_S = 10.0
 """Bounds a hang: children go at once, unless the machine is busy."""
+
+
+def list_kills(
+    points: Sequence[Point], few: Sequence[Point], *victims: Victim
+) -> list[ParameterSet]:
+    """Pairs of victim and point; a victim other than the worker has only `few` outside the soak."""
+    return [
+        pytest.param(
+            victim,
+            point,
+            marks=[] if victim is Victim.WORKER or point in few else [pytest.mark.soak],
+        )
+        for victim in victims
+        for point in points
+    ]
 
 
 def in_halves(body: bytes) -> Answer:
@@ -135,6 +152,26 @@ class Driver:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(60)
+
+
+class Drivers:
+    """One driver a master, started when it is first asked for."""
+
+    def __init__(self, temporary: Path) -> None:
+        """`temporary` is the drivers' directory for scratch."""
+        self._temporary = temporary
+        self._started: dict[str, Driver] = {}
+
+    def on(self, master: str) -> Driver:
+        """The driver of a master."""
+        if master not in self._started:
+            self._started[master] = Driver(master, self._temporary)
+        return self._started[master]
+
+    def close(self) -> None:
+        """End them all."""
+        for driver in self._started.values():
+            driver.close()
 
 
 @dataclass
@@ -238,5 +275,15 @@ def content_hash(case: Case) -> str:
     """Of the reached features, whatever files hold them; all invariants hold."""
     report = verify_run(case.store, choose_fingerprint(case.store, None))
     assert report.holds, report.lines()
+    assert report.content_hash is not None
+    return report.content_hash
+
+
+def features_hash(store: Store) -> str:
+    """The same of a run beside which others may have scratch."""
+    report = verify_run(store, choose_fingerprint(store, None))
+    wrong = [check for check in report.checks if not check.holds and "scratch" not in check.name]
+    assert [check.lines() for check in wrong] == []
+    assert len(report.settings) > 0
     assert report.content_hash is not None
     return report.content_hash

@@ -23,6 +23,7 @@ from typing import Any
 import pyspark
 
 from jvms import EXECUTORS
+from trailergenre.base.storage import Store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPARK_HOME = Path(pyspark.__file__).parent
@@ -69,6 +70,11 @@ def command(
     options += [word for pair in conf for word in ("--conf", pair)]
     script = REPOSITORY / "jobs" / f"{job}.py"
     return [str(submit), "--properties-file", str(properties), *options, str(script), *arguments]
+
+
+def arguments(run: Path | Store, *settings: str) -> list[str]:
+    """A run and its settings, as every job takes them."""
+    return [str(run), *(word for setting in settings for word in ("--set", setting))]
 
 
 def environment() -> dict[str, str]:

@@ -15,8 +15,8 @@ import pytest
 
 from blocks import list_pages, read_page
 from checkout import Checkout, make_checkout, make_home
-from demos import shared_demo
 from servers.files import serve
+from shared import shared_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

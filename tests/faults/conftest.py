@@ -1,4 +1,4 @@
-"""What all runs that are hit share: clips over HTTP, and a place for scratch."""
+"""What all runs that are hit share: clips over HTTP, and where `verify` looks for scratch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerServer]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the drivers have their scratch, and where verify looks for it."""
-    directory = tmp_path_factory.mktemp("temporary")
-    with patch.object(tempfile, "tempdir", str(directory)):
-        yield directory
+def _scratch_is_looked_for_there(temporary: Path) -> Iterator[None]:
+    """`verify` looks for scratch where the drivers have theirs."""
+    with patch.object(tempfile, "tempdir", str(temporary)):
+        yield

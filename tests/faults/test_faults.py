@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,20 +16,12 @@ import pytest
 from killed import Case, Driver, assert_nothing_is_left, content_hash, make_case
 from lists import write_links
 from servers import AnswerServer
-from submits import REPOSITORY, command, environment, standalone_cluster, submit
+from submits import REPOSITORY, command, environment
 from trailergenre.runs.lease import LEASE_FILE
 
 pytestmark = pytest.mark.slow
 
 MASTER = "local[2,4]"
-
-
-@pytest.fixture(scope="module")
-def driver(temporary: Path) -> Iterator[Driver]:
-    """Runs the job again and again."""
-    started = Driver(MASTER, temporary)
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")
@@ -108,59 +98,6 @@ def test_f5_a_second_run_on_the_output_is_refused_and_a_dead_ones_lock_is_not(
     assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)
-
-
-def test_f6_a_speculative_twin_leaves_one_result(
-    case: Case, driver: Driver, whole: str, temporary: Path, tmp_path: Path
-) -> None:
-    path = "/" + case.links[0].url.rpartition("/")[2]
-    conf = {
-        "executor.memory": "1g",
-        "executorEnv.TMPDIR": str(temporary),
-        "speculation": "true",
-        "speculation.multiplier": "1.01",
-        "speculation.quantile": "0.1",
-        "speculation.interval": "50ms",
-        "speculation.minTaskRuntime": "100ms",
-        "eventLog.compress": "false",
-        "eventLog.dir": tmp_path.as_uri(),
-    }
-    # Spark has no twins on a local master, and none on the host of the first.
-    with (
-        standalone_cluster(tmp_path / "spark", apart=True) as master,
-        held_back_once(case.server, path, seconds=20),
-    ):
-        ended = submit(
-            "featurize",
-            *case.arguments,
-            master=master,
-            conf=[f"spark.{name}={value}" for name, value in conf.items()],
-            env={"TMPDIR": str(temporary)},
-        )
-    assert ended.code == 0, ended.output
-    assert any(b'"Speculative":true' in log.read_bytes() for log in tmp_path.rglob("events_*"))
-    assert case.server.requested[path] > 1
-    # Spark kills the slower one; the next job on the machine tidies up after it.
-    assert driver.featurize(case.arguments).code == 0
-    assert content_hash(case) == whole
-    assert_nothing_is_left(temporary)
-
-
-@contextmanager
-def held_back_once(server: AnswerServer, path: str, *, seconds: int) -> Iterator[None]:
-    """The server takes up the first request for a path only after this time."""
-    usual = server.answers[path]
-
-    def answer(request: BaseHTTPRequestHandler, seen: int) -> None:
-        if seen == 0:
-            time.sleep(seconds)
-        usual(request, seen)
-
-    server.answers[path] = answer
-    try:
-        yield
-    finally:
-        server.answers[path] = usual
 
 
 def test_f7_a_task_that_fails_three_times_succeeds_and_one_that_always_fails_is_named(

@@ -1,19 +1,23 @@
-"""Seven points x three victims, on real Spark: a killed run ends as if nobody had killed it."""
+"""Kills of worker, executor and driver on real Spark: a killed run ends as if nobody had killed it.
+
+Every point for the worker, two each for executor and driver; `make soak` runs all 21 on several
+lists.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from killed import (
     MASTERS,
-    Driver,
+    Drivers,
     assert_nothing_is_left,
     assert_was_hit,
     content_hash,
+    list_kills,
     make_case,
     submit_and_be_killed,
 )
@@ -23,18 +27,11 @@ from trailergenre.base.fault_injection import Point, Victim
 pytestmark = pytest.mark.slow
 
 POINTS = list(Point)[: list(Point).index(Point.OUTCOMES_WRITTEN) + 1]
-"""Where `featurize` comes by."""
+"""The points that `featurize` passes."""
+TWO_POINTS = (Point.MID_DOWNLOAD, Point.OUTCOMES_WRITTEN)
+"""Before and after the commit; the other points of executor and driver are left to the soak."""
 SEEDS = [int(seed) for seed in os.environ.get("TRAILERGENRE_SEEDS", "0").split(",")]
 """Each gives another list; `make soak` takes several."""
-
-
-@pytest.fixture(scope="module")
-def drivers(temporary: Path) -> Iterator[dict[str, Driver]]:
-    """One driver a master, started when it is first used."""
-    started: dict[str, Driver] = {}
-    yield started
-    for driver in started.values():
-        driver.close()
 
 
 @pytest.fixture(scope="module", params=SEEDS)
@@ -47,7 +44,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 def whole(
     server: AnswerServer,
     tiny_backbone: Path,
-    drivers: dict[str, Driver],
+    drivers: Drivers,
     temporary: Path,
     seed: int,
     tmp_path_factory: pytest.TempPathFactory,
@@ -55,30 +52,25 @@ def whole(
     """The hash of an uninterrupted run, and what it asked for."""
     server.requests.clear()
     case = make_case(server, tiny_backbone, tmp_path_factory.mktemp("whole"), seed=seed)
-    assert driver_of(drivers, MASTERS[Victim.WORKER], temporary).featurize(case.arguments).code == 0
+    assert drivers.on(MASTERS[Victim.WORKER]).featurize(case.arguments).code == 0
     return content_hash(case), case.requests()
 
 
-def driver_of(drivers: dict[str, Driver], master: str, temporary: Path) -> Driver:
-    if master not in drivers:
-        drivers[master] = Driver(master, temporary)
-    return drivers[master]
-
-
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("victim", [Victim.WORKER, Victim.EXECUTOR])
+@pytest.mark.parametrize(
+    ("victim", "point"), list_kills(POINTS, TWO_POINTS, Victim.WORKER, Victim.EXECUTOR)
+)
 def test_a_killed_task_is_tried_again_and_nothing_else_is(
     victim: Victim,
     point: Point,
     server: AnswerServer,
     tiny_backbone: Path,
     whole: tuple[str, dict[str, int]],
-    drivers: dict[str, Driver],
+    drivers: Drivers,
     temporary: Path,
     seed: int,
     tmp_path: Path,
 ) -> None:
-    driver = driver_of(drivers, MASTERS[victim], temporary)
+    driver = drivers.on(MASTERS[victim])
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
     server.requests.clear()
     assert driver.featurize(case.arguments, f"{point}:{victim}:0").code == 0
@@ -94,24 +86,25 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
     assert all(asked[link] >= once[link] for link in asked)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("victim", "point"), list_kills(POINTS, TWO_POINTS, Victim.DRIVER))
 def test_a_killed_driver_is_resumed_without_asking_again(
+    victim: Victim,
     point: Point,
     server: AnswerServer,
     tiny_backbone: Path,
     whole: tuple[str, dict[str, int]],
-    drivers: dict[str, Driver],
+    drivers: Drivers,
     temporary: Path,
     seed: int,
     tmp_path: Path,
 ) -> None:
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
-    submit_and_be_killed("featurize", case.arguments, f"{point}:{Victim.DRIVER}:0", temporary)
-    assert_was_hit(point, Victim.DRIVER, temporary)
+    submit_and_be_killed("featurize", case.arguments, f"{point}:{victim}:0", temporary)
+    assert_was_hit(point, victim, temporary)
     committed = case.committed()
     assert (point is Point.OUTCOMES_WRITTEN) <= bool(committed)
     server.requests.clear()
-    driver = driver_of(drivers, MASTERS[Victim.DRIVER], temporary)
+    driver = drivers.on(MASTERS[victim])
     assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole[0]
     asked = case.requests()

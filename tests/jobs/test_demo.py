@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from clips import make_clip
-from demos import run_demo, shared_demo
+from shared import run_command, shared_demo
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def summaries(output: str) -> dict[str, dict[str, object]]:
@@ -48,6 +48,7 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
         assert page.read_text().rstrip().endswith("</html>")
 
 
+@pytest.mark.soak
 def test_own_videos_in_folders_named_by_genre(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -65,7 +66,7 @@ def test_own_videos_in_folders_named_by_genre(
             source = look.format(number + 10) + ":s=320x320:r=4:d=2"
             make_clip(videos / genre / f"{number}.mp4", source, "-preset", "ultrafast")
     (videos / "comedy" / "notes.txt").write_text("not a video")
-    done = run_demo("--data", str(videos), "--out", str(out))
+    done = run_command("demo", "--data", str(videos), "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     stages = summaries(done.stdout)
     assert stages["featurize"]["by_outcome"] == {"ok": 16}
@@ -76,7 +77,7 @@ def test_own_videos_in_folders_named_by_genre(
 
 def test_directory_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    done = run_demo("--out", str(tmp_path))
+    done = run_command("demo", "--out", str(tmp_path))
     assert done.returncode == 2
     assert "not a demo's" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,34 +1,22 @@
-"""The job as a user runs it: over HTTP, locally and on a standalone cluster, killed and resumed."""
+"""The job as a user runs it, over HTTP: what is kept, what is refused, what is taken again."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backbones import export_tiny
 from clips import make_clip
-from killed import Driver
+from killed import Driver, features_hash
 from lists import write_links
 from servers.files import FileServer, serve
-from submits import (
-    bare_interpreter,
-    finish,
-    package_zip,
-    standalone_cluster,
-)
-from trailergenre.base.config import BackboneConfig
-from trailergenre.base.config_files import load_config
+from submits import arguments
 from trailergenre.base.storage import Store
-from trailergenre.features.backbone import load_embedder
-from trailergenre.features.backbone.export import export_backbone
-from trailergenre.features.pipeline import embed_links, stream_settings
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import LEASE_FILE, hold_lease
@@ -39,94 +27,35 @@ pytestmark = pytest.mark.slow
 
 def options(run: Path, backbone: Path, server: FileServer, *more: str) -> list[str]:
     """Arguments of the job for links that the server serves."""
-    settings = [f"backbone.path={backbone}", f'network.allow=["{server.address}"]', *more]
-    return [str(run), *(part for setting in settings for part in ("--set", setting))]
-
-
-def content_hash(store: Store) -> str:
-    """Of all features, whatever files hold them; everything that verify checks must hold."""
-    report = verify_run(store, choose_fingerprint(store, None))
-    # Scratch on this machine may be that of another test.
-    wrong = [check for check in report.checks if not check.holds and "scratch" not in check.name]
-    assert [check.lines() for check in wrong] == []
-    assert len(report.settings) > 0
-    assert report.content_hash is not None
-    return report.content_hash
-
-
-def frames_by_link(store: Store) -> list[int]:
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
-    return sorted(outcomes["frames"].to_pylist())
-
-
-def test_real_clips_over_http_give_equal_bytes_locally_on_a_cluster_and_without_spark(
-    data_dir: Path, tmp_path: Path
-) -> None:
-    backbone = tmp_path / "backbone"
-    export_backbone("random", backbone)
-    with serve(data_dir / "video") as server:
-        names = sorted(clip.name for clip in (data_dir / "video").glob("*.mp4"))
-        urls = [f"http://{server.address}/{name}" for name in names]
-        hashes = {}
-        local = Store(str(tmp_path / "local"))
-        links = write_links(local, urls)
-        finish("featurize", *options(tmp_path / "local", backbone, server))
-        hashes["local"] = content_hash(local)
-        assert frames_by_link(local) == [10, 10, 10, 30]
-        for keep in ("videos", "frames"):
-            run = tmp_path / keep
-            write_links(Store(str(run)), urls)
-            ended = finish("featurize", *options(run, backbone, server), "--keep", keep)
-            hashes[keep] = content_hash(Store(str(run)))
-            assert len(list(run.glob(f"{keep}/*/*"))) == 4
-            stages = {executor["stage"]: executor["links"] for executor in ended["time"]}
-            assert stages == ({"embed": 4} if keep == "videos" else {"sample": 4, "embed": 4})
-
-        cluster = Store(str(tmp_path / "cluster"))
-        write_links(cluster, urls)
-        # Nobody but the zip brings the package: neither the driver's nor the workers' Python.
-        python = bare_interpreter(tmp_path / "python")
-        assert subprocess.run([python, "-c", "import trailergenre"], check=False).returncode != 0
-        with standalone_cluster(tmp_path / "spark") as master:
-            finish(
-                "featurize",
-                *options(tmp_path / "cluster", backbone, server),
-                master=master,
-                conf=[f"spark.submit.pyFiles={package_zip(tmp_path)}"],
-                env={"PYSPARK_PYTHON": str(python)},
-            )
-        hashes["cluster"] = content_hash(cluster)
-
-        config = load_config((), (f'network.allow=["{server.address}"]',))
-        embedder = load_embedder(BackboneConfig(path=str(backbone)))
-        alone = {
-            record.link.link_id: record.features
-            for record in embed_links(links, stream_settings(config), embedder)
-        }
-    outcomes = tables.read_outcomes(local, choose_fingerprint(local, None))
-    rows = [row for part in tables.iter_features(local, outcomes) for row in part.to_pylist()]
-    assert len(rows) == 60
-    for row in rows:
-        assert alone[row["link_id"]][row["frame_index"]].tolist() == row["features"]
-    assert hashes["local"] == hashes["cluster"] == hashes["videos"] == hashes["frames"]
+    return arguments(run, f"backbone.path={backbone}", f'network.allow=["{server.address}"]', *more)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve short clips, each another picture."""
+    """Five short clips, each another picture."""
     directory = tmp_path_factory.mktemp("clips")
-    for number in range(12):
+    for number in range(5):
         source = f"gradients=s=320x320:r=8:seed={number}:d=3"
         make_clip(directory / f"{number:02}.mp4", source, "-preset", "ultrafast")
     return directory
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """Runs the job again and again."""
-    started = Driver("local[2]", tmp_path_factory.mktemp("temporary"))
-    yield started
-    started.close()
+@pytest.mark.parametrize("keep", ["videos", "frames"])
+def test_what_is_kept_gives_the_bytes_that_nothing_kept_gives(
+    keep: str, data_dir: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
+) -> None:
+    kept, plain = Store(str(tmp_path / "kept")), Store(str(tmp_path / "plain"))
+    with serve(data_dir / "video") as server:
+        urls = [f"http://{server.address}/{c.name}" for c in (data_dir / "video").glob("*.mp4")]
+        for store in (kept, plain):
+            write_links(store, urls)
+        words = options(tmp_path / "kept", tiny_backbone, server)
+        ended = driver.featurize([*words, "--keep", keep]).summary
+        assert driver.featurize(options(tmp_path / "plain", tiny_backbone, server)).code == 0
+    assert features_hash(kept) == features_hash(plain)
+    assert len(list(tmp_path.glob(f"kept/{keep}/*/*"))) == 4
+    stages = {executor["stage"]: executor["links"] for executor in ended["time"]}
+    assert stages == ({"embed": 4} if keep == "videos" else {"sample": 4, "embed": 4})
 
 
 def test_kept_videos_are_downloaded_once_for_all_settings(
@@ -248,6 +177,6 @@ def test_a_list_that_changes_between_runs_is_accounted_for_as_it_is(
         assert {request.split()[1] for request in server.requested} == {"/04.mp4"}
     report = verify_run(store, choose_fingerprint(store, None))
     assert (report.links, report.by_outcome) == (3, {"ok": 3})
-    assert content_hash(store)
+    assert features_hash(store)
     notes = [note for check in report.checks for note in check.notes]
     assert notes == ["2 outcomes belong to links of an earlier list"]

@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from demos import shared_demo
+from shared import shared_demo
 from submits import REPOSITORY
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.features.backbone import read_manifest
@@ -109,7 +109,7 @@ def text_of(cell: NotebookNode) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1800)
 def test_01_every_row_has_its_outcome_and_shifted_labels_are_refused(
     execute: Callable[[str], Shown],
 ) -> None:
@@ -128,7 +128,7 @@ def test_01_every_row_has_its_outcome_and_shifted_labels_are_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1800)
 def test_02_frames_made_by_hand_are_those_of_the_run(execute: Callable[[str], Shown]) -> None:
     shown = execute("02_frames_and_features")
     assert shown["decode"] == "((4, 299, 299, 3), dtype('uint8'))"
@@ -142,7 +142,7 @@ def test_02_frames_made_by_hand_are_those_of_the_run(execute: Callable[[str], Sh
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1800)
 def test_03_models_stand_beside_the_prior_and_each_other(
     execute: Callable[[str], Shown],
 ) -> None:
@@ -157,7 +157,7 @@ def test_03_models_stand_beside_the_prior_and_each_other(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1800)
 def test_04_mongo_holds_what_the_table_holds(execute: Callable[[str], Shown]) -> None:
     shown = execute("04_explore_in_mongo")
     assert "frames 224" in shown["collections"]
@@ -173,7 +173,7 @@ def test_04_mongo_holds_what_the_table_holds(execute: Callable[[str], Shown]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1800)
 def test_05_a_link_is_scored_and_a_cut_one_is_told(
     execute: Callable[[str], Shown], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

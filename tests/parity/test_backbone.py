@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared import shared_inception
 from trailergenre.base.config import BackboneConfig, Config, LimitsConfig
 from trailergenre.base.sandbox import Deadline
 from trailergenre.features.backbone import load_embedder, read_manifest
@@ -25,9 +26,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("backbone") / "inception"
-    export_backbone("random", directory)
-    return directory
+    return shared_inception(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
