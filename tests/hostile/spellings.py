@@ -91,3 +91,6 @@ NOBODYS = ("127.0.0.1.", *UNICODE)
 """Spellings to us and to browsers alone: to the C library they may be names of nobody."""
 
 HOSTS = (*NUMERIC, *BRACKETED, *UNICODE, *NAMES)
+
+THREE = ("2130706433", "[::ffff:7f00:1]", "foo.localhost")
+"""A number, an address in an address, and a name."""

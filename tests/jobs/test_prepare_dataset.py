@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -37,10 +36,8 @@ class Job:
     script: Path
     run: Path
 
-    def __call__(
-        self, *options: str | Path, launcher: tuple[str, ...] = (sys.executable,)
-    ) -> Ended:
-        command = [*launcher, str(self.script), str(self.run), *map(str, options)]
+    def __call__(self, *options: str | Path) -> Ended:
+        command = [sys.executable, str(self.script), str(self.run), *map(str, options)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -88,13 +85,6 @@ def real(data_dir: Path) -> list[str | Path]:
 
 def test_the_real_list_gives_the_clean_set(job: Job, data_dir: Path) -> None:
     assert_real_counts(job(*real(data_dir)), job)
-
-
-@pytest.mark.slow
-def test_the_same_under_spark_submit(job: Job, data_dir: Path) -> None:
-    spark_submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent))
-    assert spark_submit is not None
-    assert_real_counts(job(*real(data_dir), launcher=(spark_submit,)), job)
 
 
 def test_the_original_matrix_is_refused_and_nothing_is_written(job: Job, data_dir: Path) -> None:

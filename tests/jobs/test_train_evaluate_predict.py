@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bundles import make_bundle, make_manifest
+from killed import Driver
 from runs import GENRES, Movie, labelled, make_movies, make_run, write_labels
-from submits import load_job, submit
+from submits import load_job
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import read_bundle
 from trailergenre.models.pooling import iter_links
@@ -42,9 +43,9 @@ def invoke(job: str, *arguments: object) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(load_job(job).app, [str(a) for a in arguments])
 
 
-def submit_well(job: str, *arguments: object) -> tuple[dict[str, Any], str]:
-    """Run a job that must end well; its summary, and all that it printed."""
-    ended = submit(job, *map(str, arguments))
+def run_well(driver: Driver, job: str, *arguments: object) -> tuple[dict[str, Any], str]:
+    """Run a job on Spark that must end well; its summary, and all that it printed."""
+    ended = driver.run(job, list(map(str, arguments)))
     return ended.summary, ended.output
 
 
@@ -118,18 +119,23 @@ def test_two_trainings_of_one_bundle_do_not_mix(
 
 
 @pytest.mark.slow
-def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
+def test_a_model_is_trained_evaluated_beside_its_control_and_applied(
+    run: Store, driver: Driver, tmp_path: Path
+) -> None:
     bundle, control = tmp_path / "bundle", tmp_path / "control"
-    trained, printed = submit_well("train_model", run, "--bundle", bundle, *SMALL)
+    trained, printed = run_well(driver, "train_model", run, "--bundle", bundle, *SMALL)
     assert (trained["model"], trained["trainer"]) == ("forest", "mllib")
     assert "training: 4/4" in printed
     assert not run.list_files("training")
-    shuffled, _ = submit_well("train_model", run, "--bundle", control, "--shuffle-labels", *SMALL)
+    shuffled, _ = run_well(
+        driver, "train_model", run, "--bundle", control, "--shuffle-labels", *SMALL
+    )
     assert shuffled["shuffled_labels"]
     assert read_bundle(Store(str(control))).warnings
 
     page = tmp_path / "page.html"
-    judged, printed = submit_well(
+    judged, printed = run_well(
+        driver,
         "evaluate_model",
         *(run, "--bundle", bundle, "--control", control, "--report", page),
     )
@@ -142,7 +148,7 @@ def test_the_whole_way_by_spark_submit(run: Store, tmp_path: Path) -> None:
     assert set(record["models"]) == {"model", "control", "uncalibrated", *baselines}
     assert "</html>" in page.read_text()
 
-    predicted, _ = submit_well("predict_genres", run, "--bundle", bundle)
+    predicted, _ = run_well(driver, "predict_genres", run, "--bundle", bundle)
     assert (predicted["links"], predicted["scored"]) == (102, 101)
     assert predicted["not_scored"] == {"not_media": 1}
     assert len(tables.read_table(run, "scores")) == 101 * len(GENRES)
@@ -157,11 +163,14 @@ def cross_validate(run: Store, target: Path, *words: str) -> Result:
 
 
 @pytest.mark.slow
-def test_folds_are_evaluated_with_their_spread_and_compared(run: Store, tmp_path: Path) -> None:
+def test_folds_are_evaluated_with_their_spread_and_compared(
+    run: Store, driver: Driver, tmp_path: Path
+) -> None:
     forest, other = tmp_path / "forest", tmp_path / "stumps"
     cross_validate(run, forest)
     cross_validate(run, other, "--set", "forest.trees=1", "--set", "forest.max_depth=1")
-    judged, printed = submit_well(
+    judged, printed = run_well(
+        driver,
         "evaluate_model",
         *(run, "--bundle", forest, "--compare", other, "--report", tmp_path / "page.html"),
     )

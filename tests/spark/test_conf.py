@@ -43,11 +43,6 @@ def unknown(spark: SparkSession, keys: set[str]) -> set[str]:
     return {key for key in keys - UNDECLARED if entry.findEntry(key) is None}
 
 
-def test_the_files_are_found() -> None:
-    names = {path.stem for path in FILES}
-    assert names >= {f"spark-{name}" for name in ("local", "standalone", "yarn", "kubernetes")}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_spark_knows_every_key(spark: SparkSession, path: Path) -> None:
     keys = {key for key in properties(path) if not VOLUMES.match(key)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner, Result
 
+from killed import Driver
 from mongos import (
     PASSWORD,
     content_hash,
@@ -36,7 +38,7 @@ from runs import (
     make_run,
     write_labels,
 )
-from submits import Ended, load_job, submit
+from submits import arguments, load_job, submit
 from trailergenre.base.errors import ClusterError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
@@ -119,24 +121,9 @@ def test_a_server_lost_after_the_start_is_a_run_error_without_the_password(
     assert "canary-9f2" not in str(caught.value)
 
 
-def submit_publish(run: Path, *options: str, uri: str) -> Ended:
-    """Run the job as a user does, with Spark's own log of events, as plain text."""
-    spark = [
-        "spark.eventLog.compress=false",
-        f"spark.eventLog.dir={run.as_uri()}",
-        "spark.eventLog.enabled=true",
-    ]
-    return submit(
-        "publish_features",
-        *(str(run), *options),
-        conf=spark,
-        env={"TRAILERGENRE_MONGO_URI": uri},
-    )
-
-
 @pytest.mark.slow
 def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    driver: Driver, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     make_publishable(tmp_path)
     theirs = tmp_path_factory.mktemp("server")
@@ -144,14 +131,20 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
         tls = f"tls=true&tlsCAFile={theirs}/authority.pem"
         uri = f"{server.uri}&{tls}".replace("://", f"://writer:{PASSWORD}@")
         target = target_at(uri, "ours")
+        words, env = arguments(tmp_path, "mongo.database=ours"), {"TRAILERGENRE_MONGO_URI": uri}
+        # The first time as a user does, with Spark's own log of events as plain text.
+        log = ["spark.eventLog.compress=false", f"spark.eventLog.dir={tmp_path.as_uri()}"]
         summaries, hashes = [], []
-        for _ in range(2):
-            ended = submit_publish(tmp_path, "--set", "mongo.database=ours", uri=uri)
+        for run in (
+            functools.partial(submit, "publish_features", *words, conf=log, env=env),
+            functools.partial(driver.run, "publish_features", words, env=env),
+        ):
+            ended = run()
             summaries.append(ended.summary)
             hashes.append(content_hash(target))
             assert PASSWORD not in ended.output
-        wrong = uri.replace(PASSWORD, "wrong-4c1")
-        refused = submit_publish(tmp_path, "--set", "mongo.database=ours", uri=wrong)
+        env = {"TRAILERGENRE_MONGO_URI": uri.replace(PASSWORD, "wrong-4c1")}
+        refused = driver.run("publish_features", words, env=env)
     assert refused.code == 2
     assert "refuses the user or the password" in refused.output
     assert "wrong-4c1" not in refused.output

@@ -9,9 +9,6 @@ import pytest
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
-from backbones import export_tiny
-from lists import write_links
-from submits import submit
 from trailergenre.base.errors import ClusterError, ExitCode, StorageError, WeightsError
 from trailergenre.base.storage import Store
 from trailergenre.spark.session import can_log_events, check_storage_is_shared, worker_failures
@@ -150,16 +147,3 @@ def test_a_job_does_not_touch_the_probe_of_another(spark: SparkSession, tmp_path
     for _ in range(2):
         check_storage_is_shared(spark, Watched(str(tmp_path)))
     assert len(set(written)) == 2
-
-
-@pytest.mark.slow
-def test_a_worker_without_its_network_ends_the_job_with_2_and_one_line(tmp_path: Path) -> None:
-    backbone = export_tiny(tmp_path / "backbone")
-    (backbone / "network.onnx").write_bytes(b"cut")
-    write_links(Store(str(tmp_path / "run")), ["https://example.org/x.mp4"])
-    ended = submit("featurize", str(tmp_path / "run"), "--set", f"backbone.path={backbone}")
-    assert ended.code == ExitCode.USAGE
-    assert "error: The backbone's file" in ended.output
-    assert "was changed or cut" in ended.output
-    assert "Traceback" not in ended.output
-    assert "org.apache.spark" not in ended.output
