@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from submits import load_job
+from submits import REPOSITORY, load_job
 from trailergenre.base.storage import Store
 from trailergenre.links import prepare
 from trailergenre.runs import tables
@@ -31,20 +31,26 @@ class Ended:
 
 @dataclass(frozen=True)
 class Job:
-    """The job's script; calls of it share nothing but the run's directory."""
+    """The job for one run; `start` is for a process of its own."""
 
-    script: Path
     run: Path
 
     def __call__(self, *options: str | Path) -> Ended:
-        command = [sys.executable, str(self.script), str(self.run), *map(str, options)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        words = [str(self.run), *map(str, options)]
+        done = CliRunner().invoke(load_job("prepare_dataset").app, words)
+        return Ended(done.exit_code, done.stdout, done.stderr)
+
+    def start(self, *options: str | Path) -> Ended:
+        command = [sys.executable, "jobs/prepare_dataset.py", self.run, *options]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+        )
         return Ended(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
-def job(repository: Path, tmp_path: Path) -> Job:
-    return Job(repository / "jobs" / "prepare_dataset.py", tmp_path / "run")
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path / "run")
 
 
 def assert_real_counts(ended: Ended, job: Job) -> None:
@@ -84,7 +90,7 @@ def real(data_dir: Path) -> list[str | Path]:
 
 
 def test_the_real_list_gives_the_clean_set(job: Job, data_dir: Path) -> None:
-    assert_real_counts(job(*real(data_dir)), job)
+    assert_real_counts(job.start(*real(data_dir)), job)
 
 
 def test_the_original_matrix_is_refused_and_nothing_is_written(job: Job, data_dir: Path) -> None:
