@@ -1,4 +1,4 @@
-"""The long tests, in parts of less than ten minutes; keeps their last results in docs/soak.md.
+"""The long tests, in parts of about ten minutes or less; keeps their last results in docs/soak.md.
 
 python tests/soak.py            all parts, one after the other
 python tests/soak.py fuzz-1     one part
@@ -16,11 +16,13 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "soak.md"
 SEEDS = "1,2,3"
+PYTEST = ["-m", "pytest", "-q"]
+KILLS = "tests/faults/test_kill_and_resume.py"
 
 
 def kills(victim: str) -> list[str]:
     """Seven points x three seeds for one victim."""
-    return ["-m", "pytest", "-q", "tests/faults/test_kill_and_resume.py", "-k", victim]
+    return [*PYTEST, "-m", "", KILLS, "-k", victim]
 
 
 def fuzz(seed: int) -> list[str]:
@@ -29,6 +31,8 @@ def fuzz(seed: int) -> list[str]:
 
 
 PARTS: dict[str, list[str]] = {
+    "tests": [*PYTEST, "-m", "soak", f"--ignore={KILLS}", "tests"],
+    "docs": [*PYTEST, "tests/docs/test_commands.py"],
     "kill-worker": kills("worker"),
     "kill-executor": kills("executor"),
     "kill-driver": kills("killed_driver"),
@@ -106,6 +110,10 @@ HEAD = [
     "What `make soak` (or `make soak PART=fuzz-1`) last said, written by `tests/soak.py`: the last",
     "line of each part, with the commit that ran (a star: with changes that were not committed).",
     "",
+    "- `tests`: what is marked `soak`, of which a smaller test remains: the demo on own videos,",
+    "  denied hosts in all spellings and places, a list of 1,000 rows, each kill of executor and",
+    "  driver around MongoDB, 10,000 published frames.",
+    "- `docs`: every command of README and docs, page by page in one directory.",
     "- `kill-*`: seven points x three lists for each victim: P1 the task has its links, P2 in the",
     "  middle of a download, P3 after it, P4 in the middle of decoding, P5 of the network, P6 the",
     "  features file is written, P7 its outcomes are. A case is right when all invariants of",
