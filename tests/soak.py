@@ -41,7 +41,6 @@ PARTS: dict[str, list[str]] = {
     "fuzz-3": fuzz(3),
     "fuzz-4": fuzz(4),
     "growth": ["tests/growth.py", "--links", "500"],
-    "docs": ["-m", "pytest", "-q", "tests/docs/test_commands.py"],
 }
 
 
