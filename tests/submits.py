@@ -104,7 +104,12 @@ def package_zip(directory: Path) -> Path:
 
 def load_job(job: str) -> ModuleType:
     """Import a job's script; for what needs no process of its own."""
-    spec = importlib.util.spec_from_file_location(job, REPOSITORY / "jobs" / f"{job}.py")
+    return load_script(REPOSITORY / "jobs" / f"{job}.py")
+
+
+def load_script(path: Path) -> ModuleType:
+    """Import a script of the repository."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -27,6 +27,7 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
+import jvms
 from clips import make_clip
 from killed import (
     Driver,
@@ -49,6 +50,7 @@ from submits import (
     arguments,
     bare_interpreter,
     finish,
+    load_script,
     package_zip,
     standalone_cluster,
     submit,
@@ -78,12 +80,16 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def submit_from_a_clean_shell(home: Path, *words: str) -> Ended:
-    """What a user types after `source .venv/bin/activate`, with nothing else in the environment."""
+    """What a user types after `source .venv/bin/activate`, with nothing else in the environment.
+
+    Java's options for tests are kept.
+    """
     java = Path(shutil.which("java") or "").parent
     path = os.pathsep.join(map(str, (Path(sys.executable).parent, java, "/usr/bin", "/bin")))
     done = subprocess.run(
-        ["env", "-i", f"PATH={path}", f"HOME={home}", "spark-submit", *words],
+        [str(Path(sys.executable).with_name("spark-submit")), *words],
         cwd=REPOSITORY,
+        env={"PATH": path, "HOME": str(home), **{n: os.environ[n] for n in jvms.ENVIRONMENT}},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,7 +106,9 @@ def test_the_packed_environment_is_all_that_a_worker_needs(
     clips.mkdir()
     home.mkdir()
     make_clip(clips / "clip.mp4", "testsrc2=s=320x320:r=8:d=1")
-    subprocess.run([sys.executable, REPOSITORY / "conf/pack_environment.py", packed], check=True)
+    packing = load_script(REPOSITORY / "conf" / "pack_environment.py")
+    packing.GZIP_LEVEL = 0  # half of the processor's time
+    packing.pack(packed)
     events = tmp_path / "new" / "events"
     conf = {
         "spark.submit.pyFiles": package_zip(tmp_path),
@@ -109,6 +117,7 @@ def test_the_packed_environment_is_all_that_a_worker_needs(
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.eventLog.dir": events,
+        "spark.executor.extraJavaOptions": jvms.LIGHT,
         "spark.cores.max": "1",  # the archive is unpacked once
     }
     with serve(clips) as server:
