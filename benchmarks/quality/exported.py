@@ -16,8 +16,7 @@ from quality.commands import data_directory, run_job
 from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
 from trailergenre.base.storage import Store
 from trailergenre.models.estimators import forest, logistic
-from trailergenre.models.estimators.forest import join_trees
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest, join_trees
 from trailergenre.models.estimators.logistic import TOLERANCE, Logistic, fit_logistic
 from trailergenre.models.estimators.rank_scaling import fit_scaling
 from trailergenre.models.pooling import RowArray, iter_links, link_rows

@@ -18,8 +18,7 @@ from speed.stage import local_session
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.storage import Store
 from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.estimators.forest import Forest
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import Forest, fit_forest
 from trailergenre.spark.forest import fit_forests
 
 N_TEST = 2000

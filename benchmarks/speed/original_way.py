@@ -25,7 +25,7 @@ from trailergenre.frames.ffmpeg import find_ffmpeg
 def main(clip: Path, backbone: Path) -> None:
     """Loading the network is not counted; everything after it is."""
     network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
-    network.set_weights(read_weights((backbone / "weights.npz").read_bytes()))
+    network.set_weights(read_weights((backbone / "weights.safetensors").read_bytes()))
     network.predict(np.zeros((1, 299, 299, 3)), verbose=0)
     with tempfile.TemporaryDirectory() as name:
         started = time.monotonic()

@@ -161,6 +161,8 @@ def _damaged(name: str, change: Callable[[bytes], bytes]) -> Callable[[Bench], M
     return measure
 
 
+FOREST = "forest.safetensors"
+
 MODELS = [
     Case("a manifest that was cut", REFUSED, _damaged("manifest.json", lambda c: c[:100])),
     Case(
@@ -168,8 +170,12 @@ MODELS = [
         REFUSED,
         _damaged("manifest.json", lambda c: c.replace(b"0.5", b"NaN", 1)),
     ),
-    Case("a changed byte", REFUSED, _damaged("forest.npz", lambda c: c[:-1] + bytes([c[-1] ^ 1]))),
-    Case("a pickle", REFUSED, _damaged("forest.npz", lambda _: b"\x80\x04}\x94.")),
+    Case(
+        "a changed byte",
+        REFUSED,
+        _damaged(FOREST, lambda c: c[:-1] + bytes([c[-1] ^ 1])),
+    ),
+    Case("a pickle", REFUSED, _damaged(FOREST, lambda _: b"\x80\x04}\x94.")),
 ]
 
 

@@ -43,7 +43,7 @@ def run_plain(artefact: Path, frames: np.ndarray, *, scaled: bool = True) -> np.
     import keras
 
     network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
-    network.set_weights(read_weights((artefact / "weights.npz").read_bytes()))
+    network.set_weights(read_weights((artefact / "weights.safetensors").read_bytes()))
     pixels = frames.astype(np.float32)
     prepared = keras.applications.inception_v3.preprocess_input(pixels) if scaled else pixels
     return network.predict(prepared, batch_size=8, verbose=0)
@@ -96,9 +96,9 @@ def test_threads_do_not_change_a_bit(artefact: Path, frames: np.ndarray) -> None
 
 
 def test_identity_survives_the_way_through_a_weights_file(artefact: Path, tmp_path: Path) -> None:
-    again = export_backbone(str(artefact / "weights.npz"), tmp_path / "again")
+    again = export_backbone(str(artefact / "weights.safetensors"), tmp_path / "again")
     assert again.backbone_id == read_manifest(artefact).backbone_id
-    assert again.weights == "weights.npz"
+    assert again.weights == "weights.safetensors"
 
 
 def test_keras_weights_file_gives_its_own_features(
@@ -107,7 +107,7 @@ def test_keras_weights_file_gives_its_own_features(
     import keras
 
     network = keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
-    network.set_weights(read_weights((artefact / "weights.npz").read_bytes()))
+    network.set_weights(read_weights((artefact / "weights.safetensors").read_bytes()))
     path = tmp_path / "notop.weights.h5"
     network.save_weights(path)
     export_backbone(str(path), tmp_path / "from-file")

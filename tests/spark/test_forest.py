@@ -18,8 +18,7 @@ from pyspark.sql import functions as F
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.storage import Store
-from trailergenre.models.estimators.forest import Forest, check_forest, to_bytes
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import Forest, check_forest, fit_forest, to_bytes
 from trailergenre.spark import fit_per_genre
 from trailergenre.spark.forest import fit_forests, fit_genre
 from trailergenre.spark.mllib_forest import read_saved_forest

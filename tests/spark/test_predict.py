@@ -15,7 +15,7 @@ from submits import load_job
 from trailergenre.base.config import ForestConfig, RowsConfig
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import genre_matrix
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.pooling import iter_links, link_rows
 from trailergenre.runs import tables
 from trailergenre.spark.feature_files import FeatureFiles

@@ -21,7 +21,7 @@ from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.labelled_links import Part
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.forest import fit_forests
 
 CONFIG = ForestConfig(trees=60, max_depth=10, min_rows_per_leaf=3, parallelism=2)

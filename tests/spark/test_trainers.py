@@ -17,7 +17,7 @@ from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.forest import fit_genre
 from trailergenre.spark.mllib_forest import read_saved_forest
 

@@ -1,7 +1,7 @@
 """A model bundle: a folder with a manifest, the model and the split it was trained on.
 
     manifest.json   what the model is, what it was trained on, and the SHA-256 of the other files
-    forest.npz, logistic.npz or temporal.onnx   the model, as arrays or as a graph
+    MODEL.safetensors or temporal.onnx   the model, as arrays or as a graph
     split.parquet   link_id, movie_id, part
     MODEL_CARD.md   the manifest for people
 
@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from trailergenre.base.errors import BundleError, StorageError
 from trailergenre.base.records import GenreScore, LinkFrames, ProbabilityArray
 from trailergenre.base.storage import Store
-from trailergenre.models.manifest import Manifest
+from trailergenre.models.manifest import FORMAT, Manifest
 from trailergenre.models.model_card import find_warnings, render_card
 from trailergenre.models.scorer import MODEL_FILES, Model, Scorer
 from trailergenre.runs import tables
@@ -36,7 +36,8 @@ _PARTS = {"train", "validation", "test"}
 
 _MAX_MANIFEST_BYTES = 8 << 20
 """20 genres of 5,000 movies' isotonic knots are 4 MB."""
-_MAX_FILE_BYTES = 1 << 30
+_MAX_FILE_BYTES = 2 << 30
+"""2,200 trees of 4,096 leaves are 0.5 GB."""
 _MAX_SPLIT_ROWS = 10_000_000
 
 
@@ -159,6 +160,11 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
         record = json.loads(content)
         if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
             raise BundleError(f"manifest.json below {store} is not a bundle's: it names no files.")
+        if record.get("format") != FORMAT:
+            raise BundleError(
+                f"The bundle at {store} has the format {record.get('format')!r}; this version "
+                f"reads {FORMAT}. Train it again with jobs/train_model.py."
+            )
         checksums = record.pop("files")
         manifest = Manifest.model_validate_json(json.dumps(record))
     except ValidationError as error:

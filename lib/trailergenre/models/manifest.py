@@ -19,6 +19,8 @@ from trailergenre.base.config import (
 )
 from trailergenre.models.calibration import Calibration
 
+FORMAT: Literal["trailergenre-bundle-3"] = "trailergenre-bundle-3"
+
 UNKNOWN_WEIGHTS = "unknown"
 """Origin of the network's weights where the artefact was not at hand in training."""
 
@@ -106,7 +108,7 @@ class SearchFacts(_Section):
 class Manifest(_Section):
     """manifest.json, except the checksums."""
 
-    format: Literal["trailergenre-bundle-2"] = "trailergenre-bundle-2"
+    format: Literal["trailergenre-bundle-3"] = FORMAT
     genres: tuple[_Text, ...] = Field(min_length=1)
     thresholds: tuple[_Probability, ...]
     """A movie is given genre k where its probability >= thresholds[k]."""

@@ -106,7 +106,7 @@ class ModelFile:
 
 
 MODEL_FILES: dict[ModelKind, ModelFile] = {
-    "forest": ModelFile("forest.npz", forest.to_bytes, forest.from_bytes),
-    "logistic": ModelFile("logistic.npz", logistic.to_bytes, logistic.from_bytes),
+    "forest": ModelFile("forest.safetensors", forest.to_bytes, forest.from_bytes),
+    "logistic": ModelFile("logistic.safetensors", logistic.to_bytes, logistic.from_bytes),
     "temporal": ModelFile("temporal.onnx", temporal.to_bytes, temporal.from_bytes),
 }

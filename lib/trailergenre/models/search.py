@@ -19,7 +19,7 @@ from trailergenre.base.records import TruthArray
 from trailergenre.links.labelled_links import Part, group_links
 from trailergenre.metrics.baselines import by_movie
 from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.manifest import SearchFacts, Trial
 from trailergenre.models.splits import fold_links

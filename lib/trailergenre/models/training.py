@@ -24,7 +24,7 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.manifest import SearchFacts
 from trailergenre.models.pooling import RowArray, RowKind, iter_links, training_rows

@@ -145,10 +145,10 @@ def test_tampered_bundle_is_refused(
     server: AnswerServer, tiny_backbone: Path, tmp_path: Path
 ) -> None:
     make_bundle(Store(str(tmp_path)), manifest=manifest_for(tiny_backbone))
-    forest = tmp_path / "forest.npz"
+    forest = tmp_path / "forest.safetensors"
     forest.write_bytes(forest.read_bytes()[:-1] + b"x")
     line = refusal(invoke(*score_arguments(server, tiny_backbone), "--bundle", str(tmp_path)))
-    assert "forest.npz" in line
+    assert "forest.safetensors" in line
     assert "checksum" in line
 
 
@@ -205,7 +205,7 @@ def test_inspect_as_json_is_the_manifest(bundle: Path) -> None:
     assert record == {key: value for key, value in kept.items() if key != "files"}
 
 
-@pytest.mark.parametrize("name", ["split.parquet", "forest.npz", "MODEL_CARD.md"])
+@pytest.mark.parametrize("name", ["split.parquet", "forest.safetensors", "MODEL_CARD.md"])
 def test_a_broken_bundle_is_not_inspected(tmp_path: Path, name: str) -> None:
     make_bundle(Store(str(tmp_path)))
     with (tmp_path / name).open("ab") as file:

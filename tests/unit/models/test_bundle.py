@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from bundles import make_bundle, make_forest, make_manifest
 from runs import SETTINGS
@@ -50,12 +51,10 @@ def test_what_was_written_is_read_back(store: Store) -> None:
     assert read.predict_proba([link, link]).tolist() == [[0.1, 0.2, 0.3, 0.4]] * 2
 
 
-def test_a_bundle_is_four_files_without_pickles(store: Store) -> None:
+def test_a_bundle_is_four_files(store: Store) -> None:
     make_bundle(store)
     names = [file.path for file in store.list_files("")]
-    assert names == ["MODEL_CARD.md", "forest.npz", "manifest.json", "split.parquet"]
-    with np.load(io.BytesIO(store.read_bytes("forest.npz")), allow_pickle=False) as arrays:
-        assert not any(arrays[name].dtype.hasobject for name in arrays.files)
+    assert names == ["MODEL_CARD.md", "forest.safetensors", "manifest.json", "split.parquet"]
 
 
 def test_top_genres_are_ranked(store: Store) -> None:
@@ -73,7 +72,7 @@ def test_nothing_there_names_what_makes_one(store: Store) -> None:
         read_bundle(store)
 
 
-@pytest.mark.parametrize("name", ["forest.npz", "split.parquet"])
+@pytest.mark.parametrize("name", ["forest.safetensors", "split.parquet"])
 def test_a_changed_byte_is_noticed(store: Store, name: str) -> None:
     make_bundle(store)
     content = bytearray(store.read_bytes(name))
@@ -83,7 +82,7 @@ def test_a_changed_byte_is_noticed(store: Store, name: str) -> None:
         read_bundle(store)
 
 
-@pytest.mark.parametrize("name", ["forest.npz", "split.parquet", "manifest.json"])
+@pytest.mark.parametrize("name", ["forest.safetensors", "split.parquet", "manifest.json"])
 def test_a_missing_file_is_named(store: Store, name: str) -> None:
     make_bundle(store)
     store.delete(name)
@@ -94,7 +93,8 @@ def test_a_missing_file_is_named(store: Store, name: str) -> None:
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda r: r.update(format="trailergenre-bundle-9"), "format"),
+        (lambda r: r.update(format="trailergenre-bundle-2"), r"format.*Train it again"),
+        (lambda r: r.pop("format"), r"format None.*Train it again"),
         (lambda r: r.update(surprise=1), "surprise"),
         (lambda r: r.pop("thresholds"), "thresholds"),
         (lambda r: r.update(thresholds=[0.5, 0.5, 0.5, 1.5]), "thresholds"),
@@ -104,7 +104,7 @@ def test_a_missing_file_is_named(store: Store, name: str) -> None:
         (lambda r: r["rows_config"].update(statistics=["median"]), "statistics"),
         (lambda r: r["calibration"]["curves"].pop(), "one curve for each"),
         (lambda r: r["parameters"].update(c=1), "parameters"),
-        (lambda r: r.update(model="logistic"), "logistic.npz is missing"),
+        (lambda r: r.update(model="logistic"), "logistic.safetensors is missing"),
         (lambda r: r.update(rows="frames"), "does not fit its manifest"),
         (lambda r: r["backbone"].update(width=107), "does not fit its manifest"),
         (lambda r: r["sampling"].update(frames_per_s=0), "frames_per_s"),
@@ -127,19 +127,30 @@ def test_a_manifest_that_is_not_json_is_refused(store: Store) -> None:
         read_bundle(store)
 
 
-def test_pickled_arrays_are_not_loaded(store: Store) -> None:
-    make_bundle(store)
-    buffer = io.BytesIO()
-    np.savez(buffer, offsets=np.array([{}], dtype=object))
-    replace_file(store, "forest.npz", buffer.getvalue())
-    with pytest.raises(BundleError, match="not a forest"):
-        read_bundle(store)
+def announced(dtype: str, shape: list[int], n_bytes: int) -> bytes:
+    """A safetensors file of one array, with 16 bytes of values."""
+    array = {"dtype": dtype, "shape": shape, "data_offsets": [0, n_bytes]}
+    header = json.dumps({"offsets": array}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(16)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04",
+        pickle.dumps([1.0]),
+        b"\xff" * 64,
+        announced("F64", [1000], 8000),
+        announced("F64", [10**18, 10**18], 16),
+        announced("F64", [3], 16),
+        announced("BF16", [8], 16),
+        announced("OBJECT", [2], 16),
+    ],
+)
 def test_broken_arrays_are_refused(store: Store, content: bytes) -> None:
     make_bundle(store)
-    replace_file(store, "forest.npz", content)
+    replace_file(store, "forest.safetensors", content)
     with pytest.raises(BundleError, match="not a forest"):
         read_bundle(store)
 
@@ -149,7 +160,7 @@ def test_oversize_files_are_refused_before_they_are_read(
 ) -> None:
     make_bundle(store)
     for name, limit in (
-        ("forest.npz", "_MAX_FILE_BYTES"),
+        ("forest.safetensors", "_MAX_FILE_BYTES"),
         ("manifest.json", "_MAX_MANIFEST_BYTES"),
     ):
         monkeypatch.setattr(f"trailergenre.models.bundle.{limit}", 10)
@@ -175,11 +186,8 @@ def test_more_rows_of_the_split_than_any_list_has_are_refused(
 
 def write_arrays(store: Store, **arrays: Any) -> None:
     """Replace some of the forest's arrays, with the right checksum."""
-    with np.load(io.BytesIO(store.read_bytes("forest.npz")), allow_pickle=False) as found:
-        whole = {name: found[name] for name in found.files}
-    buffer = io.BytesIO()
-    np.savez(buffer, **{**whole, **arrays})
-    replace_file(store, "forest.npz", buffer.getvalue())
+    whole = load(store.read_bytes("forest.safetensors"))
+    replace_file(store, "forest.safetensors", save(whole | arrays))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +251,7 @@ def test_loading_runs_no_code(store: Store, tmp_path: Path, tiny_backbone: Path)
     bad = Store(str(tmp_path / "bad"))
     for each in (store, bad):
         make_bundle(each)
-    write_arrays(bad, offsets=np.array([tmp_path], dtype=object))
+    replace_file(bad, "forest.safetensors", pickle.dumps(make_forest()))
     ended = subprocess.run(
         [sys.executable, "-c", LOADS, str(store), str(bad), str(tiny_backbone)],
         capture_output=True,

@@ -12,7 +12,7 @@ from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig
 from trailergenre.base.records import LinkFrames
 from trailergenre.links.labelled_links import Part
 from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.pooling import RowKind, training_rows
 from trailergenre.models.scorer import Scorer

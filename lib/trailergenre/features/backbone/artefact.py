@@ -1,8 +1,8 @@
 """The artefact's files and its identity: what is on disk, and whether it is what it says.
 
-DIR/manifest.json   backbone_id, network, preprocessing, weights' source, SHA-256 of the files
-DIR/network.onnx    uint8 RGB (n, 299, 299, 3) -> float32 (n, 2048), preprocessing inside
-DIR/weights.npz     the same weights as arrays, for engines that build the network in code
+DIR/manifest.json         backbone_id, network, preprocessing, weights' source, SHA-256 of the files
+DIR/network.onnx          uint8 RGB (n, 299, 299, 3) -> float32 (n, 2048), preprocessing inside
+DIR/weights.safetensors   the same weights as arrays, for engines that build the network in code
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from trailergenre.base.errors import WeightsError
-from trailergenre.base.npz import read_arrays
 
 _MAX_MANIFEST_BYTES = 1 << 20
-_MAX_WEIGHTS_BYTES = 2 << 30
 
 MANIFEST_FILE = "manifest.json"
 ONNX_FILE = "network.onnx"
-WEIGHTS_FILE = "weights.npz"
+WEIGHTS_FILE = "weights.safetensors"
 
 PREPROCESSING = "uint8 RGB 299x299 / 127.5 - 1"
 """Part of the identity. Source: Keras, `inception_v3.preprocess_input` (mode "tf")."""
@@ -88,7 +88,7 @@ class BackboneManifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     backbone_id: str
     network: str
     preprocessing: str = PREPROCESSING
@@ -210,8 +210,9 @@ def hash_file(path: Path) -> str:
 
 def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
     """Store arrays in the network's own order."""
-    named: dict[str, Any] = {f"{place:04d}": array for place, array in enumerate(weights)}
-    np.savez(path, allow_pickle=False, **named)
+    # safetensors writes memory as it lies: it must be in C order.
+    arrays = (np.asarray(array, order="C") for array in weights)
+    save_file({f"{place:04d}": array for place, array in enumerate(arrays)}, path)
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:
@@ -221,8 +222,8 @@ def read_weights(content: bytes) -> list[NDArray[np.float32]]:
         WeightsError: they are no float32 arrays, or not all finite.
     """
     try:
-        arrays = read_arrays(content, max_bytes=_MAX_WEIGHTS_BYTES)
-    except ValueError as error:
+        arrays = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"The weights cannot be read: {error}. Export them again.") from error
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():

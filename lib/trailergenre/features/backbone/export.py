@@ -59,7 +59,7 @@ def export_backbone(
 
     Args:
         weights: `imagenet` (Keras downloads them), `random`, or the path of a Keras
-            `.weights.h5` file or of an artefact's `weights.npz`.
+            `.weights.h5` file or of an artefact's `weights.safetensors`.
         out: directory to write; an artefact there is replaced.
         network: a name of `networks.NETWORKS`.
         seed: of random weights.
@@ -162,10 +162,10 @@ def _set_from_file(model: object, path: Path) -> None:
     if not path.is_file():
         raise WeightsError(
             f"There are no weights at {path}. --weights takes imagenet, random, "
-            "a Keras .weights.h5 file or the weights.npz of an artefact."
+            "a Keras .weights.h5 file or the weights.safetensors of an artefact."
         )
     try:
-        if path.suffix == ".npz":
+        if path.suffix == ".safetensors":
             from trailergenre.features.backbone.artefact import read_weights
 
             model.set_weights(read_weights(path.read_bytes()))  # type: ignore[attr-defined]

@@ -7,18 +7,18 @@ imported where one is fitted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from trailergenre.base.config import LogisticConfig
 from trailergenre.base.errors import BundleError
-from trailergenre.base.npz import Numbers, read_arrays, write_arrays
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.models.estimators.rank_scaling import N_LEVELS, Scaling, fit_scaling
 
-_MAX_BYTES = 1 << 30
-"""Unpacked: 6,144 columns and 27 genres are 4 MB."""
 _ROWS_AT_A_TIME = 4096
 
 TOLERANCE = 1e-6
@@ -119,28 +119,28 @@ def fit_logistic(X: NDArray[np.float32], y: NDArray[np.int8], config: LogisticCo
 
 
 def to_bytes(model: Logistic) -> bytes:
-    """Pack a regression as an .npz file of plain numbers."""
+    """Serialize a regression as safetensors."""
     check_logistic(model)
-    return write_arrays(
-        {
-            "quantiles": model.scaling.quantiles,
-            "coefficients": model.coefficients,
-            "intercepts": model.intercepts,
-        }
-    )
+    arrays = {
+        "quantiles": model.scaling.quantiles,
+        "coefficients": model.coefficients,
+        "intercepts": model.intercepts,
+    }
+    # safetensors writes memory as it lies: it must be in C order.
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def from_bytes(content: bytes) -> Logistic:
-    """Read what `to_bytes` packed; the caller sees to the checksum.
+    """Read what `to_bytes` wrote; the caller verifies the checksum.
 
     Raises:
-        BundleError: it is not a logistic regression; says why.
+        BundleError: the content is not a valid logistic regression.
     """
     try:
-        loaded = read_arrays(content, max_bytes=_MAX_BYTES)
+        loaded = load(content)
         quantiles = loaded.pop("quantiles")
         model = Logistic(scaling=Scaling(quantiles), **loaded)
-    except (ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
             f"The model's file is not a logistic regression: {error}. Train the bundle again."
         ) from error
@@ -160,7 +160,7 @@ def check_logistic(model: Logistic) -> None:
 
 
 def _array_problem(model: Logistic) -> str | None:
-    arrays: dict[str, tuple[Numbers, type, int]] = {
+    arrays: dict[str, tuple[NDArray[Any], type, int]] = {
         "quantiles": (model.scaling.quantiles, np.float32, 2),
         "coefficients": (model.coefficients, np.float64, 2),
         "intercepts": (model.intercepts, np.float64, 1),

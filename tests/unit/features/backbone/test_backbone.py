@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save
 
 from backbones import export_tiny, frames_of
 from trailergenre.base.config import BackboneConfig
@@ -74,7 +76,7 @@ def test_missing_artefact_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.npz")]
+    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.safetensors")]
 )
 def test_changed_file_is_refused_with_its_hash(tmp_path: Path, engine: str, name: str) -> None:
     directory = export_tiny(tmp_path / "tiny")
@@ -98,10 +100,8 @@ def with_file(directory: Path, name: str, content: bytes) -> Path:
     return with_manifest(directory, files=files)
 
 
-def as_npz(arrays: list[np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **{f"{place:04d}": array for place, array in enumerate(arrays)})
-    return buffer.getvalue()
+def as_file(arrays: list[np.ndarray]) -> bytes:
+    return save({f"{place:04d}": array for place, array in enumerate(arrays)})
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def artefact(tiny_backbone: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.npz")]
+    ("engine", "name"), [("onnxruntime", "network.onnx"), ("tensorflow", "weights.safetensors")]
 )
 @pytest.mark.parametrize("n_bytes", [0, 5000, None])
 def test_cut_and_missing_files_are_refused_before_any_work(
@@ -143,21 +143,34 @@ def change_shape(arrays: list[np.ndarray]) -> list[np.ndarray]:
         (lambda arrays: arrays[:-1], "not the backbone that its manifest names"),
         (lambda arrays: [array.astype(np.float64) for array in arrays], "not float32"),
         (lambda arrays: [array * np.nan for array in arrays], "not all finite"),
-        (lambda arrays: [np.array([Path("x")], object)], "cannot be read"),
     ],
 )
 def test_other_weights_with_the_right_checksum_are_refused(
     artefact: Path, change: Callable[[list[np.ndarray]], list[np.ndarray]], reason: str
 ) -> None:
-    arrays = read_weights((artefact / "weights.npz").read_bytes())
-    with_file(artefact, "weights.npz", as_npz(change(arrays)))
+    arrays = read_weights((artefact / "weights.safetensors").read_bytes())
+    with_file(artefact, "weights.safetensors", as_file(change(arrays)))
     with pytest.raises(WeightsError, match=reason):
         check_backbone(BackboneConfig(path=str(artefact), engine="tensorflow"))
 
 
+@pytest.mark.parametrize("content", [b"PK\x03\x04", pickle.dumps([1.0])], ids=["npz", "pickle"])
+def test_weights_in_another_format_are_refused(artefact: Path, content: bytes) -> None:
+    with_file(artefact, "weights.safetensors", content)
+    with pytest.raises(WeightsError, match=r"cannot be read.*Export"):
+        check_backbone(BackboneConfig(path=str(artefact), engine="tensorflow"))
+
+
+def test_an_artefact_of_the_first_format_is_refused(artefact: Path) -> None:
+    manifest = json.loads((artefact / "manifest.json").read_bytes())
+    (artefact / "manifest.json").write_text(json.dumps(manifest | {"format_version": 1}))
+    with pytest.raises(WeightsError, match=r"format_version.*Export it again"):
+        read_manifest(artefact)
+
+
 def test_weights_of_another_network_with_the_right_identity_are_refused(artefact: Path) -> None:
-    arrays = change_shape(read_weights((artefact / "weights.npz").read_bytes()))
-    with_file(artefact, "weights.npz", as_npz(arrays))
+    arrays = change_shape(read_weights((artefact / "weights.safetensors").read_bytes()))
+    with_file(artefact, "weights.safetensors", as_file(arrays))
     with_manifest(artefact, backbone_id=compute_backbone_id("tiny", arrays))
     with pytest.raises(WeightsError, match="do not fit tiny"):
         load_embedder(BackboneConfig(path=str(artefact), engine="tensorflow"))

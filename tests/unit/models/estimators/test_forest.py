@@ -8,20 +8,20 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from sklearn.ensemble import RandomForestClassifier
 
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.errors import BundleError
-from trailergenre.base.npz import write_arrays
 from trailergenre.models.estimators.forest import (
     Forest,
     check_forest,
     constant_tree,
+    fit_forest,
     from_bytes,
     join_trees,
     to_bytes,
 )
-from trailergenre.models.estimators.forest_fit import fit_forest
 
 CONFIG = ForestConfig(trees=12, max_depth=8, min_rows_per_leaf=2, parallelism=1)
 
@@ -224,13 +224,13 @@ def test_bytes_give_the_same_forest_back(n_genres: int) -> None:
     ],
 )
 def test_a_file_with_another_width_is_refused(n_features: object, reason: str) -> None:
-    arrays = {field.name: getattr(stump(), field.name) for field in fields(Forest)}
-    assert from_bytes(write_arrays(arrays)).n_features == 2
+    arrays = {field.name: np.asarray(getattr(stump(), field.name)) for field in fields(Forest)}
+    assert from_bytes(save(arrays)).n_features == 2
     with pytest.raises(BundleError, match=reason):
-        from_bytes(write_arrays(arrays | {"n_features": n_features}))
+        from_bytes(save(arrays | {"n_features": np.asarray(n_features)}))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", write_arrays({"left": np.zeros(2)})])
+@pytest.mark.parametrize("content", [b"", b"PK", save({"left": np.zeros(2)})])
 def test_another_file_is_refused(content: bytes) -> None:
     with pytest.raises(BundleError, match="not a forest"):
         from_bytes(content)

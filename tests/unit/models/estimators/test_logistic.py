@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from sklearn.linear_model import LogisticRegression
 
 from trailergenre.base.config import LogisticConfig
@@ -104,17 +104,12 @@ def test_no_row_gives_no_probability() -> None:
 def test_bytes_give_the_same_model_back() -> None:
     X, y = rows(50)
     model = fit_logistic(X, y, CONFIG)
+    model = replace(model, coefficients=np.asfortranarray(model.coefficients))
     content = to_bytes(model)
     again = from_bytes(content)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     assert to_bytes(again) == content
     assert (again.n_features, again.n_genres) == (30, 3)
-
-
-def npz(**arrays: Any) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
 
 
 GRID = np.tile(np.linspace(0, 1, N_LEVELS, dtype=np.float32), (2, 1))
@@ -140,14 +135,14 @@ GRID = np.tile(np.linspace(0, 1, N_LEVELS, dtype=np.float32), (2, 1))
 )
 def test_arrays_that_are_no_regression_are_refused(change: dict[str, Any], reason: str) -> None:
     arrays = {"quantiles": GRID, "coefficients": np.zeros((2, 2)), "intercepts": np.zeros(2)}
-    assert from_bytes(npz(**arrays)).n_genres == 2
+    assert from_bytes(save(arrays)).n_genres == 2
     changed = {name: np.asarray(array, order="C") for name, array in (arrays | change).items()}
     with pytest.raises(BundleError, match=reason):
-        from_bytes(npz(**changed))
+        from_bytes(save(changed))
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04", npz(intercepts=np.zeros(2)), npz(quantiles=GRID)]
+    "content", [b"", b"PK\x03\x04", save({"intercepts": np.zeros(2)}), save({"quantiles": GRID})]
 )
 def test_another_file_is_refused(content: bytes) -> None:
     with pytest.raises(BundleError, match="not a logistic regression"):

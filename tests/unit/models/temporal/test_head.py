@@ -154,37 +154,41 @@ def test_bytes_come_back() -> None:
         (make_model(features=["n", 8, WIDTH]), "any number of links and frames"),
         (make_model(features=[3, "time", WIDTH], mask=[3, "time"]), "any number of links"),
         (make_model(features=["n", "time", "width"]), "how many features"),
-        (make_model(domain="com.microsoft"), r"operators of \['com.microsoft'\]"),
-        (make_model(domain="com.evil"), r"operators of \['com.evil'\]"),
+        (make_model(domain="com.evil"), r"com\.evil"),
     ],
-    ids=["names", "double", "fixed time", "fixed links", "no width", "microsoft", "unknown domain"],
+    ids=["names", "double", "fixed time", "fixed links", "no width", "unknown domain"],
 )
 def test_other_networks_are_refused(model: ModelProto, reason: str) -> None:
     with pytest.raises(BundleError, match=f"not a temporal head: .*{reason}"):
         from_bytes(model.SerializeToString())
 
 
-def test_an_operator_in_a_loop_or_a_function_is_seen() -> None:
-    inner = make_model(domain="com.microsoft").graph
-    model = make_model()
-    model.graph.node[0].attribute.append(helper.make_attribute("body", inner))
-    with pytest.raises(BundleError, match=r"operators of \['com.microsoft'\]"):
-        from_bytes(model.SerializeToString())
-    model = make_model()
-    model.functions.append(
-        helper.make_function("own", "Run", [], [], [], [helper.make_opsetid("", 15)])
+def test_an_unknown_operator_in_a_branch_is_refused() -> None:
+    branch = helper.make_graph(
+        [helper.make_node("Gelu", ["sums"], ["same"], domain="com.evil")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("same", TensorProto.FLOAT, ["n", 2])],
     )
-    with pytest.raises(BundleError, match="functions of its own"):
+    model = make_model()
+    del model.graph.node[-1]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    model.graph.node.append(
+        helper.make_node("If", ["always"], ["genres"], then_branch=branch, else_branch=branch)
+    )
+    model.opset_import.append(helper.make_opsetid("com.evil", 1))
+    with pytest.raises(BundleError, match=r"not a temporal head: .*com\.evil"):
         from_bytes(model.SerializeToString())
 
 
-def test_graphs_within_graphs_without_end_are_refused() -> None:
+def test_a_function_that_calls_itself_is_refused() -> None:
+    call = helper.make_node("Run", ["x"], ["y"], domain="own")
+    opsets = [helper.make_opsetid("", 15), helper.make_opsetid("own", 1)]
     model = make_model()
-    for _ in range(12):
-        outer = make_model()
-        outer.graph.node[0].attribute.append(helper.make_attribute("body", model.graph))
-        model = outer
-    with pytest.raises(BundleError, match="more than 8 graphs"):
+    model.functions.append(helper.make_function("own", "Run", ["x"], ["y"], [call], opsets))
+    model.opset_import.append(opsets[1])
+    model.graph.node[-1].op_type, model.graph.node[-1].domain = "Run", "own"
+    with pytest.raises(BundleError, match="not a temporal head"):
         from_bytes(model.SerializeToString())
 
 

@@ -10,7 +10,7 @@ from trailergenre.base.config import ForestConfig, LogisticConfig, TemporalConfi
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import FeatureArray, TruthArray
 from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.estimators.forest_fit import fit_forest
+from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.pooling import pool_frames
 from trailergenre.models.temporal.head import TemporalHead
