@@ -104,12 +104,17 @@ def test_no_row_gives_no_probability() -> None:
 def test_bytes_give_the_same_model_back() -> None:
     X, y = rows(50)
     model = fit_logistic(X, y, CONFIG)
-    model = replace(model, coefficients=np.asfortranarray(model.coefficients))
     content = to_bytes(model)
     again = from_bytes(content)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     assert to_bytes(again) == content
     assert (again.n_features, again.n_genres) == (30, 3)
+
+
+def test_arrays_in_another_memory_order_are_written_alike() -> None:
+    model = small()
+    fortran = replace(model, coefficients=np.asfortranarray(model.coefficients))
+    assert to_bytes(fortran) == to_bytes(model)
 
 
 GRID = np.tile(np.linspace(0, 1, N_LEVELS, dtype=np.float32), (2, 1))
