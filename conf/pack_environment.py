@@ -1,10 +1,10 @@
-"""The Python of a cluster's workers as one archive, from what is installed here; fetches nothing.
+"""Pack the Python environment of a cluster's workers from the installed packages, without downloads.
 
     python conf/pack_environment.py dist/environment.tar.gz
 
-Holds what the package needs, without the package itself (`dist/trailergenre.zip` brings it), Spark
-(the cluster has its own), TensorFlow (a GPU node's own) and what only developers need. Its
-interpreter is a link: every machine needs the same Python at the path that is printed.
+Contains the package's dependencies, without the package itself (`dist/trailergenre.zip`), Spark,
+TensorFlow and development tools. The interpreter is a symbolic link: every machine needs the same
+Python at the path that is printed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from packaging.requirements import Requirement
 ROOT = "trailergenre[spark,mongo]"
 LEFT_OUT = {"pyspark"}
 GZIP_LEVEL = 1
-"""Level 6 takes three times as long (39 CPU seconds for 13) and saves a tenth."""
+"""Level 6 takes three times as long (39 instead of 13 CPU seconds) and saves a tenth."""
 
 
 def needed(requirement: str, seen: set[str] | None = None) -> Iterator[Distribution]:
-    """What a requirement brings besides itself, each distribution once."""
+    """Yield the dependencies of a requirement, each distribution once."""
     seen = set() if seen is None else seen
     wanted = Requirement(requirement)
     extras = sorted(wanted.extras) or [""]
     for text in distribution(wanted.name).requires or ():
         other = Requirement(text)
         holds = other.marker is None or any(other.marker.evaluate({"extra": e}) for e in extras)
-        # With its extras: what was met without them may be met again.
+        # The key includes extras: a package seen without them may come again.
         key = f"{other.name.lower()}{sorted(other.extras)}"
         if not holds or other.name.lower() in LEFT_OUT or key in seen:
             continue
