@@ -1,4 +1,4 @@
-"""Pack the Python environment of a cluster's workers from the installed packages, without downloads.
+"""Pack the Python environment of a cluster's workers from the installed packages, offline.
 
     python conf/pack_environment.py dist/environment.tar.gz
 

@@ -61,7 +61,7 @@ def test_notebook_defines_nothing_and_imports_the_package(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_notebook_tells_of_every_step_and_leads_to_the_next(path: Path) -> None:
+def test_notebook_starts_with_text_and_links_to_the_next(path: Path) -> None:
     cells = read(path).cells
     assert cells[0].cell_type == cells[-1].cell_type == "markdown"
     linked = re.findall(r"\]\(([^)]+\.ipynb)\)", cells[-1].source)
@@ -163,6 +163,7 @@ def test_04_mongo_holds_what_the_table_holds(execute: Callable[[str], Shown]) ->
     assert "frames 224" in shown["collections"]
     assert "frames_trailers 56" in shown["collections"]
     assert shown["vector"].startswith("(2048, [")
+    assert shown["original"] == "(['_id', 'frame_id', '0', '1'], 2050)"
     assert shown["meta"] == "True"
     near = re.findall(r" ([a-z-]+-\d\d) ([01]\.\d+)", shown["near"])
     values = [float(value) for _, value in near]
