@@ -9,8 +9,8 @@ PEERS      := benchmarks/peers/.venv
 JARS       := .cache/jars
 CLASSES    := .cache/spark-classes.jsa
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
-# Two processes: half of the time of tests is waiting. Each has a Spark session, so not one a core.
-# In the order of the folders: unit tests, which are short, even out the end.
+# Two processes, because some tests take all cores. In the order of the folders: unit tests, which
+# are short, even out the end.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 

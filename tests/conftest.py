@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import jvms
 from backbones import export_tiny
@@ -22,6 +24,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 for _name in jvms.ENVIRONMENT:
     os.environ.setdefault(_name, jvms.LIGHT)
+
+
+class FilesInOneProcess(LoadScopeScheduling):
+    """Keeps a file's tests in one test process, and all that share the Spark session."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/spark" if file.startswith("tests/spark/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesInOneProcess:
+    """Schedule by file, whatever `--dist` says."""
+    return FilesInOneProcess(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def invoke(job: str, *arguments: object) -> Result:
-    """Run a job in this process; for what ends before Spark starts."""
+    """Run a job in this process; for what starts no Spark."""
     # The terminal's width decides where usage errors are wrapped.
     return CliRunner(env={"COLUMNS": "200"}).invoke(load_job(job).app, [str(a) for a in arguments])
 
@@ -82,18 +82,13 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
     assert summary["test_mean_ap"][0] > 2 * (figures["prior"]["mean_ap"] or 1)
 
 
-def train(repository: Path, run: Store, bundle: Path) -> tuple[int, str]:
-    """Train with scikit-learn; the exit code and what was said."""
-    job = repository / "jobs" / "train_model.py"
-    command = [sys.executable, job, str(run), "--bundle", bundle, "--trainer", "sklearn", *SMALL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+def train(run: Store, bundle: Path) -> Result:
+    """Train with scikit-learn."""
+    return invoke("train_model", run, "--bundle", bundle, "--trainer", "sklearn", *SMALL)
 
 
 @pytest.mark.parametrize("content", [None, b"other"])
-def test_damaged_features_end_the_training_by_name(
-    content: bytes | None, repository: Path, tmp_path: Path
-) -> None:
+def test_damaged_features_end_the_training_by_name(content: bytes | None, tmp_path: Path) -> None:
     run = Store(str(tmp_path / "run"))
     make_run(run, make_movies(40))
     path = run.list_files("features")[1].path
@@ -101,21 +96,19 @@ def test_damaged_features_end_the_training_by_name(
         run.delete(path)
     else:
         run.write_bytes(path, content)
-    code, said = train(repository, run, tmp_path / "bundle")
-    assert code == 2
-    assert path in said
-    assert f"trailergenre verify {run}" in said
-    assert "Traceback" not in said
+    result = train(run, tmp_path / "bundle")
+    assert result.exit_code == 2
+    assert path in result.stderr
+    assert f"trailergenre verify {run}" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "bundle").exists()
 
 
-def test_two_trainings_of_one_bundle_do_not_mix(
-    run: Store, repository: Path, tmp_path: Path
-) -> None:
+def test_two_trainings_of_one_bundle_do_not_mix(run: Store, tmp_path: Path) -> None:
     with hold_lease(Store(str(tmp_path / "bundle")), "train_model"):
-        code, said = train(repository, run, tmp_path / "bundle")
-    assert code == 3
-    assert "is being written by another run: train_model on" in said
+        result = train(run, tmp_path / "bundle")
+    assert result.exit_code == 3
+    assert "is being written by another run: train_model on" in result.stderr
 
 
 @pytest.mark.slow

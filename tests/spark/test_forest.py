@@ -23,6 +23,8 @@ from trailergenre.spark import fit_per_genre
 from trailergenre.spark.forest import fit_forests, fit_genre
 from trailergenre.spark.mllib_forest import read_saved_forest
 
+pytestmark = pytest.mark.slow
+
 N_COLUMNS = 3
 CONFIG = ForestConfig(trees=10, max_depth=6, min_rows_per_leaf=60, parallelism=2)
 

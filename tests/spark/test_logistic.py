@@ -19,6 +19,8 @@ from trailergenre.models.estimators.rank_scaling import fit_scaling
 from trailergenre.spark import logistic as spark_logistic
 from trailergenre.spark.logistic import fit_genre, fit_regressions
 
+pytestmark = pytest.mark.slow
+
 CONFIG = LogisticConfig()
 N_COLUMNS = 12
 

@@ -21,6 +21,8 @@ from trailergenre.runs import tables
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import rank_genres, to_scores, write_scores
 
+pytestmark = pytest.mark.slow
+
 
 def test_ranks_count_from_the_most_probable_genre() -> None:
     scores = to_scores(["a", "b"], np.array([[0.1, 0.9], [0.5, 0.5]]), ("Action", "Drama"))

@@ -10,6 +10,8 @@ from trailergenre.models.search import RANGES, Range, choose_trial, draw_trials,
 from trailergenre.spark.search import search_parameters
 from trailergenre.spark.session import worker_failures
 
+pytestmark = pytest.mark.slow
+
 
 def test_trials_on_the_cluster_are_those_on_one_machine(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
