@@ -126,7 +126,7 @@ def test_external_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Pat
     prepare(run, "--published", small(tmp_path))
     ended = invoke("featurize", run, "--set", f"backbone.path={tiny_backbone}")
     assert ended.exit_code == 2
-    assert "holds published features, and there is nothing to download" in ended.stderr
+    assert "holds external features, which need no download" in ended.stderr
 
 
 def test_other_external_features_need_another_run(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""The settings that decide what features are, and their hash.
+"""The settings that features depend on, and their hash, the fingerprint.
 
-Two runs with one fingerprint may share every table; changing one setting recomputes exactly what
-it touches: the format rule touches the videos, the others only the frames and features.
+The format rule changes videos; the other settings change only frames or features.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
 
 EXTERNAL = "published"
-"""Format rule of features that others made: no video of ours stands behind them."""
+"""Format rule of features that others computed, from videos that we do not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSettings:
-    """Everything that features depend on, besides the video's bytes.
+    """Everything that features depend on, except the video.
 
     Attributes:
         format_rule: which of a site's formats is downloaded (`download.formats.FORMAT_RULE`).
@@ -29,8 +28,9 @@ class FeatureSettings:
         ffmpeg_major: major version of the decoder.
         backbone_id: the network, its weights and its preprocessing.
         precision: fp32, int8 or mixed_float16.
-        width: features a frame.
-        calibration: SHA-256 of an int8 network's file, which its calibration made; else empty.
+        width: features per frame.
+        calibration: SHA-256 of an int8 network's file, which depends on its representative frames;
+            else empty.
     """
 
     format_rule: str
@@ -46,7 +46,7 @@ class FeatureSettings:
     def fingerprint(self) -> str:
         """16 hex digits; names `features/FP/` and `outcomes/FP/`."""
         settings = asdict(self)
-        # A run made before there were other widths, or int8, keeps its fingerprint.
+        # Fingerprints name directories: these two count only if they differ from the default.
         if self.width == N_FEATURES:
             del settings["width"]
         if not self.calibration:
@@ -55,22 +55,22 @@ class FeatureSettings:
 
     @property
     def is_external(self) -> bool:
-        """Whether the features were read from published data."""
+        """Whether the features are external data."""
         return self.format_rule == EXTERNAL
 
     @property
     def videos_key(self) -> str:
-        """16 hex digits of the part that videos depend on; names `videos/KEY/`."""
+        """Hash of what videos depend on, 16 hex digits; names `videos/KEY/`."""
         return _short_hash({"format_rule": self.format_rule})
 
     @property
     def frames_key(self) -> str:
-        """16 hex digits of the part that frames depend on; names `frames/KEY/`."""
+        """Hash of what frames depend on, 16 hex digits; names `frames/KEY/`."""
         names = ("format_rule", "frames_per_s", "frame_side_px", "ffmpeg_major")
         return _short_hash({name: getattr(self, name) for name in names})
 
     def changed_from(self, other: FeatureSettings) -> list[str]:
-        """Name each setting that differs, with both values."""
+        """List the settings that differ, with both values."""
         return [
             f"{field.name}: {getattr(other, field.name)} -> {getattr(self, field.name)}"
             for field in fields(self)
@@ -83,19 +83,16 @@ def _short_hash(settings: dict[str, object]) -> str:
 
 
 def write_settings(store: Store, settings: FeatureSettings) -> None:
-    """Record what a fingerprint stands for, beside its features."""
+    """Store the settings of a fingerprint next to its features."""
     content = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
     store.write_bytes(_settings_path(settings.fingerprint), content.encode())
 
 
 def list_settings(store: Store) -> dict[str, FeatureSettings]:
-    """Every fingerprint that a run holds features or outcomes of.
-
-    A directory without settings is one that a job was killed in, or is just making: settings come
-    before any features.
+    """Read the settings of all fingerprints of a run; they are written before any features.
 
     Raises:
-        FingerprintError: settings are not those that the fingerprint stands for.
+        FingerprintError: settings do not match their fingerprint.
     """
     return {
         name: _read(store, name)
@@ -113,27 +110,21 @@ def _read(store: Store, fingerprint: str) -> FeatureSettings:
     try:
         settings = FeatureSettings(**json.loads(store.read_bytes(path)))
     except (ValueError, TypeError) as error:
-        raise FingerprintError(
-            f"{path} below {store} does not hold the settings that this version knows: {error}. "
-            "Restore it, or delete these features with their outcomes."
-        ) from error
-    if settings.fingerprint != fingerprint:
-        raise FingerprintError(
-            f"{path} below {store} was changed: it hashes to {settings.fingerprint}. "
-            "Restore it, or delete these features with their outcomes."
-        )
-    return settings
+        problem = f"does not hold valid settings: {error}"
+    else:
+        if settings.fingerprint == fingerprint:
+            return settings
+        problem = f"was changed: it hashes to {settings.fingerprint}"
+    raise FingerprintError(
+        f"{path} below {store} {problem}. Restore it, or delete these features and their outcomes."
+    )
 
 
 def choose_fingerprint(store: Store, wanted: str | None) -> str:
-    """Find the features that a reader means.
-
-    Args:
-        store: the run.
-        wanted: a fingerprint, or None for the only one.
+    """Return `wanted`, or the run's only fingerprint if `wanted` is None.
 
     Raises:
-        ConfigError: there is no run, it has none, it has several, or `wanted` is not among them.
+        ConfigError: there is no run, no such fingerprint, or a choice between several.
     """
     known = list_settings(store)
     if not known:
@@ -145,8 +136,12 @@ def choose_fingerprint(store: Store, wanted: str | None) -> str:
         for name, s in known.items()
     )
     if wanted is None and len(known) > 1:
-        raise ConfigError(f"The run holds several feature sets; name one with --features: {names}.")
+        raise ConfigError(
+            f"The run holds several sets of features; choose one with --features: {names}."
+        )
     chosen = wanted or next(iter(known))
     if chosen not in known:
-        raise ConfigError(f"No features {chosen!r} below {store}. Received one of: {names}.")
+        raise ConfigError(
+            f"There are no features {chosen!r} below {store}. Choose one of: {names}."
+        )
     return chosen

@@ -1,10 +1,9 @@
-"""Kept frames: what was decoded of a link, as one file on the run's own storage.
+"""Kept frames: the decoded frames of each link in one file, so that nothing is decoded again.
 
-A file is an Arrow stream of record batches (one column of fixed-size binary), then its own SHA-256.
-Each frame stands as the differences from pixel to pixel along a row, which zstd makes smaller
-than the pixels themselves; the figures are in `docs/decisions/0016-kept-frames.md`. Whose frames
-they are comes first, with the schema; what the outcomes row needs to know of the download and the
-decode comes last, beside an empty batch.
+A file is an Arrow stream, then its own SHA-256. Each frame is stored as the differences between
+neighbouring pixels of a row, which zstd compresses better than pixels
+(`docs/decisions/0016-kept-frames.md`). The schema's metadata names the file's place; the metadata
+of a last, empty batch holds what the outcomes row says of download and decode.
 """
 
 from __future__ import annotations
@@ -24,24 +23,22 @@ from trailergenre.base.storage import Store
 
 _SCHEMA = pa.schema([pa.field("frame", pa.binary(FRAME_BYTES), nullable=False)])
 _PLACE = b"place"
-"""Key of the metadata of a file's schema: its path on the shelf, of key and link."""
 _ORIGIN = b"origin"
-"""Key of the metadata of the last batch."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where kept frames come from; all that the outcomes row says of it.
+    """Where kept frames come from, as the outcomes row says it.
 
     Attributes:
-        frames: how many there are.
+        frames: number of frames.
         attempts: downloads tried.
-        download_s: wall seconds of the download.
-        decode_s: wall seconds of the decoder.
+        download_s: wall-clock seconds of the download.
+        decode_s: wall-clock seconds of the decoder.
         size_bytes: of the video file.
-        connections: `address:port` of every server that the download spoke to.
-        facts: what the decoder saw.
+        connections: `address:port` of every server that the download connected to.
+        facts: what the decoder reported.
     """
 
     frames: int
@@ -54,14 +51,14 @@ class Origin:
 
 
 class FramesWriter:
-    """Frames on their way to the shelf, as a file on the local disk."""
+    """Writes the frames of one link to a local file."""
 
     def __init__(self, path: Path, place: str) -> None:
-        """Begin a file.
+        """Create the file.
 
         Args:
             path: on the local disk.
-            place: where it will stand, from `KeptFrames.place`.
+            place: where it will be kept, from `KeptFrames.place`.
         """
         self.path = path
         self.place = place
@@ -72,7 +69,7 @@ class FramesWriter:
         self.n_frames = 0
 
     def add(self, frames: FrameArray) -> None:
-        """Write a batch, shape (n, 299, 299, 3); the first frame is the one after the last."""
+        """Append a batch, shape (n, 299, 299, 3)."""
         differences = frames.copy()
         differences[:, :, 1:] -= frames[:, :, :-1]
         buffers = [None, pa.py_buffer(differences)]
@@ -81,58 +78,54 @@ class FramesWriter:
         self.n_frames += len(frames)
 
     def close(self, origin: Origin | None) -> None:
-        """End the file; without an origin it is not to be read."""
+        """Close the file; without an origin it stays incomplete and is not to be read."""
         if origin is not None:
-            text = json.dumps(asdict(origin))
             empty = pa.RecordBatch.from_pylist([], _SCHEMA)
-            self._writer.write_batch(empty, custom_metadata={_ORIGIN: text})
+            metadata = {_ORIGIN: json.dumps(asdict(origin))}
+            self._writer.write_batch(empty, custom_metadata=metadata)
         self._writer.close()
         self._sink.close()
         if origin is not None:
             with self.path.open("r+b") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-                file.write(digest)
+                file.write(hashlib.file_digest(file, "sha256").digest())
 
 
 class FramesReader:
-    """The frames of one link, once, in order.
+    """Reads the frames of one link, once, in order.
 
     Attributes:
-        origin: where they come from; known once iteration has ended.
+        origin: where the frames come from; known after the last batch.
     """
 
     def __init__(self, content: bytes, place: str, *, where: str) -> None:
-        """Check a file's content, but for the number of frames.
+        """Check everything but the number of frames.
 
         Args:
             content: of the file.
-            place: where it stands, from `KeptFrames.place`.
-            where: for people.
+            place: where it is kept, from `KeptFrames.place`.
+            where: the file's name in errors.
 
         Raises:
-            StorageError: it is not what was written there.
+            StorageError: the content is not what was written there.
         """
         self._where = where
         body, digest = memoryview(content)[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
-            raise self._damaged("its SHA-256 is not the one that it ends with")
+            raise self._damaged("its content does not match its SHA-256")
         self._reader = pa.ipc.open_stream(pa.py_buffer(body))
-        found = (self._reader.schema.metadata or {}).get(_PLACE, b"nobody's").decode()
-        if found != place:
-            raise self._damaged(f"its frames are {found}")
+        actual = (self._reader.schema.metadata or {}).get(_PLACE, b"unknown").decode()
+        if actual != place:
+            raise self._damaged(f"its frames belong to {actual}")
         self.origin: Origin | None = None
 
     def batches(self, size: int) -> Iterator[FrameArray]:
-        """Yield the frames.
-
-        Args:
-            size: most frames a batch; only the last batch is smaller.
+        """Yield the frames in batches of `size`; only the last may be smaller.
 
         Yields:
-            Shape (n, 299, 299, 3), uint8, RGB; each a fresh array.
+            Shape (n, 299, 299, 3), uint8, RGB; each a new array.
 
         Raises:
-            StorageError: there are more or fewer than were written.
+            StorageError: the number of frames is not the recorded one.
         """
         batch, filled, n_frames = _empty(size), 0, 0
         for differences in self._read():
@@ -146,12 +139,12 @@ class FramesReader:
                     yield batch
                     batch, filled = _empty(size), 0
         if self.origin is None or self.origin.frames != n_frames:
-            raise self._damaged(f"it has {n_frames} frames, and says otherwise")
+            raise self._damaged(f"its {n_frames} frames are not the recorded number")
         if filled:
             yield batch[:filled]
 
     def _read(self) -> Iterator[FrameArray]:
-        """Yield the record batches' values; the last one tells the origin."""
+        """Yield the differences batch by batch; the last batch holds the origin."""
         while self.origin is None:
             batch, metadata = self._reader.read_next_batch_with_custom_metadata()
             if metadata is not None:
@@ -162,19 +155,19 @@ class FramesReader:
 
     def _damaged(self, reason: str) -> StorageError:
         return StorageError(
-            f"{self._where} was changed or cut: {reason}. "
-            "Delete it and run jobs/featurize.py again, which takes its link anew."
+            f"{self._where} was changed or truncated: {reason}. "
+            "Delete it and run jobs/featurize.py again, which makes its frames anew."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class KeptFrames:
-    """The kept frames of one run and one way of sampling, at `RUN/frames/KEY/<link_id>`.
+    """The kept frames of one run and one sampling, at `RUN/frames/KEY/<link_id>`.
 
     Attributes:
         store: the run.
         key: `FeatureSettings.frames_key`.
-        keeps_new: whether frames are kept; kept ones are used either way.
+        keeps_new: whether new frames are kept; kept frames are used in any case.
     """
 
     store: Store
@@ -182,11 +175,11 @@ class KeptFrames:
     keeps_new: bool
 
     def list_link_ids(self) -> set[str]:
-        """Links whose frames are kept."""
+        """List the links whose frames are kept."""
         return {Path(file.path).name for file in self.store.list_files(f"frames/{self.key}")}
 
     def count_links(self) -> int:
-        """How many they are."""
+        """Count the links whose frames are kept."""
         return len(self.list_link_ids())
 
     def has(self, link: Link) -> bool:
@@ -194,21 +187,22 @@ class KeptFrames:
         return self.store.exists(self.place(link.link_id))
 
     def read(self, link_id: str) -> FramesReader:
-        """Read kept frames, which are some 130 KB each, and check them.
+        """Read a link's frames, some 130 KB each, and check them.
 
         Raises:
-            StorageError: the file is not there, cut, changed or another link's.
+            StorageError: the file is missing, truncated, changed or of another link.
         """
         place = self.place(link_id)
-        content = self.store.read_bytes(place)
-        return FramesReader(content, place, where=f"{place} below {self.store}")
+        return FramesReader(
+            self.store.read_bytes(place), place, where=f"{place} below {self.store}"
+        )
 
     def keep(self, file: FramesWriter) -> None:
-        """Store a closed file at its place; it appears at once or not at all."""
+        """Store a closed file at its place; it appears whole or not at all."""
         self.store.upload(file.path, file.place)
 
     def place(self, link_id: str) -> str:
-        """Where the frames of a link stand in the run."""
+        """The path of a link's frames below the run."""
         return f"frames/{self.key}/{link_id}"
 
 

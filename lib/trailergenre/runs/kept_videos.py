@@ -1,4 +1,4 @@
-"""Kept videos: small files on the run's own storage, so that nothing is downloaded twice."""
+"""Kept videos, so that a change of other settings downloads nothing again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trailergenre.base.storage import Store
 
 @dataclass(frozen=True, slots=True)
 class KeptVideos:
-    """The videos of one run and one format rule, at `RUN/videos/KEY/<link_id>`.
+    """The kept videos of one run and one format rule, at `RUN/videos/KEY/<link_id>`.
 
     Attributes:
         store: the run.
         key: `FeatureSettings.videos_key`.
-        keeps_new: whether new downloads are kept; kept ones are used either way.
+        keeps_new: whether new downloads are kept; kept videos are used in any case.
     """
 
     store: Store
@@ -24,11 +24,11 @@ class KeptVideos:
     keeps_new: bool
 
     def list_link_ids(self) -> set[str]:
-        """Links whose video is kept."""
+        """List the links whose video is kept."""
         return {Path(file.path).name for file in self.store.list_files(f"videos/{self.key}")}
 
     def find(self, link: Link, scratch: Path) -> Video | None:
-        """Give a kept video, where it lies or as a copy in scratch; None where there is none."""
+        """Return a kept video, in place or as a copy in `scratch`; None if it is not kept."""
         path = self._path(link)
         if not self.store.exists(path):
             return None
@@ -40,7 +40,7 @@ class KeptVideos:
         return Video(path=copy, size_bytes=copy.stat().st_size, is_owned=True)
 
     def keep(self, link: Link, video: Video) -> None:
-        """Store a downloaded video; it appears at once or not at all."""
+        """Store a downloaded video; it appears whole or not at all."""
         self.store.upload(video.path, self._path(link))
 
     def _path(self, link: Link) -> str:

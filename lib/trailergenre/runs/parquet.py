@@ -1,7 +1,4 @@
-"""Bytes of a Parquet file -> a table that is what its name says.
-
-Knows nothing of what the tables mean.
-"""
+"""Parquet files to tables that match their declared schema."""
 
 from __future__ import annotations
 
@@ -18,14 +15,13 @@ from trailergenre.runs import schemas
 
 
 def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
-    """Decode one Parquet file; more rows than `max_rows` are refused before they are decoded.
+    """Decode one Parquet file, refusing more than `max_rows` rows before decoding them.
 
-    In this thread alone: a thread of Arrow's lets go of Python's bytes late, and aborts the process
-    if the interpreter is at its end by then (seen in 4 of 100 runs of `status` on a busy machine).
-    Not pq.read_table, which imports pandas where that is installed: 0.3 s and 40 MB.
+    Decodes in this thread: Arrow's own threads may still hold Python's bytes when the interpreter
+    ends, which aborts the process. Avoids `pq.read_table`, which imports pandas (0.3 s, 40 MB).
 
     Raises:
-        OSError, pa.ArrowException: it is not one.
+        OSError, pa.ArrowException: the content is not a Parquet file.
     """
     file = pq.ParquetFile(pa.BufferReader(content))
     if max_rows is not None and file.metadata.num_rows > max_rows:
@@ -34,12 +30,12 @@ def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
 
 
 def check_and_cast(name: str, table: pa.Table) -> pa.Table:
-    """Give a table the columns of `schemas.TABLES[name]` in their order and types, or refuse it.
+    """Bring a table to the columns, order and types of `schemas.TABLES[name]`.
 
     Features keep their width, as lists of one fixed size.
 
     Raises:
-        SchemaError: the columns are not those declared, or features are not of one width.
+        SchemaError: the columns differ, or features vary in width.
     """
     schemas.check_table(name, table.schema)
     schema = schemas.TABLES[name]
@@ -59,7 +55,7 @@ def _width_of(features: pa.ChunkedArray) -> int:
 
 
 def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
-    """Read a file that is named by the SHA-256 of its content, and check that it is that content.
+    """Read a file that is named by the SHA-256 of its content, and check the content.
 
     Args:
         store: the run.
@@ -67,19 +63,19 @@ def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
         path: of the file.
 
     Raises:
-        StorageError: it is missing, cut or changed; says what was expected.
-        SchemaError: its columns are not those declared.
+        StorageError: the file is missing, truncated or changed.
+        SchemaError: its columns are not the declared ones.
     """
     expected = PurePosixPath(path).stem
     content = store.read_bytes(path)
     received = hashlib.sha256(content).hexdigest()
     if received != expected:
         raise StorageError(
-            f"{path} below {store} was cut or changed: expected content with the SHA-256 of its "
-            f"name, received {len(content)} bytes with {received}."
+            f"{path} below {store} was truncated or changed: expected content with the SHA-256 of "
+            f"its name, received {len(content)} bytes with {received}."
         )
     try:
         table = parse_parquet(content)
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{path} below {store} is not a table: {error}.") from error
+        raise StorageError(f"{path} below {store} is not a Parquet file: {error}.") from error
     return check_and_cast(name, table)

@@ -1,4 +1,4 @@
-"""Which links a run still has to take, and whether going on would request finished ones again."""
+"""Which links a run still has to process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        ready: distinct ready links of the list, by id.
-        todo: links without a final outcome under this fingerprint, and those to be retried.
+        ready: ids of the distinct ready links of the list.
+        todo: links without a final outcome under this fingerprint, and links to retry.
         carried: outcomes rows of downloads that failed under another fingerprint with the same
-            format rule; they hold here too, and asking the site again would tell nothing new.
+            format rule. They hold here too.
     """
 
     ready: list[LinkId]
@@ -43,22 +43,21 @@ _FILE_AT_FAULT = frozenset(
         Outcome.PARTIAL,
     }
 )
-"""A kept video would fail of these again; limits and faults of ours may have changed since."""
+"""A kept video would fail this way again, so a retry downloads it anew."""
 
 
 def parse_retry(words: Iterable[str]) -> frozenset[Outcome]:
-    """Read the outcomes that `--retry` names.
+    """Parse the values of `--retry`.
 
     Raises:
-        ConfigError: one is none that can be retried; names those that can.
+        ConfigError: a value is not an outcome that can be retried; lists those that can.
     """
     choices = sorted(set(Outcome) - _NOT_RETRIED)
     for word in words:
         if word not in choices:
             raise ConfigError(
-                f"--retry takes an outcome that a link can fail with. Received: {word!r}. "
-                "Deferred links are taken by every run, and what is ok stays. "
-                f"One of: {', '.join(choices)}."
+                f"--retry takes an outcome of failed links: {', '.join(choices)}. "
+                f"Received: {word!r}. Deferred links are retried by every run."
             )
     return frozenset(Outcome(word) for word in words)
 
@@ -71,17 +70,17 @@ def plan_links(
     recompute: bool,
     retry: Collection[Outcome] = (),
 ) -> Plan:
-    """Compare the list with what is committed.
+    """Compare the list with the committed outcomes.
 
     Args:
         store: the run.
-        settings: of the features to be made.
-        kept: ids of links that no site is asked for: their videos or frames are there.
-        recompute: whether finished links may be requested again.
-        retry: failures that are not taken for final.
+        settings: of the features to make.
+        kept: ids of links whose videos or frames are kept; they need no download.
+        recompute: whether finished links may be downloaded again.
+        retry: failures to retry.
 
     Raises:
-        ConfigError: the list has no ready link.
+        ConfigError: the list has no ready link, or the run holds external features.
         FingerprintError: settings changed, and links that are finished under other settings would
             be downloaded again; names the settings and the number of downloads.
     """
@@ -98,8 +97,8 @@ def plan_links(
     }
     if any(other.is_external for other in others.values()):
         raise ConfigError(
-            f"{store} holds published features, and there is nothing to download for them. Go on "
-            "with jobs/train_model.py, or give your own links another RUN."
+            f"{store} holds external features, which need no download. Continue with "
+            "jobs/train_model.py, or give your own links another RUN."
         )
     carried = _carry(store, settings, others, {link.link_id for link in todo})
     failed = dict(zip(*(carried[name].to_pylist() for name in ("link_id", "outcome")), strict=True))
@@ -116,7 +115,7 @@ def plan_links(
 
 
 def read_ready_links(store: Store) -> list[Link]:
-    """The distinct ready links of a run, in the order of the list."""
+    """Read the distinct ready links of a run, in the order of the list."""
     rows = tables.read_table(store, "links")
     ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
     urls = dict(zip(ready["link_id"].to_pylist(), ready["url"].to_pylist(), strict=True))
@@ -126,9 +125,9 @@ def read_ready_links(store: Store) -> list[Link]:
 def _choose(
     ready: list[Link], outcomes: pa.Table, retry: Collection[Outcome]
 ) -> tuple[list[Link], list[Link]]:
-    """The links that have no final outcome yet, and those that are to be retried."""
+    """Select the links without a final outcome, and those to retry."""
     is_open = pc.is_in(outcomes["outcome"], pa.array([Outcome.DEFERRED, *retry], pa.string()))
-    # A dictionary for every link would be the driver's memory: of the final ones, ids do.
+    # Of final links, ids are enough: a dictionary for each would fill the driver's memory.
     rows = {row["link_id"]: row for row in outcomes.filter(is_open).to_pylist()}
     final = set(outcomes.filter(pc.invert(is_open))["link_id"].to_pylist())
     todo, retried = [], []
@@ -144,7 +143,7 @@ def _choose(
             todo.append(again)
         else:
             retried.append(replace(again, is_refetched=row["outcome"] in _FILE_AT_FAULT))
-    # A link that alone is throttled must not open the breaker before the others, run after run.
+    # Links with many attempts go last: a throttled one must not open the circuit breaker first.
     todo.sort(key=lambda link: rows[link.link_id]["attempts"] if link.round else 0)
     return todo, retried
 
@@ -156,7 +155,7 @@ def _final_ids(store: Store, fingerprint: str) -> set[str]:
 
 
 def _to_download(todo: list[Link], kept: Collection[str]) -> set[str]:
-    """Links that a run would request from their site: neither kept nor local."""
+    """Links that a run would download: neither kept nor local."""
     return {
         link.link_id
         for link in todo
@@ -171,15 +170,15 @@ def _carry(
     todo: set[str],
 ) -> pa.Table:
     parts = [schemas.OUTCOMES.empty_table()]
-    not_the_sites = pa.array([Outcome.DEFERRED.value, Outcome.INTERNAL.value])
+    not_from_site = pa.array([Outcome.DEFERRED.value, Outcome.INTERNAL.value])
     for name, other in others.items():
         if other.videos_key != settings.videos_key:
             continue
         rows = tables.read_outcomes(store, name)
         wanted = pc.and_(
-            # No byte arrived, whatever the class: the site said no.
+            # No byte arrived, whatever the outcome: the site refused.
             pc.and_(
-                pc.is_null(rows["size_bytes"]), pc.invert(pc.is_in(rows["outcome"], not_the_sites))
+                pc.is_null(rows["size_bytes"]), pc.invert(pc.is_in(rows["outcome"], not_from_site))
             ),
             pc.is_in(rows["link_id"], pa.array(sorted(todo), pa.string())),
         )
@@ -200,8 +199,8 @@ def _refuse_repeats(
         if repeated:
             raise FingerprintError(
                 f"The settings changed since this run's features {name} were made "
-                f"({'; '.join(settings.changed_from(other))}), and its videos were not kept: going "
-                f"on would mean {len(repeated)} downloads of links that are finished. "
-                "Give --recompute to do that, or go back to the old settings. "
-                "(With --keep videos from the start nothing is downloaded twice.)"
+                f"({'; '.join(settings.changed_from(other))}), and its videos were not kept: this "
+                f"run would repeat {len(repeated)} downloads of finished links. "
+                "Give --recompute to allow that, or go back to the old settings. "
+                "(With --keep videos from the start, nothing is downloaded twice.)"
             )

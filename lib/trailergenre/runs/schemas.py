@@ -1,7 +1,4 @@
-"""The schema of every table, in one place, as Arrow schemas.
-
-Spark's schemas are derived from these; nothing else declares columns.
-"""
+"""The Arrow schema of every table. Spark's schemas are derived from these."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ LABELS = pa.schema(
         _column("movie_id", pa.string()),  # IMDb tt id; where unknown, the link_id
         _column("title", pa.string()),
         _column("genres", pa.list_(pa.string())),
-        # train, validation or test, where a published split names the link
+        # train, validation or test, if a given split names the link
         _column("part", pa.string(), nullable=True),
     ]
 )
@@ -47,7 +44,7 @@ OUTCOMES = pa.schema(
         _column("outcome", pa.string()),
         _column("detail", pa.string()),
         _column("attempts", pa.int32()),
-        _column("round", pa.int32()),  # 0; one more each time that a run took the link again
+        _column("round", pa.int32()),  # 0 at first; +1 each time that a run takes the link again
         _column("download_s", pa.float64()),
         _column("decode_s", pa.float64()),
         _column("embed_s", pa.float64()),
@@ -56,12 +53,14 @@ OUTCOMES = pa.schema(
         _column("width_px", pa.int32(), nullable=True),
         _column("height_px", pa.int32(), nullable=True),
         _column("frames", pa.int32()),
-        _column("decode_errors", pa.int32()),  # complaints of the decoder
-        _column("connections", pa.list_(pa.string())),  # address:port that the download spoke to
+        _column("decode_errors", pa.int32()),  # errors that the decoder reported
+        _column(
+            "connections", pa.list_(pa.string())
+        ),  # address:port that the download connected to
         _column("engine", pa.string()),
         _column("device", pa.string()),
         _column("versions", pa.string()),  # JSON object: program -> version
-        _column("sandbox", pa.string()),  # full, not needed, or what was lacking
+        _column("sandbox", pa.string()),  # full, not needed, or the missing protections
         _column("commit", pa.string(), nullable=True),  # null where there are no features
         _column("features_file", pa.string(), nullable=True),
         _column("features_rows", pa.int64(), nullable=True),
@@ -73,7 +72,7 @@ OUTCOMES = pa.schema(
 
 
 def features_schema(width: int) -> pa.Schema:
-    """The features table of a network, or of published data, that gives `width` values a frame."""
+    """The schema of features of `width` values per frame."""
     return pa.schema(
         [
             _column("link_id", pa.string()),
@@ -103,23 +102,21 @@ TABLES: dict[str, pa.Schema] = {
     "features": FEATURES,
     "scores": SCORES,
 }
-"""Table name -> its schema; features may have another width, the same for all rows of a file."""
+"""Schemas by table name; features may have another width."""
 
 
-def check_table(name: str, found: pa.Schema) -> None:
-    """Refuse a table whose columns or types are not those declared here.
-
-    Nullability is not compared: Parquet readers and Spark report it differently.
+def check_table(name: str, schema: pa.Schema) -> None:
+    """Check a table's columns and types, but not nullability, which readers report differently.
 
     Args:
         name: a key of `TABLES`.
-        found: the schema that was read or is about to be written.
+        schema: the table's schema.
 
     Raises:
-        SchemaError: columns are missing, unknown or of another type; all are named.
+        SchemaError: columns are missing, unknown or of another type; names all.
     """
     expected = {field.name: field.type for field in TABLES[name]}
-    received = {field.name: field.type for field in found}
+    received = {field.name: field.type for field in schema}
     problems = [f"missing column {column}" for column in expected if column not in received]
     problems += [f"unknown column {column}" for column in received if column not in expected]
     problems += [
@@ -132,7 +129,7 @@ def check_table(name: str, found: pa.Schema) -> None:
 
 
 def _is_same_type(received: pa.DataType, expected: pa.DataType) -> bool:
-    """Compare types; list fields' inner names and fixed sizes vary between writers."""
+    """Compare types, except for details that vary between writers."""
     if pa.types.is_list(received) or pa.types.is_fixed_size_list(received):
         is_list = pa.types.is_list(expected) or pa.types.is_fixed_size_list(expected)
         return is_list and bool(received.value_type == expected.value_type)

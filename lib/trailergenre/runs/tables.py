@@ -1,10 +1,10 @@
-"""Reading and writing the tables of a run as Parquet, checked against `schemas`, without Spark.
+"""Reads and writes the tables of a run, as Parquet files checked against `schemas`.
 
-    RUN/links/          one row an input row; one file, replaced at once
-    RUN/labels/         one row a labelled link; one file, replaced at once
-    RUN/outcomes/FP/    one row a finished link, in many small content-addressed files
-    RUN/features/FP/    one row a frame; reached only through the outcomes rows that name the files
-    RUN/scores/         one row a link and genre, in the files that Spark wrote
+    RUN/links/          one row per input row; one file, replaced as a whole
+    RUN/labels/         one row per labelled link; one file, replaced as a whole
+    RUN/outcomes/FP/    one row per finished link, in many small content-addressed files
+    RUN/features/FP/    one row per frame; reached only through outcomes rows
+    RUN/scores/         one row per link and genre, in files that Spark wrote
 
 FP is the features fingerprint (`trailergenre.runs.fingerprint`).
 """
@@ -30,22 +30,20 @@ from trailergenre.runs.parquet import check_and_cast, read_content_addressed
 
 
 def to_parquet(table: pa.Table) -> bytes:
-    """Encode a table as one Parquet file.
-
-    Feature values do not repeat, so a dictionary for them would only cost time.
-    """
+    """Encode a table as one Parquet file."""
     sink = pa.BufferOutputStream()
+    # Feature values do not repeat, so a dictionary would only cost time.
     dictionary = [column for column in table.column_names if column != "features"]
     pq.write_table(table, sink, compression="zstd", use_dictionary=dictionary)
     return bytes(sink.getvalue().to_pybytes())
 
 
 _WHOLE_FILE = "table.parquet"
-"""A table written by `write_table`: under one name, the new file takes the old one's place."""
+"""File of a table that `write_table` replaces as a whole."""
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:
-    """Replace a small table by one file, at once.
+    """Replace a small table as a whole.
 
     Raises:
         SchemaError: the columns are not those of `schemas.TABLES[name]`.
@@ -59,11 +57,11 @@ def write_table(store: Store, name: str, table: pa.Table) -> None:
 
 
 def read_table(store: Store, name: str) -> pa.Table:
-    """Read a small table whole: the file of `write_table`, or all that Spark wrote.
+    """Read a small table, from the file of `write_table` or from the files that Spark wrote.
 
     Raises:
-        ConfigError: the table is not there; says which job writes it.
-        SchemaError: its columns are not those declared.
+        ConfigError: there is no such table; names the job that writes it.
+        SchemaError: its columns are not the declared ones.
     """
     files = [file.path for file in store.list_files(name)]
     if not files:
@@ -73,7 +71,7 @@ def read_table(store: Store, name: str) -> pa.Table:
         )
     whole = f"{name}/{_WHOLE_FILE}"
     if whole in files:
-        files = [whole]  # another is what a killed writer did not come to delete
+        files = [whole]  # a killed writer may not have deleted the others
     return pa.concat_tables([_read_file(store, name, path) for path in files])
 
 
@@ -84,7 +82,7 @@ REFERENCE_COLUMNS = (
     "features_bytes",
     "features_sha256",
 )
-"""Columns of an `ok` outcomes row that say where its features are and what they must be."""
+"""Columns by which an `ok` outcomes row refers to its features."""
 
 _WRITERS = {
     "links": "prepare_dataset",
@@ -102,12 +100,12 @@ def _read_file(store: Store, name: str, path: str) -> pa.Table:
 
 @contextmanager
 def _advising(store: Store) -> Iterator[None]:
-    """Tell the reader of a damaged file where to find out what else is damaged."""
+    """Add to errors about damaged files how to find all of them."""
     try:
         yield
     except StorageError as error:
         raise StorageError(
-            f"{error} See all that is wrong, and what to do, with: trailergenre verify {store}"
+            f"{error} For all damage and what to do about it, run: trailergenre verify {store}"
         ) from error
 
 
@@ -117,19 +115,18 @@ def read_outcomes(
     cache: dict[str, pa.Table] | None = None,
     columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
-    """Read the current outcome of every finished link: one row a link.
+    """Read the current outcome of every finished link, one row per link.
 
-    Where a link stands several times (a twin, an old driver's late task, a deferral taken up
-    again): `ok` beats failure beats `deferred`, then the highest round, then the earliest
-    `finished_at`, then the file's name. A run without any outcome gives an empty table.
+    If a link has several rows (speculative tasks, a late task of an old driver, a retry), `ok`
+    beats failure beats `deferred`, then the highest round, then the earliest `finished_at`, then
+    the file's name. A run without outcomes gives an empty table.
 
     Args:
         store: the run.
         fingerprint: of the features.
-        cache: for one who reads again and again: files read before, which never change; new ones
-            are added.
-        columns: those to read, `PRECEDENCE_COLUMNS` among them; in a run of a million links the
-            others take gigabytes.
+        cache: files that earlier calls read, by path; this call adds its own.
+        columns: columns to read, `PRECEDENCE_COLUMNS` among them. All columns of a million links
+            take gigabytes.
     """
     rows = read_all_outcomes(store, fingerprint, cache, columns)
     return current_outcomes(rows).select(columns)
@@ -141,16 +138,12 @@ def read_all_outcomes(
     cache: dict[str, pa.Table] | None = None,
     columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
-    """Read every outcomes row, superseded ones too, with the file that holds it as `_file`.
+    """Read every outcomes row, superseded ones too, with its file's path as `_file`.
 
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        cache: see `read_outcomes`.
-        columns: see `read_outcomes`.
+    The arguments are those of `read_outcomes`, without restriction of the columns.
 
     Raises:
-        StorageError: a file is missing, cut or changed.
+        StorageError: a file is missing, truncated or changed.
     """
     cache = {} if cache is None else cache
     paths = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
@@ -164,7 +157,7 @@ def read_all_outcomes(
 def join_outcomes(
     parts: dict[str, pa.Table], columns: Sequence[str] = tuple(schemas.OUTCOMES.names)
 ) -> pa.Table:
-    """Put the rows of outcomes files, by path, behind each other, with the path as `_file`."""
+    """Concatenate outcomes files, given by path, with the path as `_file`."""
     empty = schemas.OUTCOMES.empty_table().select(columns)
     empty = empty.append_column("_file", pa.array([], pa.string()))
     named = [
@@ -175,11 +168,11 @@ def join_outcomes(
 
 
 PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
-"""Columns that say which of a link's rows is the current one."""
+"""Columns that decide which of a link's rows is current."""
 
 
 def current_outcomes(rows: pa.Table) -> pa.Table:
-    """Choose one row a link from the rows of `join_outcomes`; see `read_outcomes`."""
+    """Select one row per link from the rows of `join_outcomes`; see `read_outcomes`."""
     outcome = rows["outcome"]
     rank = pc.if_else(
         pc.equal(outcome, Outcome.OK.value),
@@ -204,13 +197,13 @@ def current_outcomes(rows: pa.Table) -> pa.Table:
 
 
 def filter_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
-    """The rows of these links alone."""
+    """Select the rows of these links."""
     wanted = pa.array(sorted(set(link_ids)), pa.string())
     return rows.filter(pc.is_in(rows["link_id"], wanted))
 
 
 def feature_files(outcomes: pa.Table) -> list[str]:
-    """The features files that current outcomes rows name, sorted."""
+    """List the features files that current outcomes rows refer to, sorted."""
     named = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     return sorted(set(named["features_file"].to_pylist()))
 
@@ -218,12 +211,12 @@ def feature_files(outcomes: pa.Table) -> list[str]:
 def iter_features(
     store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Read the features of current `ok` outcomes, one table a file, only rows they reach.
+    """Read the features that current outcomes refer to, one table per file.
 
     Args:
         store: the run.
         outcomes: from `read_outcomes`.
-        link_ids: where given, only these links.
+        link_ids: links to read; all by default.
     """
     current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     if link_ids is not None:
@@ -236,25 +229,25 @@ def iter_features(
 
 
 def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
-    """Read one features file; the rows that name it must mean the content that is there."""
+    """Read one features file, and check it against the rows that refer to it."""
     table = read_content_addressed(store, "features", path)
     received = (len(table), PurePosixPath(path).stem)
     columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))
     wrong = set(zip(*columns, strict=True)) - {received}
     if wrong:
         raise StorageError(
-            f"{path} below {store} is not what the outcomes name: expected (rows, SHA-256) "
+            f"{path} below {store} does not match its outcomes rows: expected (rows, SHA-256) "
             f"{wrong}, received {received}."
         )
     return table
 
 
 def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:
-    """The rows of a features file that outcomes rows reach: their link in their commit.
+    """Select the rows of a features file that belong to link and commit of its outcomes rows.
 
     Args:
         features: the file's rows.
-        named: the current outcomes rows that name the file.
+        named: the current outcomes rows that refer to the file.
     """
     reached = pc.and_(
         pc.is_in(features["link_id"], named["link_id"].combine_chunks()),
@@ -264,7 +257,7 @@ def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:
 
 
 def hash_commit(links: Iterable[tuple[str, FeatureArray]], frame_time_s: np.ndarray) -> str:
-    """SHA-256 of what a commit holds, whatever Parquet makes of it.
+    """Hash the content of a commit, independently of its encoding, with SHA-256.
 
     Args:
         links: each link's id and features, shape (n, width), float32, in the file's order.

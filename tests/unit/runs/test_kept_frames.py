@@ -79,7 +79,7 @@ def test_a_file_that_was_changed_or_cut_is_refused_by_name(
 ) -> None:
     path = f"frames/key/{LINK.link_id}"
     shelf.store.write_bytes(path, broken(shelf.store.read_bytes(path)))  # type: ignore[operator]
-    with pytest.raises(StorageError, match=rf"{path} .* was changed or cut.*Delete it"):
+    with pytest.raises(StorageError, match=rf"{path} .* was changed or truncated.*Delete it"):
         shelf.read(LINK.link_id)
 
 
@@ -90,7 +90,7 @@ def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
     other = KeptFrames(shelf.store, key, keeps_new=True)
     copy = other.place(OTHER.link_id if key == "key" else LINK.link_id)
     shelf.store.write_bytes(copy, shelf.store.read_bytes(shelf.place(LINK.link_id)))
-    with pytest.raises(StorageError, match=rf"{copy} .* its frames are .*/{LINK.link_id}.*Delete"):
+    with pytest.raises(StorageError, match=rf"{copy} .* its frames belong to .*/{LINK.link_id}.*Delete"):
         other.read(copy.rpartition("/")[2])
 
 
@@ -99,5 +99,5 @@ def test_more_or_fewer_frames_than_a_file_says_are_refused_by_name(
     shelf: KeptFrames, says: int, tmp_path: Path
 ) -> None:
     keep(shelf, tmp_path / "file", replace(ORIGIN, frames=says))
-    with pytest.raises(StorageError, match=rf"{LINK.link_id} .* it has 7 frames.*Delete it"):
+    with pytest.raises(StorageError, match=rf"{LINK.link_id} .* its 7 frames.*Delete it"):
         list(shelf.read(LINK.link_id).batches(4))

@@ -173,7 +173,7 @@ def test_rows_that_mean_another_content_are_refused(tmp_path: Path, column: str)
     store = Store(str(tmp_path))
     outcomes = tables.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
     rows = [row | {column: {"features_rows": 5}.get(column, "0")} for row in outcomes.to_pylist()]
-    with pytest.raises(StorageError, match="is not what the outcomes name"):
+    with pytest.raises(StorageError, match="does not match its outcomes rows"):
         list(tables.iter_features(store, pa.Table.from_pylist(rows, schemas.OUTCOMES)))
 
 
@@ -192,7 +192,7 @@ def test_outcomes_file_that_was_changed_is_named(
 def test_outcomes_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     path = store.write_content_addressed("outcomes/fp", b"no table", ".parquet")
-    with pytest.raises(StorageError, match=rf"{path} below .* is not a table"):
+    with pytest.raises(StorageError, match=rf"{path} below .* is not a Parquet file"):
         tables.read_outcomes(store, "fp")
 
 

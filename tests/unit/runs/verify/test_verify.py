@@ -69,7 +69,7 @@ def test_damaged_kept_frames_are_named_and_foreign_files_among_them(
     damage(run, path)
     run.store.write_bytes(f"frames/{SETTINGS.frames_key}/notes.txt", b"mine")
     ((first, second),) = found(run.verify()).values()
-    assert f"{path} below {run.store} was changed or cut" in first
+    assert f"{path} below {run.store} was changed or truncated" in first
     assert "notes.txt (4 bytes): not a name of this package" in second
 
 
