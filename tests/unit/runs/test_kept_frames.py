@@ -90,7 +90,8 @@ def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
     other = KeptFrames(shelf.store, key, keeps_new=True)
     copy = other.place(OTHER.link_id if key == "key" else LINK.link_id)
     shelf.store.write_bytes(copy, shelf.store.read_bytes(shelf.place(LINK.link_id)))
-    with pytest.raises(StorageError, match=rf"{copy} .* its frames belong to .*/{LINK.link_id}.*Delete"):
+    expected = rf"{copy} .* its frames belong to .*/{LINK.link_id}.*Delete"
+    with pytest.raises(StorageError, match=expected):
         other.read(copy.rpartition("/")[2])
 
 
