@@ -1,10 +1,9 @@
-"""Features and genres of a run -> MongoDB: one document a frame, and one a trailer."""
+"""Publishes features and genres of a run to MongoDB: one document per frame and per trailer."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
@@ -19,17 +18,10 @@ from trailergenre.cli.entry import (
     SetOption,
     resumable_entry,
 )
-from trailergenre.mongo import (
-    Publishable,
-    Published,
-    Shape,
-    Target,
-    choose_target,
-    is_claimed,
-    prepare_collections,
-    read_publishable,
-    withdraw_links,
-)
+from trailergenre.mongo.collections import is_initialized, prepare_collections
+from trailergenre.mongo.connection import read_destination
+from trailergenre.mongo.published_links import plan_publishing
+from trailergenre.mongo.publishing import PublishResult, withdraw_links
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.publish import publish_documents
@@ -43,25 +35,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def publish_features(
     run: RunArgument,
     features: FeaturesOption = None,
-    shape: Annotated[
-        Shape,
-        typer.Option(
-            "--shape",
-            help="frames: packed vectors (some 8.5 KB a frame), and a document a trailer. "
-            "original: a double for each feature (some 28 KB a frame), as the original notebooks "
-            "read them, in a collection of its own, <collection>_original.",
-        ),
-    ] = "frames",
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Publish the features of a run to MongoDB; again changes nothing, or mends what is wrong.
+    """Publish the features of a run to MongoDB. Publishing again repairs what differs.
 
     The connection string is read from the environment, or from the file mongo.uri_file. A
-    collection holds features of one fingerprint; mongo.collection names another one for others.
+    collection holds features of one fingerprint; set mongo.collection to publish others.
 
-    Exit code 4: the server refused some documents for what they are; the first are named, and
-    all others are there.
+    Exit code 4: the server refused some documents, e.g. as too large. The first are named; all
+    others are published.
 
     \b
     Examples:
@@ -73,59 +56,55 @@ def publish_features(
     """
     settings = load_config(config or (), overrides or ()).mongo
     store = Store(run)
-    source = read_publishable(store, choose_fingerprint(store, features))
-    target = choose_target(settings, shape)
-    # What failed is withdrawn from what was published; nothing is claimed for it.
-    if not len(source.links) and not (source.withdrawn and is_claimed(target)):
+    plan = plan_publishing(store, choose_fingerprint(store, features))
+    destination = read_destination(settings)
+    # A run without features may still withdraw what it published before.
+    if not len(plan.links) and not (plan.withdrawn and is_initialized(destination)):
         raise ConfigError(
-            f"No link of {store} has features {source.fingerprint} yet. Run jobs/featurize.py "
-            "first."
+            f"No link of {store} has features {plan.fingerprint} yet. Run jobs/featurize.py first."
         )
-    # Before Spark starts: a missing server, or a collection of others, should cost a user seconds.
-    prepare_collections(target, source.settings)
+    # Before Spark starts: a missing server or foreign collection is reported within seconds.
+    prepare_collections(destination, plan.settings)
     started = time.monotonic()
     with (
         spark_session("publish_features", store) as spark,
-        progress_bar("publish", unit="frames") as show,
+        progress_bar("publish", unit="frames") as on_step,
     ):
-        done = publish_documents(
-            spark, source, target, report=lambda n_frames: show(n_frames, source.n_frames)
-        )
-        show(done.frames.documents, source.n_frames)
-    done += withdraw_links(target, source.withdrawn)
-    return _finish(source, target, done, seconds=time.monotonic() - started)
-
-
-def _finish(source: Publishable, target: Target, done: Published, *, seconds: float) -> ExitCode:
-    received = done.frames.documents + done.frames.refused
-    if received != source.n_frames:
+        result = publish_documents(spark, plan, destination, on_step)
+        on_step(result.frames.documents, plan.n_frames)
+    result += withdraw_links(destination, plan.withdrawn)
+    n_read = result.frames.documents + result.frames.refused
+    if n_read != plan.n_frames:
         raise StorageError(
-            f"The outcomes of {source.store} promise {source.n_frames} rows of features. "
-            f"Received: {received}. Check the run: trailergenre verify {source.store}"
+            f"The outcomes of {store} promise {plan.n_frames} rows of features. "
+            f"Received: {n_read}. Check the run: trailergenre verify {store}"
         )
     record_summary(
-        source.store,
+        store,
         "publish_features",
         {
-            "fingerprint": source.fingerprint,
-            "rows": source.n_frames,
-            **asdict(done.frames),
-            "trailers": asdict(done.trailers),
-            "database": target.config.database,
-            "collection": target.config.collection,
-            "shape": target.shape,
-            "seconds": round(seconds, 3),
+            "fingerprint": plan.fingerprint,
+            "rows": plan.n_frames,
+            **asdict(result.frames),
+            "trailers": asdict(result.trailers),
+            "database": destination.config.database,
+            "collection": destination.config.collection,
+            "seconds": round(time.monotonic() - started, 3),
         },
     )
-    refused = done.frames.refused + done.trailers.refused
-    if not refused:
+    return _report_refused(result)
+
+
+def _report_refused(result: PublishResult) -> ExitCode:
+    n_refused = result.frames.refused + result.trailers.refused
+    if not n_refused:
         return ExitCode.FINISHED
-    reasons = (*done.frames.reasons, *done.trailers.reasons)
+    reasons = (*result.frames.reasons, *result.trailers.reasons)
     for reason in reasons:
         typer.echo(f"refused: {reason}", err=True)
-    if refused > len(reasons):
-        typer.echo(f"and {refused - len(reasons)} more", err=True)
-    typer.echo(f"{refused} documents were refused; all others are there.", err=True)
+    if n_refused > len(reasons):
+        typer.echo(f"and {n_refused - len(reasons)} more", err=True)
+    typer.echo(f"{n_refused} documents were refused; all others are there.", err=True)
     return ExitCode.INCOMPLETE
 
 

@@ -22,18 +22,10 @@ from runs import make_movies, make_run
 from servers.tls import AUTHORITY
 from trailergenre.base.config import MongoConfig
 from trailergenre.base.storage import Store
-from trailergenre.mongo import (
-    Document,
-    Published,
-    PublishedLink,
-    Target,
-    parse_address,
-    prepare_collections,
-    publish_links,
-    read_links,
-    read_publishable,
-    withdraw_links,
-)
+from trailergenre.mongo.collections import prepare_collections
+from trailergenre.mongo.connection import Destination, Document, parse_address
+from trailergenre.mongo.published_links import PublishedLink, plan_publishing, read_links
+from trailergenre.mongo.publishing import PublishResult, publish_links, withdraw_links
 
 
 class Server:
@@ -156,9 +148,11 @@ def _pump(client: socket.socket, server: socket.socket, asked: list[int]) -> Non
 
 
 @contextmanager
-def failing(target: Target, command: str, mode: Document, **how: object) -> Iterator[None]:
+def failing(
+    destination: Destination, command: str, mode: Document, **how: object
+) -> Iterator[None]:
     """The server fails some of our calls of one kind."""
-    with MongoClient[Document](target.address.uri) as client:
+    with MongoClient[Document](destination.address.uri) as client:
         fail = functools.partial(client.admin.command, "configureFailPoint", "failCommand")
         fail(mode=mode, data={"failCommands": [command], "appName": "trailergenre", **how})
         try:
@@ -167,10 +161,10 @@ def failing(target: Target, command: str, mode: Document, **how: object) -> Iter
             fail(mode="off")
 
 
-def target_at(uri: str, database: str = "", **settings: Any) -> Target:
+def destination_at(uri: str, database: str = "", **settings: Any) -> Destination:
     """Collections in a database of one's own, unless it is named."""
     config = MongoConfig(database=database or f"t{uuid4().hex}", **settings)
-    return Target(parse_address(uri), config)
+    return Destination(parse_address(uri), config)
 
 
 def make_store(directory: Path, **options: int) -> Store:
@@ -182,39 +176,39 @@ def make_store(directory: Path, **options: int) -> Store:
 
 def links_of(store: Store, fingerprint: str) -> list[PublishedLink]:
     """All links of a run as they are published, sorted."""
-    source = read_publishable(store, fingerprint)
-    links = [link for part in source.parts() for link in read_links(store, part)]
+    plan = plan_publishing(store, fingerprint)
+    links = [link for part in plan.links_by_file() for link in read_links(store, part)]
     return sorted(links, key=lambda link: link.frames.link_id)
 
 
-def publish(target: Target, store: Store, fingerprint: str) -> Published:
+def publish(destination: Destination, store: Store, fingerprint: str) -> PublishResult:
     """What the job does, file by file, without Spark."""
-    source = read_publishable(store, fingerprint)
-    prepare_collections(target, source.settings)
-    done = Published()
-    for part in source.parts():
-        done += publish_links(target, fingerprint, read_links(store, part))
-    return done + withdraw_links(target, source.withdrawn)
+    plan = plan_publishing(store, fingerprint)
+    prepare_collections(destination, plan.settings)
+    done = PublishResult()
+    for part in plan.links_by_file():
+        done += publish_links(destination, fingerprint, read_links(store, part))
+    return done + withdraw_links(destination, plan.withdrawn)
 
 
-def stored(target: Target, collection: str = "frames") -> list[Document]:
+def stored(destination: Destination, collection: str = "frames") -> list[Document]:
     """All documents of a collection, by `_id`."""
-    with MongoClient[Document](target.address.uri) as client:
-        documents = list(client[target.config.database][collection].find())
+    with MongoClient[Document](destination.address.uri) as client:
+        documents = list(client[destination.config.database][collection].find())
     return sorted(documents, key=lambda document: str(document["_id"]))
 
 
-def ids_of(target: Target, collection: str = "frames") -> Sequence[str]:
+def ids_of(destination: Destination, collection: str = "frames") -> Sequence[str]:
     """The `_id` of all documents of a collection, sorted."""
-    return [str(document["_id"]) for document in stored(target, collection)]
+    return [str(document["_id"]) for document in stored(destination, collection)]
 
 
-def content_hash(target: Target) -> str:
+def content_hash(destination: Destination) -> str:
     """Over the bytes of all documents of all collections of the database."""
     digest = hashlib.sha256()
     raw = CodecOptions(document_class=RawBSONDocument)
-    with MongoClient[Document](target.address.uri) as client:
-        database = client[target.config.database]
+    with MongoClient[Document](destination.address.uri) as client:
+        database = client[destination.config.database]
         for name in sorted(database.list_collection_names()):
             documents = database.get_collection(name, codec_options=raw).find()
             digest.update(name.encode())

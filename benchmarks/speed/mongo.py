@@ -22,13 +22,9 @@ from trailergenre.base.config import MongoConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
-from trailergenre.mongo import (
-    Publishable,
-    Target,
-    parse_address,
-    prepare_collections,
-    read_publishable,
-)
+from trailergenre.mongo.collections import prepare_collections
+from trailergenre.mongo.connection import Destination, parse_address
+from trailergenre.mongo.published_links import PublishPlan, plan_publishing
 from trailergenre.spark.publish import publish_documents
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
@@ -71,7 +67,7 @@ def measure_mongo(
     }  # fmt: skip
 
 
-def _make_run(inputs: Inputs, *, n_files: int, links_a_file: int) -> Publishable:
+def _make_run(inputs: Inputs, *, n_files: int, links_a_file: int) -> PublishPlan:
     rng = np.random.default_rng(7)
     movies = [
         Movie(
@@ -81,7 +77,7 @@ def _make_run(inputs: Inputs, *, n_files: int, links_a_file: int) -> Publishable
         for number in range(n_files * links_a_file)
     ]
     store = Store(str(inputs.directory("published")))
-    return read_publishable(store, make_run(store, movies, links_per_file=links_a_file))
+    return plan_publishing(store, make_run(store, movies, links_per_file=links_a_file))
 
 
 @contextmanager
@@ -104,29 +100,29 @@ class _Publishing:
     def __init__(self, spark: SparkSession, uri: str) -> None:
         self._spark, self._uri, self._n_databases = spark, uri, 0
 
-    def _target(self, source: Publishable) -> Target:
+    def _destination(self, plan: PublishPlan) -> Destination:
         self._n_databases += 1
         config = MongoConfig(database=f"bench_{self._n_databases}")
-        target = Target(parse_address(self._uri), config)
-        prepare_collections(target, source.settings)
-        return target
+        destination = Destination(parse_address(self._uri), config)
+        prepare_collections(destination, plan.settings)
+        return destination
 
-    def by_job(self, source: Publishable) -> float:
-        target = self._target(source)
+    def by_job(self, plan: PublishPlan) -> float:
+        destination = self._destination(plan)
         started = time.monotonic()
-        done = publish_documents(self._spark, source, target, report=lambda done: None)
+        done = publish_documents(self._spark, plan, destination, on_step=lambda done, total: None)
         seconds = time.monotonic() - started
-        if done.frames.upserted != source.n_frames:
-            raise ConfigError(f"{source.n_frames} documents were to be new. Received: {done}")
+        if done.frames.upserted != plan.n_frames:
+            raise ConfigError(f"{plan.n_frames} documents were to be new. Received: {done}")
         return done.frames.documents / seconds
 
-    def by_loop(self, source: Publishable) -> float:
-        config = self._target(source).config
-        files = sorted(set(source.links["features_file"].to_pylist()))
+    def by_loop(self, plan: PublishPlan) -> float:
+        config = self._destination(plan).config
+        files = sorted(set(plan.links["features_file"].to_pylist()))
         fixed = (self._uri, config.database, str(config.batch_size))
         loops = [
             subprocess.Popen(
-                [sys.executable, "-m", "speed.mongo_loop", source.store.address, source.fingerprint,
+                [sys.executable, "-m", "speed.mongo_loop", plan.store.address, plan.fingerprint,
                  file, *fixed],
                 cwd=BENCHMARKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 env=os.environ,

@@ -14,14 +14,14 @@ import time
 from pymongo import MongoClient, ReplaceOne, WriteConcern
 
 from trailergenre.base.storage import Store
-from trailergenre.mongo import read_links, read_publishable
 from trailergenre.mongo.documents import frame_documents
+from trailergenre.mongo.published_links import plan_publishing, read_links
 
 
 def main(run: str, fingerprint: str, file: str, uri: str, database: str, batch_size: int) -> None:
     """Replace or insert the documents of one features file."""
     store = Store(run)
-    parts = read_publishable(store, fingerprint).parts()
+    parts = plan_publishing(store, fingerprint).links_by_file()
     documents = [
         document
         for part in parts

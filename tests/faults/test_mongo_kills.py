@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from killed import MASTERS, Driver, Drivers, assert_was_hit, list_kills, submit_and_be_killed
-from mongos import content_hash, stored, target_at
+from mongos import content_hash, destination_at, stored
 from runs import make_movies, make_run
 from trailergenre.base.fault_injection import Point, Victim
 from trailergenre.base.storage import Store
-from trailergenre.mongo import Target
+from trailergenre.mongo.connection import Destination
 
 pytestmark = pytest.mark.slow
 
@@ -41,19 +41,21 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def arguments(store: Store, target: Target) -> list[str]:
-    config = target.config
+def arguments(store: Store, destination: Destination) -> list[str]:
+    config = destination.config
     settings = (f"mongo.database={config.database}", f"mongo.batch_size={config.batch_size}")
     return [str(store), *(word for setting in settings for word in ("--set", setting))]
 
 
-def environment(target: Target) -> dict[str, str]:
-    return {"TRAILERGENRE_MONGO_URI": target.address.uri}
+def environment(destination: Destination) -> dict[str, str]:
+    return {"TRAILERGENRE_MONGO_URI": destination.address.uri}
 
 
-def publish(driver: Driver, store: Store, target: Target, fault: str = "") -> dict[str, object]:
-    words = arguments(store, target)
-    ended = driver.run("publish_features", words, fault, environment(target))
+def publish(
+    driver: Driver, store: Store, destination: Destination, fault: str = ""
+) -> dict[str, object]:
+    words = arguments(store, destination)
+    ended = driver.run("publish_features", words, fault, environment(destination))
     assert ended.code == 0, ended.output
     # What Spark says of a lost executor may come after it.
     (line,) = (line for line in ended.output.splitlines() if line.startswith('{"stage"'))
@@ -63,9 +65,9 @@ def publish(driver: Driver, store: Store, target: Target, fault: str = "") -> di
 @pytest.fixture(scope="module")
 def whole(run: Store, drivers: Drivers, mongo_uri: str, temporary: Path) -> tuple[str, int]:
     """The hash and the number of documents of a publisher that nobody killed."""
-    target = target_at(mongo_uri, batch_size=4)
-    publish(drivers.on(MASTERS[Victim.WORKER]), run, target)
-    return content_hash(target), len(stored(target))
+    destination = destination_at(mongo_uri, batch_size=4)
+    publish(drivers.on(MASTERS[Victim.WORKER]), run, destination)
+    return content_hash(destination), len(stored(destination))
 
 
 @pytest.mark.parametrize(
@@ -80,12 +82,12 @@ def test_a_killed_task_is_tried_again_and_leaves_the_same_documents(
     mongo_uri: str,
     temporary: Path,
 ) -> None:
-    target = target_at(mongo_uri, batch_size=4)
+    destination = destination_at(mongo_uri, batch_size=4)
     driver = drivers.on(MASTERS[victim])
-    summary = publish(driver, run, target, f"{point}:{victim}:0")
+    summary = publish(driver, run, destination, f"{point}:{victim}:0")
     assert_was_hit(point, victim, temporary)
     assert (summary["documents"], summary["deleted"], summary["refused"]) == (96, 0, 0)
-    assert (content_hash(target), len(stored(target))) == whole
+    assert (content_hash(destination), len(stored(destination))) == whole
 
 
 @pytest.mark.parametrize(("victim", "point"), list_kills(POINTS, ONE_POINT, Victim.DRIVER))
@@ -98,20 +100,22 @@ def test_a_killed_driver_is_run_again_and_leaves_the_same_documents(
     mongo_uri: str,
     temporary: Path,
 ) -> None:
-    target = target_at(mongo_uri, batch_size=4)
+    destination = destination_at(mongo_uri, batch_size=4)
     submit_and_be_killed(
         "publish_features",
-        arguments(run, target),
+        arguments(run, destination),
         f"{point}:{victim}:0",
         temporary,
-        environment(target),
+        environment(destination),
     )
     assert_was_hit(point, victim, temporary)
     assert not [
-        f for f in run.list_files("runs") if target.config.database in str(run.read_bytes(f.path))
+        f
+        for f in run.list_files("runs")
+        if destination.config.database in str(run.read_bytes(f.path))
     ]
-    publish(drivers.on(MASTERS[victim]), run, target)
-    assert (content_hash(target), len(stored(target))) == whole
+    publish(drivers.on(MASTERS[victim]), run, destination)
+    assert (content_hash(destination), len(stored(destination))) == whole
 
 
 @pytest.mark.soak
@@ -119,15 +123,15 @@ def test_ten_thousand_frames_twice_and_killed_in_the_middle(
     large: Store, drivers: Drivers, mongo_uri: str, temporary: Path
 ) -> None:
     driver = drivers.on(MASTERS[Victim.DRIVER])
-    target, killed = target_at(mongo_uri), target_at(mongo_uri)
+    destination, killed = destination_at(mongo_uri), destination_at(mongo_uri)
     n_frames = LINKS * FRAMES
-    first = publish(driver, large, target)
-    before = content_hash(target)
-    second = publish(driver, large, target)
+    first = publish(driver, large, destination)
+    before = content_hash(destination)
+    second = publish(driver, large, destination)
     told = ("documents", "matched", "modified", "upserted", "deleted")
     assert [first[name] for name in told] == [n_frames, 0, 0, n_frames, 0]
     assert [second[name] for name in told] == [n_frames, n_frames, 0, 0, 0]
-    assert content_hash(target) == before
+    assert content_hash(destination) == before
     submit_and_be_killed(
         "publish_features",
         arguments(large, killed),

@@ -21,10 +21,10 @@ from killed import Driver
 from mongos import (
     PASSWORD,
     content_hash,
+    destination_at,
     publish,
     serve_guarded,
     stored,
-    target_at,
     tls_alone,
 )
 from runs import (
@@ -42,13 +42,11 @@ from submits import arguments, load_job, submit
 from trailergenre.base.errors import ClusterError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
-from trailergenre.mongo import (
-    PublishCounts,
-    Published,
-    Target,
-    prepare_collections,
-    read_publishable,
-)
+from trailergenre.mongo.bulk_writes import WriteCounts
+from trailergenre.mongo.collections import prepare_collections
+from trailergenre.mongo.connection import Destination
+from trailergenre.mongo.published_links import plan_publishing
+from trailergenre.mongo.publishing import PublishResult
 from trailergenre.runs import tables
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import worker_failures
@@ -58,6 +56,10 @@ MOVIES = [
     Movie(labelled("heat", []), np.ones((2, N_FEATURES), "f4")),
 ]
 FP = SETTINGS.fingerprint
+
+
+def no_progress(done: int, total: int, label: str = "") -> None:
+    """Shows nothing."""
 
 
 def make_publishable(directory: Path) -> Store:
@@ -75,16 +77,16 @@ def test_tasks_write_what_the_links_are_and_count_it(
     spark: SparkSession, mongo_uri: str, tmp_path: Path
 ) -> None:
     store = make_publishable(tmp_path)
-    source, target = read_publishable(store, FP), target_at(mongo_uri, batch_size=2)
-    prepare_collections(target, source.settings)
-    counts = [publish_documents(spark, source, target, report=lambda done: None) for _ in range(2)]
+    plan, destination = plan_publishing(store, FP), destination_at(mongo_uri, batch_size=2)
+    prepare_collections(destination, plan.settings)
+    counts = [publish_documents(spark, plan, destination, no_progress) for _ in range(2)]
     assert counts == [
-        Published(PublishCounts(5, upserted=5), PublishCounts(2, upserted=2)),
-        Published(PublishCounts(5, matched=5), PublishCounts(2, matched=2)),
+        PublishResult(WriteCounts(5, upserted=5), WriteCounts(2, upserted=2)),
+        PublishResult(WriteCounts(5, matched=5), WriteCounts(2, matched=2)),
     ]
-    alone = target_at(mongo_uri)
+    alone = destination_at(mongo_uri)
     publish(alone, store, FP)
-    assert content_hash(target) == content_hash(alone)
+    assert content_hash(destination) == content_hash(alone)
     # The address travels inside of the tasks.
     settings = [*spark.sparkContext.getConf().getAll(), *spark.conf.getAll.items()]
     assert not [name for name, value in settings if "mongodb://" in value]
@@ -99,24 +101,22 @@ def with_huge_titles(store: Store) -> pa.Table:
 def test_a_run_without_features_is_no_task(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     make_run(store, [Movie(MOVIES[0].link, None)])
-    target = target_at("mongodb://127.0.0.1:1")
-    nothing = publish_documents(
-        spark, read_publishable(store, FP), target, report=lambda done: None
-    )
-    assert nothing == Published()
+    destination = destination_at("mongodb://127.0.0.1:1")
+    nothing = publish_documents(spark, plan_publishing(store, FP), destination, no_progress)
+    assert nothing == PublishResult()
 
 
 def test_a_server_lost_after_the_start_is_a_run_error_without_the_password(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     refused = pytest.raises(ClusterError, match=r"127\.0\.0\.1:1 was not reached")
-    target = target_at("mongodb://user:canary-9f2@127.0.0.1:1", timeout_s=0.2)
+    destination = destination_at("mongodb://user:canary-9f2@127.0.0.1:1", timeout_s=0.2)
     with refused as caught, worker_failures():
         publish_documents(
             spark,
-            read_publishable(make_publishable(tmp_path), FP),
-            target,
-            report=lambda done: None,
+            plan_publishing(make_publishable(tmp_path), FP),
+            destination,
+            no_progress,
         )
     assert "canary-9f2" not in str(caught.value)
 
@@ -130,7 +130,7 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
     with serve_guarded(theirs / "db", **tls_alone(theirs)) as server:
         tls = f"tls=true&tlsCAFile={theirs}/authority.pem"
         uri = f"{server.uri}&{tls}".replace("://", f"://writer:{PASSWORD}@")
-        target = target_at(uri, "ours")
+        destination = destination_at(uri, "ours")
         words, env = arguments(tmp_path, "mongo.database=ours"), {"TRAILERGENRE_MONGO_URI": uri}
         # The first time as a user does, with Spark's own log of events as plain text.
         log = ["spark.eventLog.compress=false", f"spark.eventLog.dir={tmp_path.as_uri()}"]
@@ -141,7 +141,7 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
         ):
             ended = run()
             summaries.append(ended.summary)
-            hashes.append(content_hash(target))
+            hashes.append(content_hash(destination))
             assert PASSWORD not in ended.output
         env = {"TRAILERGENRE_MONGO_URI": uri.replace(PASSWORD, "wrong-4c1")}
         refused = driver.run("publish_features", words, env=env)
@@ -160,13 +160,13 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
 
 
 def run_here(
-    monkeypatch: pytest.MonkeyPatch, spark: SparkSession, run: Path, target: Target
+    monkeypatch: pytest.MonkeyPatch, spark: SparkSession, run: Path, destination: Destination
 ) -> Result:
     """Run the job in this process and session."""
     job = load_job("publish_features")
     monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
-    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", target.address.uri)
-    database = f"mongo.database={target.config.database}"
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", destination.address.uri)
+    database = f"mongo.database={destination.config.database}"
     return CliRunner().invoke(job.app, [str(run), "--set", database])
 
 
@@ -175,7 +175,7 @@ def test_the_job_ends_with_4_where_documents_were_refused(
 ) -> None:
     store = make_publishable(tmp_path)
     tables.write_table(store, "links", with_huge_titles(store))
-    ended = run_here(monkeypatch, spark, tmp_path, target_at(mongo_uri))
+    ended = run_here(monkeypatch, spark, tmp_path, destination_at(mongo_uri))
     assert ended.exit_code == 4, ended.output
     assert json.loads(ended.stdout)["refused"] == 5
     assert f"refused: {MOVIES[0].link.link_id}:0: too large: 17" in ended.stderr
@@ -183,12 +183,10 @@ def test_the_job_ends_with_4_where_documents_were_refused(
 
 
 def test_the_job_names_the_first_refused_documents_and_counts_the_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    source = read_publishable(make_publishable(tmp_path), FP)
-    done = Published(PublishCounts(refused=5, reasons=("a: b",) * 3), PublishCounts(refused=2))
-    nowhere = target_at("mongodb://127.0.0.1:1")
-    assert load_job("publish_features")._finish(source, nowhere, done, seconds=1.0) == 4
+    done = PublishResult(WriteCounts(refused=5, reasons=("a: b",) * 3), WriteCounts(refused=2))
+    assert load_job("publish_features")._report_refused(done) == 4
     assert capsys.readouterr().err.splitlines() == [
         *["refused: a: b"] * 3,
         "and 4 more",
@@ -199,17 +197,17 @@ def test_the_job_names_the_first_refused_documents_and_counts_the_others(
 def test_the_job_withdraws_what_a_run_has_no_features_of_any_more(
     spark: SparkSession, mongo_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = target_at(mongo_uri)
+    destination = destination_at(mongo_uri)
     store = make_publishable(tmp_path)
-    publish(target, store, FP)
+    publish(destination, store, FP)
     # Another list: none of its links is taken yet.
     tables.write_table(store, "links", links_table([labelled("new", [])]))
-    ended = run_here(monkeypatch, spark, tmp_path, target)
+    ended = run_here(monkeypatch, spark, tmp_path, destination)
     assert ended.exit_code == 0, ended.output
     summary = json.loads(ended.stdout)
     assert (summary["documents"], summary["deleted"]) == (0, 5)
     assert summary["trailers"]["deleted"] == 2
-    assert stored(target) == stored(target, "frames_trailers") == []
+    assert stored(destination) == stored(destination, "frames_trailers") == []
 
 
 def run_before_spark(
@@ -245,33 +243,33 @@ def test_the_job_refuses_to_start_without_a_usable_server(
 def test_the_job_refuses_to_mix_features_and_names_a_new_collection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str
 ) -> None:
-    target = target_at(mongo_uri)
+    destination = destination_at(mongo_uri)
     dense = Store(str(tmp_path / "dense"))
     fingerprint = make_run(dense, MOVIES, settings=replace(SETTINGS, frames_per_s=2.0))
-    publish(target, dense, fingerprint)
-    before = content_hash(target)
+    publish(destination, dense, fingerprint)
+    before = content_hash(destination)
     make_publishable(tmp_path / "sparse")
-    database = ("--set", f"mongo.database={target.config.database}")
+    database = ("--set", f"mongo.database={destination.config.database}")
     run = tmp_path / "sparse"
     code, said = run_before_spark(monkeypatch, run, *database, uri=mongo_uri)
     assert code == 2
     assert f"--set mongo.collection=frames_{FP[:8]}" in said
-    assert content_hash(target) == before
+    assert content_hash(destination) == before
 
 
 @pytest.mark.parametrize("failed", [[], [Movie(labelled("failed", []), None)]])
 def test_the_job_refuses_a_run_without_features_and_claims_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_uri: str, failed: list[Movie]
 ) -> None:
-    target = target_at(mongo_uri)
+    destination = destination_at(mongo_uri)
     store = Store(str(tmp_path))
     make_run(store, failed)
     tables.write_table(store, "links", links_table([labelled("new", [])]))
-    database = ("--set", f"mongo.database={target.config.database}")
+    database = ("--set", f"mongo.database={destination.config.database}")
     code, said = run_before_spark(monkeypatch, tmp_path, *database, uri=mongo_uri)
     assert code == 2
     assert f"has features {FP} yet. Run jobs/featurize.py first" in said
-    assert stored(target, "frames_meta") == []
+    assert stored(destination, "frames_meta") == []
 
 
 READ_BACK = """
@@ -307,11 +305,15 @@ def test_the_official_connector_reads_back_a_dataframe_equal_to_the_parquet_tabl
         pytest.skip("no MongoDB connector in .cache/jars; run make setup")
     store = Store(str(tmp_path / "run"))
     make_run(store, make_movies(5, frames=3), links_per_file=3)
-    target = target_at(f"{mongo_uri}?appname=canary-9f2")
-    publish(target, store, FP)
+    destination = destination_at(f"{mongo_uri}?appname=canary-9f2")
+    publish(destination, store, FP)
     out, events = tmp_path / "out", tmp_path / "events"
     events.mkdir()
-    words = [target.address.uri, target.config.database, ",".join(str(jar) for jar in jars)]
+    words = [
+        destination.address.uri,
+        destination.config.database,
+        ",".join(str(jar) for jar in jars),
+    ]
     ended = subprocess.run(
         [sys.executable, "-c", READ_BACK, *words, events.as_uri(), str(out)],
         env={**os.environ, "PYSPARK_PYTHON": sys.executable},

@@ -361,19 +361,19 @@ def verify(
     from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import progress_bar
     from trailergenre.base.storage import Store
-    from trailergenre.mongo import choose_target
+    from trailergenre.mongo.connection import read_destination
     from trailergenre.mongo.verify import check_published
     from trailergenre.runs.fingerprint import choose_fingerprint
     from trailergenre.runs.verify.verify import verify_run
 
     settings = load_config(config or (), overrides or ())
-    target = choose_target(settings.mongo) if mongo else None
+    destination = read_destination(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     with progress_bar("verify", unit="frames") as on_step:
         verification = verify_run(store, fingerprint, on_step)
-        if target:
-            verification.checks.extend(check_published(store, fingerprint, target, on_step))
+        if destination:
+            verification.checks.extend(check_published(store, fingerprint, destination, on_step))
     lines = verification.lines()
     typer.echo(json.dumps(verification.to_json()) if as_json else "\n".join(lines))
     return ExitCode.FINISHED if verification.holds else ExitCode.VERIFY_FAILED

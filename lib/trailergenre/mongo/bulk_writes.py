@@ -1,15 +1,15 @@
-"""Documents to one collection, through a server that fails now and then.
+"""Writes of documents to one collection, with retries while the server fails now and then.
 
-A document replaces whatever stands under its `_id`, so doing it twice, side by side, or once more
-after a lost answer makes no difference.
+A write replaces whatever has its `_id`, so repeating it after a lost answer, or running two
+publishers side by side, makes no difference.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import tenacity
 
@@ -22,35 +22,31 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.errors import BulkWriteError
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 _ATTEMPTS = 4
-"""Each looks for the server for `mongo.timeout_s`, so the breaks between them may be short."""
-_FIRST_BREAK_S = 0.5
-_OWN_FAULTS = {
+"""Each looks for the server for `mongo.timeout_s`, so the back-off between them can be short."""
+_BACKOFF = tenacity.wait_random_exponential(0.5)
+_DOCUMENT_ERRORS = {
     121,  # a validator of the collection
-    11000,  # a unique index of somebody's
+    11000,  # a unique index that somebody added
 }
-"""Codes by which a server refuses one document for what it is; others are about the server."""
+"""Codes by which a server refuses a single document; all others concern the server."""
 _MAX_BYTES = 16 * 1024 * 1024
-"""Of a document: MongoDB's own limit."""
-_REASONS = 20
-"""Refused documents that are named; the others are counted."""
+"""MongoDB's own limit for a document."""
+_MAX_REASONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class PublishCounts:
-    """What was done to one collection. Of writes whose answer was lost, the second one counts.
+class WriteCounts:
+    """What happened to one collection. If a write is repeated, only the last attempt counts.
 
     Attributes:
         documents: written, replaced and new ones together.
-        matched: stood there before.
-        modified: of those, the ones that were another document.
+        matched: existed before.
+        modified: of those, the ones that changed.
         upserted: are new.
-        deleted: were none of their link's frames, or of links without features.
-        refused: for what they are, e.g. too large.
-        reasons: of the first of these, with their `_id`.
+        deleted: stale frames, and documents of links without features.
+        refused: by the server, for what they are, e.g. too large.
+        reasons: of the first refusals, with the `_id`.
     """
 
     documents: int = 0
@@ -61,27 +57,27 @@ class PublishCounts:
     refused: int = 0
     reasons: tuple[str, ...] = ()
 
-    def __add__(self, other: PublishCounts) -> PublishCounts:
+    def __add__(self, other: WriteCounts) -> WriteCounts:
         """Add up batches and tasks."""
         names = (each.name for each in fields(self) if each.name != "reasons")
         total = {name: getattr(self, name) + getattr(other, name) for name in names}
-        return PublishCounts(**total, reasons=(*self.reasons, *other.reasons)[:_REASONS])
+        return WriteCounts(**total, reasons=(*self.reasons, *other.reasons)[:_MAX_REASONS])
 
 
 def write_documents(
     collection: Collection[Document], documents: Iterable[Document], *, batch_size: int
-) -> PublishCounts:
+) -> WriteCounts:
     """Replace or insert documents by `_id`, in unordered bulk writes.
 
-    Unordered, so that one refused document does not hold back the rest of its batch. What is
-    refused for what it is (too large, against a rule of the collection) is counted and told.
+    Unordered, so that one refused document does not hold back the rest of its batch. Documents that
+    the server refuses for what they are (too large, against a rule of the collection) are counted.
 
     Raises:
         PyMongoError: the server failed; `open_database` translates it.
     """
     from pymongo.errors import BulkWriteError
 
-    total = PublishCounts()
+    total = WriteCounts()
     remaining = iter(documents)
     while batch := list(itertools.islice(remaining, batch_size)):
         encoded, refused = _encode(batch)
@@ -89,10 +85,16 @@ def write_documents(
         try:
             total += _replace(collection, encoded)
         except BulkWriteError as error:
-            faults = _own_faults(error)
-            total += _count(error.details, len(encoded) - len(faults))
-            # Two who insert one `_id` at the same moment are no fault: the second try replaces.
-            total += _replace_one_by_one(collection, [encoded[each["index"]] for each in faults])
+            failures = _document_errors(error)
+            total += _count(error.details, len(encoded) - len(failures))
+            # If two publishers inserted one `_id` at the same moment, the retry replaces it.
+            for failure in failures:
+                document = encoded[failure["index"]]
+                try:
+                    total += _replace(collection, [document])
+                except BulkWriteError as again:
+                    (refused_again,) = _document_errors(again)
+                    total += _refusal(document[0], str(refused_again["errmsg"]))
         reach(Point.MID_PUBLISH)
     return total
 
@@ -101,51 +103,36 @@ _Encoded = tuple[str, "RawBSONDocument"]
 """`_id` and bytes of a document."""
 
 
-def _encode(documents: Iterable[Document]) -> tuple[list[_Encoded], PublishCounts]:
-    """Encode here what the driver would: a server may drop the line at one that is too large."""
+def _encode(documents: Iterable[Document]) -> tuple[list[_Encoded], WriteCounts]:
+    """Encode before the driver does: a server may drop the connection at a document too large."""
     import bson
     from bson.raw_bson import RawBSONDocument
 
-    encoded, refused = [], PublishCounts()
+    encoded, refused = [], WriteCounts()
     for document in documents:
         document_id, content = str(document["_id"]), bson.encode(document)
         if len(content) > _MAX_BYTES:
-            refused += _refuse(document_id, f"too large: {len(content)} bytes of {_MAX_BYTES}")
+            refused += _refusal(document_id, f"too large: {len(content)} bytes of {_MAX_BYTES}")
         else:
             encoded.append((document_id, RawBSONDocument(content)))
     return encoded, refused
 
 
-def _replace(collection: Collection[Document], documents: Sequence[_Encoded]) -> PublishCounts:
+def _replace(collection: Collection[Document], documents: Sequence[_Encoded]) -> WriteCounts:
     from pymongo import ReplaceOne
 
     if not documents:
-        return PublishCounts()
+        return WriteCounts()
     requests: list[ReplaceOne[Document]] = [
         ReplaceOne({"_id": document_id}, document, upsert=True)
         for document_id, document in documents
     ]
-    result = _again(collection.bulk_write, requests, ordered=False)
+    result = _retry(collection.bulk_write)(requests, ordered=False)
     return _count(result.bulk_api_result, len(documents))
 
 
-def _replace_one_by_one(
-    collection: Collection[Document], documents: Iterable[_Encoded]
-) -> PublishCounts:
-    from pymongo.errors import BulkWriteError
-
-    total = PublishCounts()
-    for document in documents:
-        try:
-            total += _replace(collection, [document])
-        except BulkWriteError as error:
-            (fault,) = _own_faults(error)
-            total += _refuse(document[0], str(fault["errmsg"]))
-    return total
-
-
-def _count(result: Mapping[str, int], documents: int) -> PublishCounts:
-    return PublishCounts(
+def _count(result: Mapping[str, int], documents: int) -> WriteCounts:
+    return WriteCounts(
         documents=documents,
         matched=result["nMatched"],
         modified=result["nModified"],
@@ -153,50 +140,43 @@ def _count(result: Mapping[str, int], documents: int) -> PublishCounts:
     )
 
 
-def _refuse(document_id: str, reason: str) -> PublishCounts:
-    return PublishCounts(refused=1, reasons=(one_line(f"{document_id}: {reason}"),))
+def _refusal(document_id: str, reason: str) -> WriteCounts:
+    return WriteCounts(refused=1, reasons=(one_line(f"{document_id}: {reason}"),))
 
 
-def _own_faults(error: BulkWriteError) -> list[dict[str, Any]]:
-    """What was refused for what it is; where anything else went wrong, the error goes on."""
+def _document_errors(error: BulkWriteError) -> list[dict[str, Any]]:
+    """List the refused documents; raises the error if anything else went wrong."""
     failures: list[dict[str, Any]] = error.details["writeErrors"]
-    is_about_documents = all(failure["code"] in _OWN_FAULTS for failure in failures)
+    is_about_documents = all(failure["code"] in _DOCUMENT_ERRORS for failure in failures)
     if not failures or not is_about_documents or error.details["writeConcernErrors"]:
         raise error
     return failures
 
 
-def delete_documents(collection: Collection[Document], which: Document) -> int:
-    """Delete all that a filter finds; gives their number."""
-    return _again(collection.delete_many, which).deleted_count
+def delete_documents(collection: Collection[Document], query: Document) -> int:
+    """Delete all matching documents and return their number."""
+    return _retry(collection.delete_many)(query).deleted_count
 
 
-def count_documents(collection: Collection[Document], which: Document) -> int:
-    """Count all that a filter finds."""
-    return _again(collection.count_documents, which)
+def count_documents(collection: Collection[Document], query: Document) -> int:
+    """Count all matching documents."""
+    return _retry(collection.count_documents)(query)
 
 
-def _again(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call; once more where the server was away or did not answer."""
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
-        stop=tenacity.stop_after_attempt(_ATTEMPTS),
-        wait=tenacity.wait_random_exponential(_FIRST_BREAK_S),
-        reraise=True,
-    )
-    return retrying(function, *args, **kwargs)
-
-
-def _may_pass(error: BaseException) -> bool:
-    from pymongo.errors import (
-        BulkWriteError,
-        ConnectionFailure,
-        PyMongoError,
-        WriteConcernError,
-    )
+def _is_transient(error: BaseException) -> bool:
+    from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError, WriteConcernError
 
     if isinstance(error, BulkWriteError):
-        return bool(error.details["writeConcernErrors"])  # written, but not by a majority yet
+        return bool(error.details["writeConcernErrors"])  # written, but not yet by a majority
     if isinstance(error, ConnectionFailure | WriteConcernError):
         return True
     return isinstance(error, PyMongoError) and error.has_error_label("RetryableWriteError")
+
+
+_retry = tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_transient),
+    stop=tenacity.stop_after_attempt(_ATTEMPTS),
+    wait=_BACKOFF,
+    reraise=True,
+)
+"""Makes a call that is repeated while the server is unreachable or does not answer."""

@@ -1,13 +1,12 @@
-"""One published link to documents.
+"""The documents of one published link; the same tables give the same bytes.
 
-All that is in a document follows from the run's tables, so publishing again gives the same bytes.
-bson is pymongo's, which is the extra `mongo`, and imported where it is used.
+bson belongs to pymongo, the extra `mongo`, and is imported where it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from trailergenre.models.pooling import pool_frames
 from trailergenre.mongo.connection import Document
@@ -18,21 +17,12 @@ if TYPE_CHECKING:
 
     from trailergenre.base.records import FeatureArray
 
-Shape = Literal["frames", "original"]
-"""frames: ours, one document a frame and one a trailer; original: that of the notebooks that this
-project began with."""
-
 
 def frame_documents(link: PublishedLink, fingerprint: str) -> Iterator[Document]:
-    """Make one document a frame.
+    """Yield one document per frame, in order; `_id` is `link_id:frame_index`.
 
-    Args:
-        link: from `source.read_links`.
-        fingerprint: of the features.
-
-    Yields:
-        In the order of the frames; `_id` is `link_id:frame_index`. `features` is a BSON vector of
-        float32, 8 KB for 2,048, where an array of BSON doubles would take 28 KB and lose the type.
+    `features` is a BSON vector of float32: 8 KB for 2,048 features. An array of BSON doubles would
+    take 28 KB and lose the type.
     """
     link_id = link.frames.link_id
     times = link.frames.frame_time_s.tolist()
@@ -51,7 +41,7 @@ def frame_documents(link: PublishedLink, fingerprint: str) -> Iterator[Document]
 
 
 def trailer_document(link: PublishedLink, fingerprint: str) -> Document:
-    """Make the one document of a trailer; `features` is the mean of its frames' (float32)."""
+    """Make the document of a trailer; `features` is the mean over its frames (float32)."""
     return {
         "_id": link.frames.link_id,
         "url": link.url,
@@ -67,25 +57,9 @@ def trailer_document(link: PublishedLink, fingerprint: str) -> Document:
     }
 
 
-def original_documents(link: PublishedLink) -> Iterator[Document]:
-    """Make one document a frame as the original notebooks read them: no field but these.
-
-    Yields:
-        `_id` and `frame_id`, both `link_id:frame_index`, and a double for each feature under its
-        number, from "0".
-    """
-    names = [str(number) for number in range(link.frames.features.shape[1])]
-    for index, values in enumerate(link.frames.features.tolist()):
-        frame_id = f"{link.frames.link_id}:{index}"
-        yield {"_id": frame_id, "frame_id": frame_id, **dict(zip(names, values, strict=True))}
-
-
-def of_links(shape: Shape, link_ids: Iterable[str]) -> Document:
-    """The filter that finds all documents of these links in a collection of frames."""
-    if shape == "frames":
-        return {"link_id": {"$in": list(link_ids)}}
-    # ";" comes after ":".
-    return {"$or": [{"_id": {"$gte": f"{link}:", "$lt": f"{link};"}} for link in link_ids]}
+def frames_query(link_ids: Iterable[str]) -> Document:
+    """Make the query that matches all frames of some links."""
+    return {"link_id": {"$in": list(link_ids)}}
 
 
 def _to_vector(values: FeatureArray) -> Binary:

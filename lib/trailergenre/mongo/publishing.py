@@ -1,7 +1,7 @@
-"""The links of one features file to the collections: frames, and one document a trailer.
+"""Bring the collections to what the links of a run are: one document per frame and per trailer.
 
-Writes replace, and deletes take what is none of a link's frames, so the same links published again,
-or by two at once, end as the same collections.
+Writes replace and deletes remove stale frames, so publishing the same links again, or twice at the
+same time, ends with the same collections.
 """
 
 from __future__ import annotations
@@ -14,47 +14,43 @@ from typing import TYPE_CHECKING
 from trailergenre.base.errors import StorageError
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.mongo.bulk_writes import (
-    PublishCounts,
+    WriteCounts,
     count_documents,
     delete_documents,
     write_documents,
 )
-from trailergenre.mongo.collections import Target
-from trailergenre.mongo.connection import Document, open_database
-from trailergenre.mongo.documents import (
-    frame_documents,
-    of_links,
-    original_documents,
-    trailer_document,
-)
+from trailergenre.mongo.connection import Destination, Document, open_database
+from trailergenre.mongo.documents import frame_documents, frames_query, trailer_document
 from trailergenre.mongo.published_links import PublishedLink
 
 if TYPE_CHECKING:
-    from pymongo.database import Database
+    from pymongo.collection import Collection
 
-_LINKS_A_DELETE = 1000
+_LINKS_PER_DELETE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What was done to the collection of frames and to that of trailers."""
+class PublishResult:
+    """What happened to the collection of frames and to that of trailers."""
 
-    frames: PublishCounts = field(default_factory=PublishCounts)
-    trailers: PublishCounts = field(default_factory=PublishCounts)
+    frames: WriteCounts = field(default_factory=WriteCounts)
+    trailers: WriteCounts = field(default_factory=WriteCounts)
 
-    def __add__(self, other: Published) -> Published:
+    def __add__(self, other: PublishResult) -> PublishResult:
         """Add up tasks."""
-        return Published(self.frames + other.frames, self.trailers + other.trailers)
+        return PublishResult(self.frames + other.frames, self.trailers + other.trailers)
 
 
-def publish_links(target: Target, fingerprint: str, links: Sequence[PublishedLink]) -> Published:
-    """Bring the collections to what these links are.
+def publish_links(
+    destination: Destination, fingerprint: str, links: Sequence[PublishedLink]
+) -> PublishResult:
+    """Publish the links of one features file.
 
-    First the frames, then what is none of them is deleted, and the trailers come last: who finds a
-    trailer's document finds its frames.
+    Frames are written first, then stale frames deleted, then trailers written: if a trailer's
+    document exists, so do its frames.
 
     Args:
-        target: from `contract.prepare_collections`.
+        destination: after `prepare_collections`.
         fingerprint: of the features.
         links: with their features.
 
@@ -63,86 +59,66 @@ def publish_links(target: Target, fingerprint: str, links: Sequence[PublishedLin
         StorageError: as `open_database`, or another run changes these links at the same time.
     """
     reach(Point.FEATURES_READ)
-    config, is_original = target.config, target.shape == "original"
-    with open_database(target.address, config) as database:
-        made = (
-            original_documents(link) if is_original else frame_documents(link, fingerprint)
-            for link in links
-        )
+    config = destination.config
+    with open_database(destination) as database:
+        collection = database[config.collection]
+        documents = (frame_documents(link, fingerprint) for link in links)
         frames = write_documents(
-            database[config.collection],
-            itertools.chain.from_iterable(made),
+            collection, itertools.chain.from_iterable(documents), batch_size=config.batch_size
+        )
+        deleted = _delete_stale_frames(collection, links, is_complete=not frames.refused)
+        trailers = write_documents(
+            database[config.trailers_collection],
+            (trailer_document(link, fingerprint) for link in links),
             batch_size=config.batch_size,
         )
-        is_whole = not frames.refused
-        deleted = _delete_others(database, target, links, is_whole=is_whole)
-        frames += PublishCounts(deleted=deleted)
-        trailers = PublishCounts()
-        if not is_original:
-            trailers = write_documents(
-                database[config.trailers_collection],
-                (trailer_document(link, fingerprint) for link in links),
-                batch_size=config.batch_size,
-            )
     reach(Point.PUBLISHED)
-    return Published(frames, trailers)
+    return PublishResult(frames + WriteCounts(deleted=deleted), trailers)
 
 
-def withdraw_links(target: Target, link_ids: Sequence[str]) -> Published:
-    """Delete all documents of links, trailers first: those that failed, or left the list.
-
-    Raises:
-        ConfigError, StorageError: as `open_database`.
-    """
+def withdraw_links(destination: Destination, link_ids: Sequence[str]) -> PublishResult:
+    """Delete all documents of links that failed or left the list, trailers first."""
+    result = PublishResult()
     if not link_ids:
-        return Published()
-    frames = trailers = 0
-    config = target.config
-    with open_database(target.address, config) as database:
-        for start in range(0, len(link_ids), _LINKS_A_DELETE):
-            part = link_ids[start : start + _LINKS_A_DELETE]
-            if target.shape == "frames":
-                mine: Document = {"_id": {"$in": part}}
-                trailers += delete_documents(database[config.trailers_collection], mine)
-            frames += delete_documents(database[config.collection], of_links(target.shape, part))
-    return Published(PublishCounts(deleted=frames), PublishCounts(deleted=trailers))
+        return result
+    config = destination.config
+    with open_database(destination) as database:
+        for start in range(0, len(link_ids), _LINKS_PER_DELETE):
+            batch = link_ids[start : start + _LINKS_PER_DELETE]
+            trailers = delete_documents(
+                database[config.trailers_collection], {"_id": {"$in": batch}}
+            )
+            frames = delete_documents(database[config.collection], frames_query(batch))
+            result += PublishResult(WriteCounts(deleted=frames), WriteCounts(deleted=trailers))
+    return result
 
 
-def _delete_others(
-    database: Database[Document],
-    target: Target,
-    links: Sequence[PublishedLink],
-    *,
-    is_whole: bool,
+def _delete_stale_frames(
+    collection: Collection[Document], links: Sequence[PublishedLink], *, is_complete: bool
 ) -> int:
-    """Delete what stands under these links and is none of their frames.
+    """Delete the documents of these links that are none of their frames.
 
     Args:
-        database: where.
-        target: where.
+        collection: of frames.
         links: just written.
-        is_whole: whether every frame was taken.
+        is_complete: whether the server accepted every frame.
 
     Raises:
         StorageError: another run changed them meanwhile.
     """
-    collection = database[target.config.collection]
-    counts = {link.frames.link_id: len(link.frames.features) for link in links}
-    if not counts:
-        return 0
-    # Read from the index alone; where all are there and the number is right, there is no other.
-    mine, n_expected = of_links(target.shape, counts), sum(counts.values())
-    if is_whole and count_documents(collection, mine) == n_expected:
+    frames_of = {link.frames.link_id: len(link.frames.features) for link in links}
+    query, n_expected = frames_query(frames_of), sum(frames_of.values())
+    # Answered by the index alone. All frames were written, so the right number means no others.
+    if not links or (is_complete and count_documents(collection, query) == n_expected):
         return 0
     deleted = 0
-    for link_id, n_frames in counts.items():
+    for link_id, n_frames in frames_of.items():
         ids = [f"{link_id}:{index}" for index in range(n_frames)]
-        others = of_links(target.shape, [link_id]) | {"_id": {"$nin": ids}}
-        deleted += delete_documents(collection, others)
-    # A twin of this task writes the same documents and deletes the same others.
-    if is_whole and count_documents(collection, mine) != n_expected:
+        deleted += delete_documents(collection, frames_query([link_id]) | {"_id": {"$nin": ids}})
+    # A second attempt of this task writes the same documents and deletes the same ones.
+    if is_complete and count_documents(collection, query) != n_expected:
         raise StorageError(
-            f"Another run published or withdrew links in {database.name}.{collection.name} that "
-            "this one was publishing. Publish again when it has ended."
+            f"Another run published or withdrew links in {collection.full_name} while this one "
+            "was publishing them. Publish again when it has ended."
         )
     return deleted

@@ -14,7 +14,12 @@ from servers import replicas
 from servers.tls import AUTHORITY
 from trailergenre.base.config import MongoConfig
 from trailergenre.base.errors import ConfigError, RunError, StorageError
-from trailergenre.mongo import open_database, parse_address, read_address
+from trailergenre.mongo.connection import (
+    Destination,
+    open_database,
+    parse_address,
+    read_destination,
+)
 
 ON_LOOPBACK = "mongodb://127.0.0.1:27017"
 
@@ -89,10 +94,10 @@ def test_the_address_is_read_from_the_variable_or_a_file_that_goes_before_it(
 ) -> None:
     monkeypatch.setenv("MY_MONGO", ON_LOOPBACK)
     config = MongoConfig(uri_variable="MY_MONGO")
-    assert read_address(config).uri == ON_LOOPBACK
+    assert read_destination(config).address.uri == ON_LOOPBACK
     secret = tmp_path / "uri"
     secret.write_text(f"mongodb://u:{PASSWORD}@[::1]:5\n")
-    address = read_address(config.model_copy(update={"uri_file": str(secret)}))
+    address = read_destination(config.model_copy(update={"uri_file": str(secret)})).address
     assert (address.uri, address.hosts) == (f"mongodb://u:{PASSWORD}@[::1]:5", "[::1]:5")
     assert PASSWORD not in repr(address)
 
@@ -102,13 +107,13 @@ def test_an_address_that_is_nowhere_is_told_with_both_places(
 ) -> None:
     monkeypatch.delenv("TRAILERGENRE_MONGO_URI", raising=False)
     with pytest.raises(ConfigError, match=r"variable TRAILERGENRE_MONGO_URI holds no .*uri_file"):
-        read_address(MongoConfig())
+        read_destination(MongoConfig())
     empty = tmp_path / "uri"
     empty.write_text("\n")
     with pytest.raises(ConfigError, match=r"uri \(mongo.uri_file\) holds no"):
-        read_address(MongoConfig(uri_file=str(empty)))
+        read_destination(MongoConfig(uri_file=str(empty)))
     with pytest.raises(ConfigError, match=r"cannot be read: No such file.*/absent"):
-        read_address(MongoConfig(uri_file=str(tmp_path / "absent")))
+        read_destination(MongoConfig(uri_file=str(tmp_path / "absent")))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_options_that_the_driver_cannot_use_are_told_without_the_address(
     file.touch()
     address = parse_address(f"mongodb://u:{PASSWORD}@127.0.0.1:1/?{options.format(file=file)}")
     unusable = pytest.raises(ConfigError, match=rf"127\.0\.0\.1:1 cannot be used: .*{reason}")
-    with unusable as caught, open_database(address, MongoConfig(timeout_s=0.2)):
+    with unusable as caught, open_database(Destination(address, MongoConfig(timeout_s=0.2))):
         pass
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -137,7 +142,7 @@ def test_an_absent_server_is_named_without_the_password(free_port: int) -> None:
     absent = rf"127\.0\.0\.1:{free_port} was not reached within 0\.2 s \(.*refused\)"
     with (
         pytest.raises(StorageError, match=absent) as caught,
-        open_database(address, MongoConfig(timeout_s=0.2)),
+        open_database(Destination(address, MongoConfig(timeout_s=0.2))),
     ):
         pass
     assert PASSWORD not in str(caught.value)
@@ -164,7 +169,7 @@ def test_a_server_on_this_machine_cannot_lead_elsewhere_without_tls_and_user(
     leads = r"127\.0\.0\.1:\d+ leads to elsewhere\.test, .*directConnection=true .*tls=true"
     with (
         pytest.raises(ConfigError, match=leads),
-        open_database(parse_address(uri), MongoConfig(timeout_s=5)),
+        open_database(Destination(parse_address(uri), MongoConfig(timeout_s=5))),
     ):
         pass
     assert asked == []
@@ -175,7 +180,7 @@ def test_a_member_of_a_set_that_is_asked_for_directly_leads_nowhere(
 ) -> None:
     uri, asked = set_elsewhere
     address = parse_address(f"{uri}/?directConnection=true")
-    with open_database(address, MongoConfig(timeout_s=5)) as database:
+    with open_database(Destination(address, MongoConfig(timeout_s=5))) as database:
         assert database.client.nodes == {database.client.address}
     assert asked == []
 
@@ -189,7 +194,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def count_documents(server: Server, user: str, database: str) -> int:
     uri = server.uri.replace("mongodb://", f"mongodb://{user}")
     config = MongoConfig(database=database, timeout_s=5)
-    with open_database(parse_address(uri), config) as opened:
+    with open_database(Destination(parse_address(uri), config)) as opened:
         return opened["frames"].count_documents({})
 
 
@@ -231,13 +236,13 @@ def test_atlas_has_one_number_for_all_that_it_refuses_and_its_text_tells_which(
     mongo_uri: str, said: str, kind: type[RunError], message: str
 ) -> None:
     refused = pytest.raises(kind, match=message)
-    with refused, open_database(parse_address(mongo_uri), MongoConfig()):
+    with refused, open_database(Destination(parse_address(mongo_uri), MongoConfig())):
         raise OperationFailure(said, 8000, {"errmsg": said})
 
 
 def test_no_address_weakens_what_a_write_or_a_read_means(mongo_uri: str) -> None:
     address = parse_address(f"{mongo_uri}?w=0&wtimeoutMS=0&readPreference=secondaryPreferred")
-    with open_database(address, MongoConfig(timeout_s=7)) as database:
+    with open_database(Destination(address, MongoConfig(timeout_s=7))) as database:
         asked = {"w": "majority", "j": True, "wtimeout": 7000}
         assert database.write_concern.document == asked
         assert database.read_preference == ReadPreference.PRIMARY
@@ -253,7 +258,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_certificate_that_nobody_vouches_for_is_refused_by_its_reason(encrypted: Server) -> None:
     address = parse_address(f"{encrypted.uri}&tls=true")
     refused = pytest.raises(StorageError, match=r"was not reached .*CERTIFICATE_VERIFY_FAILED")
-    with refused, open_database(address, MongoConfig(timeout_s=1)):
+    with refused, open_database(Destination(address, MongoConfig(timeout_s=1))):
         pass
 
 
@@ -263,10 +268,13 @@ def test_tls_works_and_a_client_without_it_is_told_to_use_it(
     authority = tmp_path / "authority.pem"
     AUTHORITY.cert_pem.write_to_path(str(authority))
     address = parse_address(f"{encrypted.uri}&tls=true&tlsCAFile={authority}")
-    with open_database(address, MongoConfig(timeout_s=5)) as database:
+    with open_database(Destination(address, MongoConfig(timeout_s=5))) as database:
         assert database["frames"].count_documents({}) == 0
     refused = pytest.raises(StorageError, match=r"was not reached .*and tls=true")
-    with refused, open_database(parse_address(encrypted.uri), MongoConfig(timeout_s=1)):
+    with (
+        refused,
+        open_database(Destination(parse_address(encrypted.uri), MongoConfig(timeout_s=1))),
+    ):
         pass
 
 

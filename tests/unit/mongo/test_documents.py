@@ -9,13 +9,8 @@ from bson.binary import Binary, BinaryVectorDtype
 
 from runs import link_id
 from trailergenre.base.records import N_FEATURES, LinkFrames
-from trailergenre.mongo import PublishedLink
-from trailergenre.mongo.documents import (
-    frame_documents,
-    of_links,
-    original_documents,
-    trailer_document,
-)
+from trailergenre.mongo.documents import frame_documents, trailer_document
+from trailergenre.mongo.published_links import PublishedLink
 
 LINK_ID = link_id("up")
 MADE_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -79,30 +74,13 @@ def test_a_trailer_has_the_mean_of_its_frames_and_what_a_reader_wants() -> None:
     assert floats(features) == [2.0] * N_FEATURES
 
 
-def test_the_originals_documents_have_a_double_for_each_feature_and_nothing_else() -> None:
-    (_, second) = original_documents(make_link(width=3))
-    frame_id = f"{LINK_ID}:1"
-    assert second == {"_id": frame_id, "frame_id": frame_id, "0": 1.5, "1": 1.5, "2": 1.5}
-    (document,) = original_documents(make_link(n_frames=1))
-    assert list(document) == ["_id", "frame_id", *(str(n) for n in range(N_FEATURES))]
-    assert {type(document[str(n)]) for n in range(N_FEATURES)} == {float}
-
-
-def test_sizes_are_those_of_the_docs() -> None:
-    link = make_link(n_frames=1, title="A title of some thirty letters")
-    (frame,), (original,) = frame_documents(link, "f" * 16), original_documents(link)
+def test_a_frame_takes_what_the_docs_say() -> None:
+    (frame,) = frame_documents(
+        make_link(n_frames=1, title="A title of some thirty letters"), "f" * 16
+    )
     assert len(bson.encode(frame)) == pytest.approx(8_530, abs=100)
-    assert len(bson.encode(original)) == pytest.approx(27_750, abs=100)
 
 
 def test_features_of_another_width_are_published_as_they_are() -> None:
     (_, second) = frame_documents(make_link(width=3), "f1")
     assert floats(second["features"]) == [1.5] * 3
-
-
-def test_a_link_is_found_by_its_id_or_by_the_beginning_of_its_frames() -> None:
-    assert of_links("frames", ["a", "b"]) == {"link_id": {"$in": ["a", "b"]}}
-    (part,) = of_links("original", ["ab"])["$or"]
-    assert part == {"_id": {"$gte": "ab:", "$lt": "ab;"}}
-    assert "ab:" <= "ab:0" < "ab:12" < "ab;"
-    assert not "ab:" <= "abc:0" < "ab;"

@@ -22,7 +22,7 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
-from trailergenre.mongo import read_links, read_publishable
+from trailergenre.mongo.published_links import plan_publishing, read_links
 from trailergenre.runs import schemas, tables
 
 FP = SETTINGS.fingerprint
@@ -57,20 +57,20 @@ def test_links_are_told_with_what_lists_and_labels_say(store: Store) -> None:
 
 
 def test_parts_are_features_files_and_promise_the_outcomes_frames(store: Store) -> None:
-    source = read_publishable(store, FP)
-    assert source.n_frames == 5
-    parts = source.parts()
+    plan = plan_publishing(store, FP)
+    assert plan.n_frames == 5
+    parts = plan.links_by_file()
     assert len(parts) == 2
     assert [len(set(part["features_file"].to_pylist())) for part in parts] == [1, 1]
-    assert source.fingerprint == FP
+    assert plan.fingerprint == FP
 
 
 def test_many_links_of_a_file_are_one_part(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     movies = make_movies(7, frames=2)
     make_run(store, movies, links_per_file=3)
-    source = read_publishable(store, FP)
-    assert sorted(len(part) for part in source.parts()) == [1, 3, 3]
+    plan = plan_publishing(store, FP)
+    assert sorted(len(part) for part in plan.links_by_file()) == [1, 3, 3]
     assert {m.link.link_id for m in movies} == {link.frames.link_id for link in links_of(store, FP)}
 
 
@@ -85,26 +85,26 @@ def test_links_that_failed_are_withdrawn_and_open_ones_are_not(store: Store) -> 
     listed = [each.link for each in (UP, HEAT, BROKEN)]
     listed += [labelled("later", []), labelled("not taken yet", [])]
     tables.write_table(store, "links", links_table(listed))
-    assert read_publishable(store, FP).withdrawn == [BROKEN.link.link_id]
+    assert plan_publishing(store, FP).withdrawn == [BROKEN.link.link_id]
 
 
 def test_links_that_left_the_list_are_withdrawn_and_not_published(store: Store) -> None:
     defer(store, "later")  # it never had features
     tables.write_table(store, "links", links_table([HEAT.link]))
-    source = read_publishable(store, FP)
-    assert source.links["link_id"].to_pylist() == [HEAT.link.link_id]
-    assert source.withdrawn == sorted([UP.link.link_id, BROKEN.link.link_id])
+    plan = plan_publishing(store, FP)
+    assert plan.links["link_id"].to_pylist() == [HEAT.link.link_id]
+    assert plan.withdrawn == sorted([UP.link.link_id, BROKEN.link.link_id])
 
 
 def test_a_run_without_any_feature_has_no_part(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     make_run(store, [BROKEN])
-    source = read_publishable(store, FP)
-    assert (source.parts(), source.n_frames) == ([], 0)
+    plan = plan_publishing(store, FP)
+    assert (plan.links_by_file(), plan.n_frames) == ([], 0)
 
 
 def test_a_changed_features_file_is_named(store: Store) -> None:
-    part = read_publishable(store, FP).parts()[0]
+    part = plan_publishing(store, FP).links_by_file()[0]
     path = part["features_file"][0].as_py()
     store.write_bytes(path, b"cut")
     with pytest.raises(StorageError, match=path):

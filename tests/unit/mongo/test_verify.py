@@ -13,13 +13,13 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from typer.testing import CliRunner
 
-from mongos import content_hash, publish, target_at
+from mongos import content_hash, destination_at, publish
 from runs import SETTINGS, Movie, labelled, link_id, links_table, make_run
 from trailergenre.base.errors import StorageError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
-from trailergenre.mongo import Document, Target
+from trailergenre.mongo.connection import Destination, Document
 from trailergenre.mongo.verify import check_published
 from trailergenre.runs import tables
 from trailergenre.runs.verify.verification import Verification
@@ -37,33 +37,37 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def target(mongo_uri: str) -> Target:
-    return target_at(mongo_uri)
+def destination(mongo_uri: str) -> Destination:
+    return destination_at(mongo_uri)
 
 
-def verify_published(store: Store, target: Target) -> Verification:
+def verify_published(store: Store, destination: Destination) -> Verification:
     """As `trailergenre verify --mongo` does."""
     report = verify_run(store, FP)
-    report.checks.extend(check_published(store, FP, target, lambda done, total: None))
+    report.checks.extend(check_published(store, FP, destination, lambda done, total: None))
     return report
 
 
-def verify(run: Run, target: Target) -> Verification:
-    return verify_published(run.store, target)
+def verify(run: Run, destination: Destination) -> Verification:
+    return verify_published(run.store, destination)
 
 
-def collection(target: Target, client: MongoClient[Document], name: str) -> Collection[Document]:
-    return client[target.config.database][name]
+def collection(
+    destination: Destination, client: MongoClient[Document], name: str
+) -> Collection[Document]:
+    return client[destination.config.database][name]
 
 
-def edit(target: Target, name: str, change: Callable[[Collection[Document]], object]) -> None:
-    with MongoClient[Document](target.address.uri) as client:
-        change(collection(target, client, name))
+def edit(
+    destination: Destination, name: str, change: Callable[[Collection[Document]], object]
+) -> None:
+    with MongoClient[Document](destination.address.uri) as client:
+        change(collection(destination, client, name))
 
 
-def test_what_was_published_holds(run: Run, target: Target) -> None:
-    publish(target, run.store, FP)
-    report = verify(run, target)
+def test_what_was_published_holds(run: Run, destination: Destination) -> None:
+    publish(destination, run.store, FP)
+    report = verify(run, destination)
     assert found(report) == {}
     checked = {f"{check.invariant} {check.name}": check.checked for check in report.checks}
     assert (checked[FRAMES], checked[TRAILERS]) == (15, 5)
@@ -126,43 +130,45 @@ DAMAGES: dict[str, tuple[str, Callable[[Collection[Document]], object], list[str
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_was_done_by_hand_is_named_and_publishing_again_mends_it(
-    run: Run, target: Target, damage: str
+    run: Run, destination: Destination, damage: str
 ) -> None:
-    publish(target, run.store, FP)
-    before = content_hash(target)
+    publish(destination, run.store, FP)
+    before = content_hash(destination)
     name, change, offenders = DAMAGES[damage]
-    edit(target, name, change)
+    edit(destination, name, change)
     check = FRAMES if name == "frames" else TRAILERS
-    assert found(verify(run, target)) == {check: offenders}
-    publish(target, run.store, FP)
-    assert found(verify(run, target)) == {}
-    assert content_hash(target) == before
+    assert found(verify(run, destination)) == {check: offenders}
+    publish(destination, run.store, FP)
+    assert found(verify(run, destination)) == {}
+    assert content_hash(destination) == before
 
 
-def test_a_moved_document_is_missing_and_is_put_back(run: Run, target: Target) -> None:
-    publish(target, run.store, FP)
-    edit(target, "frames", lambda c: c.update_many({}, {"$set": {"link_id": "0" * 64}}))
-    (check,) = (check for check in verify(run, target).checks if not check.holds)
+def test_a_moved_document_is_missing_and_is_put_back(run: Run, destination: Destination) -> None:
+    publish(destination, run.store, FP)
+    edit(destination, "frames", lambda c: c.update_many({}, {"$set": {"link_id": "0" * 64}}))
+    (check,) = (check for check in verify(run, destination).checks if not check.holds)
     assert (check.n_offenders, len(check.offenders)) == (15, 5)
-    publish(target, run.store, FP)
-    assert verify(run, target).holds
+    publish(destination, run.store, FP)
+    assert verify(run, destination).holds
 
 
-def test_other_features_than_the_runs_are_told_at_once(run: Run, target: Target) -> None:
-    assert "Nothing was published" in found(verify(run, target))[FRAMES][0]
+def test_other_features_than_the_runs_are_told_at_once(run: Run, destination: Destination) -> None:
+    assert "Nothing was published" in found(verify(run, destination))[FRAMES][0]
     other = Store(str(run.store.local_path("other")))
     fingerprint = make_run(other, run.movies, settings=replace(SETTINGS, frames_per_s=2.0))
-    publish(target, other, fingerprint)
-    ((offender,),) = found(verify(run, target)).values()
+    publish(destination, other, fingerprint)
+    ((offender,),) = found(verify(run, destination)).values()
     assert f"holds features {fingerprint}" in offender
 
 
-def test_documents_of_another_run_are_a_note(run: Run, target: Target, tmp_path: Path) -> None:
+def test_documents_of_another_run_are_a_note(
+    run: Run, destination: Destination, tmp_path: Path
+) -> None:
     other = Store(str(tmp_path / "other"))
     make_run(other, [Movie(labelled("up", ["Drama"]), np.ones((2, N_FEATURES), "f4"))])
-    publish(target, other, FP)
-    publish(target, run.store, FP)
-    report = verify(run, target)
+    publish(destination, other, FP)
+    publish(destination, run.store, FP)
+    report = verify(run, destination)
     assert report.holds
     of_others = "of links that this run does not publish: another run's"
     by_check = {f"{check.invariant} {check.name}": check.notes for check in report.checks}
@@ -172,74 +178,74 @@ def test_documents_of_another_run_are_a_note(run: Run, target: Target, tmp_path:
 
 
 def test_a_half_finished_run_leaves_the_documents_of_one_that_shares_its_collection(
-    run: Run, target: Target, tmp_path: Path
+    run: Run, destination: Destination, tmp_path: Path
 ) -> None:
-    publish(target, run.store, FP)
+    publish(destination, run.store, FP)
     # The same list, of which one link has failed, and no other is taken yet.
     half = Store(str(tmp_path / "half"))
     failed = run.movies[1].link
     make_run(half, [Movie(failed, None)])
     tables.write_table(half, "links", links_table([movie.link for movie in run.movies]))
     extra = [f"extra: {failed.link_id}:{index}" for index in range(3)]
-    assert found(verify_published(half, target))[FRAMES] == extra
-    done = publish(target, half, FP)
+    assert found(verify_published(half, destination))[FRAMES] == extra
+    done = publish(destination, half, FP)
     assert (done.frames.deleted, done.trailers.deleted) == (3, 1)
-    report = verify_published(half, target)
+    report = verify_published(half, destination)
     assert not {FRAMES, TRAILERS} & found(report).keys()
     assert "12 documents are of links that this run does not publish" in notes(report)
     missing = [f"missing: {failed.link_id}:{index}" for index in range(3)]
-    assert found(verify(run, target))[FRAMES] == missing
+    assert found(verify(run, destination))[FRAMES] == missing
 
 
 def test_documents_of_a_link_that_left_the_list_are_extra_until_it_is_published_again(
-    run: Run, target: Target
+    run: Run, destination: Destination
 ) -> None:
-    publish(target, run.store, FP)
+    publish(destination, run.store, FP)
     for drop in (run.replace_links, run.replace_labels):
         drop(lambda rows: rows.pop(0))  # that of MOVIE
     extra = [f"extra: {MOVIE}:{index}" for index in range(3)]
-    assert found(verify(run, target)) == {FRAMES: extra, TRAILERS: [f"extra: {MOVIE}"]}
-    publish(target, run.store, FP)
-    assert found(verify(run, target)) == {}
+    assert found(verify(run, destination)) == {FRAMES: extra, TRAILERS: [f"extra: {MOVIE}"]}
+    publish(destination, run.store, FP)
+    assert found(verify(run, destination)) == {}
 
 
 def test_features_that_cannot_be_read_are_found_there_too_and_end_nothing(
-    run: Run, target: Target
+    run: Run, destination: Destination
 ) -> None:
-    publish(target, run.store, FP)
+    publish(destination, run.store, FP)
     path = run.features_files()[0]
     cut(run, path)
-    report = verify(run, target)
+    report = verify(run, destination)
     (offender,) = found(report)[FRAMES]
     assert path in offender
     # Whose frames they are cannot be told: nothing is said of another run.
     assert "of links that this run does not publish" not in notes(report)
     (outcomes,) = run.store.list_files(f"outcomes/{FP}")
     cut(run, outcomes.path)
-    (offender,) = found(verify(run, target))[FRAMES]
+    (offender,) = found(verify(run, destination))[FRAMES]
     assert outcomes.path in offender
 
 
 def test_a_run_without_labels_is_to_be_mended_before_it_is_published_again(
-    run: Run, target: Target
+    run: Run, destination: Destination
 ) -> None:
-    publish(target, run.store, FP)
+    publish(destination, run.store, FP)
     run.store.delete_directory("labels")
-    (check,) = (each for each in verify(run, target).checks if f"I3 {each.name}" == FRAMES)
+    (check,) = (each for each in verify(run, destination).checks if f"I3 {each.name}" == FRAMES)
     assert "Run jobs/prepare_dataset.py first" in check.offenders[0]
-    assert "do what is said there, then publish it again" in check.lines()[-1]
+    assert "follow the advice above, then publish it again" in check.lines()[-1]
 
 
 def test_the_command_compares_where_the_configuration_says(
-    run: Run, target: Target, monkeypatch: pytest.MonkeyPatch
+    run: Run, destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", target.address.uri)
-    publish(target, run.store, FP)
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", destination.address.uri)
+    publish(destination, run.store, FP)
     words = ["verify", str(run.store), "--mongo", "--json"]
-    words += ["--set", f"mongo.database={target.config.database}"]
+    words += ["--set", f"mongo.database={destination.config.database}"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    edit(target, "frames", lambda c: c.delete_one({"_id": f"{MOVIE}:0"}))
+    edit(destination, "frames", lambda c: c.delete_one({"_id": f"{MOVIE}:0"}))
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
@@ -253,6 +259,6 @@ def test_the_command_compares_where_the_configuration_says(
 
 
 def test_a_server_that_is_away_is_no_finding(run: Run) -> None:
-    away = target_at("mongodb://127.0.0.1:1", timeout_s=0.2)
+    away = destination_at("mongodb://127.0.0.1:1", timeout_s=0.2)
     with pytest.raises(StorageError, match="was not reached"):
         verify_published(run.store, away)

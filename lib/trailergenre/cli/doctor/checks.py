@@ -22,7 +22,7 @@ from trailergenre.base.versions import MINIMUM_VERSIONS, check_minimum_versions
 from trailergenre.cli.doctor.child_checks import check_ffmpeg, check_javascript, check_sandbox
 from trailergenre.cli.doctor.examine import Check, Finding, Verdict
 from trailergenre.features.backbone import check_backbone, load_embedder
-from trailergenre.mongo.connection import open_database, read_address
+from trailergenre.mongo.connection import open_database, read_destination
 
 _TENSORFLOW = ("tensorflow", "keras", "tf2onnx", "onnx")
 """The packages of the extra `tensorflow`."""
@@ -185,13 +185,14 @@ def check_mongodb(config: Config) -> Finding:
     mongo = config.mongo
     if mongo.uri_file is None and not os.environ.get(mongo.uri_variable):
         return Finding(Verdict.NOT_USED, f"neither {mongo.uri_variable} nor mongo.uri_file is set")
-    address = read_address(mongo)
-    with open_database(address, mongo) as database:
+    destination = read_destination(mongo)
+    hosts = destination.address.hosts
+    with open_database(destination) as database:
         # Not a ping, which a server answers without a login.
         n_collections = len(database.list_collection_names())
     return Finding(
         Verdict.OK,
-        f"logged in to {address.hosts}; database {mongo.database} has {n_collections} collections",
+        f"logged in to {hosts}; database {mongo.database} has {n_collections} collections",
     )
 
 

@@ -227,7 +227,7 @@ def test_mongodb_that_lets_us_in_is_fine(mongo_uri: str, monkeypatch: pytest.Mon
     [
         ("mongodb://me:canary@127.0.0.1:1", "was not reached"),
         ("mongodb://me:canary@db.example.org", "tls=true"),
-        ("me:canary", "cannot be read"),
+        ("me:canary", "cannot be parsed"),
     ],
 )
 def test_mongodb_that_fails_is_told_without_the_password(
