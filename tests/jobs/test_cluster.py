@@ -39,7 +39,7 @@ from killed import (
 )
 from lists import write_links
 from mongos import content_hash as documents_hash
-from mongos import publish, stored, target_at
+from mongos import destination_at, publish, stored
 from runs import make_movies, make_run
 from servers import Answer, answer, content
 from servers.files import serve
@@ -61,7 +61,7 @@ from trailergenre.base.errors import ExitCode
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import load_embedder
 from trailergenre.features.pipeline import embed_links, stream_settings
-from trailergenre.mongo import Document
+from trailergenre.mongo.connection import Document
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
@@ -446,21 +446,21 @@ def test_f6_a_speculative_twin_leaves_the_same_documents(
 ) -> None:
     run, events = Store(str(tmp_path / "run")), tmp_path / "events"
     fingerprint = make_run(run, make_movies(8, frames=12), links_per_file=2)
-    alone, target = (target_at(mongo_uri, batch_size=4) for _ in range(2))
+    alone, destination = (destination_at(mongo_uri, batch_size=4) for _ in range(2))
     publish(alone, run, fingerprint)
-    settings = (f"mongo.database={target.config.database}", "mongo.batch_size=4")
+    settings = (f"mongo.database={destination.config.database}", "mongo.batch_size=4")
     with held_back_once(mongo_uri, seconds=20):
         ended = submit(
             "publish_features",
             *arguments(run, *settings),
             master=master,
             conf=[*SPECULATION, f"spark.eventLog.dir={events.as_uri()}"],
-            env={"TRAILERGENRE_MONGO_URI": target.address.uri},
+            env={"TRAILERGENRE_MONGO_URI": destination.address.uri},
         )
     assert ended.summary["documents"] == 96
     assert has_twin(events)
-    assert documents_hash(target) == documents_hash(alone)
-    assert len(stored(target)) == len(stored(alone))
+    assert documents_hash(destination) == documents_hash(alone)
+    assert len(stored(destination)) == len(stored(alone))
 
 
 @contextmanager
