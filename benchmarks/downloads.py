@@ -51,8 +51,8 @@ _CHUNK = ChunksConfig(max_links=8)
 _COUNTED = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from trailergenre.videos import child
-youtube_dl = child.load_yt_dlp()
+from trailergenre.videos.ytdlp_patches import load_yt_dlp
+youtube_dl = load_yt_dlp()
 look = youtube_dl.extract_info
 def counted(ydl, *arguments, **more):
     if ydl.hops == 0:

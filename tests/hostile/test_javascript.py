@@ -47,10 +47,11 @@ PLAYER = """
 SOLVE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from trailergenre.videos.child import find_deno, load_yt_dlp
+from trailergenre.videos.child import find_deno
+from trailergenre.videos.ytdlp_patches import load_yt_dlp
 from trailergenre.videos.egress_guard import Guard
 from trailergenre.videos.options import link_options
-from trailergenre.videos.limits import DownloadLimits
+from trailergenre.videos.options import DownloadLimits
 
 request = json.load(sys.stdin)
 request["deno"] = find_deno()

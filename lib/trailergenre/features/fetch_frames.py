@@ -258,8 +258,8 @@ def _guarded(record: LinkRecord, step: Callable[[], T], downloader: Downloader) 
     except (RunError, OSError):
         raise
     except Exception as error:  # noqa: BLE001 - the one broad handler: it costs one link, not all
-        said = downloader.hide_secrets(traceback.format_exc())
+        said = downloader.redact(traceback.format_exc())
         log.error("link %s\n%s", record.link.link_id, said)
-        detail = downloader.hide_secrets(f"{type(error).__name__}: {error}")
+        detail = downloader.redact(f"{type(error).__name__}: {error}")
         record.fail(ItemError(Outcome.INTERNAL, detail))
     return None

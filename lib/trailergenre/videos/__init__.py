@@ -1,4 +1,4 @@
 """Link to video file: one child process an attempt, a deadline, one retry layer.
 
-Empty on purpose: the child imports modules of this package, and must stay small.
+Empty: the child imports modules of this package and must load little.
 """

@@ -1,4 +1,4 @@
-"""Link to video file: the one retry layer around attempts, and local files where they lie."""
+"""Link to video file: all retries of attempts, and local files, which are used in place."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox import Deadline
 from trailergenre.videos.attempt import Attempt
-from trailergenre.videos.credentials import read_cookies, read_proxy
+from trailergenre.videos.credentials import list_secrets, read_cookies, read_proxy, redact
 from trailergenre.videos.gate import Gate, OpenGate
-from trailergenre.videos.redaction import scrub, secrets_of
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_MAX_S = 60.0
@@ -26,14 +25,14 @@ BACKOFF_MAX_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Downloader:
-    """The settings of every download of a run; small, so that they travel to workers.
+    """The settings of all downloads of a run; small, because they are sent to the workers.
 
     Attributes:
-        links: allowed roots of local files.
+        links: roots of local files.
         network: what may be reached besides public addresses, and who gets the cookies.
-        limits: bounds of one link.
-        backoff_s: first wait before another attempt; doubles, with full jitter.
-        proxy: address that everything is fetched through, with its password.
+        limits: per link.
+        backoff_s: upper bound of the first wait; doubles per attempt, with full jitter.
+        proxy: address with its password.
         cookies: content of a cookie file.
     """
 
@@ -41,16 +40,16 @@ class Downloader:
     network: NetworkConfig
     limits: LimitsConfig
     backoff_s: float = BACKOFF_BASE_S
-    # No log may show them by accident.
+    # Not in repr, so that no log shows them.
     proxy: str | None = field(default=None, repr=False)
     cookies: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_config(cls, config: Config) -> Downloader:
-        """Read on the driver what only it can read: the proxy's address and the cookies.
+        """Read the proxy's address and the cookies, which only the driver can.
 
         Raises:
-            ConfigError: one of them cannot be had.
+            ConfigError: one of them cannot be read.
         """
         return cls(
             config.links,
@@ -62,29 +61,29 @@ class Downloader:
 
     @property
     def egress(self) -> Literal["guarded", "proxy's"]:
-        """Whose address policy holds: ours, in each child, or that of the proxy."""
+        """Whose address policy applies: ours in each child, or the proxy's."""
         return "guarded" if self.proxy is None else "proxy's"
 
-    def hide_secrets(self, text: str) -> str:
-        """A text without the proxy's password and the cookies."""
-        return scrub(text, secrets_of(proxy=self.proxy, cookies=self.cookies))
+    def redact(self, text: str) -> str:
+        """Replace the proxy's password and the cookies in a text."""
+        return redact(text, list_secrets(proxy=self.proxy, cookies=self.cookies))
 
     def fetch(
         self, link: Link, scratch: Path, deadline: Deadline, gate: Gate | None = None
     ) -> tuple[Video, int]:
-        """Get a link's video onto the local disk.
+        """Download a link's video to the local disk.
 
         Args:
-            link: http(s), or a file under an allowed root, which is used where it lies.
-            scratch: an existing directory of this link's own.
-            deadline: of the link, all attempts together.
-            gate: passed by every attempt; None: nothing is paced.
+            link: http(s), or a file under an allowed root, which is used in place.
+            scratch: existing directory for this link only.
+            deadline: of all attempts together.
+            gate: rate limits that every attempt waits for; None: none.
 
         Returns:
             The video and the number of attempts.
 
         Raises:
-            ItemError: with the class of the last attempt.
+            ItemError: the class of the last attempt.
         """
         if link.url.startswith("file:"):
             return _open_local(link.url, self.links), 1
@@ -93,8 +92,8 @@ class Downloader:
             gate=gate or OpenGate(),
         )
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_may_pass),
-            # A wait that the deadline would not outlast is not begun: the class stays the site's.
+            retry=tenacity.retry_if_exception(_is_retryable),
+            # No wait past the deadline: the outcome stays the site's.
             stop=tenacity.stop_after_attempt(self.limits.attempts) | _NoTimeLeft(deadline),
             wait=_Backoff(self.backoff_s),
             sleep=tenacity.sleep_using_event(deadline.stopped),
@@ -110,14 +109,7 @@ class Downloader:
 
 @dataclass
 class _Tries:
-    """The attempts at one link.
-
-    Attributes:
-        attempt: how each is made.
-        gate: passed by each.
-        n_made: that the gate let pass.
-        connections: of all of them, distinct, in order.
-    """
+    """The attempts at one link: their number, and their distinct connections in order."""
 
     attempt: Attempt
     gate: Gate
@@ -139,7 +131,7 @@ class _Tries:
 
 
 class _NoTimeLeft(tenacity.stop.stop_base):
-    """Ends where the link's own time would run out during the wait."""
+    """Stop if the deadline would pass during the wait."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -149,7 +141,7 @@ class _NoTimeLeft(tenacity.stop.stop_base):
 
 
 class _Backoff(tenacity.wait.wait_base):
-    """Exponential with full jitter; the server's own Retry-After wins."""
+    """Exponential back-off with full jitter, unless the server sent Retry-After."""
 
     def __init__(self, first_s: float) -> None:
         self._jitter = tenacity.wait_random_exponential(multiplier=first_s, max=BACKOFF_MAX_S)
@@ -160,15 +152,14 @@ class _Backoff(tenacity.wait.wait_base):
         return asked_s if asked_s is not None else self._jitter(retry_state)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, ItemError) and error.outcome.is_retryable
 
 
 def _open_local(url: str, links: LinksConfig) -> Video:
     try:
         path = Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path))).resolve()
-        roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
-        if not any(path.is_relative_to(root) for root in roots):
+        if not links.allows(path):
             raise ItemError(Outcome.SCHEME, f"{path} is not under one of links.allowed_roots")
         if not path.is_file():
             raise ItemError(Outcome.PATH, f"{path} is not a file on this worker")

@@ -1,46 +1,47 @@
-"""The download child's audit hook: which addresses it may connect to, which program it may start.
+"""The download child's audit hook: where it may connect to and which program it may start.
 
-It judges the address of the connection itself, so that redirects, embeds and names that resolve
-anew make no difference, and it cannot be taken off again. Name resolution is the C library's and
-does not pass here. Standard library only.
+It checks the address of each connection, so redirects, embeds and DNS rebinding make no
+difference, and it cannot be removed. Name resolution happens in the C library and is not checked.
+Standard library only.
 """
 
 from __future__ import annotations
 
 import socket
 import time
+from urllib.parse import urlsplit
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.ip_addresses import is_denied_address
 from trailergenre.base.outcomes import Outcome
 
 MAX_CONNECTIONS = 20
-"""Addresses that are handed on; a video comes from three or four."""
+"""Addresses that are recorded per link; a video comes from three or four."""
 
 _PORTS = frozenset({80, 443})
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _STARTS = frozenset(
     {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn"}
 )
-# Addresses of documentation: no machine has them, unless it lets every address be bound.
-_NOBODYS = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+# Documentation addresses: they can only be bound where every address can.
+_UNASSIGNED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 class Guard:
-    """What was refused, and which servers were spoken to.
+    """The rules of one download, and a record of its connections.
 
     Attributes:
-        refusals: as they happen; yt-dlp reports them as failed connections only.
-        connections: `address:port`, distinct, in order, the first 20.
-        asked_at_s: when the first connection was allowed, by the monotonic clock.
+        refusals: in order; yt-dlp reports them as failed connections only.
+        connections: distinct `address:port`, in order, the first 20.
+        asked_at_s: time of the first allowed connection, by the monotonic clock.
     """
 
     def __init__(self, *, allow: frozenset[str], proxy: frozenset[str], program: str) -> None:
-        """Judge by these rules; `sys.addaudithook(guard.check)` makes them hold.
+        """Set the rules; `sys.addaudithook(guard.check)` enforces them.
 
         Args:
             allow: `address:port` pairs that are reachable although private.
-            proxy: those of the proxy; where there is one, nothing else is reachable.
+            proxy: `address:port` pairs of the proxy; if there are any, nothing else is reachable.
             program: path of the only program that may be started.
         """
         self.refusals: list[ItemError] = []
@@ -51,54 +52,54 @@ class Guard:
         self._program = program
 
     def check(self, event: str, arguments: tuple[object, ...]) -> None:
-        """Raise PermissionError where an event is against the rules."""
+        """Raise PermissionError for an event that breaks the rules."""
         if event in _CONNECTS:
             address = arguments[1]
-            # None: a message over a socket that is connected, which was judged then.
+            # None: the socket is connected, and its address was checked then.
             if address is not None:
-                self._connect(address)
+                self._check_address(address)
         elif event == "subprocess.Popen":
             if arguments[0] != self._program:
-                raise PermissionError(f"{arguments[0]} is no program that a download may start")
+                raise PermissionError(f"a download may not start the program {arguments[0]}")
         elif event in _STARTS:
-            raise PermissionError(f"{event} is nothing that a download may do")
+            raise PermissionError(f"a download may not call {event}")
 
-    def _connect(self, address: object) -> None:
+    def _check_address(self, address: object) -> None:
         reason = self._reason_against(address)
         if reason is not None:
             self.refusals.append(ItemError(Outcome.HOST_DENIED, f"leads to {reason}"))
             raise PermissionError(self.refusals[-1].detail)
         if self.asked_at_s is None:
             self.asked_at_s = time.monotonic()
-        place = place_of(address)
-        if place not in self.connections and len(self.connections) < MAX_CONNECTIONS:
-            self.connections.append(place)
+        endpoint = format_endpoint(address)
+        if endpoint not in self.connections and len(self.connections) < MAX_CONNECTIONS:
+            self.connections.append(endpoint)
 
     def _reason_against(self, address: object) -> str | None:
         if not isinstance(address, tuple):
             return "a socket on this machine"
-        place = place_of(address)
+        endpoint = format_endpoint(address)
         if self._proxy:
-            return None if place in self._proxy else f"{place}, past the proxy"
-        if place in self._allow:
+            return None if endpoint in self._proxy else f"{endpoint}, past the proxy"
+        if endpoint in self._allow:
             return None
         host, port = str(address[0]), address[1]
         if is_denied_address(host):
-            return f"{place}, which is denied"
+            return f"{endpoint}, which is denied"
         if port not in _PORTS:
-            return f"{place}, and its port is neither 80 nor 443"
-        return f"{place}, which is this machine" if is_own_address(host) else None
+            return f"{endpoint}, whose port is neither 80 nor 443"
+        return f"{endpoint}, which is this machine" if is_own_address(host) else None
 
 
 def is_own_address(ip: str) -> bool:
-    """Whether an address is one of this machine's, public ones too: only those can be bound.
+    """Whether an address, public or not, is one of this machine's: only those can be bound.
 
     >>> is_own_address("127.0.0.1"), is_own_address("8.8.8.8")
     (True, False)
     """
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    # Where even nobody's address can be bound (ip_nonlocal_bind), nothing can be told this way.
-    return _can_bind(family, ip) and not _can_bind(family, _NOBODYS[family])
+    # With ip_nonlocal_bind every address can be bound, and binding proves nothing.
+    return _can_bind(family, ip) and not _can_bind(family, _UNASSIGNED[family])
 
 
 def _can_bind(family: socket.AddressFamily, ip: str) -> bool:
@@ -110,11 +111,39 @@ def _can_bind(family: socket.AddressFamily, ip: str) -> bool:
     return True
 
 
-def place_of(address: object) -> str:
-    """`address:port` of what `connect` is called with.
+def format_endpoint(address: object) -> str:
+    """Format an argument of `connect` as `address:port`.
 
-    >>> place_of(("::1", 80, 0, 0))
+    >>> format_endpoint(("::1", 80, 0, 0))
     '[::1]:80'
     """
     host, port = (address[0], address[1]) if isinstance(address, tuple) else (address, "")
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def resolve_proxy(proxy: str | None) -> frozenset[str]:
+    """Look a proxy up, once for the whole process: later addresses of its name would be denied.
+
+    Returns:
+        Its `address:port` pairs; empty without a proxy.
+
+    Raises:
+        ItemError: the name is not found.
+    """
+    if proxy is None:
+        return frozenset()
+    parts = urlsplit(proxy)
+    look_up = socket.getaddrinfo
+    try:
+        resolved = look_up(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        detail = f"proxy: {parts.hostname} is not found: {error}"
+        raise ItemError(Outcome.DEFERRED, detail) from error
+
+    def pinned(host: str | None, *arguments: object, **more: object) -> object:
+        if host == parts.hostname:
+            return resolved
+        return look_up(host, *arguments, **more)  # type: ignore[arg-type]
+
+    socket.getaddrinfo = pinned  # type: ignore[assignment]
+    return frozenset(format_endpoint(address) for *_, address in resolved)

@@ -1,10 +1,12 @@
-"""yt-dlp's exceptions to outcomes: by class and HTTP status first, by text only where it has none.
+"""yt-dlp's exceptions to outcomes: by class and HTTP status, else by text.
 
-Works on class names, so that it needs no yt_dlp import and can be tested with made errors.
+Also finds the errors that are not the link's fault: a full disk, and a proxy that failed. Looks at
+class names only, so it does not import yt_dlp.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,16 +15,22 @@ from email.utils import parsedate_to_datetime
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Only our own files can cause these: no server can make a system call of ours fail so."""
+
+_MIN_SOCKS_REFUSAL = 0xFE
+"""yt-dlp's SOCKS codes for a refused login. Smaller ones are about the site."""
+
 _BY_STATUS = {
     401: Outcome.FORBIDDEN,
     403: Outcome.FORBIDDEN,
     404: Outcome.UNAVAILABLE,
-    407: Outcome.CONNECT,  # a proxy's; the site was never asked
+    407: Outcome.CONNECT,  # from a proxy; the site was never reached
     410: Outcome.UNAVAILABLE,
     429: Outcome.THROTTLED,
 }
 
-# Order matters: the first class found anywhere in the chain of causes decides.
+# In order: the first class that occurs in the chain of causes decides.
 _BY_CLASS = {
     "CertificateVerifyError": Outcome.TLS,
     "SSLError": Outcome.TLS,
@@ -30,7 +38,7 @@ _BY_CLASS = {
     "ContentTooShortError": Outcome.TRUNCATED_DOWNLOAD,
     "gaierror": Outcome.DNS,
     "NameResolutionError": Outcome.DNS,
-    # The link itself is http(s) with a host: only a redirect leads elsewhere.
+    # Links are http(s), so only a redirect can lead elsewhere.
     "InvalidSchema": Outcome.REDIRECT,
     "MissingSchema": Outcome.REDIRECT,
     "UnsupportedError": Outcome.UNSUPPORTED_SITE,
@@ -50,8 +58,7 @@ _BY_CLASS = {
     "MemoryError": Outcome.RESOURCE,
 }
 
-# For errors that are text alone: those of yt-dlp's own file requests, and the sites' own words.
-# Order matters here too.
+# In order, for errors without a class of their own: of yt-dlp's requests, and the sites' messages.
 _BY_TEXT: tuple[tuple[str, Outcome], ...] = (
     (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
     (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
@@ -78,18 +85,18 @@ _BY_TEXT: tuple[tuple[str, Outcome], ...] = (
     (r"no video formats found|no video could be found|unable to extract", Outcome.UNSUPPORTED_SITE),
 )
 
-# Where neither a known class nor the text decides.
-_LAST = {
+# The fallback if neither a class above nor the text decides.
+_BY_BASE_CLASS = {
     "TransportError": Outcome.CONNECT,
     "ExtractorError": Outcome.UNSUPPORTED_SITE,
-    # What a page or playlist leads to is no link: a host that is none, half a bracket.
+    # A page or playlist leads to something that is not a link.
     "RequestError": Outcome.LINK_INVALID,
     "ValueError": Outcome.LINK_INVALID,
     "DownloadError": Outcome.NO_FILE,
 }
 
-# yt-dlp's words are for its own users; ours can follow none of its advice.
-_IN_OUR_WORDS: tuple[tuple[Outcome, str, str], ...] = (
+# Details that replace yt-dlp's, whose advice our users cannot follow.
+_DETAILS: tuple[tuple[Outcome, str, str], ...] = (
     (Outcome.FORMAT_NOT_ALLOWED, r"ffmpeg", "the playlist is live, encrypted or otherwise unusual"),
     (Outcome.SCHEME, r"file://|url scheme", "leads to a link that is not http(s)"),
     (Outcome.REDIRECT, r"connection adapters", "redirects to a link that is not http(s)"),
@@ -98,10 +105,9 @@ _IN_OUR_WORDS: tuple[tuple[Outcome, str, str], ...] = (
 
 
 def classify(error: BaseException) -> ItemError:
-    """Give an exception of yt-dlp its class, keeping the site's own words as the detail."""
+    """Classify an exception of yt-dlp; the site's message becomes the detail."""
     chain = list(causes_of(error))
-    ours = next((cause for cause in chain if isinstance(cause, ItemError)), None)
-    if ours is not None:
+    if ours := next((cause for cause in chain if isinstance(cause, ItemError)), None):
         return ours
     broken = [inner for cause in chain for inner in getattr(cause, "unexpected_errors", ())]
     detail = _detail(broken[0] if broken else error)
@@ -110,10 +116,11 @@ def classify(error: BaseException) -> ItemError:
         if type(cause).__name__ == "HTTPError" and isinstance(status, int):
             return _from_http(cause, status, detail)
     names = {name for cause in chain for name in _class_names(cause)}
-    outcome = _from_names(names, _BY_CLASS) or _from_text(detail) or _from_names(names, _LAST)
+    outcome = _from_names(names, _BY_CLASS) or _from_text(detail)
+    outcome = outcome or _from_names(names, _BY_BASE_CLASS)
     if outcome is None:
         return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
-    for kind, theirs, text in _IN_OUR_WORDS:
+    for kind, theirs, text in _DETAILS:
         if outcome is kind and re.search(theirs, detail, re.IGNORECASE):
             detail = text
     return ItemError(outcome, detail)
@@ -143,25 +150,25 @@ def _from_status(status: int) -> Outcome:
 
 
 def _retry_after_s(cause: BaseException) -> float | None:
-    """Seconds of a Retry-After header, which may be a number or a date."""
+    """Seconds of a Retry-After header, which is a number or a date."""
     headers = getattr(getattr(cause, "response", None), "headers", None) or {}
     value = str(headers.get("Retry-After", "")).strip()
     if value.isascii() and value.isdigit():
         return float(value)
     try:
         until = parsedate_to_datetime(value)
-        # Without a zone ("-0000") it is UTC.
+        # A date without a time zone ("-0000") is UTC.
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         return max(0.0, (until - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # years and zones that no date can have
+    except (ValueError, TypeError, OverflowError):  # not a date
         return None
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything it was raised from, also by yt-dlp's own `cause` and `exc_info`."""
-    waiting, seen = [error], set()
-    while waiting:
-        current = waiting.pop(0)
+    """An error and all its causes, including yt-dlp's `cause` and `exc_info`."""
+    queue, seen = [error], set()
+    while queue:
+        current = queue.pop(0)
         if id(current) in seen:
             continue
         seen.add(id(current))
@@ -175,20 +182,47 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
             exc_info[1] if isinstance(exc_info, tuple) else None,
             *getattr(current, "unexpected_errors", ()),
         ]
-        waiting += [link for link in linked if isinstance(link, BaseException)]
+        queue += [link for link in linked if isinstance(link, BaseException)]
 
 
 def _class_names(error: BaseException) -> list[str]:
-    # A client that broke down has not said that it does not know the scheme.
-    is_broken_client = bool(getattr(error, "unexpected_errors", None))
-    return [kind.__name__ for kind in type(error).__mro__[is_broken_client:]]
+    # With unexpected errors, NoSupportingHandlers does not mean that the scheme is unknown.
+    has_unexpected = bool(getattr(error, "unexpected_errors", None))
+    return [kind.__name__ for kind in type(error).__mro__[has_unexpected:]]
 
 
 def _detail(error: BaseException) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    # yt-dlp asks its own users to report bugs to it; that is no reason of the link's.
+    # Cut what is not about the link: yt-dlp's request for bug reports, repeated causes, addresses.
     text = text.split("; please report this issue")[0]
-    # The text of these causes stands before them already.
     text = re.sub(r" \(caused by (<HTTPError|\w*(Transport|SSL|Verify)Error\().*", "", text)
     text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?| \(_ssl\.c:\d+\)", "", text)
     return text.removeprefix("ERROR: ") or type(error).__name__
+
+
+def find_disk_full(error: BaseException) -> OSError | None:
+    """The disk's error among the causes of an error; None if the disk is not full."""
+    for cause in causes_of(error):
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return cause
+    return None
+
+
+def defer_if_proxy_failed(judged: ItemError, error: BaseException) -> ItemError:
+    """Defer a link if the proxy failed, not the site.
+
+    Args:
+        judged: the classification without regard to the proxy.
+        error: of yt-dlp. With a proxy, failed names and connections are the proxy's, except those
+            that the proxy reports about the site.
+    """
+    if judged.outcome not in {Outcome.DNS, Outcome.CONNECT}:
+        return judged
+    is_tunnel_report = re.search(r"tunnel connection failed: (?!407)", judged.text, re.IGNORECASE)
+    is_socks_report = any(
+        type(cause).__name__ == "Socks5Error" and (cause.args or (0,))[0] < _MIN_SOCKS_REFUSAL
+        for cause in causes_of(error)
+    )
+    if is_tunnel_report or is_socks_report:
+        return judged
+    return ItemError(Outcome.DEFERRED, f"proxy: {judged.text}")

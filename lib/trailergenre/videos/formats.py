@@ -1,7 +1,7 @@
-"""Which of the formats a site offers is downloaded. Knows nothing of yt-dlp.
+"""Which of the formats that a site offers is downloaded.
 
-The rule: the smallest video-only format whose both sides are at least a frame's side; else the
-smallest with sound; else, where all are smaller or of unknown size, the largest.
+The rule: the smallest video-only format whose sides are both at least a frame's side; else the
+smallest such format with sound; else, if all are smaller or of unknown size, the largest.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from trailergenre.base.records import FRAME_SIDE_PX
 FORMAT_RULE = "smallest-video-only-299-v1"
 """Part of the fingerprint; change it with the rule."""
 
-# Native downloaders of yt-dlp only: others would start ffmpeg on the network link.
+# yt-dlp downloads these itself; for others it starts ffmpeg.
 _PROTOCOLS = frozenset({"http", "https", "m3u8_native", "http_dash_segments"})
 
 Format = Mapping[str, object]
+"""One of yt-dlp's: width, height, vcodec, acodec, protocol, tbr. Missing values are unknown."""
 
 
 def select_format(context: Mapping[str, Sequence[Format]]) -> Iterator[Format]:
@@ -38,40 +39,29 @@ def select_format(context: Mapping[str, Sequence[Format]]) -> Iterator[Format]:
 
 
 def choose_format(formats: Sequence[Format]) -> Format | None:
-    """Choose the one format to download.
-
-    Args:
-        formats: yt-dlp's format dictionaries (`width`, `height`, `vcodec`, `acodec`, `protocol`,
-            `tbr`); absent values are unknown.
-
-    Returns:
-        One of them, or None where none has video over an allowed protocol.
-    """
+    """Choose a format by the rule; None if none has video over an allowed protocol."""
     usable = [f for f in formats if f.get("vcodec") != "none" and f.get("protocol") in _PROTOCOLS]
     large_enough = [f for f in usable if min(_sides(f)) >= FRAME_SIDE_PX]
     if large_enough:
-        return min(large_enough, key=lambda f: (_has_sound(f), _pixels(f), _rate(f)))
-    # Unknown sizes (a bare file on a server) count as 0 x 0 and lose against known ones.
-    return max(usable, key=lambda f: (_pixels(f), not _has_sound(f), -_rate(f)), default=None)
+        return min(large_enough, key=lambda f: (_has_sound(f), _n_pixels(f), _bit_rate(f)))
+    # Formats of unknown size, e.g. a plain file, count as 0 x 0.
+    return max(usable, key=lambda f: (_n_pixels(f), not _has_sound(f), -_bit_rate(f)), default=None)
 
 
-def _sides(candidate: Format) -> tuple[int, int]:
-    return _integer(candidate.get("width")), _integer(candidate.get("height"))
+def _sides(offered: Format) -> tuple[int, int]:
+    width, height = offered.get("width"), offered.get("height")
+    return width if isinstance(width, int) else 0, height if isinstance(height, int) else 0
 
 
-def _pixels(candidate: Format) -> int:
-    width, height = _sides(candidate)
+def _n_pixels(offered: Format) -> int:
+    width, height = _sides(offered)
     return width * height
 
 
-def _has_sound(candidate: Format) -> bool:
-    return candidate.get("acodec") != "none"
+def _has_sound(offered: Format) -> bool:
+    return offered.get("acodec") != "none"
 
 
-def _rate(candidate: Format) -> float:
-    rate = candidate.get("tbr")
+def _bit_rate(offered: Format) -> float:
+    rate = offered.get("tbr")
     return float(rate) if isinstance(rate, int | float) else 0.0
-
-
-def _integer(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -1,30 +1,35 @@
-"""The closed set of yt-dlp options. Nothing from a configuration or a link is passed through.
+"""The options of a download: a closed set for yt-dlp, and callbacks that stop it at its limits.
 
-Two options are there only where they were asked for: `proxy`, and `cookiefile` for the extractors
-of named sites. Knows nothing of yt-dlp itself.
+Nothing from the configuration or the link reaches yt-dlp in any other way. Standard library only.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import Mapping
 
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
 from trailergenre.videos.formats import select_format
-from trailergenre.videos.limits import DownloadLimits
+
+MIN_BYTES_PER_S = 8192
+"""Least rate over `RATE_WINDOW_S`. At this rate 500 MB take 17 hours."""
+RATE_WINDOW_S = 30.0
 
 CONSTANT_OPTIONS: Mapping[str, object] = {
-    # Errors are exceptions, and nothing is printed: stdout is ours.
+    # Errors are exceptions; stdout carries our answer.
     "quiet": True,
     "no_warnings": True,
     "noprogress": True,
     "ignoreerrors": False,
-    # One video, never a list of them.
+    # One video, never a list.
     "noplaylist": True,
     "playlist_items": "1",
     "extract_flat": "in_playlist",
     "default_search": "error",
-    # One retry layer, ours; fragments of one file are not worth a new attempt.
+    # `downloader` retries; fragments of one file are not worth a new attempt.
     "retries": 0,
     "extractor_retries": 0,
     "file_access_retries": 0,
@@ -43,37 +48,107 @@ CONSTANT_OPTIONS: Mapping[str, object] = {
     "remote_components": (),
     "format": select_format,
 }
-"""Every option that does not depend on the link."""
+"""The options that do not depend on the link."""
 
 _EVERY_SITE_BUT_SEARCHES = ("default", "-.*search.*")
 
 
 def link_options(
-    request: Mapping[str, object], watch: DownloadLimits, *, cookie_extractor: str | None
+    request: Mapping[str, object], limits: DownloadLimits, *, cookie_extractor: str | None
 ) -> dict[str, object]:
     """All options of one download.
 
     Args:
         request: of the parent.
-        watch: its callbacks.
-        cookie_extractor: yt-dlp's name of the extractor that may have the cookies; it is the only
-            one then, so that no redirect carries them elsewhere. None: nobody gets any.
+        limits: of the download; its callbacks are among the options.
+        cookie_extractor: yt-dlp's name of the extractor that gets the cookies. It is then the only
+            one allowed, so that no redirect can take them elsewhere. None: nobody gets any.
     """
     options = {
         **CONSTANT_OPTIONS,
         "allowed_extractors": list(_EVERY_SITE_BUT_SEARCHES),
         "paths": {"home": request["directory"]},
         "outtmpl": {"default": f"{request['name']}.%(ext)s"},
-        # Neither here nor on PATH: ffmpeg would fetch what a playlist names, past every check.
+        # An empty directory: ffmpeg would fetch what a playlist names, past every check.
         "ffmpeg_location": request["empty"],
         "js_runtimes": {"deno": {"path": request["deno"]}},
-        "match_filter": watch.filter,
-        "progress_hooks": [watch.count],
-        # An empty text means none, also where the environment names one.
+        "match_filter": limits.filter,
+        "progress_hooks": [limits.count],
+        # An empty text means no proxy, even if the environment names one.
         "proxy": request["proxy"] or "",
     }
     if cookie_extractor is not None:
         options["allowed_extractors"] = [re.escape(cookie_extractor)]
-        # A stream and not a path: yt-dlp writes the cookies back at the end.
+        # A stream, because yt-dlp writes cookies back to a path.
         options["cookiefile"] = io.StringIO(str(request["cookies"]))
     return options
+
+
+class DownloadLimits:
+    """Callbacks for yt-dlp that stop a download that is not one short video of bounded size.
+
+    Attributes:
+        reason: why they stopped it; None if they did not.
+    """
+
+    def __init__(self, *, max_file_bytes: int, max_duration_s: float) -> None:
+        """Set the limits.
+
+        Args:
+            max_file_bytes: of all files and fragments together.
+            max_duration_s: longest duration that a video may declare.
+        """
+        self.reason: ItemError | None = None
+        self._max_file_bytes = max_file_bytes
+        self._max_duration_s = max_duration_s
+        self._bytes_by_file: dict[str, int] = {}
+        self._window: tuple[float, int] | None = None
+
+    def filter(self, info: Mapping[str, object], *, incomplete: bool) -> str | None:
+        """Called for every video before its download; a text rejects it."""
+        duration_s = info.get("duration")
+        if info.get("playlist_index") is not None:
+            self.reason = ItemError(Outcome.NOT_A_SINGLE_VIDEO, "the page lists several videos")
+        elif info.get("is_live") or info.get("live_status") in {"is_live", "is_upcoming"}:
+            self.reason = ItemError(Outcome.LIVE, "a live stream or an upcoming premiere")
+        elif isinstance(duration_s, int | float) and duration_s > self._max_duration_s:
+            self.reason = ItemError(
+                Outcome.TOO_LONG, f"{duration_s:g} s long, the limit is {self._max_duration_s:g} s"
+            )
+        return str(self.reason) if self.reason else None
+
+    def count(self, progress: Mapping[str, object]) -> None:
+        """Called after every block: a server may send more than it announces.
+
+        Raises:
+            ItemError: all files together are too large, or too slow.
+        """
+        name = str(progress.get("filename"))
+        downloaded = _integer(progress.get("downloaded_bytes"))
+        self._bytes_by_file[name] = max(downloaded, self._bytes_by_file.get(name, 0))
+        n_bytes = sum(self._bytes_by_file.values())
+        # Only files announce `total_bytes`; totals of fragments are estimates.
+        if max(n_bytes, _integer(progress.get("total_bytes"))) > self._max_file_bytes:
+            self._stop(Outcome.TOO_LARGE, f"larger than {self._max_file_bytes} bytes")
+        if progress.get("status") != "finished":
+            self._check_rate(n_bytes)
+
+    def _check_rate(self, n_bytes: int) -> None:
+        now = time.monotonic()
+        if self._window is None:
+            self._window = now, n_bytes
+        start, n_before = self._window
+        if now - start < RATE_WINDOW_S:
+            return
+        n_received = n_bytes - n_before
+        if n_received < MIN_BYTES_PER_S * RATE_WINDOW_S:
+            self._stop(Outcome.STALLED, f"too slow: {n_received} bytes in {now - start:.0f} s")
+        self._window = now, n_bytes
+
+    def _stop(self, outcome: Outcome, detail: str) -> None:
+        self.reason = ItemError(outcome, detail)
+        raise self.reason
+
+
+def _integer(value: object) -> int:
+    return int(value) if isinstance(value, int | float) else 0

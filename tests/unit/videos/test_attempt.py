@@ -1,7 +1,8 @@
-"""One attempt after the other in forks of one server: what the first had is not the next one's."""
+"""Attempts in forks of one server: nothing passes from one to the next; a full disk."""
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.sandbox import Deadline
+from trailergenre.videos import attempt
 from trailergenre.videos.downloader import Downloader
 
 COOKIES = "# Netscape HTTP Cookie File\n.c-span.org\tTRUE\t/\tFALSE\t4000000000\ta\tcanary-cookie\n"
@@ -72,8 +74,32 @@ def test_the_server_is_told_neither_link_nor_secret(
 def test_no_two_attempts_share_the_key_that_extractors_hand_options_on_by() -> None:
     code = "from yt_dlp.utils import smuggle_url; print(smuggle_url('http://x/', {}))"
     # Also where the server used one itself.
-    load = f"from trailergenre.videos.child import load_yt_dlp; load_yt_dlp(); {code}"
+    load = f"from trailergenre.videos.ytdlp_patches import load_yt_dlp; load_yt_dlp(); {code}"
     of = program(warm_up=load)
     first, second = (run_fork(code, of=of).out.strip() for _ in range(2))
     assert len(first) == len(second) > 32
     assert first != second
+
+
+_TO_A_FULL_DISK = """
+import os
+real = os.open
+def to_full(path, *more, **others):
+    return real("/dev/full" if str(path).endswith(".mp4") else path, *more, **others)
+os.open = to_full
+"""
+
+
+def test_full_disk_fails_the_task_and_not_the_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "_BOOTSTRAP", _TO_A_FULL_DISK + attempt._BOOTSTRAP)
+    with answer({"/clip.mp4": content(b"x" * 200_000)}) as server:
+        downloader = Downloader(
+            LinksConfig(), NetworkConfig(allow=(server.address,)), LimitsConfig()
+        )
+        (link,) = as_links([f"http://{server.address}/clip.mp4"])
+        with pytest.raises(OSError, match="set TMPDIR") as raised:
+            downloader.fetch(link, tmp_path, Deadline(60))
+    assert raised.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []

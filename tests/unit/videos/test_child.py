@@ -65,7 +65,7 @@ def test_nothing_is_left_to_compile_after_the_warm_up() -> None:
 
 # One process for all that is asked below, since importing yt-dlp takes half a second.
 FACTS = """
-from trailergenre.videos.child import load_yt_dlp
+from trailergenre.videos.ytdlp_patches import load_yt_dlp
 
 closed = load_yt_dlp()
 from yt_dlp.extractor.vimeo import smuggle_url as smuggle_in_extractor
@@ -150,14 +150,14 @@ def test_what_breaks_the_judge_is_an_answer_too(monkeypatch: pytest.MonkeyPatch)
 def test_proxys_name_is_looked_up_once() -> None:
     code = """
 import socket
-from trailergenre.videos.child import _places_of
+from trailergenre.videos.egress_guard import resolve_proxy
 asked = []
 def look_up(host, port, *arguments, **more):
     asked.append(host)
     address = (f"192.0.2.{len(asked)}", port)
     return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
 socket.getaddrinfo = look_up
-places = list(_places_of("http://proxy.example:3128"))
+places = list(resolve_proxy("http://proxy.example:3128"))
 again = socket.getaddrinfo("proxy.example", 3128, 0, socket.SOCK_STREAM)
 other = socket.getaddrinfo("other.example", 80)
 print(json.dumps([places, again[0][4], other[0][4], asked]))

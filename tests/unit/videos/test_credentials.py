@@ -10,9 +10,8 @@ import pytest
 
 from trailergenre.base.config import Config, NetworkConfig
 from trailergenre.base.errors import ConfigError
-from trailergenre.videos.credentials import read_cookies, read_proxy
+from trailergenre.videos.credentials import list_secrets, read_cookies, read_proxy, redact
 from trailergenre.videos.downloader import Downloader
-from trailergenre.videos.redaction import scrub, secrets_of
 
 VARIABLE = "TRAILERGENRE_TEST_PROXY"
 COOKIES = """# Netscape HTTP Cookie File
@@ -126,7 +125,7 @@ def test_cookies_are_never_for_every_site(cookie_file: Path) -> None:
     ],
 )
 def test_no_spelling_of_a_password_is_left(text: str) -> None:
-    hidden = scrub(text, secrets_of(proxy="http://me:p%40ss%2Fword@proxy:1", cookies=None))
+    hidden = redact(text, list_secrets(proxy="http://me:p%40ss%2Fword@proxy:1", cookies=None))
     assert "***" in hidden
     for part in ("p@ss", "p%40ss", "word", "bWU6cEBzcy93b3Jk"):
         assert part not in hidden
@@ -135,23 +134,23 @@ def test_no_spelling_of_a_password_is_left(text: str) -> None:
 @pytest.mark.parametrize("secret", ["zq\\wx", "zq'wx", "zq\"'wx", "zä\nwx", "zq\\'\"wx"])
 @pytest.mark.parametrize("around", ["{}", "'{}", "'{}\""])
 def test_no_secret_is_left_within_quotes(secret: str, around: str) -> None:
-    hidden = secrets_of(proxy=f"http://me:{quote(secret, safe='')}@proxy:1", cookies=None)
+    hidden = list_secrets(proxy=f"http://me:{quote(secret, safe='')}@proxy:1", cookies=None)
     said = around.format(secret)
     for text in (str(KeyError(said)), ascii(said), repr(said.encode()), json.dumps(said)):
-        shown = scrub(text, hidden)
+        shown = redact(text, hidden)
         assert "***" in shown
         assert not re.search("z|wx", shown)
 
 
 def test_a_token_without_a_password_is_hidden_too() -> None:
-    hidden = scrub("token tok3n", secrets_of(proxy="http://tok3n@proxy:1", cookies=None))
+    hidden = redact("token tok3n", list_secrets(proxy="http://tok3n@proxy:1", cookies=None))
     assert hidden == "token ***"
 
 
 def test_values_of_cookies_are_hidden_where_they_are_secrets() -> None:
-    hidden = scrub("SID=canary-session; 1 attempt", secrets_of(proxy=None, cookies=COOKIES))
+    hidden = redact("SID=canary-session; 1 attempt", list_secrets(proxy=None, cookies=COOKIES))
     assert hidden == "SID=***; 1 attempt"
 
 
 def test_nothing_secret_hides_nothing() -> None:
-    assert scrub("a reason", secrets_of(proxy="http://proxy:1", cookies=None)) == "a reason"
+    assert redact("a reason", list_secrets(proxy="http://proxy:1", cookies=None)) == "a reason"

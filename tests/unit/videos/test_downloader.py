@@ -127,7 +127,7 @@ def test_deadline_ends_a_server_that_says_nothing(tmp_path: Path) -> None:
 def test_a_child_that_went_with_its_server_is_no_fault_of_the_links(
     clip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "_PAUSE_S", 0)
+    monkeypatch.setattr(attempt, "_FORK_RETRY_S", 0)
     send = content(clip)
 
     def once(request: BaseHTTPRequestHandler, seen: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import socket
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,11 @@ from yt_dlp.networking.exceptions import (
     CertificateVerifyError,
     HTTPError,
     NoSupportingHandlers,
+    ProxyError,
     RequestError,
     TransportError,
 )
+from yt_dlp.socks import Socks5Error
 from yt_dlp.utils import (
     DownloadError,
     ExtractorError,
@@ -26,7 +29,7 @@ from yt_dlp.utils import (
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.videos.error_classes import classify
+from trailergenre.videos.error_classes import classify, defer_if_proxy_failed, find_disk_full
 
 _TRUNCATED = Outcome.TRUNCATED_DOWNLOAD
 
@@ -143,3 +146,35 @@ def test_detail_keeps_the_sites_words_without_colour_or_plea() -> None:
 
 def test_what_nobody_knows_is_a_fault_of_ours() -> None:
     assert classify(KeyError("surprise")).outcome is Outcome.INTERNAL
+
+
+def test_only_our_own_disk_can_be_full() -> None:
+    assert find_disk_full(DownloadError("No space left on device")) is None
+    assert find_disk_full(OSError(errno.EFBIG, "File too large")) is None
+
+
+def through_proxy(error: Exception) -> Outcome:
+    return defer_if_proxy_failed(classify(error), error).outcome
+
+
+def caused(cause: Exception) -> ProxyError:
+    error = ProxyError(cause=cause)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (caused(ConnectionRefusedError(111, "refused")), Outcome.DEFERRED),
+        (caused(socket.gaierror(-2, "Name or service not known")), Outcome.DEFERRED),
+        (caused(OSError("Tunnel connection failed: 407 Authentication")), Outcome.DEFERRED),
+        (caused(Socks5Error(0xFE)), Outcome.DEFERRED),
+        # What the proxy says of the site.
+        (caused(OSError("Tunnel connection failed: 502 Bad Gateway")), Outcome.CONNECT),
+        (caused(Socks5Error(0x05)), Outcome.CONNECT),
+        (DownloadError("HTTP Error 404: Not Found"), Outcome.UNAVAILABLE),
+    ],
+)
+def test_proxys_own_failures_put_a_link_off(error: Exception, outcome: Outcome) -> None:
+    assert through_proxy(error) is outcome

@@ -1,14 +1,24 @@
+"""The closed set of options, and the limits that stop a download."""
+
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yt_dlp
 from yt_dlp.extractor import gen_extractor_classes
 
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.videos import options as options_module
 from trailergenre.videos.formats import select_format
-from trailergenre.videos.limits import DownloadLimits
-from trailergenre.videos.options import link_options
+from trailergenre.videos.options import (
+    MIN_BYTES_PER_S,
+    RATE_WINDOW_S,
+    DownloadLimits,
+    link_options,
+)
 
 KEYS = {
     "allowed_extractors",
@@ -58,8 +68,8 @@ def options(cookie_extractor: str | None = None, **more: object) -> dict[str, An
         "cookies": "secret",
         **more,
     }
-    watch = DownloadLimits(max_file_bytes=1, max_duration_s=1)
-    return link_options(request, watch, cookie_extractor=cookie_extractor)
+    limits = DownloadLimits(max_file_bytes=1, max_duration_s=1)
+    return link_options(request, limits, cookie_extractor=cookie_extractor)
 
 
 def extractors(chosen: dict[str, Any]) -> list[str]:
@@ -113,3 +123,121 @@ def test_cookies_come_with_their_own_extractor_alone() -> None:
     chosen = options("youtube")
     assert chosen["cookiefile"].read() == "secret"
     assert extractors(chosen) == ["youtube"]
+
+
+@pytest.fixture
+def limits() -> DownloadLimits:
+    return DownloadLimits(max_file_bytes=1_000_000, max_duration_s=60)
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let time pass."""
+    now = [1000.0]
+    monkeypatch.setattr(options_module.time, "monotonic", lambda: now[0])
+
+    def pass_by(seconds: float) -> None:
+        now[0] += seconds
+
+    return pass_by
+
+
+def block(done: int, *, name: str = "video.mp4", **more: object) -> dict[str, object]:
+    return {"status": "downloading", "filename": name, "downloaded_bytes": done, **more}
+
+
+def stopped(limits: DownloadLimits, progress: dict[str, object]) -> Outcome:
+    with pytest.raises(ItemError) as raised:
+        limits.count(progress)
+    assert limits.reason is raised.value
+    return raised.value.outcome
+
+
+@pytest.mark.parametrize(
+    ("info", "outcome"),
+    [
+        ({"duration": 61}, Outcome.TOO_LONG),
+        ({"is_live": True}, Outcome.LIVE),
+        ({"live_status": "is_live"}, Outcome.LIVE),
+        ({"live_status": "is_upcoming"}, Outcome.LIVE),
+        ({"playlist_index": 1}, Outcome.NOT_A_SINGLE_VIDEO),
+    ],
+)
+def test_what_is_not_downloaded(
+    limits: DownloadLimits, info: dict[str, object], outcome: Outcome
+) -> None:
+    assert limits.filter(info, incomplete=False)
+    assert limits.reason is not None
+    assert limits.reason.outcome is outcome
+
+
+@pytest.mark.parametrize("info", [{}, {"duration": 60}, {"live_status": "was_live"}])
+def test_what_is_downloaded(limits: DownloadLimits, info: dict[str, object]) -> None:
+    assert limits.filter(info, incomplete=False) is None
+    assert limits.reason is None
+
+
+def test_bytes_end_at_the_limit(limits: DownloadLimits) -> None:
+    limits.count(block(1_000_000))
+    assert stopped(limits, block(1_000_001)) is Outcome.TOO_LARGE
+
+
+def test_bytes_of_all_files_count_together(limits: DownloadLimits) -> None:
+    limits.count(block(600_000))
+    limits.count(block(400_000, name="sound.m4a"))
+    assert stopped(limits, block(400_001, name="sound.m4a")) is Outcome.TOO_LARGE
+
+
+def test_a_file_that_begins_again_counts_once(limits: DownloadLimits) -> None:
+    limits.count(block(900_000))
+    limits.count(block(100))
+    limits.count(block(950_000))
+    assert limits.reason is None
+
+
+def test_announced_size_ends_it_at_the_first_block(limits: DownloadLimits) -> None:
+    assert stopped(limits, block(1024, total_bytes=1_000_001)) is Outcome.TOO_LARGE
+
+
+def test_an_estimate_is_not_believed(limits: DownloadLimits) -> None:
+    limits.count(block(1024, total_bytes_estimate=9_000_000.0))
+    assert limits.reason is None
+
+
+def test_too_slow_for_a_whole_window_is_stalled(
+    limits: DownloadLimits, wait: Callable[[float], None]
+) -> None:
+    limits.count(block(0))
+    wait(RATE_WINDOW_S - 1)
+    limits.count(block(1000))
+    wait(1)
+    assert stopped(limits, block(2000)) is Outcome.STALLED
+
+
+def test_fast_enough_goes_on(limits: DownloadLimits, wait: Callable[[float], None]) -> None:
+    done = 0
+    for _ in range(3):
+        limits.count(block(done))
+        wait(RATE_WINDOW_S)
+        done += int(MIN_BYTES_PER_S * RATE_WINDOW_S)
+    limits.count(block(done))
+    assert limits.reason is None
+
+
+def test_a_fast_beginning_is_no_excuse(
+    limits: DownloadLimits, wait: Callable[[float], None]
+) -> None:
+    limits.count(block(0))
+    wait(RATE_WINDOW_S)
+    limits.count(block(900_000))
+    wait(RATE_WINDOW_S)
+    assert stopped(limits, block(900_100)) is Outcome.STALLED
+
+
+def test_what_is_finished_was_not_too_slow(
+    limits: DownloadLimits, wait: Callable[[float], None]
+) -> None:
+    limits.count(block(0))
+    wait(10 * RATE_WINDOW_S)
+    limits.count({**block(100), "status": "finished"})
+    assert limits.reason is None

@@ -48,7 +48,8 @@ _PROTECTIONS = {
 _RUN_SCRIPT = """
 import json, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from trailergenre.videos.child import find_deno, load_yt_dlp
+from trailergenre.videos.child import find_deno
+from trailergenre.videos.ytdlp_patches import load_yt_dlp
 from trailergenre.videos.egress_guard import Guard
 deno = find_deno()
 sys.addaudithook(Guard(allow=frozenset(), proxy=frozenset(), program=deno).check)
