@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
@@ -71,16 +72,15 @@ def export_backbone(
         ConfigError: `out` holds something that is not an artefact, or the frames are too few.
     """
     check_minimum_versions("keras")
-    # Keras reads this on import; a choice of the caller's is kept.
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        from trailergenre.features.backbone import networks
+        with hold_native_logs():
+            from trailergenre.features.backbone import networks
+
+            model = networks.build_network(network)
     except ImportError as error:
         raise WeightsError(
             "Exporting a backbone needs Keras: pip install 'trailergenre[tensorflow]'."
         ) from error
-    model = networks.build_network(network)
     source = _set_weights(model, weights, seed)
     _check_replaceable(out)
     arrays = model.get_weights()
@@ -145,10 +145,11 @@ def _set_imagenet(model: object) -> None:
     import keras
 
     try:
-        # Keras raises a bare Exception where the download fails.
-        source = keras.applications.InceptionV3(
-            include_top=False, weights="imagenet", pooling="avg"
-        )
+        # Keras raises a bare Exception if the download fails.
+        with _quiet():
+            source = keras.applications.InceptionV3(
+                include_top=False, weights="imagenet", pooling="avg"
+            )
     except Exception as error:
         raise WeightsError(
             f"The ImageNet weights cannot be downloaded ({error}). Give --weights PATH to a copy, "
@@ -178,6 +179,7 @@ def _set_from_file(model: object, path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the converter's progress prints out of our output."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    """Suppress what Keras prints and its converter's FutureWarning."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
         yield

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from trailergenre.base.config import TemporalConfig
 from trailergenre.base.errors import ConfigError
+from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.temporal.batches import (
@@ -73,19 +73,18 @@ def fit_temporal(
 
 def _compile_head(config: TemporalConfig, scale: Scale) -> Model:
     check_minimum_versions("keras")
-    # Keras reads this on import; a choice of the caller's is kept.
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        import keras
+        with hold_native_logs():
+            import keras
 
-        from trailergenre.models.temporal import heads
+            from trailergenre.models.temporal import heads
+
+            keras.utils.set_random_seed(config.seed)
+            model = heads.build_head(config, len(scale.mean), scale.n_genres)
     except ImportError as error:
         raise ConfigError(
             "Training a temporal head needs Keras: pip install 'trailergenre[tensorflow]'."
         ) from error
-    keras.utils.set_random_seed(config.seed)
-    model = heads.build_head(config, len(scale.mean), scale.n_genres)
     heads.set_scale(model, scale.mean, scale.std)
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),

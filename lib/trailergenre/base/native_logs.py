@@ -1,0 +1,37 @@
+"""Keep what native libraries log at start-up off the terminal; TensorFlow has no setting for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def hold_native_logs() -> Iterator[None]:
+    """Hold back what native code writes to stderr while the block runs; print it if that fails.
+
+    For imports of Keras or TensorFlow and their first use of a device. Python's own messages are
+    printed as usual.
+    """
+    # Read on import; the user's own choice is kept.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    python_stderr = sys.stderr
+    python_stderr.flush()
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "w", buffering=1) as stderr:
+        os.dup2(held.fileno(), 2)
+        if python_stderr is sys.__stderr__:
+            sys.stderr = stderr
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr = python_stderr
+            stderr.flush()
+            os.dup2(stderr.fileno(), 2)
