@@ -1,7 +1,4 @@
-"""The sandbox around every child process: its deadline, its limits, its whole group.
-
-Knows nothing of what the children do.
-"""
+"""The sandbox of child processes: deadline, limits, and death of the whole process group."""
 
 from trailergenre.base.sandbox.children import (
     Child,

@@ -1,8 +1,7 @@
-"""Child processes that outlive neither their deadline nor their parent, and stay in their limits.
+"""Child processes with a deadline and resource limits, none of which outlives its parent.
 
-Each is a process group of its own, killed as a group. Its limits are set by `launcher.py` on the
-way to its program; time and the memory of the group are watched from here. Children that need a
-warm start are `forks.py`'s. Knows nothing of what the children do.
+Each child leads a process group, which is killed as a whole. `launcher.py` sets the kernel's limits
+before the program starts; deadline and memory are watched from here.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -25,27 +24,19 @@ from typing import IO, Protocol, cast
 import psutil
 
 _POLL_S = 0.1
-"""How late a deadline may be noticed."""
-
 _MEMORY_POLL_S = 0.25
-"""How late the group's memory may be noticed."""
 
 
 class Deadline:
-    """Seconds on the monotonic clock that all steps of one link share.
+    """A countdown on the monotonic clock that all steps of one link share.
 
     Attributes:
         seconds: at the start.
-        stopped: set by the owner of the work to end it at once.
+        stopped: once set, no time is left.
     """
 
     def __init__(self, seconds: float, stopped: threading.Event | None = None) -> None:
-        """Start the clock.
-
-        Args:
-            seconds: from now.
-            stopped: once set, no time is left.
-        """
+        """Start the countdown."""
         self.seconds = seconds
         self.stopped = stopped or threading.Event()
         self._left_s = seconds
@@ -53,7 +44,7 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """Seconds left, never below 0."""
+        """Seconds left, at least 0."""
         if self.stopped.is_set():
             return 0.0
         since = self._since
@@ -62,7 +53,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stand still while somebody else is waited for."""
+        """Pause the countdown while others are waited for."""
         self._left_s, self._since = self.left_s, None
         try:
             yield
@@ -72,15 +63,15 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What one child, with all that it starts, may use.
+    """The limits of one child and of all processes that it starts.
 
     Attributes:
-        cpu_s: seconds of processor time of each process.
-        file_bytes: largest file that it may write.
+        cpu_s: processor seconds of each process.
+        file_bytes: largest file it may write.
         memory_bytes: resident memory of the whole group.
         address_space_bytes: of each process; None for programs that reserve far more than they
             use, such as deno.
-        has_network: whether it may reach any.
+        has_network: whether it may use any network.
     """
 
     cpu_s: float
@@ -91,7 +82,7 @@ class ChildLimits:
 
     @property
     def numbers(self) -> tuple[int, int, int, int]:
-        """The kernel's part of them, as `launcher.bind` takes it behind the parent's id."""
+        """The limits that the kernel enforces, as `launcher.bind` takes them."""
         return (
             math.ceil(self.cpu_s),
             self.file_bytes,
@@ -100,30 +91,19 @@ class ChildLimits:
         )
 
 
-class Process(Protocol):
-    """What a child is watched and ended by, as `subprocess.Popen` has it."""
+class _Process(Protocol):
+    """The part of `subprocess.Popen` that forks have, too."""
 
     @property
-    def pid(self) -> int:
-        """Its id, which stays its own until it was waited for."""
-
+    def pid(self) -> int: ...
     @property
-    def stdin(self) -> IO[bytes] | None:
-        """The pipe to its standard input."""
-
+    def stdin(self) -> IO[bytes] | None: ...
     @property
-    def stdout(self) -> IO[bytes] | None:
-        """The pipe from its standard output."""
-
+    def stdout(self) -> IO[bytes] | None: ...
     @property
-    def returncode(self) -> int | None:
-        """How it ended: exit code, or a signal's number below 0; None until that was asked for."""
-
-    def poll(self) -> int | None:
-        """How it ended; None while it runs."""
-
-    def wait(self) -> int:
-        """How it ended, once it has."""
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
 
 
 @dataclass
@@ -131,61 +111,57 @@ class Child:
     """A running child, the leader of a process group.
 
     Attributes:
-        process: the child; stdin and stdout are pipes, stderr goes where the caller said.
-        limits: what its group may use.
-        is_timed_out: set once the deadline ended it.
-        is_over_memory: set once the memory of its group ended it.
+        process: the child, with pipes for stdin and stdout.
+        limits: of its group.
+        is_timed_out: whether it was killed at its deadline.
+        is_over_memory: whether it was killed for the memory of its group.
     """
 
-    process: Process
+    process: _Process
     limits: ChildLimits
-    is_timed_out: bool = field(default=False)
-    is_over_memory: bool = field(default=False)
+    is_timed_out: bool = False
+    is_over_memory: bool = False
 
     @property
     def stdin(self) -> IO[bytes]:
-        """Its standard input."""
+        """The pipe to its standard input."""
         return cast(IO[bytes], self.process.stdin)
 
     @property
     def stdout(self) -> IO[bytes]:
-        """Its standard output."""
+        """The pipe from its standard output."""
         return cast(IO[bytes], self.process.stdout)
 
     def kill(self) -> None:
-        """End the whole process group."""
+        """Kill the whole process group."""
         # macOS answers EPERM for a group of which only a zombie is left.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def watch(self, deadline: Deadline, is_over: threading.Event) -> None:
-        """Kill the group when no time or memory is left, unless it is over before."""
+        """Kill the group at its deadline or memory limit, unless `is_over` is set before."""
         measured_at = time.monotonic()
         while not is_over.wait(min(deadline.left_s, _POLL_S)):
             if deadline.left_s <= 0:
                 self.is_timed_out = True
-                self.kill()
-                return
-            if time.monotonic() - measured_at < _MEMORY_POLL_S:
-                continue
-            measured_at = time.monotonic()
-            if group_memory_bytes(self.process.pid) > self.limits.memory_bytes:
-                self.is_over_memory = True
+            elif time.monotonic() - measured_at >= _MEMORY_POLL_S:
+                measured_at = time.monotonic()
+                used_bytes = group_memory_bytes(self.process.pid)
+                self.is_over_memory = used_bytes > self.limits.memory_bytes
+            if self.is_timed_out or self.is_over_memory:
                 self.kill()
                 return
 
 
 def group_memory_bytes(leader: int) -> int:
-    """Resident memory of a child and of all that it started; shared pages count for each.
+    """Resident memory of a child and its descendants; shared pages count for each.
 
-    Costs as much on a machine of ten thousand processes as on one of ten. What was left behind by
-    a process between, and is nobody's child of these any more, is not found.
+    Does not scan all processes of the machine, as psutil's `children` does.
     """
-    total = 0
-    pids = [leader]
+    total, pids = 0, [leader]
     while pids:
         pid = pids.pop()
-        # A process may end while it is looked at.
+        # A process may end while it is measured.
         with contextlib.suppress(psutil.Error, OSError):
             total += psutil.Process(pid).memory_info().rss
             pids += _list_children(pid)
@@ -193,16 +169,14 @@ def group_memory_bytes(leader: int) -> int:
 
 
 def _list_children(pid: int) -> list[int]:
-    if not _knows_children():
+    if not _has_children_files():
         return [child.pid for child in psutil.Process(pid).children()]
-    # Each thread has children of its own.
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for children in lists for child in children.read_text().split()]
+    files = Path(f"/proc/{pid}/task").glob("*/children")  # one per thread
+    return [int(child) for file in files for child in file.read_text().split()]
 
 
 @cache
-def _knows_children() -> bool:
-    """Whether the kernel lists a process's children; else all processes have to be looked at."""
+def _has_children_files() -> bool:
     return Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
@@ -215,19 +189,18 @@ def start_child(
     env: Mapping[str, str],
     limits: ChildLimits,
 ) -> Iterator[Child]:
-    """Run a child; whatever happens in the block, its group is gone afterwards.
+    """Run a child, and kill its group when the block ends.
 
-    A kernel that knows the signal kills the child when the thread that calls this ends, however it
-    ends: a killed Spark worker leaves no ffmpeg. So the thread must outlive the block; the steps of
-    a stream do, each is one generator that one thread of `prefetch` runs from first to last.
+    On Linux, the kernel also kills the child when the calling *thread* ends, so that a killed Spark
+    worker leaves no ffmpeg. Hence one thread must run the block from start to end.
 
     Args:
-        arguments: absolute path of a program, and its arguments; never a shell line. A program that
-            cannot be started ends with 127, as in a shell.
-        deadline: past it the group is killed, so that reads from the pipe end.
-        stderr: an open file, or `subprocess.STDOUT`; a pipe that nobody reads would block it.
+        arguments: absolute path of a program, and its arguments. A program that cannot be started
+            exits with 127, as in a shell.
+        deadline: when the group is killed, so that reads from the pipe end.
+        stderr: an open file, or `subprocess.STDOUT`; an unread pipe would block the child.
         env: its whole environment.
-        limits: what it may use.
+        limits: of its group.
     """
     process = subprocess.Popen(
         [*_launcher_arguments(limits), *arguments],
@@ -243,8 +216,8 @@ def start_child(
 
 @contextlib.contextmanager
 def watched(child: Child, deadline: Deadline) -> Iterator[Child]:
-    """Watch a child that has begun; whatever happens in the block, its group is gone afterwards."""
-    # A thread and not a signal: Spark's Python workers and tests call this from any thread.
+    """Watch a running child, and kill its group when the block ends."""
+    # A thread, not a signal: Spark's Python workers call this from any thread.
     is_over = threading.Event()
     watch = threading.Thread(target=child.watch, args=(deadline, is_over), daemon=True)
     try:
@@ -263,7 +236,7 @@ def watched(child: Child, deadline: Deadline) -> Iterator[Child]:
 
 @cache
 def _launcher_source() -> str:
-    """The launcher's text: the package may be a zip, which no interpreter's `-I` would find."""
+    """Source of the launcher; `-I` would not find it if the package is a zip."""
     return resources.files(__package__).joinpath("launcher.py").read_text(encoding="utf-8")
 
 

@@ -1,8 +1,7 @@
-"""Children with a warm start: forks of a program that was started once for this process.
+"""Children that start fast: forks of a program that is loaded once per process.
 
-The server (`server.py`) is started at the first child, again where it is gone, and ends with this
-process: it reads a socket whose other end is here. Its forks have the deadline, limits and death of
-any other child. Knows nothing of what the children do.
+The server (`fork_server.py`) starts with the first child, is restarted if it dies, and ends with
+this process. Its forks have the deadline, limits and lifetime of any other child.
 """
 
 from __future__ import annotations
@@ -18,41 +17,37 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from trailergenre.base.errors import ToolMissingError
 from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline, watched
 
 _START_S = 120.0
-"""A machine that loads a program for longer than this is no machine to work on."""
-
+"""Longest time to load the program."""
 _BEGIN_S = 30.0
-"""From a fork to its sign takes milliseconds; a directory that hangs would take for ever."""
-
+"""Longest time from a fork to its first sign, which normally takes milliseconds."""
 _END_S = 5.0
-"""It ends at once, unless it is loading its program."""
-
 _MAX_ANSWER_BYTES = 64
-"""Of an id or an exit code; there is one answer to each request, sent at once."""
-
-# PATH leads to nothing; each fork gets an environment of its own.
+# PATH leads nowhere; each fork gets its own environment.
 _ENVIRONMENT = {"PATH": os.devnull, "HOME": os.devnull, "LANG": "C.UTF-8"}
 
-
 SERVER_GONE = 256
-"""Stands as exit code of a fork whose server ended before it, and took it along."""
+"""Exit code of a fork whose server died first, which ends the fork too."""
+
+Request = Mapping[str, object]
+"""A message to the server, as JSON."""
 
 
 class ForkError(Exception):
-    """This machine could not give a fork, or not keep it; no fault of what the fork does."""
+    """This machine cannot create a fork, or lost it; not the fault of the fork's program."""
 
 
 class _ServerGoneError(Exception):
-    """The server does not answer; another may."""
+    """The server does not answer."""
 
 
 class _Server:
-    """The server of one program, asked by one thread at a time."""
+    """The server of one program. One thread at a time talks to it."""
 
     def __init__(self, program: Sequence[str]) -> None:
         """Start it and wait until it is ready."""
@@ -61,7 +56,8 @@ class _Server:
         self._control.settimeout(_START_S)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         with theirs:
-            # A session of its own: Ctrl-C is for this process, whose end is the server's.
+            # In its own session, so that Ctrl-C reaches this process only, whose end is the
+            # server's.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", *program],
                 stdin=theirs.fileno(),
@@ -73,28 +69,24 @@ class _Server:
         try:
             self._answer()
         except _ServerGoneError:
-            raise self.cannot_begin() from None
+            raise self.start_error() from None
 
-    def fork(self, request: Mapping[str, object], files: Sequence[int]) -> int:
-        """The id of a new fork that has these open files.
-
-        Raises:
-            ForkError: the machine has no room for another process.
-        """
+    def fork(self, request: Request, files: Sequence[int]) -> int:
+        """Create a fork that has these open files, and return its process id."""
         pid = int(self._ask(request, files))
         if pid < 0:
             raise ForkError(f"no process could be forked: {os.strerror(-pid)}")
         return pid
 
     def reap(self, pid: int) -> int:
-        """How a fork ended that has closed its line; `SERVER_GONE` where nobody knows."""
+        """Return the exit code of a fork that has closed its line."""
         try:
             return int(self._ask({"ended": pid}))
         except _ServerGoneError:
             return SERVER_GONE
 
     def close(self) -> None:
-        """End it, and with it all of its forks."""
+        """End the server and all of its forks."""
         self._control.close()
         try:
             self._process.wait(_END_S)
@@ -103,7 +95,7 @@ class _Server:
             self._process.wait()
         self._stderr.close()
 
-    def _ask(self, request: Mapping[str, object], files: Sequence[int] = ()) -> bytes:
+    def _ask(self, request: Request, files: Sequence[int] = ()) -> bytes:
         with self._lock:
             try:
                 socket.send_fds(self._control, [json.dumps(request).encode()], files)
@@ -117,26 +109,26 @@ class _Server:
         except OSError:
             answer = b""
         if not answer:
-            # An answer that comes later is none to the next request.
+            # A late answer must not be taken for that of the next request.
             self._control.close()
             raise _ServerGoneError
         return answer
 
-    def cannot_begin(self) -> ToolMissingError:
-        """What is wrong with a server that never forked; ends it."""
+    def start_error(self) -> ToolMissingError:
+        """End a server that never forked, and say why it failed."""
         with os.fdopen(os.dup(self._stderr.fileno()), "rb") as stderr:
             self.close()
             stderr.seek(0)
             last = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-        code = self._process.returncode
         return ToolMissingError(
-            f"The program that children are forked from ended with {code} before it could begin: "
-            f"{last}. Install the package with all its dependencies on this machine."
+            f"The program that child processes are forked from ended with "
+            f"{self._process.returncode} before it was ready: {last}. "
+            "Install the package with all its dependencies on this machine."
         )
 
 
 class _Fork:
-    """A fork, as `subprocess.Popen` shows a process."""
+    """A fork, with the interface of `subprocess.Popen`."""
 
     def __init__(
         self, server: _Server, pid: int, line: socket.socket, pipes: tuple[IO[bytes], IO[bytes]]
@@ -156,15 +148,14 @@ class _Fork:
 
     def wait(self) -> int:
         if self.returncode is None:
-            # Nothing comes but its end.
-            self._line.recv(1)
+            self._line.recv(1)  # returns when the fork ends
             self._line.close()
             self.returncode = self._server.reap(self.pid)
         return self.returncode
 
 
 _servers: dict[tuple[int, tuple[str, ...]], _Server] = {}
-"""By the process that may ask them, which a fork of it may not, and their program."""
+"""By process id and program: a fork of this process must not use its servers."""
 _lock = threading.Lock()
 
 
@@ -178,22 +169,22 @@ def fork_child(
     env: Mapping[str, str],
     limits: ChildLimits,
 ) -> Iterator[Child]:
-    """Run a fork of a warmed program; whatever happens in the block, its group is gone afterwards.
+    """Run a fork of a loaded program, and kill its group when the block ends.
 
-    Its exit code is `SERVER_GONE` where it ended with its server.
+    Its exit code is `SERVER_GONE` if its server died.
 
     Args:
-        program: arguments of Python behind `-I`; it calls `server.serve`. Its start is not in the
-            deadline.
-        directory: where the fork works.
-        deadline: past it the group is killed, so that reads from the pipe end.
+        program: Python's arguments after `-I`; the program calls `fork_server.serve`. The time to
+            load it does not count towards the deadline.
+        directory: the fork's working directory.
+        deadline: when the group is killed, so that reads from the pipe end.
         stderr: an open file.
-        env: its whole environment; the one that it shows to others stays its server's.
-        limits: what it may use.
+        env: its whole environment; other processes see the server's in its place.
+        limits: of its group.
 
     Raises:
-        ToolMissingError: the program cannot begin.
-        ForkError: it did, and this machine gives no fork of it.
+        ToolMissingError: the program cannot start.
+        ForkError: the machine cannot create the fork.
     """
     request = {"env": dict(env), "directory": str(directory), "limits": limits.numbers}
     with deadline.paused():
@@ -203,7 +194,7 @@ def fork_child(
 
 
 def stop_servers() -> None:
-    """End all servers of this process; the next child starts another."""
+    """End all servers of this process; the next child starts a new one."""
     with _lock:
         for key in [key for key in _servers if key[0] == os.getpid()]:
             _servers.pop(key).close()
@@ -212,8 +203,7 @@ def stop_servers() -> None:
 atexit.register(stop_servers)
 
 
-# Any: JSON for our own server.
-def _start(program: tuple[str, ...], request: Mapping[str, Any], stderr: IO[bytes]) -> _Fork:
+def _start(program: tuple[str, ...], request: Request, stderr: IO[bytes]) -> _Fork:
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         stdin, to_stdin = _open_pipe(theirs, ours)
         from_stdout, stdout = _open_pipe(ours, theirs)
@@ -221,8 +211,8 @@ def _start(program: tuple[str, ...], request: Mapping[str, Any], stderr: IO[byte
         ours.enter_context(line), theirs.enter_context(their_line)
         files = [file.fileno() for file in (stdin, stdout, stderr, their_line)]
         server, pid = _fork(program, request, files)
-        # From its sign on it leads a group, which can be ended.
         theirs.close()
+        # After its first sign, the fork leads a process group, which can be killed.
         line.settimeout(_BEGIN_S)
         try:
             line.recv(1)
@@ -244,9 +234,8 @@ def _open_pipe(
     )
 
 
-def _fork(
-    program: tuple[str, ...], request: Mapping[str, Any], files: Sequence[int]
-) -> tuple[_Server, int]:
+def _fork(program: tuple[str, ...], request: Request, files: Sequence[int]) -> tuple[_Server, int]:
+    """Fork from the program's server; start the server first if needed."""
     key = (os.getpid(), program)
     with _lock:
         if key in _servers:
@@ -258,6 +247,6 @@ def _fork(
         try:
             pid = server.fork(request, files)
         except _ServerGoneError:
-            raise server.cannot_begin() from None
+            raise server.start_error() from None
         _servers[key] = server
         return server, pid

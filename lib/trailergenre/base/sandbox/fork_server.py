@@ -1,8 +1,8 @@
-"""A program that has been warmed up once -> a fork of it for every request of the worker.
+"""Loads a program once, and forks it for every request of its worker.
 
-Runs in a process of its own, which `forks.py` starts, with its end of a socket as standard input.
-Single-threaded, so that it may fork. It is told limits, environments and open files, and neither
-links nor secrets: those reach a fork by its own standard input. Knows nothing of the program.
+Runs as a process of its own, which `fork_client.py` starts with a socket as standard input. It is
+single-threaded, so that it may fork. It receives limits, environments and open files, but neither
+links nor secrets: those reach a fork by its own standard input.
 """
 
 from __future__ import annotations
@@ -21,17 +21,13 @@ from typing import Any, NoReturn
 from trailergenre.base.sandbox.launcher import bind
 
 _READY = b"ready\n"
-"""The first answer, to nobody's request."""
 _MAX_REQUEST_BYTES = 65536
-
 _LINE = 3
-"""A fork's own end of the pair of sockets by which the worker sees it begin and end."""
+"""File descriptor in a fork: a socket by which the worker sees it begin and end."""
 _N_FILES = _LINE + 1
-"""Files that come with a request: standard input, output, error, and the line."""
+"""Files of a request: standard input, output and error, and the line."""
 _MAX_FILES = 1024
-"""More than this program has ever open."""
 _END = object()
-
 _STEP_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -44,22 +40,21 @@ _STEP_ERRORS = (
     TypeError,
     ValueError,
 )
-"""What others' code comes to where one step of a warm-up meets what it did not expect."""
+"""Errors that end the warm-up, but not the server."""
 
 
 def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
-    """Fork for every request, until the worker has closed its end or is gone.
+    """Fork for every request, until the worker closes its end or dies.
 
     Args:
-        run: what a fork does; it ends with 0 afterwards, or as Python does with an error.
-        warm_up: what makes forks cheaper, in short steps; taken while nobody asks for one. A step
-            that fails is the last one.
+        run: what a fork runs.
+        warm_up: work in short steps that makes forks faster, done while no request waits.
     """
     control = socket.socket(fileno=0)
     control.sendall(_READY)
     living: set[int] = set()
     while True:
-        _use_time(control, warm_up)
+        _warm_up(control, warm_up)
         request, files = _receive(control)
         if request is None:
             break
@@ -74,8 +69,7 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
             run()
             sys.stdout.flush()
             sys.stderr.flush()
-            # Taking all the modules down would cost as much as the work.
-            os._exit(0)
+            os._exit(0)  # unloading all modules would take as long as the work
         if pid > 0:
             living.add(pid)
         for file in files:
@@ -86,17 +80,15 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
     os._exit(0)
 
 
-def _use_time(control: socket.socket, warm_up: Iterator[None]) -> None:
-    """Warm up until somebody asks, or all is warm."""
-    # Forks are only dearer without it.
+def _warm_up(control: socket.socket, steps: Iterator[None]) -> None:
     with contextlib.suppress(*_STEP_ERRORS):
         while not select.select([control], [], [], 0)[0]:
-            if next(warm_up, _END) is _END:
+            if next(steps, _END) is _END:
                 return
 
 
 def _fork() -> int:
-    """As `os.fork`; a number below 0 is the error's, where the machine has no room for another."""
+    """As `os.fork`; a negative number is an errno."""
     try:
         return os.fork()
     except OSError as error:
@@ -104,7 +96,7 @@ def _fork() -> int:
 
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """A request (JSON of our own worker) and its files; None where the worker has gone."""
+    """Receive a request (our own JSON) and its files; None if the worker is gone."""
     try:
         text, files, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, _N_FILES)
     except ConnectionError:
@@ -113,7 +105,7 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def _become_child(request: dict[str, Any], files: list[int], server_pid: int) -> None:
-    """Leave everything of the server behind but what it has loaded."""
+    """Drop everything of the server but its loaded modules."""
     os.setsid()
     for number, file in enumerate(files):
         os.dup2(file, number, inheritable=number != _LINE)
@@ -126,14 +118,14 @@ def _become_child(request: dict[str, Any], files: list[int], server_pid: int) ->
 
 
 def _reap(pid: int) -> int:
-    """How a fork ended that has closed its line; one that goes on without it ends here."""
+    """Return the exit code of a fork that closed its line; kill it if it still runs."""
     _kill(pid)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _kill(pid: int) -> None:
-    # One that hangs on its way to a group of its own has none yet. macOS answers EPERM for a group
-    # of which only a zombie is left.
+    # A fork that hangs before `setsid` leads no group yet. macOS answers EPERM for a group of which
+    # only a zombie is left.
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)

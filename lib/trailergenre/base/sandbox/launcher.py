@@ -1,9 +1,7 @@
-"""Between fork and exec: binds a process to its parent and its limits, then becomes the program.
+"""Binds a process to its parent and its limits, then executes the program.
 
-Run as a program, `python -I -S -c <this source> LIMITS PROGRAM ARGUMENT...`, where LIMITS
-are five numbers from `children.py`. Imports only what starts in milliseconds: json and signal
-would add 8 ms to each of many thousands of children. `server.py` binds its forks by the same
-function.
+Run as `python -I -S -c <this source> LIMITS PROGRAM ARGUMENT...`, with the five numbers of
+`bind`. Imports only modules that load in milliseconds: it starts thousands of children.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ import resource
 import sys
 
 LAUNCH_FAILED = 127
-"""Exit code where the program could not be started, as a shell's."""
+"""Exit code if the program cannot be started, as in a shell."""
 
 N_FILES = 128
-"""Open files of a process; ffmpeg and deno get along with it."""
+"""Open files of a process, enough for ffmpeg and deno."""
 
 _CPU_GRACE_S = 5
 
@@ -32,10 +30,10 @@ _SIGXFSZ = 25
 
 
 def main() -> None:
-    """Bind this process, limit it and become the program."""
+    """Bind this process, then execute the program."""
     bind(*(int(word) for word in sys.argv[1].split(",")))
     libc = ctypes.CDLL(None)
-    # Python ignores these two, and an ignored signal stays ignored over exec.
+    # Python ignores these two signals, and exec would pass that on.
     libc.signal(_SIGPIPE, None)
     libc.signal(_SIGXFSZ, None)
     try:
@@ -48,24 +46,23 @@ def main() -> None:
 def bind(
     parent_pid: int, cpu_s: int, file_bytes: int, address_space_bytes: int, has_network: int
 ) -> None:
-    """Bind this process to its parent and limit it; cannot be undone.
+    """Bind this process to its parent and limit it, for good.
 
     Args:
-        parent_pid: where another is the parent by now, this process ends.
-        cpu_s: as in `ChildLimits`.
-        file_bytes: as in `ChildLimits`.
-        address_space_bytes: as in `ChildLimits`; 0 for no bound.
+        parent_pid: if the parent is another process by now, this process exits.
+        cpu_s: as in `ChildLimits`, like the next two.
+        file_bytes: largest file.
+        address_space_bytes: 0 for no limit.
         has_network: 0 or 1.
     """
     libc = ctypes.CDLL(None)
     if sys.platform == "linux":
         libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        # A privileged worker gets a network of its own without a user namespace, in which it could
-        # not read other users' files any more.
+        # As root, without a user namespace, in which it could not read other users' files.
         if not has_network and libc.unshare(_CLONE_NEWNET) != 0:
             libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
-    # A parent that was killed before the signal was armed is nobody's parent any more.
+    # The parent may have died before the signal was armed.
     if os.getppid() != parent_pid:
         sys.exit(LAUNCH_FAILED)
     _limit(resource.RLIMIT_CORE, 0)
@@ -77,10 +74,10 @@ def bind(
 
 
 def _limit(kind: int, value: int) -> None:
-    """Lower a limit; one that cannot be had leaves the child as it is (`sandbox.protections`)."""
+    """Lower a limit if the machine allows it; `protections` reports which ones it does."""
     try:
         hard = resource.getrlimit(kind)[1]
-        # The signal that tells the reason comes before the one that cannot be caught.
+        # SIGXCPU, which names the reason, comes before SIGKILL.
         ceiling = value + _CPU_GRACE_S if kind == resource.RLIMIT_CPU else value
         if hard != resource.RLIM_INFINITY:
             value, ceiling = min(value, hard), min(ceiling, hard)

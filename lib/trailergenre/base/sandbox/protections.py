@@ -1,4 +1,4 @@
-"""Which protections of a child this machine really grants, found out by starting one."""
+"""Which protections this machine gives to child processes, found by starting one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _LIMITS = ChildLimits(
 )
 _DEADLINE_S = 30.0
 
-# Waits for its stdin to close, so that the parent can look at it while it lives.
-_REPORT = """
+# Waits for its stdin to close, so that the parent can measure its memory.
+_PROBE = """
 import ctypes, json, os, resource, sys
 libc, signal = ctypes.CDLL(None), ctypes.c_int(0)
 on_linux = sys.platform == "linux"
@@ -44,17 +44,17 @@ sys.stdin.read()
 
 @cache
 def protections() -> dict[str, bool]:
-    """What holds on this machine, by name; a run report prints it as `net=no`.
+    """Test each protection on this machine.
 
     Returns:
-        `net`: no network but the child's own; `pdeathsig`: it dies with its parent; `privileges`:
-        it can gain none; `rlimits`: processor time, file size, address space, no core file;
-        `memory`: the resident memory of its group can be watched.
+        `net`: the child has no network; `pdeathsig`: it dies with its parent; `privileges`: it can
+        gain none; `rlimits`: limits on processor time, file size, address space and core files;
+        `memory`: the memory of its group can be measured.
     """
     with (
         tempfile.TemporaryFile() as stderr,
         start_child(
-            [sys.executable, "-I", "-S", "-c", _REPORT],
+            [sys.executable, "-I", "-S", "-c", _PROBE],
             deadline=Deadline(_DEADLINE_S),
             stderr=stderr,
             env={"LANG": "C.UTF-8"},
@@ -74,7 +74,7 @@ def protections() -> dict[str, bool]:
 
 
 def missing_protections() -> str:
-    """What this machine does not grant, as `net=no pdeathsig=no`; empty where it grants all."""
+    """List the missing protections as `net=no pdeathsig=no`; empty if there are none."""
     return " ".join(f"{name}=no" for name, holds in protections().items() if not holds)
 
 

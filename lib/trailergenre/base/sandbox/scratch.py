@@ -1,8 +1,7 @@
-"""Scratch directories that are gone when their owner is, however it ended.
+"""Scratch directories that do not outlive their owner.
 
-Each holds a lock file that its owner keeps locked; the kernel gives the lock up with the process.
-So whoever comes next on the machine can tell a dead owner's directory from a living neighbour's,
-also across containers that share the disk.
+The owner keeps a file in its directory locked; the kernel drops the lock when the owner dies. So
+the next process on the machine recognizes abandoned directories, even across containers.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LOCK = ".lock"
 
 @contextlib.contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Give a fresh directory, mode 0700, and remove it with all it holds; dead owners' ones too.
+    """Create a directory, mode 0700, and remove it when the block ends. Removes abandoned ones too.
 
     Raises:
         StorageError: the directory for temporary files cannot be written.
@@ -33,8 +32,8 @@ def scratch_directory() -> Iterator[Path]:
         directory, lock = _make()
     except OSError as error:
         raise StorageError(
-            f"No scratch directory can be made: {error}.",
-            "Set TMPDIR to a directory on a local disk with room for the videos that are worked on "
+            f"No scratch directory can be created: {error}.",
+            "Set TMPDIR to a directory on a local disk with room for the videos that are processed "
             "at the same time.",
         ) from error
     try:
@@ -45,7 +44,7 @@ def scratch_directory() -> Iterator[Path]:
 
 
 def list_abandoned_scratch() -> list[Path]:
-    """Directories of this user whose owner is gone."""
+    """List this user's directories whose owner is dead."""
     dead = []
     for path in _ours():
         lock = _claim(path)
@@ -56,11 +55,11 @@ def list_abandoned_scratch() -> list[Path]:
 
 
 def remove_abandoned_scratch() -> None:
-    """Remove what dead owners left; neighbours that live are not touched."""
+    """Remove this user's directories whose owner is dead."""
     for path in _ours():
         lock = _claim(path)
         if lock is not None:
-            # Under the lock, so that one who is just making this directory sees it gone.
+            # Under the lock, so that a process that is just creating it sees it gone.
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
 
@@ -73,7 +72,7 @@ def _make() -> tuple[Path, int]:
         try:
             (directory / "files").mkdir()
         except FileNotFoundError:
-            os.close(lock)  # swept between the two calls; the next one is ours
+            os.close(lock)  # removed between the two calls: try again
         else:
             return directory, lock
 
@@ -88,7 +87,7 @@ def _ours() -> list[Path]:
 
 
 def _claim(path: Path) -> int | None:
-    """The lock of a directory without an owner; None where it has one."""
+    """Lock an abandoned directory; None if it has an owner."""
     try:
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:

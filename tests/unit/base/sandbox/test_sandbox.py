@@ -175,12 +175,12 @@ def test_memory_is_the_childs_and_its_childrens(
     is_listed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if is_listed:
-        if not children._knows_children():
+        if not children._has_children_files():
             pytest.skip("this kernel does not list a process's children")
         # Machines run thousands of processes; each look at all of them is one of many a second.
         monkeypatch.setattr(psutil, "pids", lambda: pytest.fail("looked at every process"))
     else:
-        monkeypatch.setattr(children, "_knows_children", lambda: False)
+        monkeypatch.setattr(children, "_has_children_files", lambda: False)
     hold = "held = bytearray(60_000_000); print(1, flush=True); sys.stdin.read()"
     # A thread's child is the process's, too.
     start = f"subprocess.run([sys.executable, '-c', {f'import sys; {hold}'!r}])"
