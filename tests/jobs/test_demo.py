@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from clips import make_clip
 from shared import run_command, shared_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+FOREIGN = re.compile(
+    r"[IWEF]\d{4} \d\d:\d\d|WARNING: |Downloading |Collecting |Picked up |:: |Setting default log"
+    r"|\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN)|.*(?:Warning: |absl::|log4j|cuInit)"
+)
+"""How lines of TensorFlow, the JVM, Spark, Ivy, pip and Python's warnings begin."""
 
 
 def summaries(output: str) -> dict[str, dict[str, object]]:
@@ -49,6 +57,15 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.soak
+def test_a_good_run_shows_no_line_of_the_tools_below_it(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    done = shared_demo(tmp_path_factory)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert [line for line in lines if FOREIGN.match(line)] == []
+    assert [line for line in lines if line.startswith(("error", "warning"))] == []
+
+
 def test_own_videos_in_folders_named_by_genre(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

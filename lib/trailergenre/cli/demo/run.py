@@ -24,8 +24,10 @@ from rich.table import Table
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
 from trailergenre.base.java import check_java
 from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.demo.clips import make_clips, serve_files
+from trailergenre.cli.demo.jvm_warning import without_jvm_warning
 from trailergenre.features.backbone import read_manifest
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
@@ -61,9 +63,10 @@ class _Demo:
     def reports(self) -> Path:
         return self.out / "run" / "reports"
 
-    def command(self, name: str, *arguments: str) -> None:
+    def command(self, name: str, *arguments: str, stderr: int | None = None) -> None:
         """Run a command of `trailergenre`."""
-        self.run([sys.executable, "-m", "trailergenre", *name.split(), *arguments])
+        command = [sys.executable, "-m", "trailergenre", *name.split(), *arguments]
+        self.run(command, stderr=stderr)
 
     def job(
         self,
@@ -77,7 +80,8 @@ class _Demo:
         properties = str(_REPOSITORY / "conf" / "spark-local.conf")
         script = str(_REPOSITORY / "jobs" / f"{name}.py")
         command = [submit, "--properties-file", properties, script, str(self.out / "run")]
-        self.run([*command, *arguments], env=env, accepted=accepted)
+        with without_jvm_warning() as stderr:
+            self.run([*command, *arguments], env=env, accepted=accepted, stderr=stderr)
 
     def run(
         self,
@@ -85,6 +89,7 @@ class _Demo:
         *,
         env: Mapping[str, str] | None = None,
         accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
+        stderr: int | None = None,
     ) -> None:
         """Print a command, run it, and print how long it took.
 
@@ -98,7 +103,7 @@ class _Demo:
         environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, **(env or {})}
         # Spark warns about a host name that it cannot resolve; the demo stays on this machine.
         environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        with subprocess.Popen(command, env=environment) as process:
+        with subprocess.Popen(command, env=environment, stderr=stderr) as process:
             try:
                 code = process.wait()
             except KeyboardInterrupt:
@@ -189,14 +194,13 @@ def _export(demo: _Demo) -> None:
         # In its own process: Keras keeps gigabytes of memory, which Spark needs later.
         export = ("--out", str(directory), "--weights")
         try:
-            demo.command("backbone export", *export, "imagenet")
+            with progress_bar("exporting the network"):
+                demo.command("backbone export", *export, "imagenet", stderr=subprocess.DEVNULL)
         except RunError:
+            demo.console.print("note: no ImageNet weights here: using random ones.")
             demo.command("backbone export", *export, "random")
     if read_manifest(directory).is_random:
-        demo.console.print(
-            "note: no ImageNet weights here, so the demo uses random ones. It shows that every "
-            "step works; its scores mean nothing."
-        )
+        demo.console.print("note: with random weights every step works, but scores mean nothing.")
 
 
 def _prepare_links(demo: _Demo, data: Path | None, stack: ExitStack) -> tuple[Path, str | None]:

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -8,6 +14,7 @@ from pymongo import MongoClient
 from rich.console import Console
 
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
+from trailergenre.cli.demo.jvm_warning import without_jvm_warning
 from trailergenre.cli.demo.run import _Demo, _mongo_server, run_demo
 
 
@@ -86,3 +93,32 @@ def test_the_users_server_is_published_to(tmp_path: Path, monkeypatch: pytest.Mo
     with _mongo_server(tmp_path / "mongo") as uri:
         assert uri == "mongodb://127.0.0.1:1"
     assert not (tmp_path / "mongo").exists()
+
+
+@pytest.mark.parametrize("first", ["WARNING: Using incubator modules: jdk.incubator.vector", "a"])
+def test_what_a_job_says_is_passed_on_but_for_the_jvms_warning(
+    first: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = f"import sys; sys.stderr.write('{first}\\n'); sys.stderr.flush(); print('b\\nc')"
+    with without_jvm_warning() as stderr:
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, stdout=stderr, stderr=stderr, check=True)
+    assert capfd.readouterr().err == ("a\nb\nc\n" if first == "a" else "b\nc\n")
+
+
+def test_on_a_terminal_a_job_has_one_too_of_the_same_size() -> None:
+    code = (
+        "import subprocess, sys\n"
+        "from trailergenre.cli.demo.jvm_warning import without_jvm_warning\n"
+        "size = 'import os; print(os.get_terminal_size(2).columns)'\n"
+        "with without_jvm_warning() as stderr:\n"
+        "    subprocess.run([sys.executable, '-c', size], stderr=stderr, check=True)\n"
+    )
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 77, 0, 0))
+    shown = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=terminal, check=True
+    )
+    os.close(terminal)
+    os.close(reader)
+    assert shown.stdout == b"77\n"
