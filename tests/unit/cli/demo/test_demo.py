@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from rich.console import Console
 
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
 from trailergenre.cli.demo.jvm_warning import without_jvm_warning
-from trailergenre.cli.demo.run import _Demo, _mongo_server, run_demo
+from trailergenre.cli.demo.run import _Demo, _export, _mongo_server, run_demo
 
 
 @pytest.fixture
@@ -122,3 +124,20 @@ def test_on_a_terminal_a_job_has_one_too_of_the_same_size() -> None:
     os.close(terminal)
     os.close(reader)
     assert shown.stdout == b"77\n"
+
+
+def test_without_imagenet_weights_random_ones_are_exported_and_that_is_said(
+    tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(demo: _Demo, name: str, *arguments: str, stderr: int | None = None) -> None:
+        asked.append(arguments[-1])
+        if arguments[-1] == "imagenet":
+            raise RunError("no weights here")
+        shutil.copytree(tiny_backbone, arguments[arguments.index("--out") + 1])
+
+    asked: list[str] = []
+    monkeypatch.setattr(_Demo, "command", export)
+    said = io.StringIO()
+    _export(_Demo(tmp_path, Console(file=said)))
+    assert asked == ["imagenet", "random"]
+    assert "no ImageNet weights here" in said.getvalue()
