@@ -31,7 +31,7 @@ class Case:
 
 
 def cell(text: str, expected: RowOutcome, *, shown: str = "", note: str = "") -> Case:
-    """A cell of a list."""
+    """List cells."""
     return Case(shown or f"`{text}`", expected, lambda bench: bench.parse(text), note=note)
 
 
@@ -72,7 +72,7 @@ CELLS = [
     cell("http://example.org:0/", RowOutcome.LINK_INVALID),
     cell("http://a host/", RowOutcome.LINK_INVALID),
     cell("http://exa\tmple.org/", RowOutcome.LINK_INVALID, shown="a tab inside the host"),
-    cell("http://example.org/\nx", RowOutcome.LINK_INVALID, shown="a new line inside the link"),
+    cell("http://example.org/\nx", RowOutcome.LINK_INVALID, shown="a line break inside the link"),
     cell("http://example.org/\0", RowOutcome.LINK_INVALID, shown="a NUL inside the link"),
     cell("http://example.org/\ud800", RowOutcome.LINK_INVALID, shown="a lone surrogate"),
     cell(f"http://{_LONG}org/", RowOutcome.LINK_INVALID, shown="a host of 263 characters"),

@@ -71,25 +71,25 @@ def _certified(context: Callable[[], object], *, is_known: bool) -> Callable[[Be
 
 NETWORK = [
     Case(
-        "a name that leads elsewhere when it is resolved again",
+        "a name that resolves to another address the second time",
         Outcome.HOST_DENIED,
         _rebinds,
     ),
     Case(
-        "a name that leads to a private address",
+        "a name that resolves to a private address",
         Outcome.HOST_DENIED,
         _named("http://printer.example/x.mp4", {"printer.example": ["192.168.0.1"]}),
     ),
     Case(
-        "a name that leads nowhere",
+        "a name that does not resolve",
         Outcome.DNS,
         lambda bench: bench.visit("http://nobody.invalid/x.mp4", attempts=1),
     ),
-    Case("a server that is not there", Outcome.CONNECT, _refuses),
-    Case("a certificate by nobody", Outcome.TLS, _certified(tls.right, is_known=False)),
-    Case("a certificate that has expired", Outcome.TLS, _certified(tls.expired, is_known=True)),
-    Case("a certificate of another host", Outcome.TLS, _certified(tls.wrong_host, is_known=True)),
-    Case("a good certificate", Outcome.OK, _certified(tls.right, is_known=True)),
+    Case("no server on the port", Outcome.CONNECT, _refuses),
+    Case("a self-signed certificate", Outcome.TLS, _certified(tls.right, is_known=False)),
+    Case("an expired certificate", Outcome.TLS, _certified(tls.expired, is_known=True)),
+    Case("a certificate for another host", Outcome.TLS, _certified(tls.wrong_host, is_known=True)),
+    Case("a valid certificate", Outcome.OK, _certified(tls.right, is_known=True)),
 ]
 
 _LINK = "https://example.org/1"
@@ -122,7 +122,7 @@ def _rows(*links: str) -> bytes:
 
 
 LISTS = [
-    Case("a link twice", RowOutcome.DUPLICATE, _listed(_rows(_LINK, _LINK))),
+    Case("the same link twice", RowOutcome.DUPLICATE, _listed(_rows(_LINK, _LINK))),
     Case(
         "a link in two spellings",
         RowOutcome.DUPLICATE,
@@ -135,7 +135,7 @@ LISTS = [
     Case("a cell of 10 MB", RowOutcome.LINK_INVALID, _listed(_rows(f"https://a.b/{'x' * 10**7}"))),
     Case("a row without genres", RowOutcome.NO_LABEL, _listed(_rows(_LINK) + b"https://a.b/,\n")),
     Case("no column `url`", REFUSED, _listed(b"title,genres\nx,Drama\n")),
-    Case("a column twice", REFUSED, _listed(b"url,genres,genres\nx,y,z\n")),
+    Case("a duplicate column", REFUSED, _listed(b"url,genres,genres\nx,y,z\n")),
     Case("bytes that are not UTF-8", REFUSED, _listed(_rows(_LINK) + b"https://a.b/\xff,Drama\n")),
     Case("a quote that never closes", REFUSED, _listed(_rows(_LINK) + b'"https://a.b/,Drama\n')),
     Case("more cells than columns", REFUSED, _listed(_rows(_LINK) + b"https://a.b/,x,y\n")),
@@ -164,9 +164,9 @@ def _damaged(name: str, change: Callable[[bytes], bytes]) -> Callable[[Bench], M
 FOREST = "forest.safetensors"
 
 MODELS = [
-    Case("a manifest that was cut", REFUSED, _damaged("manifest.json", lambda c: c[:100])),
+    Case("a truncated manifest", REFUSED, _damaged("manifest.json", lambda c: c[:100])),
     Case(
-        "a threshold that is no number",
+        "a threshold that is not a number",
         REFUSED,
         _damaged("manifest.json", lambda c: c.replace(b"0.5", b"NaN", 1)),
     ),

@@ -54,13 +54,13 @@ class Group:
 
 
 GROUPS = [
-    Group("A cell of a list", CELLS),
-    Group("A list", LISTS),
-    Group("What a link leads to", WEB),
-    Group("The network", NETWORK),
-    Group("The file that comes", [as_case(file) for file in FILES]),
-    Group("The disk", DISKS),
-    Group("A model bundle", MODELS),
+    Group("List cells", CELLS),
+    Group("Lists", LISTS),
+    Group("Link targets", WEB),
+    Group("Network errors", NETWORK),
+    Group("Downloaded files", [as_case(file) for file in FILES]),
+    Group("Download results on disk", DISKS),
+    Group("Model bundles", MODELS),
 ]
 CASES = [case for group in GROUPS for case in group.cases]
 
@@ -152,21 +152,22 @@ def without_details(table: str) -> str:
 
 
 def make_docs(measured: dict[int, Measured]) -> str:
-    """The whole page."""
+    """Render the page."""
     bad = [case for case in CASES if case.expected not in {"ok", "ready"}]
     lines = [
         "# Bad inputs",
         "",
-        f"What becomes of {len(bad)} kinds of bad input and of {len(CASES) - len(bad)} good ones",
-        "that look like them. Classes of a cell are in the table `links`, those of a link in",
-        "`outcomes`; `exit 2` means that the run does not begin.",
+        f"This page lists the outcome of {len(bad)} kinds of bad input, and of",
+        f"{len(CASES) - len(bad)} good ones that resemble them.",
         "",
-        "Written by `tests/hostile/test_bad_inputs.py`, which brings each to its end and compares.",
-        f"The reasons are in the words of {versions()}.",
+        "Outcomes of list cells are in the table `links`, those of links in `outcomes`.",
+        "`exit 2` means that the run does not start.",
+        "`tests/hostile/test_bad_inputs.py` writes and checks this page.",
+        f"The reasons were produced with {versions()}.",
     ]
     number = 0
     for group in GROUPS:
-        lines += ["", f"## {group.title}", "", "| # | input | class | reason | note |"]
+        lines += ["", f"## {group.title}", "", "| # | input | outcome | reason | note |"]
         lines += ["|---|---|---|---|---|"]
         for case in group.cases:
             number += 1

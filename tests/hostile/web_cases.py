@@ -84,7 +84,7 @@ LEADS = [
         lambda at: one(hls([f"{at.trap}/x.ts"])),
     ),
     web(
-        "an HLS master playlist that leads to a denied address",
+        "an HLS master playlist that refers to a denied address",
         Outcome.HOST_DENIED,
         lambda at: one(hls_master([f"{at.trap}/x.m3u8"])),
     ),
@@ -118,7 +118,7 @@ LEADS = [
         lambda at: {"/clip.mp4": refresh("n/1"), "/n/*": _refresh_onward},
         max_requests=6,
     ),
-    web("a redirect that names no place", Outcome.REDIRECT, lambda _: one(status(302))),
+    web("a redirect without a target", Outcome.REDIRECT, lambda _: one(status(302))),
     web(
         "a redirect to `http://[bad/`",
         Outcome.LINK_INVALID,
@@ -143,7 +143,7 @@ LEADS = [
         "a page that embeds `file:///etc/passwd`",
         Outcome.FORMAT_NOT_ALLOWED,
         lambda _: one(videos(["file:///etc/passwd"])),
-        note="as every protocol but http(s)",
+        note="as for every protocol except http(s)",
     ),
     web(
         "a page whose thumbnail and subtitles are at a denied address",
@@ -155,7 +155,7 @@ LEADS = [
             ),
             "/x.mp4": content(at.clip),
         },
-        note="nothing but the video is requested",
+        note="only the video is requested",
     ),
     web("a page without a video", Outcome.UNSUPPORTED_SITE, lambda _: one(page("<p>x</p>"))),
     web(
@@ -164,7 +164,7 @@ LEADS = [
         lambda _: one(page("<form action=/login><input name=password type=password></form>")),
     ),
     web(
-        "a page that asks whether we are a robot",
+        "a page with a bot check",
         Outcome.UNSUPPORTED_SITE,
         lambda _: one(page("<h1>Sign in to confirm you're not a bot</h1>")),
         note="the text of a page is not read; YouTube's own error of these words is `throttled`",
@@ -200,9 +200,9 @@ def _onward(request: BaseHTTPRequestHandler, seen: int) -> None:
 
 
 BODIES = [
-    web("no byte at all", Outcome.NO_FILE, lambda _: one(content(b""))),
+    web("an empty response", Outcome.NO_FILE, lambda _: one(content(b""))),
     web(
-        "larger than the limit, and says so",
+        "larger than the limit, with a length",
         Outcome.TOO_LARGE,
         lambda _: one(content(_BODY)),
         max_file_bytes=50_000,
@@ -220,13 +220,13 @@ BODIES = [
         max_file_bytes=500_000,
     ),
     web(
-        "HLS segments that are larger than the limit together",
+        "HLS segments that exceed the limit in total",
         Outcome.TOO_LARGE,
         lambda _: one(hls([f"{n}.ts" for n in range(20)])) | {"/*": content(_BODY)},
         max_file_bytes=500_000,
     ),
     web(
-        "DASH segments that are larger than the limit together",
+        "DASH segments that exceed the limit in total",
         Outcome.TOO_LARGE,
         lambda at: one(dash(f"{at.url}/", segments=20, seconds=20)) | {"/*": content(_BODY)},
         max_file_bytes=500_000,
@@ -249,7 +249,7 @@ BODIES = [
         lambda _: one(hls(["x.ts"], key=f'{_KEY}"file:///etc/passwd"')) | {"/*": content(_BODY)},
     ),
     web(
-        "an HLS playlist whose segments are not there",
+        "an HLS playlist whose segments are missing",
         Outcome.UNAVAILABLE,
         lambda _: one(hls(["gone.ts"])),
     ),
@@ -259,13 +259,13 @@ BODIES = [
         lambda _: one(hls(["x.ts"])) | {"/x.ts": page("<p>x</p>")},
     ),
     web(
-        "an HLS master playlist that leads to itself",
+        "an HLS master playlist that refers to itself",
         Outcome.LIVE,
         lambda _: one(hls_master(["clip.mp4"])),
         max_requests=6,
-        note="it never says that it ends",
+        note="it never ends",
     ),
-    web("a manifest of Adobe's (F4M)", Outcome.FORMAT_NOT_ALLOWED, lambda _: one(f4m("x"))),
+    web("an Adobe manifest (F4M)", Outcome.FORMAT_NOT_ALLOWED, lambda _: one(f4m("x"))),
     web(
         "an XSPF playlist of two videos",
         Outcome.NOT_A_SINGLE_VIDEO,
@@ -273,7 +273,7 @@ BODIES = [
         max_requests=3,
     ),
     web(
-        "a page that says its video lasts 3 hours",
+        "a page that declares a video of 3 hours",
         Outcome.TOO_LONG,
         lambda at: {
             "/clip.mp4": described(f"{at.url}/x.mp4", duration="PT3H"),
@@ -287,7 +287,7 @@ BODIES = [
         max_requests=6,
     ),
     web(
-        "a connection that breaks off",
+        "a connection that is reset",
         Outcome.TRUNCATED_DOWNLOAD,
         lambda _: one(resets(_BODY, length=200_000)),
         attempts=2,
@@ -299,7 +299,7 @@ BODIES = [
         attempts=1,
     ),
     web(
-        "a server that says nothing",
+        "a server that sends nothing",
         Outcome.STALLED,
         lambda at: one(hangs(at.release)),
         attempts=1,
@@ -315,10 +315,10 @@ BODIES = [
         Outcome.RESOURCE,
         lambda _: one(gzip_bomb(4000)),
         max_memory_bytes=500_000_000,
-        note="the memory of a child is bounded, `limits.max_memory_bytes`",
+        note="a child's memory is limited by `limits.max_memory_bytes`",
     ),
     web(
-        "what is no HTTP",
+        "a response that is not HTTP",
         Outcome.TRUNCATED_DOWNLOAD,
         lambda _: one(raw(b"SSH-2.0-x\r\n" * 3)),
         attempts=1,
@@ -340,7 +340,7 @@ BODIES = [
         lambda at: _flaky(status(429, Retry_After="1"), at, times=1),
     ),
     web(
-        "a DASH manifest that unfolds to 1 GB",
+        "a DASH manifest that expands to 1 GB",
         Outcome.UNSUPPORTED_SITE,
         lambda _: one(entity_bomb()),
     ),
@@ -351,7 +351,7 @@ BODIES = [
         path="/x.exe",
     ),
     web(
-        "a web page that calls itself video/mp4",
+        "a web page declared as video/mp4",
         Outcome.NOT_MEDIA,
         lambda _: one(content(b"<html>" * 50)),
     ),
