@@ -103,29 +103,29 @@ def _git(*words: str) -> str:
     return done.stdout.strip()
 
 
-HEAD = [
-    "# Soak tests",
-    "",
-    "This page shows the last result of each part of `make soak` (`make soak PART=fuzz-1` runs one).",
-    "",
-    "`tests/soak.py` writes it: the last line of output of each part, with the commit that ran (a star",
-    "means uncommitted changes).",
-    "",
-    "- `tests`: tests marked `soak`, the long variants of tests in `make test-all`: the demo on own",
-    "  videos, denied hosts in all spellings and places, a list of 1,000 rows, every kill of executor",
-    "  and driver around MongoDB, 10,000 published frames.",
-    "- `docs`: every command of README and docs, page by page in one directory.",
-    "- `kill-*`: seven points x three lists for each victim: P1 the task has its links, P2 during a",
-    "  download, P3 after it, P4 during decoding, P5 in the network, P6 the features file is written,",
-    "  P7 its outcomes are written. A case passes if all checks of `trailergenre verify` hold, the",
-    "  content hash equals that of the uninterrupted run, no committed link was requested again, and",
-    "  no scratch file or child process is left.",
-    "- `fuzz-*`: mutated videos of six containers through the decoder's child process.",
-    "- `growth`: one worker over 500 links, every fifth bad.",
-    "",
-    "| part | date | commit | took | verdict | result |",
-    "|---|---|---|---|---|---|",
-]
+HEAD = """\
+# Soak tests
+
+This page shows the last result of each part of `make soak` (`make soak PART=fuzz-1` runs one).
+
+`tests/soak.py` writes it: the last line of output of each part, with the commit that ran (a star
+means uncommitted changes).
+
+- `tests`: tests marked `soak`, the long variants of tests in `make test-all`: the demo on own
+  videos, denied hosts in all spellings and places, a list of 1,000 rows, every kill of executor
+  and driver around MongoDB, 10,000 published frames.
+- `docs`: every command of README and docs, page by page in one directory.
+- `kill-*`: seven points x three lists for each victim: P1 the task has its links, P2 during a
+  download, P3 after it, P4 during decoding, P5 in the network, P6 the features file is written,
+  P7 its outcomes are written. A case passes if all checks of `trailergenre verify` hold, the
+  content hash equals that of the uninterrupted run, no committed link was requested again, and
+  no scratch file or child process is left.
+- `fuzz-*`: mutated videos of six containers through the decoder's child process.
+- `growth`: one worker over 500 links, every fifth bad.
+
+| part | date | commit | took | verdict | result |
+|---|---|---|---|---|---|
+""".splitlines()
 
 
 if __name__ == "__main__":
