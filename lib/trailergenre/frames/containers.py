@@ -1,6 +1,6 @@
-"""What the bytes of a file say of its container, where ffmpeg does not tell.
+"""Checks of a file's container that ffmpeg does not make.
 
-ffmpeg takes what is there of a cut AVI or MPEG-TS file for the whole.
+ffmpeg accepts what is left of a cut AVI or MPEG-TS file as a whole one.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from pathlib import Path
 _HEAD_BYTES = 2048
 _TS_SYNC = 0x47
 _TS_LAYOUTS = ((188, 0), (192, 4), (204, 0))
-"""Bytes of a packet and of what stands before its sync byte: broadcast, Blu-ray, with parity."""
+"""Packet size and offset of the sync byte: broadcast, Blu-ray, with parity."""
 _N_TS_PACKETS = 5
-_LOST_SHARE = 0.02
+_MAX_MISSING_SHARE = 0.02
 _MAX_BOXES = 100_000
 _MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
 
 
 def is_mp4(path: Path) -> bool:
-    """Whether the file begins as MP4 and QuickTime do."""
+    """Whether the file starts like MP4 or QuickTime."""
     return _read_head(path)[4:8] in _MP4_BOXES
 
 
 def is_container(path: Path) -> bool:
-    """Whether the file begins as one of the allowed containers does."""
+    """Whether the file starts like one of the allowed containers."""
     head = _read_head(path)
     return (
         head[4:8] in _MP4_BOXES
         or head.startswith(_MAGIC)
-        or (head[:4] == b"RIFF" and head[8:11] == b"AVI")
+        or _is_avi(head)
         or _ts_packet_bytes(head) is not None
     )
 
 
-def has_lost_its_end(path: Path) -> bool:
-    """Whether the container's own frame shows that bytes are missing at the end.
+def is_truncated(path: Path) -> bool:
+    """Whether the container's structure shows that bytes are missing at the end.
 
-    AVI: more than 2 % of what its RIFF header announces. MPEG-TS: the last packet is not whole; a
-    cut between two packets cannot be known. MP4 in fragments, which need not say how many there
-    are: the last box is not whole. Others are judged by their length in seconds.
+    AVI: more than 2 % of the size in the RIFF header. MPEG-TS: the last packet is incomplete; a cut
+    between packets cannot be detected. Fragmented MP4: the last box is incomplete. All others are
+    judged by their duration instead.
     """
     head, size_bytes = _read_head(path), path.stat().st_size
-    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
-        announced = struct.unpack("<I", head[4:8])[0] + 8
-        return bool(announced - size_bytes > _LOST_SHARE * announced)
+    if _is_avi(head):
+        expected = int(struct.unpack("<I", head[4:8])[0]) + 8
+        return expected - size_bytes > _MAX_MISSING_SHARE * expected
     if head[4:8] in _MP4_BOXES:
         return _has_cut_fragment(path, size_bytes)
     packet_bytes = _ts_packet_bytes(head)
@@ -56,7 +56,7 @@ def _has_cut_fragment(path: Path, size_bytes: int) -> bool:
     offset, is_fragmented = 0, False
     with path.open("rb") as stream:
         for _ in range(_MAX_BOXES):
-            # A box may give a size that no seek takes.
+            # A box may claim a size that no seek accepts.
             if offset >= size_bytes:
                 break
             stream.seek(offset)
@@ -66,12 +66,16 @@ def _has_cut_fragment(path: Path, size_bytes: int) -> bool:
             length, name = struct.unpack(">I4s", head[:8])
             if length == 1:
                 length = int.from_bytes(head[8:])
-            # 0 goes to the end of the file, less than a header nowhere.
+            # 0 means to the end of the file; less than a header is not valid.
             if length < 8:
                 return False
             is_fragmented |= name == b"moof"
             offset += length
     return is_fragmented and offset > size_bytes
+
+
+def _is_avi(head: bytes) -> bool:
+    return head[:4] == b"RIFF" and head[8:11] == b"AVI"
 
 
 def _ts_packet_bytes(head: bytes) -> int | None:

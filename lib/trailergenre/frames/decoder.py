@@ -1,7 +1,7 @@
-"""The frames of one video, as a stream of batches that ends in a verdict.
+"""The frames of one video as a stream of batches, then a check that the video is whole.
 
-Frame i shows what is on screen at i / F seconds after the first video frame: the last source frame
-whose time is at or before it (`docs/decisions/0001-frame-rule.md`).
+Frame i is the last source frame at or before i / F seconds after the first one
+(`docs/decisions/0001-frame-rule.md`).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, VideoFacts
 from trailergenre.base.sandbox import Deadline, start_child
 from trailergenre.frames.completeness import find_missing_end
-from trailergenre.frames.failures import check_end, check_log, explain, find_damage
+from trailergenre.frames.failures import check_exit, check_log, explain_failure, find_damage
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, decode_arguments
 from trailergenre.frames.ffmpeg_log import FfmpegLog, read_log
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """The settings of every decode of a run.
+    """The settings of all decodes of a run.
 
     Attributes:
         frames_per_s: sampling rate F.
-        limits: bounds of one link.
+        limits: per link.
     """
 
     frames_per_s: float
     limits: LimitsConfig
 
     def decode(self, path: Path, *, deadline: Deadline) -> DecodedVideo:
-        """Make a stream of a video's frames; nothing runs until it is iterated."""
+        """Prepare a decode; ffmpeg starts with the iteration."""
         return DecodedVideo(path=path, settings=self, deadline=deadline)
 
 
@@ -46,11 +46,11 @@ class DecodedVideo:
     """The frames of one video, once, in order.
 
     Attributes:
-        facts: what the decoder said of the video; known once iteration has ended.
+        facts: about the video; set when iteration has ended.
     """
 
     def __init__(self, *, path: Path, settings: Decoder, deadline: Deadline) -> None:
-        """Keep what iteration needs."""
+        """Store what iteration needs."""
         self._path = path
         self._settings = settings
         self._deadline = deadline
@@ -60,14 +60,14 @@ class DecodedVideo:
         """Yield frames as they are decoded.
 
         Args:
-            size: most frames a batch; only the last batch is smaller.
+            size: frames per batch; the last batch may be smaller.
 
         Yields:
-            Shape (n, 299, 299, 3), uint8, RGB; each a fresh array.
+            shape (n, 299, 299, 3), uint8, RGB; each a new array.
 
         Raises:
-            ItemError: the file cannot be decoded whole; batches yielded before must be dropped.
-            RunError: ffmpeg cannot be used here, or its log could not be kept.
+            ItemError: the video cannot be decoded whole; drop the batches yielded before.
+            RunError: ffmpeg cannot run here, or its log could not be stored.
         """
         if not self._path.is_file():
             raise ItemError(Outcome.PATH, "the video is not a regular file")
@@ -89,38 +89,37 @@ class DecodedVideo:
             child.stdin.close()
             for batch in _read_batches(child.stdout, size):
                 n_frames += len(batch)
-                # The engine's time is not the decoder's.
+                # The consumer's time does not count.
                 with self._deadline.paused():
                     yield batch
             code = child.process.wait()
             stderr.seek(0)
-            report = read_log(stderr.read().decode(errors="replace"))
-            self.facts = report.facts
-            check_end(child, code, report)
+            log = read_log(stderr.read().decode(errors="replace"))
+            self.facts = log.facts
+            check_exit(child, code, log)
         if code == 0:
-            check_log(report, n_frames)
+            check_log(log, n_frames)
         if code != 0 or n_frames == 0:
-            raise explain(report, self._path)
-        self._check_whole(n_frames, report)
+            raise explain_failure(log, self._path)
+        self._check_whole(n_frames, log)
 
-    def _check_whole(self, n_frames: int, report: FfmpegLog) -> None:
+    def _check_whole(self, n_frames: int, log: FfmpegLog) -> None:
         limits, frames_per_s = self._settings.limits, self._settings.frames_per_s
-        last_s = max(report.declared_s or 0.0, (n_frames - 1) / frames_per_s)
+        last_s = max(log.declared_s or 0.0, (n_frames - 1) / frames_per_s)
         if n_frames > limits.max_frames:
             raise ItemError(Outcome.TOO_LONG, f"more than {limits.max_frames} frames")
         if last_s > limits.max_duration_s:
             raise ItemError(Outcome.TOO_LONG, f"{last_s:g} s, over {limits.max_duration_s:g} s")
         missing = find_missing_end(
             self._path,
-            report,
+            log,
             pictures_s=n_frames / frames_per_s,
             limits=limits,
             deadline=self._deadline,
         )
         if missing:
             raise ItemError(Outcome.PARTIAL, missing)
-        damage = find_damage(report)
-        if damage:
+        if damage := find_damage(log):
             raise damage
 
 
@@ -130,17 +129,13 @@ def _read_batches(pipe: IO[bytes], size: int) -> Iterator[FrameArray]:
         view = batch.reshape(-1).data
         filled = 0
         while filled < len(view):
-            count = _read_into(pipe, view[filled:])
+            count: int = pipe.readinto(view[filled:])  # type: ignore[attr-defined]
             if count == 0:
                 break
             filled += count
-        # A frame that was cut off by a dying decoder is no frame.
+        # Drop a frame that a dying decoder did not finish.
         n_frames = filled // FRAME_BYTES
         if n_frames:
             yield batch[:n_frames]
         if filled < len(view):
             return
-
-
-def _read_into(pipe: IO[bytes], view: memoryview) -> int:
-    return int(pipe.readinto(view) or 0)  # type: ignore[attr-defined]

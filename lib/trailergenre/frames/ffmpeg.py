@@ -1,6 +1,6 @@
-"""The ffmpeg program: where it is, and the command lines that this package gives it.
+"""The ffmpeg program: where it is, and its command lines.
 
-Untrusted bytes meet only the demuxers and decoders named here, from a local file, within bounds.
+Untrusted files are read by the demuxers and decoders named here only, within limits.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from trailergenre.base.sandbox import ChildLimits
 FORMATS = "mov,mp4,matroska,webm,avi,flv,mpegts,mpeg"
 
 DECODERS = "h264,hevc,vp8,vp9,libdav1d,av1,mpeg4,mpeg2video,mpeg1video,flv"
-"""What trailers in those containers are made of.
+"""The codecs of trailers in those containers.
 
-The last two are old files in .mpg and .flv; their code is that of mpeg2video and of mpeg4. No sound
-decoder: ffmpeg complains of each sound stream that it cannot open, and goes on.
+The last two, of old .mpg and .flv files, share their code with mpeg2video and mpeg4. No sound
+decoder is allowed: ffmpeg logs an error for each sound stream and goes on.
 """
 
 ENVIRONMENT = {"LANG": "C.UTF-8"}
@@ -30,15 +30,15 @@ ENVIRONMENT = {"LANG": "C.UTF-8"}
 _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
 _LOG_BYTES = 4_000_000
-"""Some 30,000 complaints."""
+"""Some 30,000 errors."""
 _N_STREAMS = 16
 _CPU_SHARE = 2.0
-"""Seconds of processor time a second of the deadline; reading and scaling have own threads."""
+"""Processor seconds per second of the deadline; reading and scaling have threads of their own."""
 
 
 @cache
 def find_ffmpeg() -> str:
-    """The ffmpeg on the PATH, else the one that imageio-ffmpeg brings.
+    """Path of the ffmpeg on PATH, else of the one in imageio-ffmpeg.
 
     Raises:
         ToolMissingError: there is neither.
@@ -59,7 +59,7 @@ def find_ffmpeg() -> str:
 
 @cache
 def ffmpeg_version() -> str:
-    """The version that the binary gives of itself, e.g. `9.0.2`."""
+    """The version that the program reports, e.g. `9.0.2`."""
     program = find_ffmpeg()
     try:
         output = subprocess.run(
@@ -68,28 +68,28 @@ def ffmpeg_version() -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise ToolMissingError(
             f"ffmpeg cannot be run: {error}. Install another one (apt-get install ffmpeg, dnf "
-            "install ffmpeg, brew install ffmpeg), or take this one off PATH and unset "
-            "IMAGEIO_FFMPEG_EXE: imageio-ffmpeg brings one."
+            "install ffmpeg, brew install ffmpeg), or remove this one from PATH and unset "
+            "IMAGEIO_FFMPEG_EXE to use the one in imageio-ffmpeg."
         ) from error
     match = re.match(r"ffmpeg version n?(\S+)", output)
     if match is None:
-        raise ToolMissingError(f"{program} does not give its version: {output[:80]!r}")
+        raise ToolMissingError(f"{program} reports no version: {output[:80]!r}")
     return match.group(1)
 
 
 def ffmpeg_major() -> int:
-    """The first number of the version; part of the fingerprint."""
+    """The major version; part of the fingerprint."""
     match = re.match(r"\d+", ffmpeg_version())
     if match is None:
-        raise ToolMissingError(f"ffmpeg {ffmpeg_version()!r} is no release; install a released one")
+        raise ToolMissingError(f"ffmpeg {ffmpeg_version()!r} is not a release; install one")
     return int(match.group())
 
 
 def child_limits(limits: LimitsConfig) -> ChildLimits:
-    """What ffmpeg may use for one video."""
+    """The resources that ffmpeg may use for one video."""
     return ChildLimits(
         cpu_s=_CPU_SHARE * limits.deadline_s,
-        # It writes to a pipe; the only file is its log.
+        # Its log is the only file that it writes.
         file_bytes=_LOG_BYTES,
         memory_bytes=limits.max_memory_bytes,
         address_space_bytes=limits.max_memory_bytes,
@@ -98,16 +98,16 @@ def child_limits(limits: LimitsConfig) -> ChildLimits:
 
 
 def decode_arguments(path: Path, *, frames_per_s: float, limits: LimitsConfig) -> list[str]:
-    """The command that writes a video's frames to its standard output, and its log to stderr.
+    """The command that writes a video's frames to stdout and its log to stderr.
 
-    It gives at least one frame more than `limits` allow where there is more, so that a cut is seen.
+    A video over the limits gives at least one frame too many, so that this can be detected.
     """
     import ffmpeg
 
     side = FRAME_SIDE_PX
     frames = (
         ffmpeg.input(f"file:{path}", **_input_options(limits))["V:0"]
-        # A stream may start at any time; frame 0 is its first picture.
+        # Streams may start at any time; frame 0 is the first picture.
         .filter("setpts", "PTS-STARTPTS")
         .filter("fps", fps=frames_per_s, round="up")
         .filter("scale", side, side, flags="bicubic+accurate_rnd+full_chroma_int+bitexact")
@@ -120,8 +120,8 @@ def decode_arguments(path: Path, *, frames_per_s: float, limits: LimitsConfig) -
         pix_fmt="rgb24",
         threads=1,
         map_metadata=-1,
-        # A change of the picture's size restarts the filters' clock. Frames are counted instead,
-        # or all after the change would come too late and be dropped.
+        # A change of the picture size restarts the filters' clock, and later frames would be
+        # dropped as late. So time stamps are frame numbers.
         fps_mode="passthrough",
         t=limits.max_duration_s + 2 / frames_per_s,
         **{"frames:v": limits.max_frames + 1, "bsf:v": "setts=ts=N"},
@@ -130,7 +130,7 @@ def decode_arguments(path: Path, *, frames_per_s: float, limits: LimitsConfig) -
 
 
 def probe_arguments(path: Path, limits: LimitsConfig) -> list[str]:
-    """The command that reads a video's packets without decoding, and says each stream's length."""
+    """The command that reads a video's packets without decoding and logs each stream's length."""
     import ffmpeg
 
     source = ffmpeg.input(f"file:{path}", **_input_options(limits))
@@ -153,7 +153,7 @@ def _input_options(limits: LimitsConfig) -> dict[str, str | int]:
 def _compile(output: object, *, loglevel: str) -> list[str]:
     import ffmpeg
 
-    # One thread a core of the machine would eat the address space up on a large one.
+    # By default filters use one thread per core, which exceeds the address space on large machines.
     quiet = output.global_args(  # type: ignore[attr-defined]
         "-hide_banner",
         "-nostdin",

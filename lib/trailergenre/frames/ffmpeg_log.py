@@ -1,7 +1,7 @@
-"""What ffmpeg wrote to its log, as figures: streams, lengths, complaints, frames hit.
+"""What ffmpeg's log says: streams, lengths, errors and damaged frames.
 
-The log also carries the video's own texts (titles, tags), so a line counts only where ffmpeg writes
-its own: after the level at the line's start, at its own indent.
+The log also shows texts of the video (titles, tags). So a line counts only in ffmpeg's own place:
+after the level at the start of the line, at its own indent.
 """
 
 from __future__ import annotations
@@ -11,28 +11,8 @@ from dataclasses import dataclass, field
 
 from trailergenre.base.records import VideoFacts
 
-_LINE = re.compile(
-    r"((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)\[(fatal|error|warning|info|verbose|debug|trace)\] (.*)"
-)
-_REPEATED = re.compile(r" {4}Last message repeated (\d{1,9}) times")
-_INPUT = re.compile(r"Input #0, (\S+), from ")
-_CLOCK = r"(\d{1,6}):(\d\d):(\d\d(?:\.\d+)?)"
-_DURATION = re.compile(rf"  Duration: {_CLOCK}(?:, start: (-?\d+\.\d+))?")
-_STREAM = re.compile(r"  Stream #0:(\d{1,4})\S*: (\w+): (.*)")
-_TAG = re.compile(rf"      DURATION        : {_CLOCK}")
-_TURN = re.compile(r" +display ?matrix: rotation of (-?\d+\.\d+) degrees", re.IGNORECASE)
-_SIZE = re.compile(r"\b(\d{1,6})x(\d{1,6})\b")
-_DECODED = re.compile(r"  Input stream #0:\d+ \(video\): .*?(\d+) frames decoded")
-_FAILED = re.compile(r"  Input stream #0:\d+ \(video\): .*?(\d+) decode errors")
-_SAMPLED = re.compile(r"\d+ frames in, (\d+) frames out; \d+ frames dropped, (\d+) .*duplicated")
-_FIRST_PICTURE = re.compile(r"video frame properties congruent with link at pts_time: (\d+\.?\d*)")
-_SIGNAL = re.compile(r"Exiting normally, received signal (\d+)")
-
-_FORBIDDEN_CODEC = re.compile(r"Codec \((\S+)\) not on whitelist")
-_CORRUPT = re.compile(r"corrupt decoded frame")
-_ESTIMATED = re.compile(r"Estimating duration from bitrate")
 _UNDECLARED = frozenset({"mpegts", "mpeg"})
-"""Formats without a length of their own; ffmpeg gives the span of the time stamps it found."""
+"""Formats without a declared length: ffmpeg shows the span of the time stamps in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +20,9 @@ class LogError:
     """A line of level error or fatal.
 
     Attributes:
-        component: who said it, e.g. `h264` or `in#0/matroska,webm`; empty for ffmpeg itself.
-        text: what.
-        times: in a row.
+        component: e.g. `h264` or `in#0/matroska,webm`; empty for ffmpeg itself.
+        text: the message.
+        times: repetitions in a row.
     """
 
     component: str
@@ -55,39 +35,38 @@ class FfmpegLog:
     """One log.
 
     Attributes:
-        format_names: of the container, e.g. `mov,mp4,m4a`; empty where it could not be opened.
-        duration_s: of the container as ffmpeg gives it.
+        format_names: of the container, e.g. `mov,mp4,m4a`; empty if it could not be opened.
+        duration_s: of the container.
         start_s: first time stamp of the container.
-        first_s: time of the first picture, from the container's first time stamp on; None where
-            this ffmpeg does not tell.
-        is_estimated: whether the length is a guess from what is there.
+        first_picture_s: time of the first picture after `start_s`; None if unknown.
+        is_estimated: whether the duration is a guess from the bit rate.
         n_streams: of any kind.
-        index: of the first video stream that is no cover picture; None where there is none.
-        video: ffmpeg's description of it.
-        is_turned: whether its pictures are shown turned by a quarter.
-        tag_s: the time at which a tag of that stream says that it ends.
-        complaints: in order, without those that the forbidden sound decoders cause.
-        forbidden: decoders that were refused.
+        video_index: of the first video stream that is not a cover picture; None without one.
+        video: ffmpeg's description of that stream.
+        is_rotated: whether its pictures are shown rotated by 90 degrees.
+        stream_end_s: end of that stream by a tag of its own.
+        errors: in order, without those about refused codecs.
+        refused_codecs: not on the list of allowed decoders.
         signal: that ffmpeg caught and ended on; 0 for none.
-        n_corrupt: frames that came out with damage.
-        n_failed: packets that gave none.
+        n_corrupt: frames that were decoded with damage.
+        n_failed: packets that gave no frame.
         n_decoded: source frames.
         n_sampled: frames after sampling.
-        n_repeated: of those, repeated for want of a new one.
+        n_repeated: of those, repetitions for lack of a new frame.
     """
 
     format_names: str = ""
     duration_s: float | None = None
     start_s: float = 0.0
-    first_s: float | None = None
+    first_picture_s: float | None = None
     is_estimated: bool = False
     n_streams: int = 0
-    index: int | None = None
+    video_index: int | None = None
     video: str = ""
-    is_turned: bool = False
-    tag_s: float | None = None
-    complaints: list[LogError] = field(default_factory=list)
-    forbidden: set[str] = field(default_factory=set)
+    is_rotated: bool = False
+    stream_end_s: float | None = None
+    errors: list[LogError] = field(default_factory=list)
+    refused_codecs: set[str] = field(default_factory=set)
     signal: int = 0
     n_corrupt: int = 0
     n_failed: int = 0
@@ -97,8 +76,8 @@ class FfmpegLog:
 
     @property
     def length_s(self) -> float | None:
-        """The container's length, from its first time stamp on."""
-        # Matroska counts from zero, wherever the first picture is; the others from their start.
+        """The container's duration after its first time stamp."""
+        # In Matroska durations count from zero, in other formats from the first time stamp.
         if (
             self.duration_s is not None
             and self.format_names.startswith("matroska")
@@ -109,122 +88,169 @@ class FfmpegLog:
 
     @property
     def declared_s(self) -> float | None:
-        """The length that the container itself gives; None where ffmpeg had to guess."""
-        has_none = self.is_estimated or self.format_names in _UNDECLARED
-        return None if has_none else self.length_s
+        """The length that the container declares; None if ffmpeg had to guess."""
+        is_guess = self.is_estimated or self.format_names in _UNDECLARED
+        return None if is_guess else self.length_s
 
     @property
-    def n_hit(self) -> int:
-        """Source frames that are damaged or did not come out."""
+    def n_damaged(self) -> int:
+        """Source frames that are damaged or missing."""
         return self.n_corrupt + self.n_failed
 
     @property
     def n_source(self) -> int:
-        """Source frames, with those that did not come out."""
+        """Source frames, including missing ones."""
         return self.n_decoded + self.n_failed
 
     @property
-    def is_oversampled(self) -> bool:
-        """Whether frames must repeat, because more are taken than the source has."""
-        return self.n_sampled > self.n_source
-
-    @property
     def facts(self) -> VideoFacts | None:
-        """For the outcomes row; None where no picture size is known."""
-        size = _SIZE.search(self.video)
+        """For the outcomes row; None if the picture size is unknown."""
+        size = re.search(r"\b(\d{1,6})x(\d{1,6})\b", self.video)
         if size is None:
             return None
-        width_px, height_px = size.groups()[:: -1 if self.is_turned else 1]
+        width_px, height_px = size.groups()[:: -1 if self.is_rotated else 1]
         return VideoFacts(
             duration_s=self.length_s,
             width_px=int(width_px),
             height_px=int(height_px),
-            decode_errors=sum(complaint.times for complaint in self.complaints) + self.n_corrupt,
+            decode_errors=sum(error.times for error in self.errors) + self.n_corrupt,
         )
 
 
-def read_log(log: str) -> FfmpegLog:
+_CLOCK = r"\d{1,6}:\d\d:\d\d(?:\.\d+)?"
+
+# The pattern of a line behind its level, what it says (the named groups), and a sample.
+INPUT_LINES = (
+    (
+        r"Input #0, (?P<format_names>\S+), from ",
+        "[info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:x.mp4':",
+    ),
+    (
+        rf"  Duration: (?P<duration>{_CLOCK})(?:, start: (?P<start>-?\d+\.\d+))?",
+        "[info]   Duration: 00:01:20.50, start: 0.000000, bitrate: 212 kb/s",
+    ),
+    (
+        r"  Stream #0:(?P<stream>\d{1,4})\S*: (?P<kind>\w+): (?P<description>.*)",
+        "[info]   Stream #0:1[0x2](und): Video: h264 (High), yuv420p, 320x240, 24 fps (default)",
+    ),
+    (
+        rf"      DURATION        : (?P<stream_end>{_CLOCK})",
+        "[info]       DURATION        : 00:01:20.000000000",
+    ),
+    (
+        r" +[Dd]isplay ?[Mm]atrix: rotation of (?P<rotation>-?\d+\.\d+) degrees",
+        "[info]       Display Matrix: rotation of -90.00 degrees",
+    ),
+)
+FIGURE_LINES = (
+    (
+        r"video frame properties congruent with link at pts_time: (?P<first_picture>\d+\.?\d*)",
+        "[graph 0 @ 0x2] [verbose] video frame properties congruent with link at pts_time: 0.5",
+    ),
+    (
+        r"\d+ frames in, (?P<sampled>\d+) frames out; .* dropped, (?P<repeated>\d+) .*duplicated",
+        "[fps @ 0x1] [verbose] 90 frames in, 9 frames out; 82 frames dropped, 1 frames duplicated.",
+    ),
+    (
+        r"  Input stream #0:\d+ \(video\): .*?(?P<decoded>\d+) frames decoded"
+        r"(?:.*?(?P<failed>\d+) decode errors)?",
+        "[in#0/mov @ 0x3] [verbose]   Input stream #0:1 (video): 285 packets read (413348 bytes); "
+        "284 frames decoded; 1 decode errors;",
+    ),
+    (
+        r"Exiting normally, received signal (?P<signal>\d+)",
+        "[info] Exiting normally, received signal 24.",
+    ),
+)
+_PATTERNS = {
+    is_input: [re.compile(pattern) for pattern, _ in lines]
+    for is_input, lines in ((True, INPUT_LINES), (False, FIGURE_LINES))
+}
+_LINE = re.compile(
+    r"((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)\[(fatal|error|warning|info|verbose|debug|trace)\] (.*)"
+)
+_REPEATED = re.compile(r" {4}Last message repeated (\d{1,9}) times")
+_REFUSED_CODEC = re.compile(r"Codec \((\S+)\) not on whitelist")
+
+
+def read_log(text: str) -> FfmpegLog:
     """Read a log that ffmpeg wrote at `-loglevel level+verbose`."""
-    report = FfmpegLog()
+    log = FfmpegLog()
     is_input, stream = False, -1
     previous: tuple[str, str, str] | None = None
-    # Not splitlines: titles may hold characters that Python takes for ends of lines.
-    for line in log.split("\n"):
+    # Not splitlines, which also splits at characters that titles may contain.
+    for line in text.split("\n"):
         repeated = _REPEATED.fullmatch(line)
         if repeated and previous:
-            _take_complaint(report, *previous, times=int(repeated.group(1)))
+            _read_problem(log, *previous, times=int(repeated[1]))
             continue
         match = _LINE.match(line)
         if match is None:
             continue
-        prefix, level, text = match.groups()
+        prefix, level, message = match.groups()
         if level not in ("info", "verbose"):
-            previous = (prefix, level, text)
-            _take_complaint(report, *previous, times=1)
+            previous = (prefix, level, message)
+            _read_problem(log, *previous, times=1)
             continue
-        if text.startswith("Input #0, "):
+        if message.startswith("Input #0, "):
             is_input = True
-        elif text.startswith(("Output #0", "Stream mapping:")):
+        elif message.startswith(("Output #0", "Stream mapping:")):
             is_input = False
+        matches = (pattern.match(message) for pattern in _PATTERNS[is_input])
+        figures = next((match.groupdict() for match in matches if match), {})
         if is_input:
-            stream = _take_description(report, text, stream)
+            stream = _read_description(log, figures, stream)
         else:
-            _take_figures(report, text)
-    return report
+            _read_figures(log, figures)
+    return log
 
 
-def _take_complaint(report: FfmpegLog, prefix: str, level: str, text: str, *, times: int) -> None:
-    forbidden = _FORBIDDEN_CODEC.match(text)
-    if forbidden:
-        report.forbidden.add(forbidden.group(1))
-    elif _CORRUPT.match(text):
-        report.n_corrupt += times
-    elif _ESTIMATED.match(text):
-        report.is_estimated = True
-    elif level in ("error", "fatal"):
-        component = prefix.rpartition("[")[2].partition(" @ ")[0]
-        report.complaints.append(LogError(component, text, times))
-
-
-def _take_description(report: FfmpegLog, text: str, stream: int) -> int:
-    """Read a line of the input's description; gives the stream that the lines are about."""
-    container, length, described = _INPUT.match(text), _DURATION.match(text), _STREAM.match(text)
-    if container:
-        report.format_names = container.group(1)
-    elif length:
-        report.duration_s = _seconds(*length.groups()[:3])
-        report.start_s = float(length.group(4) or 0)
-    elif described:
-        report.n_streams += 1
-        stream = int(described.group(1))
-        is_film = described.group(2) == "Video" and "(attached pic)" not in text
-        if is_film and report.index is None:
-            report.index, report.video = stream, described.group(3)
-    elif stream == report.index:
-        tag, turn = _TAG.match(text), _TURN.match(text)
-        if turn:
-            report.is_turned = round(abs(float(turn.group(1)))) % 180 == 90
-        if tag:
-            report.tag_s = _seconds(*tag.groups())
+def _read_description(log: FfmpegLog, figures: dict[str, str], stream: int) -> int:
+    """Read a line on the input; return the stream that the next lines are about."""
+    match figures:
+        case {"format_names": names}:
+            log.format_names = names
+        case {"duration": clock, "start": start}:
+            log.duration_s, log.start_s = _seconds(clock), float(start or 0)
+        case {"stream": index, "kind": kind, "description": description}:
+            stream = int(index)
+            log.n_streams += 1
+            is_film = kind == "Video" and "(attached pic)" not in description
+            if is_film and log.video_index is None:
+                log.video_index, log.video = stream, description
+        case {"stream_end": clock} if stream == log.video_index:
+            log.stream_end_s = _seconds(clock)
+        case {"rotation": degrees} if stream == log.video_index:
+            log.is_rotated = round(abs(float(degrees))) % 180 == 90
     return stream
 
 
-def _take_figures(report: FfmpegLog, text: str) -> None:
-    sampled, decoded, failed = _SAMPLED.match(text), _DECODED.match(text), _FAILED.match(text)
-    first, caught = _FIRST_PICTURE.match(text), _SIGNAL.match(text)
-    if first and report.first_s is None:
-        report.first_s = float(first.group(1))
-    if caught:
-        report.signal = int(caught.group(1))
-    if sampled:
-        # One line a filter graph; a change of the picture's size builds another.
-        report.n_sampled += int(sampled.group(1))
-        report.n_repeated += int(sampled.group(2))
-    if decoded:
-        report.n_decoded = int(decoded.group(1))
-    if failed:
-        report.n_failed = int(failed.group(1))
+def _read_figures(log: FfmpegLog, figures: dict[str, str]) -> None:
+    match figures:
+        case {"first_picture": seconds} if log.first_picture_s is None:
+            log.first_picture_s = float(seconds)
+        case {"sampled": sampled, "repeated": repeated}:
+            # One line per filter graph; a change of the picture size starts a new graph.
+            log.n_sampled += int(sampled)
+            log.n_repeated += int(repeated)
+        case {"decoded": decoded, "failed": failed}:
+            log.n_decoded, log.n_failed = int(decoded), int(failed or 0)
+        case {"signal": number}:
+            log.signal = int(number)
 
 
-def _seconds(hours: str, minutes: str, seconds: str) -> float:
+def _read_problem(log: FfmpegLog, prefix: str, level: str, message: str, *, times: int) -> None:
+    if refused := _REFUSED_CODEC.match(message):
+        log.refused_codecs.add(refused[1])
+    elif message.startswith("corrupt decoded frame"):
+        log.n_corrupt += times
+    elif message.startswith("Estimating duration from bitrate"):
+        log.is_estimated = True
+    elif level in ("error", "fatal"):
+        component = prefix.rpartition("[")[2].partition(" @ ")[0]
+        log.errors.append(LogError(component, message, times))
+
+
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

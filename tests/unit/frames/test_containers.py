@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trailergenre.frames.containers import has_lost_its_end, is_container, is_mp4
+from trailergenre.frames.containers import is_container, is_mp4, is_truncated
 
 TS = (b"\x47" + bytes(187)) * 6
 BLU_RAY = (bytes(4) + b"\x47" + bytes(187)) * 6
@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 )
 def test_missing_bytes_are_seen_by_the_frame(path: Path, content: bytes, is_lost: bool) -> None:
     path.write_bytes(content)
-    assert has_lost_its_end(path) is is_lost
+    assert is_truncated(path) is is_lost
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trailergenre.base.outcomes import Outcome
-from trailergenre.frames.failures import explain, find_damage
+from trailergenre.frames.failures import explain_failure, find_damage
 from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError
 
 
@@ -30,16 +30,14 @@ HOLE = LogError("in#0/matroska,webm", "Invalid track number 7")
 @pytest.mark.parametrize(
     ("report", "is_damaged"),
     [
-        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3, complaints=[HOLE]), True),
+        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3, errors=[HOLE]), True),
         # A film of few pictures, and one of which more are taken than it has.
         (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3), False),
-        (FfmpegLog(n_decoded=8, n_sampled=20, n_repeated=12, complaints=[HOLE]), False),
-        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=0, complaints=[HOLE]), False),
+        (FfmpegLog(n_decoded=8, n_sampled=20, n_repeated=12, errors=[HOLE]), False),
+        (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=0, errors=[HOLE]), False),
         # The decoder's own complaint is about a frame that is there.
         (
-            FfmpegLog(
-                n_decoded=400, n_sampled=20, n_repeated=3, complaints=[LogError("h264", "x")]
-            ),
+            FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3, errors=[LogError("h264", "x")]),
             False,
         ),
     ],
@@ -52,7 +50,7 @@ def test_pictures_that_are_missing_from_the_middle_are_damage(
 
 def test_frames_lost_to_our_own_limits_are_no_damage() -> None:
     report = FfmpegLog(
-        n_failed=50, n_decoded=50, complaints=[LogError("h264", "Cannot allocate memory")]
+        n_failed=50, n_decoded=50, errors=[LogError("h264", "Cannot allocate memory")]
     )
     damage = find_damage(report)
     assert damage is not None
@@ -80,11 +78,11 @@ def test_one_complaint_decides_wherever_it_stands(
     others = [LogError("h264", "no frame!"), LogError("h264", complaint), LogError("", "more")]
     # Sound that is refused is in every log, and decides nothing.
     report = FfmpegLog(
-        n_streams=2, forbidden={"aac"}, video="h264 (High), 64x64", complaints=others
+        n_streams=2, refused_codecs={"aac"}, video="h264 (High), 64x64", errors=others
     )
-    assert explain(report, path).outcome is outcome
+    assert explain_failure(report, path).outcome is outcome
 
 
 def test_refused_decoder_of_the_film_is_a_format(tmp_path: Path) -> None:
-    report = FfmpegLog(n_streams=2, forbidden={"aac", "flic"}, video="flic, pal8, 64x64")
-    assert explain(report, tmp_path).outcome is Outcome.FORMAT_NOT_ALLOWED
+    report = FfmpegLog(n_streams=2, refused_codecs={"aac", "flic"}, video="flic, pal8, 64x64")
+    assert explain_failure(report, tmp_path).outcome is Outcome.FORMAT_NOT_ALLOWED

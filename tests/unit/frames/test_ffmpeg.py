@@ -104,7 +104,7 @@ def test_limits_are_in_force_while_it_decodes(tmp_path: Path) -> None:
         ("kill -SEGV $$", Outcome.DECODER_CRASH, "signal 11"),
         ("kill -KILL $$", Outcome.DECODER_CRASH, "signal 9"),
         ("kill -XCPU $$", Outcome.RESOURCE, "processor time"),
-        ("yes '[error] damaged' 1>&2", Outcome.DECODE, "complaints"),
+        ("yes '[error] damaged' 1>&2", Outcome.DECODE, "error messages"),
         (
             "echo '[info] Exiting normally, received signal 24.' 1>&2; exit 255",
             Outcome.RESOURCE,
@@ -183,14 +183,14 @@ def test_frames_without_their_figures_fail_the_run(
 ) -> None:
     fake_ffmpeg(f"head -c {2 * FRAME_BYTES} /dev/zero; echo '{log}' 1>&2")
     video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
-    with pytest.raises(StorageError, match=r"Make room.*ffmpeg 6"):
+    with pytest.raises(StorageError, match=r"Free space.*ffmpeg 6"):
         list(video.batches(16))
 
 
 def test_no_frames_and_no_log_fail_the_run(fake_ffmpeg: FakeFfmpeg, clip: Path) -> None:
     fake_ffmpeg("exit 0")
     video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
-    with pytest.raises(StorageError, match="Make room"):
+    with pytest.raises(StorageError, match="Free space"):
         list(video.batches(16))
 
 

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from trailergenre.base.records import VideoFacts
-from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError, read_log
+from trailergenre.frames.ffmpeg_log import (
+    FIGURE_LINES,
+    INPUT_LINES,
+    FfmpegLog,
+    LogError,
+    read_log,
+)
 
 LOG = """\
 [verbose] Routing option codec_whitelist to both codec and muxer layer
@@ -46,25 +52,25 @@ def test_log_becomes_figures() -> None:
         format_names="mov,mp4,m4a,3gp,3g2,mj2",
         duration_s=80.5,
         n_streams=3,
-        index=1,
+        video_index=1,
         video="h264 (High), yuv420p, 320x240 [SAR 1:1], 24 fps (default)",
-        tag_s=80.0,
-        first_s=0.5,
-        complaints=[
+        stream_end_s=80.0,
+        first_picture_s=0.5,
+        errors=[
             # The name of a tag can write a line of its own, as if ffmpeg itself complained.
             LogError("", "forged"),
             LogError("h264", "Invalid NAL unit size (964 > 43)."),
             LogError("h264", "Invalid NAL unit size (964 > 43).", 2),
             LogError("dec:h264", "Error submitting packet to decoder: Invalid data"),
         ],
-        forbidden={"aac"},
+        refused_codecs={"aac"},
         n_corrupt=5,
         n_failed=1,
         n_decoded=284,
         n_sampled=12,
         n_repeated=1,
     )
-    assert (report.n_hit, report.n_source) == (6, 285)
+    assert (report.n_damaged, report.n_source) == (6, 285)
     assert report.facts == VideoFacts(
         duration_s=80.5, width_px=320, height_px=240, decode_errors=10
     )
@@ -103,3 +109,12 @@ def test_length_from_the_bitrate_is_none() -> None:
 def test_log_of_nothing_is_empty() -> None:
     assert read_log("") == FfmpegLog()
     assert FfmpegLog().facts is None
+
+
+@pytest.mark.parametrize("sample", [sample for _, sample in (*INPUT_LINES, *FIGURE_LINES)])
+def test_every_sample_line_says_something(sample: str) -> None:
+    is_input = sample in dict(INPUT_LINES).values()
+    head = "[info] Input #0, x, from 'y':\n" if is_input else ""
+    if is_input and "Stream" not in sample:
+        head += "[info]   Stream #0:0: Video: h264\n"
+    assert read_log(head + sample) != read_log(head)

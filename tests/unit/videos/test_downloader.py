@@ -142,7 +142,7 @@ def test_a_child_that_went_with_its_server_is_no_fault_of_the_links(
         end_server()
         send(request, seen)
 
-    with pytest.raises(ClusterError, match="This machine ended two children in a row"):
+    with pytest.raises(ClusterError, match="This machine ended two download children in a row"):
         fetch({"/clip.mp4": always}, tmp_path)
 
 
