@@ -1,7 +1,4 @@
-"""TOML files and overrides of the command line to a configuration.
-
-What the sections are stands in `trailergenre.base.config`.
-"""
+"""Reads the configuration from TOML files and command-line overrides."""
 
 from __future__ import annotations
 
@@ -25,10 +22,10 @@ def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Co
     Args:
         paths: TOML files; a later file overrides an earlier one key by key.
         overrides: `section.key=value`, key and value in TOML (`hosts."youtube.com".lanes=2`);
-            a bare word is taken as a string.
+            a bare word is a string.
 
     Raises:
-        ConfigError: a file is missing or broken, a key is unknown (names the closest valid one)
+        ConfigError: a file is missing or malformed, a key is unknown (names the closest valid one)
             or a value is out of range.
     """
     tree: dict[str, object] = {}
@@ -56,7 +53,7 @@ def _read_toml(path: Path) -> dict[str, object]:
 
 
 def _merge(tree: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:
-    """Both, table by table; `new` wins."""
+    """Merge tables recursively; `new` wins."""
     merged = dict(tree)
     for key, value in new.items():
         old = merged.get(key)
@@ -74,7 +71,7 @@ def _parse_override(override: str) -> dict[str, object]:
             if separator and all(isinstance(values, dict) for values in tree.values()):
                 return tree
     raise ConfigError(
-        "--set takes section.key=value; a key with dots stands in quotes: "
+        "--set takes section.key=value; quote a key that contains dots: "
         f"--set 'hosts.\"youtube.com\".lanes=2'. Received: {override!r}."
     )
 
@@ -85,7 +82,7 @@ def _explain(error: ValidationError) -> str:
         parts = [str(part) for part in problem["loc"] if part != "[key]"]
         where = _dotted(parts)
         if problem["type"] == "extra_forbidden":
-            # Without its quotes youtube.com is a table in a table.
+            # Without quotes, youtube.com is a table in a table.
             is_table = isinstance(problem["input"], dict)
             host = ".".join(parts[1:] if is_table else parts[1:-1])
             close = difflib.get_close_matches(where, _valid_keys(host), n=1, cutoff=0)
@@ -98,7 +95,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _dotted(parts: Sequence[str]) -> str:
-    """A key as TOML writes it."""
+    """Write a key as TOML does."""
     return ".".join(part if re.fullmatch(r"[\w-]+", part) else f'"{part}"' for part in parts)
 
 

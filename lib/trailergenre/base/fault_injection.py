@@ -1,8 +1,8 @@
-"""Kills on purpose, to prove that a killed run loses nothing: off by default, free when off.
+"""Kills processes on purpose, to test that a killed run loses nothing. Off by default.
 
-TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, read by the driver and sent to its tasks: the task of the
-first chunk, in this attempt (from 0; or several, as in 0,1,2), ends the victim with SIGKILL when it
-reaches the point. A fourth number says after how many times that it came by unharmed.
+TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, read by the driver and sent to its tasks: when the task of
+the first chunk reaches the point in this attempt (from 0; or several, as in 0,1,2), the victim gets
+SIGKILL. A fourth number lets it pass the point so many times before.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from trailergenre.base.errors import ConfigError
 
 VARIABLE = "TRAILERGENRE_FAULT"
 MARKER_FILE = "fault-reached"
-"""File in the directory for temporary files that a kill leaves."""
+"""File that a kill leaves in the directory for temporary files, for tests."""
 _POLL_S = 0.005
 
 
 class Point(StrEnum):
-    """Where a task can be hit, in the order in which it comes by; P8 to P10 are publishing's."""
+    """Where a task can be killed, in order; P8 to P10 are in publishing."""
 
     PLANNED = "P1"
     MID_DOWNLOAD = "P2"
@@ -42,7 +42,7 @@ class Point(StrEnum):
 
 
 class Victim(StrEnum):
-    """Who is killed: the Python worker, the executor's JVM, or the driver with its JVM."""
+    """What is killed: the Python worker, the executor's JVM, or the driver with its JVM."""
 
     WORKER = "worker"
     EXECUTOR = "executor"
@@ -55,10 +55,10 @@ class Fault:
 
     Attributes:
         point: where.
-        victim: whom.
-        attempts: in which attempts of the task; 0 is the first.
-        spared: times that the point is passed before.
-        driver_pid: of the driver's Python process.
+        victim: what.
+        attempts: the attempts of the task, from 0.
+        spared: how often the point is passed before.
+        driver_pid: process id of the driver's Python.
     """
 
     point: Point
@@ -69,10 +69,10 @@ class Fault:
 
 
 def read_fault() -> Fault | None:
-    """The fault that the environment asks for, on the driver.
+    """Read the fault from the driver's environment.
 
     Raises:
-        ConfigError: the variable is set to something else.
+        ConfigError: the variable is malformed.
     """
     text = os.environ.get(VARIABLE)
     if not text:
@@ -80,8 +80,8 @@ def read_fault() -> Fault | None:
     try:
         point, victim, attempts, *more = text.split(":")
         (spared,) = more or ["0"]
-        of = frozenset(map(int, attempts.split(",")))
-        return Fault(Point(point), Victim(victim), of, int(spared))
+        numbers = frozenset(map(int, attempts.split(",")))
+        return Fault(Point(point), Victim(victim), numbers, int(spared))
     except ValueError as error:
         raise ConfigError(
             f"{VARIABLE} takes POINT:VICTIM:ATTEMPT, e.g. P4:worker:0, or with a fourth number. "
@@ -94,18 +94,18 @@ _passed = 0
 
 
 def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
-    """Say which task runs in this process from now on."""
+    """Set which task runs in this process from now on."""
     global _armed, _passed
     is_meant = fault is not None and task == 0 and attempt in fault.attempts
     _armed, _passed = (fault if is_meant else None), 0
 
 
 def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
-    """Come by a point; where a fault is armed for it, nothing comes after.
+    """Pass a point, or kill the victim there if a fault is armed for it.
 
     Args:
         point: the point.
-        when: waited for before the kill, to hit the middle of what another process does.
+        when: awaited before the kill, to hit another process in the middle of its work.
     """
     global _passed
     if _armed is None or _armed.point is not point:
@@ -119,19 +119,17 @@ def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
 
 
 def _kill(fault: Fault) -> None:
-    # For whoever asked for it to see that it came to pass.
     Path(tempfile.gettempdir(), MARKER_FILE).write_text(f"{fault.point}:{fault.victim}")
     if fault.victim is Victim.WORKER:
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault.victim is Victim.EXECUTOR:
-        # This process was forked by Spark's daemon, which the executor's JVM started.
+        # The executor's JVM started Spark's daemon, which forked this process.
         os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGKILL)
     else:
         driver = psutil.Process(fault.driver_pid)
-        # spark-submit is the JVM around the driver's Python process.
-        submit = driver.parent()
+        submit = driver.parent()  # spark-submit is the JVM around the driver's Python
         driver.kill()
         if submit is not None and submit.name() == "java":
             submit.kill()
-    while True:  # Spark ends this process, now that its owner is gone
+    while True:  # until Spark ends this process
         time.sleep(1)

@@ -1,15 +1,14 @@
-"""A numeric IP address -> whether trailers may never come from there.
+"""Which IP addresses downloads must not connect to.
 
-Knows nothing of names or of exceptions to the rule. Standard library only: the download child
-imports this, and shall hold little.
+Imports the standard library only, to keep the download child small.
 """
 
 from __future__ import annotations
 
 import ipaddress
 
-# Written out, because `ipaddress.is_global` judges several of these differently from one Python
-# release to the next. The classes are those of Stripe's egress proxy Smokescreen.
+# Spelled out, because Python releases disagree on `ipaddress.is_global` for several of these. The
+# classes are those of Stripe's egress proxy Smokescreen.
 DENIED_NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -43,13 +42,13 @@ DENIED_NETWORKS = tuple(
         "ff00::/8",  # multicast
     )
 )
-"""Networks that are never connected to, unless the configuration names the address and port."""
+"""Networks that are denied, unless the configuration allows an address and port."""
 
 
 def is_denied_address(ip: str) -> bool:
     """Whether an address is loopback, private, reserved, or hides an IPv4 address.
 
-    What is not an address in its usual spelling is denied too: a name must be resolved first.
+    Anything but an address in its usual spelling is denied, too: names must be resolved first.
 
     >>> is_denied_address("127.0.0.1"), is_denied_address("::ffff:127.0.0.1")
     (True, True)

@@ -1,4 +1,4 @@
-"""Whether the Java that Spark will start is there and new enough. Knows nothing of Spark."""
+"""Whether the Java that Spark will start is installed and new enough."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import subprocess
 from trailergenre.base.errors import ToolMissingError
 
 JAVA_MAJOR = 17
-"""Oldest that Spark 4 runs on."""
+"""Oldest version that Spark 4 supports."""
 
 _VERSION = re.compile(r' version "(?:1\.)?(\d+)')
 
 
 def check_java() -> None:
-    """Refuse to go on without Java; Spark's own words for it name neither version nor remedy.
+    """Check Java before Spark does, whose error names neither version nor remedy.
 
     Raises:
-        ToolMissingError: there is none where Spark looks (JAVA_HOME, else PATH), or an older one.
+        ToolMissingError: Java is missing or too old where Spark looks (JAVA_HOME, else PATH).
     """
     _, major = find_java()
     if major is None or major < JAVA_MAJOR:
-        # The Makefile says the same where there is no Python environment yet.
+        # The Makefile prints the same message before there is a Python environment.
         raise ToolMissingError(
             f"Java {JAVA_MAJOR} or newer is needed. Received: {major or 'none'}.",
             "Install it (Debian: apt-get install default-jre-headless; "
@@ -32,12 +32,12 @@ def check_java() -> None:
 
 
 def find_java() -> tuple[str, int | None]:
-    """The program that Spark would start, and its major version; None where there is no Java."""
+    """Find the program that Spark would start and its major version, None if there is none."""
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else "java"
     try:
-        ended = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+        result = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     except OSError:
         return java, None
-    found = _VERSION.search(ended.stderr)
-    return java, int(found[1]) if found else None
+    match = _VERSION.search(result.stderr)
+    return java, int(match[1]) if match else None

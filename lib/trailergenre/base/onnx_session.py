@@ -1,7 +1,4 @@
-"""Bytes of an ONNX network to a session that runs it, without any other file.
-
-Knows nothing of what networks are for.
-"""
+"""Runs ONNX networks from bytes, without access to any other file."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _NO_MEMORY = (
     "is smaller than requested bytes",
     "out of memory",
 )
-"""What ONNX Runtime's errors say when memory has run out; their class is that of any failure."""
+"""Texts of ONNX Runtime's out-of-memory errors, which have no class of their own."""
 _REFUSALS = (
     refusals.Fail,
     refusals.InvalidArgument,
@@ -37,13 +34,12 @@ _REFUSALS = (
     refusals.NotImplemented,
     refusals.RuntimeException,
 )
-"""ONNX Runtime's exceptions have no common class but Exception."""
+"""ONNX Runtime's exceptions; they have no common base class but Exception."""
 
 # ONNX Runtime has no type stubs.
 Session = Any
 End = tuple[str, str, list[int | str | None]]
-"""Name, type and shape of an input or output; a length that may differ from call to call is a
-name."""
+"""Name, type and shape of an input or output; a variable dimension has a name."""
 
 
 def open_session(content: bytes, *, threads: int) -> Session:
@@ -51,10 +47,10 @@ def open_session(content: bytes, *, threads: int) -> Session:
 
     Args:
         content: the ONNX file.
-        threads: that one call may use.
+        threads: for one call.
 
     Raises:
-        ValueError: it is none, needs another file, or cannot be run here; says why.
+        ValueError: it is not a network, needs another file, or cannot run here; says why.
     """
     try:
         return onnxruntime.InferenceSession(content, _options(threads), providers=[_CPU])
@@ -63,14 +59,14 @@ def open_session(content: bytes, *, threads: int) -> Session:
 
 
 def open_gpu_session(content: bytes, *, device_id: int) -> Session:
-    """Load a network on one GPU, all of it: never a part on the CPU.
+    """Load a whole network on one GPU, no part of it on the CPU.
 
     Args:
         content: the ONNX file.
         device_id: the GPU's index.
 
     Raises:
-        ConfigError: ONNX Runtime was not built for GPUs, or this one cannot be used.
+        ConfigError: ONNX Runtime has no CUDA support, or cannot use this GPU.
     """
     if _CUDA not in onnxruntime.get_available_providers():
         raise ConfigError(
@@ -78,11 +74,11 @@ def open_gpu_session(content: bytes, *, device_id: int) -> Session:
             "Install onnxruntime-gpu in place of onnxruntime, or set backbone.engine = tensorflow "
             "or backbone.device = cpu.",
         )
-    # CUDA's libraries may have come by pip, where no loader looks for them.
+    # CUDA's libraries may be pip packages, where no loader looks.
     onnxruntime.preload_dlls()
     options = _options(threads=1)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    # TF32 keeps 10 of float32's 23 bits: other features than those that fp32 promises.
+    # TF32 keeps 10 of float32's 23 bits, which would change the features.
     cuda = {"device_id": str(device_id), "use_tf32": "0"}
     try:
         session = onnxruntime.InferenceSession(
@@ -90,7 +86,7 @@ def open_gpu_session(content: bytes, *, device_id: int) -> Session:
         )
     except (*_REFUSALS, RuntimeError) as error:
         raise ConfigError(f"{_unusable(device_id)}: {error}") from error
-    # Where CUDA's libraries do not load, ONNX Runtime says so in its log alone, and takes the CPU.
+    # If CUDA's libraries do not load, ONNX Runtime only logs that, and uses the CPU.
     found = session.get_provider_options().get(_CUDA, {}).get("device_id")
     if found != str(device_id):
         raise ConfigError(
@@ -110,17 +106,17 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A network may name files to take weights from; below this, none can be.
+    # A network may name files with weights; none can exist below this path.
     options.add_session_config_entry(_EXTERNAL_WEIGHTS, f"{os.devnull}/none")
-    options.log_severity_level = _FATAL  # what goes wrong is raised, and told once
+    options.log_severity_level = _FATAL  # errors are raised
     return options
 
 
 def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Give a network's first output.
+    """Run a network and return its first output.
 
     Raises:
-        ValueError: it cannot be run on these inputs; says why.
+        ValueError: it does not accept these inputs; says why.
     """
     try:
         output: NDArray[np.float32] = session.run(None, inputs)[0]
@@ -130,12 +126,12 @@ def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> 
 
 
 def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Give a network's first output by I/O binding: inputs are copied to the device here.
+    """Run a network by I/O binding and return its first output.
 
-    A copy overlaps with what another thread computes in the same session.
+    Copying the inputs to the device overlaps with other threads' calls of the session.
 
     Raises:
-        MemoryError: the device's memory does not hold it; says what was asked for.
+        MemoryError: the device is out of memory; says how much was requested.
     """
     try:
         binding = session.io_binding()
@@ -152,7 +148,7 @@ def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[n
 
 
 def session_ends(session: Session) -> tuple[list[End], list[End]]:
-    """Inputs and outputs of a network, in order."""
+    """List the inputs and outputs of a network."""
     inputs, outputs = (
         [(end.name, end.type, end.shape) for end in ends]
         for ends in (session.get_inputs(), session.get_outputs())

@@ -1,6 +1,6 @@
-"""What flows from stage to stage: small frozen records and the array types.
+"""Records and array types that stages pass on.
 
-Imports numpy for type checkers only: the download child comes by here, and shall hold little.
+Imports numpy for type checking only, to keep the download child small.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ FRAME_SIDE_PX = 299
 """Side of a frame in pixels: the input size of Inception-V3 (Szegedy et al. 2016)."""
 
 FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3
-"""Of one frame in RGB, a byte a channel."""
+"""Size of a frame in RGB, one byte per channel."""
 
 N_FEATURES = 2048
-"""Features a frame: the channels of Inception-V3's last block, averaged over space."""
+"""Features per frame: the channels of Inception-V3's last block, averaged over space."""
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mpg", ".mpeg"}
 )
-"""Ends of the names of files that are taken for videos, in lower case."""
+"""Suffixes of video files."""
 
 FrameArray: TypeAlias = "NDArray[np.uint8]"
 """Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
 
 FeatureArray: TypeAlias = "NDArray[np.float32]"
 """Shape (n, width), float32; row i belongs to frame i. The width is 2,048 for Inception-V3;
-published features have their own."""
+external features have their own."""
 
 TruthArray: TypeAlias = "NDArray[np.int8]"
 """True genres, shape (n, n_genres), int8, 0 or 1."""
@@ -51,8 +51,8 @@ class Link:
     Attributes:
         link_id: SHA-256 of `url`.
         url: the canonical link: http, https, or file for a path under an allowed root.
-        round: how many outcomes were not its last: deferred, or retried on demand.
-        is_refetched: whether it is downloaded although its video is kept.
+        round: number of earlier outcomes, deferred or retried on demand.
+        is_refetched: whether to download it although its video is kept.
     """
 
     link_id: LinkId
@@ -68,9 +68,9 @@ class Video:
     Attributes:
         path: the file.
         size_bytes: its size.
-        is_owned: whether it lies in scratch and may be deleted after use.
-        connections: `address:port` of every server that the download spoke to.
-        asked_at_s: when it first connected to one, by the monotonic clock; None: not known.
+        is_owned: whether it is in scratch and may be deleted after use.
+        connections: `address:port` of every server that the download connected to.
+        asked_at_s: monotonic time of the first connection, if known.
     """
 
     path: Path
@@ -82,13 +82,13 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What the decoder saw of a video.
+    """What the decoder reported about a video.
 
     Attributes:
-        duration_s: declared duration of the container in seconds; None where it has none.
-        width_px: width of a source frame as it is shown, turned where the file says so.
+        duration_s: declared duration of the container in seconds, if it declares one.
+        width_px: width of a source frame as displayed, after rotation.
         height_px: its height.
-        decode_errors: complaints of the decoder; a video that is `ok` may have a few.
+        decode_errors: errors that the decoder reported; an `ok` video may have a few.
     """
 
     duration_s: float | None

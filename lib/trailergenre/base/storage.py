@@ -1,8 +1,7 @@
-"""One door to files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
+"""Files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
 
-Writes are whole files that appear at once or not at all: one PUT on an object store, a temporary
-file, fsync and rename on a local disk. (HDFS has neither here: a killed writer can leave a cut file
-there.)
+A written file appears whole or not at all: by one PUT on an object store; by a temporary file,
+fsync and rename on a local disk. Only on HDFS can a killed writer leave a truncated file.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from trailergenre.base.storage_address import list_secrets, normalize_address, r
 
 _SCHEMES = {"file", "s3", "gs", "hdfs"}
 _UNFINISHED = ".unfinished-"
-"""Begins the name of a file that is being written on a local disk."""
+"""Prefix of files that are being written on a local disk."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class StoredFile:
     Attributes:
         path: relative to the store's address, with forward slashes.
         size_bytes: its size.
-        modified_at: UTC; None where the storage does not say.
+        modified_at: UTC; None if the storage does not report it.
     """
 
     path: str
@@ -49,8 +48,8 @@ class StoredFile:
 class Store:
     """All files below one address.
 
-    Cheap to make and safe to send to a Spark worker: only the address travels. Whatever the storage
-    refuses is a `StorageError` that names the path and the address.
+    Cheap to create and to pickle: only the address is sent to Spark workers. Failures of the
+    storage are a `StorageError` that names path and address.
     """
 
     def __init__(self, address: str) -> None:
@@ -60,18 +59,18 @@ class Store:
             address: a local path, `file://`, `s3://` (`s3a://` is accepted), `gs://` or `hdfs://`.
 
         Raises:
-            StorageError: the address is of no known kind.
+            StorageError: the address has an unknown scheme.
         """
         self.address = normalize_address(address)
         if self.address.split("://", 1)[0] not in _SCHEMES:
             raise StorageError(
-                f"The address {redact_address(address)!r} is of no known kind. "
+                f"The address {redact_address(address)!r} has an unknown scheme. "
                 "Use a local path, s3://, gs:// or hdfs://."
             )
 
     @cached_property
     def _opened(self) -> tuple[pafs.FileSystem, str]:
-        """The file system and the root below it; late, since S3 asks the network for a region."""
+        """File system and root path; opened late, because S3 looks up its region online."""
         try:
             filesystem, root = pafs.FileSystem.from_uri(self.address)
         except (pa.ArrowInvalid, OSError) as error:
@@ -87,29 +86,29 @@ class Store:
         return self._opened[1]
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
-        """Travel to workers as the address alone."""
+        """Pickle the address only."""
         return (type(self), (self.address,))
 
     def __str__(self) -> str:
-        """The address as a person would type it, without user info and query."""
+        """The address for people, without user info and query."""
         return self._root if self.is_local else redact_address(self.address)
 
     @property
     def is_local(self) -> bool:
-        """Whether files lie on this machine's own file tree (which may be a shared mount)."""
+        """Whether the files are on a local path (which may be a shared mount)."""
         return self.address.startswith("file://")
 
     def local_path(self, path: str) -> Path:
-        """Where a file lies on this machine; only for local stores."""
+        """The local path of a file in a local store."""
         if not self.is_local:
             raise StorageError(f"{self} is not on a local disk.")
         return Path(self._root) / path
 
     def spark_path(self, path: str) -> str:
-        """The same file as Spark's file systems name it.
+        """The address of a file for Spark.
 
-        Without user info and query, which would stand in plans and event logs; Spark's file systems
-        take credentials from Spark's properties alone.
+        Without user info and query, which would show in plans and event logs; Spark takes
+        credentials from its properties.
         """
         if self.is_local:
             return (Path(self._root) / path).as_uri()
@@ -117,15 +116,15 @@ class Store:
         return f"{'s3a' if scheme == 's3' else scheme}://{rest}/{path}"
 
     def exists(self, path: str) -> bool:
-        """Whether a file or a directory stands at `path`."""
+        """Whether there is a file or directory at `path`."""
         with self._naming(path, "looked up"):
             return bool(self._fs.get_file_info(self._full(path)).type != pafs.FileType.NotFound)
 
     def list_files(self, path: str) -> list[StoredFile]:
-        """All files below a directory, sorted; an absent directory gives none.
+        """List all files below a directory, sorted; none if it does not exist.
 
-        Files and directories whose names begin with a dot or an underscore are left out, as Spark
-        leaves them out: they are settings, or what a killed writer left.
+        Skips files and directories whose names begin with a dot or an underscore, as Spark does:
+        they are settings, or unfinished.
         """
         return [
             file
@@ -134,7 +133,7 @@ class Store:
         ]
 
     def list_unfinished(self, path: str) -> list[StoredFile]:
-        """Files that a writer has not finished, or will not any more since it was killed."""
+        """List files that a writer has not finished, or will never finish because it was killed."""
         return [
             file
             for file in self.list_all_files(path)
@@ -142,7 +141,7 @@ class Store:
         ]
 
     def list_all_files(self, path: str) -> list[StoredFile]:
-        """All files below a directory, sorted, hidden ones too."""
+        """List all files below a directory, sorted, including hidden ones."""
         selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
         with self._naming(path, "listed"):
             found = self._fs.get_file_info(selector)
@@ -155,7 +154,7 @@ class Store:
         return sorted(files, key=lambda file: file.path)
 
     def list_directories(self, path: str) -> list[str]:
-        """Names of the directories directly below `path`, sorted."""
+        """List the names of the directories directly below `path`, sorted."""
         selector = pafs.FileSelector(self._full(path), allow_not_found=True)
         with self._naming(path, "listed"):
             found = self._fs.get_file_info(selector)
@@ -168,12 +167,12 @@ class Store:
 
     @contextmanager
     def open_input(self, path: str) -> Iterator[pa.NativeFile]:
-        """Open a file for random reads (Parquet readers); what goes wrong in them is named too."""
+        """Open a file for random access; errors inside the block are named, too."""
         with self._naming(path, "read"), self._fs.open_input_file(self._full(path)) as stream:
             yield stream
 
     def write_bytes(self, path: str, content: bytes) -> None:
-        """Write a whole file that appears at once."""
+        """Write a whole file."""
         with self._naming(path, "written"):
             if self.is_local:
                 _write_local(Path(self._full(path)), io.BytesIO(content))
@@ -181,17 +180,13 @@ class Store:
                 self._put(path, content)
 
     def write_content_addressed(self, directory: str, content: bytes, suffix: str) -> str:
-        """Write a file named by the SHA-256 of its content; the same content is one file.
-
-        Returns:
-            The path below the store.
-        """
+        """Write a file named by the SHA-256 of its content, and return its path."""
         path = f"{directory}/{hashlib.sha256(content).hexdigest()}{suffix}"
         self.write_bytes(path, content)
         return path
 
     def upload(self, source: Path, path: str) -> None:
-        """Copy a local file to `path`; it appears at once."""
+        """Copy a local file to `path`."""
         with self._naming(path, "written"):
             if self.is_local:
                 with source.open("rb") as stream:
@@ -201,7 +196,7 @@ class Store:
                     self._put(path, mapped.read_buffer())
 
     def download(self, path: str, target: Path) -> None:
-        """Copy a file of the store to a local path."""
+        """Copy a file to a local path."""
         with (
             self._naming(path, "copied"),
             self._fs.open_input_stream(self._full(path)) as stream,
@@ -210,26 +205,25 @@ class Store:
             shutil.copyfileobj(stream, out, 1 << 20)
 
     def delete(self, path: str) -> None:
-        """Delete one file; an absent one is no error."""
+        """Delete a file, if it exists."""
         if self.exists(path):
             with self._naming(path, "deleted"):
                 self._fs.delete_file(self._full(path))
 
     def delete_directory(self, path: str) -> None:
-        """Delete a directory with all it holds; an absent one is no error."""
+        """Delete a directory with its content, if it exists."""
         if self.exists(path):
             with self._naming(path, "deleted"):
                 self._fs.delete_dir(self._full(path))
 
     def _put(self, path: str, content: bytes | pa.Buffer) -> None:
-        # A stream of pyarrow cannot be abandoned: it publishes what it has however it is closed.
-        # Hence the content is whole before the stream is opened, and goes out in one call.
+        # However a stream of pyarrow is closed, it stores what it has. Hence one call with all.
         with self._fs.open_output_stream(self._full(path)) as stream:
             stream.write(content)
 
     @contextmanager
     def _naming(self, path: str, done: str) -> Iterator[None]:
-        """Turn what the storage or a file's content refuses into an error that says where."""
+        """Turn errors of the storage or of a file's content into a `StorageError`."""
         try:
             yield
         except (OSError, pa.ArrowInvalid) as error:
@@ -237,7 +231,7 @@ class Store:
             raise StorageError(f"{where} cannot be {done}: {self._hide(error)}") from error
 
     def _hide(self, error: Exception) -> str:
-        """An error's message, which may quote the address, without what it keeps secret."""
+        """An error's message, without the secrets of an address that it quotes."""
         message = str(error).replace(self.address, str(self))
         for secret in list_secrets(self.address):
             message = message.replace(secret, "***")
@@ -252,12 +246,12 @@ def _parts_below(path: str, file: StoredFile) -> list[str]:
 
 
 def _is_unfinished(name: str) -> bool:
-    """Whether a name is a temporary one of ours, of Spark's or of yt-dlp's."""
+    """Whether a name is a temporary one of this package, Spark or yt-dlp."""
     return name.startswith((_UNFINISHED, "_temporary")) or name.endswith((".part", ".ytdl"))
 
 
 def _write_local(target: Path, source: IO[bytes]) -> None:
-    """Temporary file in the same directory, fsync, rename: a reader sees all of it or nothing."""
+    """Write by temporary file, fsync and rename: a reader sees all or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         dir=target.parent, prefix=_UNFINISHED, delete=False
@@ -267,7 +261,7 @@ def _write_local(target: Path, source: IO[bytes]) -> None:
             shutil.copyfileobj(source, temporary, 1 << 20)
             temporary.flush()
             os.fsync(temporary.fileno())
-            # NamedTemporaryFile makes 0600; workers of other users read the shared tree.
+            # Not 0600: workers may run as other users.
             temporary_path.chmod(0o644)
             temporary_path.replace(target)
         except BaseException:

@@ -1,7 +1,4 @@
-"""The address of a store: its one spelling, and what of it may be shown.
-
-Knows nothing of files.
-"""
+"""The address of a store: its normal form, and its form without secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from urllib.parse import unquote
 
 
 def normalize_address(address: str) -> str:
-    """Give every address one spelling.
+    """Normalize an address.
 
     >>> normalize_address("s3a://bucket/run/")
     's3://bucket/run'
@@ -23,7 +20,7 @@ def normalize_address(address: str) -> str:
 
 
 def redact_address(address: str) -> str:
-    """An address without user info and query; a local path as it is.
+    """Remove user info and query from an address; a local path stays as it is.
 
     >>> redact_address("s3a://key:secret@bucket/run?endpoint_override=127.0.0.1")
     's3a://bucket/run'
@@ -35,7 +32,7 @@ def redact_address(address: str) -> str:
 
 
 def _user_info_end(rest: str) -> int:
-    """Where user info ends, which stands before an @; keys are often pasted with their slashes."""
+    """Find the end of the user info, before an @; pasted keys often contain slashes."""
     authority = rest.partition("?")[0].partition("/")[0]
     _, colon, port = authority.partition(":")
     if "@" in authority:
@@ -44,7 +41,7 @@ def _user_info_end(rest: str) -> int:
 
 
 def list_secrets(address: str) -> list[str]:
-    """What `redact_address` cuts, whole and in parts, the longest first."""
+    """List what `redact_address` removes, in full and in parts, longest first."""
     scheme, _, rest = address.partition("://")
     if scheme == "file":
         return []

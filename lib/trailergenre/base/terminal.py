@@ -1,7 +1,8 @@
-"""What the user typed and looks at, also where spark-submit's JVM stands between.
+"""The user's terminal and command line, also behind spark-submit.
 
-spark-submit gives a Python job pipes, whatever it has itself, and of its own words only those
-behind the script's name.
+spark-submit gives a Python job pipes in place of its own terminal, merges the job's stderr into its
+stdout, and passes on only the words after the script's name. So progress bars need the terminal of
+the parent process, which no library finds, and a resume hint needs its command line.
 """
 
 from __future__ import annotations
@@ -19,28 +20,27 @@ from trailergenre.base.storage_address import redact_address
 
 _SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 _SECRET = re.compile("secret|password|token|access[.]?key|credential", re.IGNORECASE)
-"""As `spark.redaction.regex` of conf/spark-*.conf, but for `uri`: an address loses user info and
-query, and `mongo.uri_file` is none."""
+"""As `spark.redaction.regex` of conf/spark-*.conf, except for `uri`: `redact_address` handles
+addresses."""
 
 
 class _Terminal(Console):
-    """A console on a terminal that is none of this process's own streams, which rich measures."""
+    """A console on a terminal that is not a standard stream, which is all that rich measures."""
 
-    @property  # type: ignore[misc]  # nobody sets it
+    @property  # type: ignore[misc]  # never set
     def size(self) -> ConsoleDimensions:
-        """As it is now: it may be drawn larger or smaller at any time."""
+        """The present size."""
         try:
             columns, lines = os.get_terminal_size(self.file.fileno())
-        except OSError:  # it was closed, which stops no run
+        except OSError:  # the terminal was closed, which must not end the run
             columns, lines = 0, 0
-        return ConsoleDimensions(columns or 80, lines or 25)  # 0: it does not say
+        return ConsoleDimensions(columns or 80, lines or 25)
 
 
 def open_console() -> Console:
-    """The terminal that the user looks at, else stderr.
+    """Open the terminal of spark-submit if that started this process, else stderr.
 
-    Only of spark-submit is the terminal taken although stderr is a pipe: whoever else gave us a
-    pipe, or a file, meant it.
+    Nobody else's terminal is searched for: whoever else redirected stderr meant it.
     """
     if not sys.stderr.isatty() and _submitted() is not None:
         try:
@@ -48,12 +48,12 @@ def open_console() -> Console:
             if stderr.is_relative_to("/dev/pts"):
                 return _Terminal(file=stderr.open("w"), soft_wrap=True)
         except OSError:
-            pass  # no /proc, or not ours to look at
+            pass  # no /proc, or no permission
     return Console(stderr=True, soft_wrap=True)
 
 
 def typed_command() -> str:
-    """The command that started this process, to be typed again; no secret is shown."""
+    """The command that started this process, without secrets, to be typed again."""
     submitted = _submitted()
     if submitted is not None:
         words = ["spark-submit", *submitted]
@@ -61,11 +61,11 @@ def typed_command() -> str:
         words = ["python", *sys.orig_argv[1:]]
     else:
         words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return shlex.join(map(_without_secrets, words))
+    return shlex.join(map(_redact, words))
 
 
 def _submitted() -> list[str] | None:
-    """The words behind `spark-submit`; None where something else started this process."""
+    """The words after `spark-submit`; None if it did not start this process."""
     try:
         words = psutil.Process(os.getppid()).cmdline()
         return words[words.index(_SUBMIT) + 1 :]
@@ -73,8 +73,8 @@ def _submitted() -> list[str] | None:
         return None
 
 
-def _without_secrets(word: str) -> str:
+def _redact(word: str) -> str:
     if word.startswith("http"):
-        return word  # a web link needs its query; it holds no key to a storage
+        return word  # a web link needs its query, and is no storage address
     name, separator, _ = word.partition("=")
     return f"{name}=..." if separator and _SECRET.search(word) else redact_address(word)
