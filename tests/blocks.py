@@ -1,4 +1,4 @@
-"""The blocks of README and docs that a reader would copy, and the commands in them."""
+"""The fenced blocks of README and docs, and the commands in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from submits import REPOSITORY, load_job
 from trailergenre.cli.commands import app as command_line
 
 LANGUAGES = {"sh", "text", "toml", "python", "js"}
-"""`sh` is run; `text` is what somebody sees, or a picture of it; `toml` is a configuration."""
+"""`sh` holds commands, `text` output or a drawing, `toml` a configuration."""
 
 _FENCE = re.compile(r"^ *```(\w*)$")
 _INLINE = re.compile(r"`([^`]+)`")
@@ -33,8 +33,8 @@ class Block:
         page: path below the repository.
         line: of the opening fence, from 1.
         language: of the fence.
-        text: what stands between the fences, each line with its end.
-        not_run: why it is not run; empty for those that are.
+        text: the lines between the fences.
+        not_run: why no test runs it; empty if one does.
     """
 
     page: str
@@ -44,18 +44,18 @@ class Block:
     not_run: str
 
     def __str__(self) -> str:
-        """Where it stands, as editors take it."""
+        """Return page:line, which editors open."""
         return f"{self.page}:{self.line}"
 
 
 def list_pages() -> list[str]:
-    """README and all pages of docs/, without the decisions: those quote, they do not instruct."""
+    """List the README and the pages of docs/, without the decisions."""
     pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
     return [str(page.relative_to(REPOSITORY)) for page in pages]
 
 
 def read_blocks(page: str, text: str) -> list[Block]:
-    """Take a page apart; raises where a fence is left open or a mark stands before nothing."""
+    """Read the blocks of a text; raises ValueError for an open fence or a misplaced mark."""
     blocks: list[Block] = []
     lines = iter(enumerate(text.splitlines(keepends=True), start=1))
     not_run = ""
@@ -68,27 +68,27 @@ def read_blocks(page: str, text: str) -> list[Block]:
                     break
                 body.append(inner)
             else:
-                raise ValueError(f"{page}:{number}: the fence is never closed")
+                raise ValueError(f"{page}:{number}: the fence is not closed")
             blocks.append(Block(page, number, fence[1], "".join(body), not_run))
         elif not_run:
-            raise ValueError(f"{page}:{number}: `not run` stands before something else")
+            raise ValueError(f"{page}:{number}: `not run` must precede a block")
         not_run = mark[1] if mark else ""
     return blocks
 
 
 def read_page(page: str) -> list[Block]:
-    """The blocks of a page of the repository."""
+    """Read the blocks of a page."""
     return read_blocks(page, (REPOSITORY / page).read_text(encoding="utf-8"))
 
 
 def read_inline(page: str) -> list[str]:
-    """What stands in backticks in the sentences and tables of a page."""
+    """Return the inline code of a page."""
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     return _INLINE.findall(re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE))
 
 
 def find_options(text: str) -> list[str]:
-    """The long options in a piece of a command.
+    """Return the long options in a command.
 
     >>> find_options("featurize --retry OUTCOME --a-b=c")
     ['--retry', '--a-b']
@@ -97,7 +97,7 @@ def find_options(text: str) -> list[str]:
 
 
 def split_commands(text: str) -> Iterator[list[str]]:
-    """The words of each simple command of a shell block, without what stands in here-documents.
+    """Yield the words of each simple command of a shell block, without here-documents.
 
     >>> list(split_commands("A=1 make zip && cat x > y  # why\\n"))
     [['make', 'zip'], ['cat', 'x'], ['y']]
@@ -117,13 +117,13 @@ def split_commands(text: str) -> Iterator[list[str]]:
 
 
 def parse_command(words: list[str]) -> str:
-    """Let the program that a command starts read its options, and start nothing.
+    """Parse a command's options with its own parser, without running it.
 
     Returns:
-        `trailergenre score`, `jobs/featurize.py`, ..., or "" where the program is none of ours.
+        `trailergenre score`, `jobs/featurize.py`, ..., or "" for other programs.
 
     Raises:
-        Exception: Click's, of an option or a choice that does not exist, or of too few words.
+        click.ClickException: an unknown option or choice, or a missing argument.
     """
     if words[0] == "trailergenre":
         app, name, rest = command_line, words[0], words[1:]
@@ -142,7 +142,7 @@ def parse_command(words: list[str]) -> str:
 
 
 def list_options() -> set[str]:
-    """Every option of every job and command."""
+    """Return every option of every job and command."""
     jobs = [load_job(path.stem).app for path in sorted((REPOSITORY / "jobs").glob("*.py"))]
     found = {"--help"}
     waiting = [typer.main.get_command(app) for app in (command_line, *jobs)]

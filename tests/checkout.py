@@ -1,7 +1,7 @@
-"""A directory that looks like a checkout after `make setup`, for who types what the docs say.
+"""A directory like a checkout after `make setup`, in which tests type the documentation's commands.
 
-Nothing in it is written to the repository. What a reader brings is made: a list of links, which
-lead to a server on loopback, and a folder of videos in a home of their own.
+It also has what a reader brings: a list of links to a server on loopback, and a home directory with
+a folder of videos.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ LOOKS = {
     "Horror": "color=0x{seed:02}0000",
 }
 LINKS_A_GENRE = {"Comedy": 15, "Comedy|Horror": 40, "Horror": 15}
-"""So that both genres have the 50 movies which `dataset.min_movies_per_genre` asks for."""
+"""Gives both genres the 50 movies that `dataset.min_movies_per_genre` requires."""
 CLIPS_A_LOOK = 5
 
 TIMEOUT_S = 1500
-"""Of one page; a bound on hangs."""
+"""Bounds a page that hangs."""
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """Where commands are typed.
+    """A place to type commands in.
 
     Attributes:
-        root: the directory that stands for the repository.
-        home: the reader's home.
-        names: what stands in a page -> what stands for it here.
+        root: stands for the repository.
+        home: the reader's home directory.
+        names: text of a page -> its replacement here.
     """
 
     root: Path
@@ -49,15 +49,15 @@ class Checkout:
     names: Mapping[str, str]
 
     def run_page(self, page: str) -> subprocess.CompletedProcess[str]:
-        """Type a page's blocks, those that are not marked, one after the other in one shell."""
+        """Type all unmarked blocks of a page into one shell."""
         blocks = [b for b in read_page(page) if b.language == "sh" and not b.not_run]
         return self.run_shell("".join(f"echo '# {block}'\n{block.text}" for block in blocks))
 
     def run_shell(self, text: str) -> subprocess.CompletedProcess[str]:
-        """Run text as a person would type it, in a new terminal; ends at the first failure."""
+        """Run text as if typed into a new terminal; stop at the first failure."""
         for name, here in self.names.items():
             text = text.replace(name, here)
-        # Aliases are for those who type: a script must ask for them.
+        # Scripts must enable aliases.
         script = f"set -e -o pipefail\nshopt -s expand_aliases\n{text}"
         names = ("JAVA_HOME", *jvms.ENVIRONMENT)
         kept = {key: os.environ[key] for key in names if key in os.environ}
@@ -75,7 +75,7 @@ class Checkout:
 
 
 def _plain_path() -> str:
-    """The PATH without this interpreter's environment: a page must say that it is activated."""
+    """Return PATH without this environment: a page must say that it is activated."""
     ours = str(Path(sys.executable).parent)
     return os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != ours)
 
@@ -85,9 +85,9 @@ def make_checkout(root: Path, *, backbone: Path, demo: Path, served: Path, addre
 
     Args:
         root: the directory.
-        backbone: stands where `backbone export` writes.
-        demo: what the demo left; copied, for pages write reports into it.
-        served: directory of the server that the links lead to.
+        backbone: copied to where `backbone export` writes.
+        demo: the demo's output; copied, because pages write reports into it.
+        served: directory of the server for the links.
         address: of that server.
     """
     root.mkdir()
@@ -105,7 +105,7 @@ def make_checkout(root: Path, *, backbone: Path, demo: Path, served: Path, addre
 
 
 def make_home(home: Path) -> None:
-    """A home with `~/trailers`: eight videos a genre, in folders."""
+    """Make a home with `~/trailers`: eight videos per genre, in folders."""
     for genre in ("Comedy", "Horror"):
         folder = home / "trailers" / genre.lower()
         folder.mkdir(parents=True)
@@ -114,7 +114,7 @@ def make_home(home: Path) -> None:
 
 
 def _write_links(table: Path, served: Path, address: str) -> None:
-    """Links of few videos under many names: a link is known by its address."""
+    """Write links to a few videos under many names."""
     rows = []
     for genres in GENRES:
         for number in range(LINKS_A_GENRE[genres]):

@@ -1,4 +1,4 @@
-"""The documentation as a site, built as a reader of it would."""
+"""Builds the documentation site."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def build_site(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site of a directory with a mkdocs.yml; a warning ends it."""
+    """Build the site of a directory with a mkdocs.yml; warnings are errors."""
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)],
         cwd=source,

@@ -52,14 +52,14 @@ def test_programs_are_marked_as_not_run() -> None:
     assert [str(block) for block in programs if not block.not_run] == []
 
 
-def test_tests_that_stand_for_a_block_exist() -> None:
+def test_tests_named_by_marks_exist() -> None:
     reasons = " ".join(block.not_run for block in BLOCKS)
     named = re.findall(r"tests/[\w/]+(?:\.py)?", reasons)
     assert len(named) > 5
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
 
 
-def test_every_block_says_its_language_and_code_stands_in_fences() -> None:
+def test_every_block_names_its_language_and_all_code_is_fenced() -> None:
     assert [str(block) for block in BLOCKS if block.language not in LANGUAGES] == []
     indented = [page for page in PAGES if has_indented_code((REPOSITORY / page).read_text())]
     assert indented == []
@@ -86,7 +86,7 @@ def test_marks_and_fences_are_read() -> None:
             read_blocks("p", broken)
 
 
-def test_words_of_commands_are_told_apart() -> None:
+def test_shell_blocks_are_split_into_commands() -> None:
     text = (
         "A='b c' submit jobs/x.py \\\n  --set 'a.b=\"c\"' # why\n"
         "cat > f <<'EOF'\nnot a && command\nEOF\nmake setup && make zip\n"
@@ -108,7 +108,7 @@ def test_options_of_every_command_exist(block: Block) -> None:
     assert commands
 
 
-def test_an_option_that_does_not_exist_is_found() -> None:
+def test_an_unknown_option_is_found() -> None:
     assert parse_command(["submit", "jobs/featurize.py", "runs/x"]) == "jobs/featurize.py"
     assert (
         parse_command(["trailergenre", "bundle", "inspect", "b"]) == "trailergenre bundle inspect"
@@ -139,7 +139,7 @@ def test_settings_in_sentences_exist() -> None:
     assert named - known == set()
 
 
-def test_values_that_pages_set_are_taken() -> None:
+def test_values_that_pages_set_are_valid() -> None:
     texts = [text for page in PAGES for text in read_inline(page)]
     texts += [" ".join(words) for block in shell_blocks() for words in split(block.text)]
     found = (word for text in texts for word in re.findall(r"--set (\S+)", text))
@@ -162,7 +162,7 @@ def test_targets_of_make_exist() -> None:
 
 
 @pytest.mark.parametrize("page", ROOT_PAGES)
-def test_links_of_a_page_outside_of_the_site_lead_to_files(page: str) -> None:
+def test_links_of_root_pages_lead_to_files(page: str) -> None:
     text = (REPOSITORY / page).read_text()
     linked = re.findall(r"\]\((?!https?:)([^)#]+)#?([^)]*)", text)
     assert [link for link, _ in linked if not (REPOSITORY / link).exists()] == []
@@ -175,7 +175,7 @@ def anchors_of(page: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
 
 
-def test_every_picture_stands_on_a_page() -> None:
+def test_every_image_is_used() -> None:
     pictures = {path.name for path in (REPOSITORY / "docs" / "img").iterdir()}
     texts = [(REPOSITORY / page).read_text() for page in PAGES]
     assert pictures == {
@@ -184,7 +184,7 @@ def test_every_picture_stands_on_a_page() -> None:
 
 
 @pytest.mark.parametrize("help_of", [ROW_OUTCOME_HELP, OUTCOME_HELP], ids=["rows", "links"])
-def test_every_outcome_stands_in_the_table_with_its_meaning(help_of: dict[str, str]) -> None:
+def test_every_outcome_is_in_the_table_with_its_meaning(help_of: dict[str, str]) -> None:
     page = (REPOSITORY / "docs" / "outcomes.md").read_text()
     section = page.split("\n## Rows\n" if help_of is ROW_OUTCOME_HELP else "\n## Links\n")[1]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| ?(.*?) ?\|$", section.split("\n## ")[0], re.M)
@@ -192,7 +192,7 @@ def test_every_outcome_stands_in_the_table_with_its_meaning(help_of: dict[str, s
     assert [name for name, _, todo in rows if not todo] == [next(iter(help_of))]
 
 
-def test_the_reference_is_what_the_configuration_says() -> None:
+def test_the_configuration_page_is_up_to_date() -> None:
     path = REPOSITORY / "conf" / "configuration_page.py"
     spec = importlib.util.spec_from_file_location("configuration_page", path)
     assert spec is not None and spec.loader is not None
