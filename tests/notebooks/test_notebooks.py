@@ -123,7 +123,7 @@ def test_01_every_row_has_its_outcome_and_shifted_labels_are_refused(
     assert "ready 62 " in shown["row-outcomes"]
     assert "ready passed on to the download " in shown["row-outcomes"]
     assert shown["sum"] == "68 rows in the list, 68 in the table"
-    assert shown["shift"].startswith("The labels are not their movies': 3 of 3 movies (100.0%)")
+    assert shown["shift"].startswith("The labels do not agree with the metadata: 3 of 3 movies")
     assert "Horror 16" in shown["genres"]
 
 

@@ -1,8 +1,7 @@
-"""One cell of an input table -> one canonical link, or the reason why it is none.
+"""One cell of an input list to one canonical link, or the reason against it.
 
-Canonical means that every spelling of one video's address gives one text, so that its SHA-256 can
-name the link. Nothing is resolved or requested here: the download checks every address again when
-it connects. Knows nothing of tables or labels.
+All spellings of a video's address have one canonical form, whose SHA-256 is the link's id. Nothing
+is resolved or requested here; the download checks addresses again when it connects.
 """
 
 from __future__ import annotations
@@ -26,40 +25,39 @@ from trailergenre.base.records import VIDEO_SUFFIXES, Link, LinkId
 from trailergenre.links.youtube import VIDEO_ID, find_video_id, is_youtube
 
 _BLANKS = "\ufeff\u200b\u2060"
-"""Invisible characters at the ends of a cell that `str.strip` leaves."""
+"""Invisible characters that `str.strip` leaves."""
 
 _MAX_CHARS = 8000
-"""Longest link; RFC 9110 asks servers to take that many, and few take more."""
+"""Longest link: what RFC 9110 recommends that servers accept."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# No dot in it: www.example.org:443/x is a host and its port, not a scheme.
+# Without dots: www.example.org:443/x is a host and a port, not a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
 _BARE_HOST = re.compile(r"[^\s/?#@:]+\.[^\s/?#@:.]+\.?(:\d+)?")
 _LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# What RFC 3986 lets stand in a path; a percent sign stays, so that escapes are not escaped again.
+# Allowed in paths by RFC 3986; with the percent sign, so that escapes are not escaped again.
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=~-._"
 _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
 
 class LinkError(TrailergenreError):
-    """A cell is not a usable link. Becomes the row's outcome and detail."""
+    """A cell is not a usable link; sets the row's outcome and detail."""
 
     def __init__(self, row_outcome: RowOutcome, detail: str) -> None:
-        """Keep the class and a one-line reason."""
         self.row_outcome = row_outcome
         self.detail = one_line(detail)
         super().__init__(f"{row_outcome}: {self.detail}")
 
 
 def link_id(url: str) -> LinkId:
-    """Name a canonical link by its SHA-256, 64 hex digits."""
+    """The id of a canonical link: its SHA-256, 64 hex digits."""
     return LinkId(hashlib.sha256(url.encode()).hexdigest())
 
 
 def without_user(cell: str) -> str:
-    """Show what was given for a link, on one line and without what may be a password.
+    """One line of what was given for a link, without user name and password.
 
     >>> without_user("https://me:secret@films.example/a")
     'https://***@films.example/a'
@@ -73,13 +71,13 @@ def parse_link(
     """Turn one cell into its canonical link.
 
     Args:
-        cell: what a person wrote: a link, one without its scheme, or a path.
-        links: the directories whose videos may be links.
-        network: the private addresses that may be links.
-        base: directory that relative paths start from; None: the current one.
+        cell: a link, with or without its scheme, or a path.
+        links: the roots of local files.
+        network: the private addresses that are allowed.
+        base: directory of relative paths; None: the current one.
 
     Raises:
-        LinkError: it is none; the outcome that its row gets, and why.
+        LinkError: the cell is not a link; with the row's outcome and a reason.
     """
     text = cell.strip().strip(_BLANKS).strip()
     if not text:
@@ -87,7 +85,7 @@ def parse_link(
     if len(text) > _MAX_CHARS:
         raise LinkError(RowOutcome.LINK_INVALID, f"it is longer than {_MAX_CHARS} characters")
     if any(unicodedata.category(c) == "Cc" for c in text):
-        raise LinkError(RowOutcome.LINK_INVALID, "it holds a control character")
+        raise LinkError(RowOutcome.LINK_INVALID, "it has a control character")
     scheme, text = _split_scheme(text, links, base)
     if scheme in _DEFAULT_PORTS:
         url = _canonical_web(text, network)
@@ -95,22 +93,22 @@ def parse_link(
         url = _canonical_file(text, links, base)
     else:
         raise LinkError(
-            RowOutcome.SCHEME_REFUSED, f"{scheme}: is not taken; use http, https or a file"
+            RowOutcome.SCHEME_REFUSED, f"{scheme}: is not supported; use http, https or a file"
         )
     return Link(link_id=link_id(url), url=url)
 
 
 def _split_scheme(text: str, links: LinksConfig, base: Path | None) -> tuple[str, str]:
-    """Find what kind of link a text is; a host without its scheme gets https."""
+    """Determine the scheme of a link; a host without a scheme gets https."""
     if match := _SCHEME.match(text):
-        # "Alien: Covenant.mp4" is a file's name; `x://` never is.
+        # "Alien: Covenant.mp4" may be a file name, `x://` cannot.
         if "://" not in text and links.allowed_roots and _is_file(text, base):
             return "file", text
         return match[1].lower(), text
     if text.startswith("//"):
         raise LinkError(RowOutcome.SCHEME_REFUSED, "it begins with //; write https://")
     if text.startswith("-"):
-        raise LinkError(RowOutcome.LINK_INVALID, "it is not a link but looks like an option")
+        raise LinkError(RowOutcome.LINK_INVALID, "it looks like an option, not a link")
     first = re.split(r"[/?#]", text, maxsplit=1)[0]
     is_below_directory = "/" in text
     is_video_name = Path(text).suffix.lower() in VIDEO_SUFFIXES
@@ -127,13 +125,13 @@ def _canonical_web(text: str, network: NetworkConfig) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
-        text.encode()  # refuses the lone surrogates of a broken command line
+        text.encode()  # refuses lone surrogates
     except ValueError as error:
         raise LinkError(RowOutcome.LINK_INVALID, f"the link cannot be read: {error}") from error
     if "@" in parts.netloc:
-        raise LinkError(RowOutcome.LINK_INVALID, "it holds a user name; remove what precedes the @")
+        raise LinkError(RowOutcome.LINK_INVALID, "it has a user name; remove the part up to the @")
     if not parts.hostname:
-        raise LinkError(RowOutcome.LINK_INVALID, "it names no host")
+        raise LinkError(RowOutcome.LINK_INVALID, "it has no host")
     is_bracketed = parts.netloc.startswith("[")
     host = _parse_ipv6(parts.hostname) if is_bracketed else _canonical_host(parts.hostname)
     _check_address(host, _DEFAULT_PORTS[parts.scheme] if port is None else port, network)
@@ -147,11 +145,12 @@ def _canonical_youtube(host: str, parts: SplitResult) -> str:
     if video_id is None:
         raise LinkError(
             RowOutcome.NOT_A_SINGLE_VIDEO,
-            "a page of YouTube that is not one video: a channel, user, playlist or search",
+            "a YouTube page that is not a single video: a channel, user, playlist or search",
         )
     if not VIDEO_ID.fullmatch(video_id):
         raise LinkError(
-            RowOutcome.LINK_INVALID, f"{video_id!r} is not the id of a YouTube video: 11 characters"
+            RowOutcome.LINK_INVALID,
+            f"{video_id!r} is not a YouTube video id of 11 characters",
         )
     return f"https://www.youtube.com/watch?v={video_id}"
 
@@ -160,17 +159,17 @@ def _join(parts: SplitResult, host: str, port: int | None) -> str:
     shown_port = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
     path = quote(parts.path, safe=_SAFE_IN_PATH) or "/"
     query = f"?{quote(parts.query, safe=_SAFE_IN_QUERY)}" if parts.query else ""
-    # The fragment never reaches a server, but yt-dlp reads options from it.
+    # Without the fragment, from which yt-dlp would read options.
     return f"{parts.scheme}://{host}{shown_port}{path}{query}"
 
 
 def _canonical_host(host: str) -> str:
-    """Give a host its one spelling: IDNA, lower case, addresses in full."""
+    """Canonical spelling of a host: IDNA, lower case, addresses in full."""
     try:
-        # IDNA also unfolds what only looks like digits and dots.
+        # IDNA also maps characters that look like digits and dots.
         ascii_host = host if host.isascii() else idna.encode(host, uts46=True).decode()
     except idna.IDNAError as error:
-        raise LinkError(RowOutcome.LINK_INVALID, f"the host is not a name: {error}") from error
+        raise LinkError(RowOutcome.LINK_INVALID, f"the host name is not valid: {error}") from error
     ascii_host = ascii_host.lower().removesuffix(".")
     if len(ascii_host) > 253 or not _HOST.fullmatch(ascii_host):
         raise LinkError(RowOutcome.LINK_INVALID, f"the host {host!r} is not a name or an address")
@@ -178,7 +177,7 @@ def _canonical_host(host: str) -> str:
 
 
 def _is_ipv4(host: str) -> bool:
-    """Whether the last label is a number: then a host is an address in one of many spellings."""
+    """Whether a host is an address, which has many spellings: its last label is a number."""
     return _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
@@ -191,7 +190,7 @@ def _parse_ipv6(host: str) -> str:
 
 def _parse_ipv4(host: str) -> str:
     try:
-        # The C library's reading is what a connection would use: 127.1, 0x7f.1, 2130706433.
+        # The C library reads 127.1, 0x7f.1 and 2130706433 as a connection would.
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError as error:
         raise LinkError(RowOutcome.LINK_INVALID, f"{host!r} is not an address") from error
@@ -210,7 +209,7 @@ def _check_address(host: str, port: int, network: NetworkConfig) -> None:
 
 
 def is_denied_host(host: str) -> bool:
-    """Whether a canonical host is this machine by name, or a denied address.
+    """Whether a canonical host is localhost or a denied address.
 
     >>> is_denied_host("localhost"), is_denied_host("[::1]"), is_denied_host("example.org")
     (True, True, False)
@@ -237,20 +236,18 @@ def _canonical_file(text: str, links: LinksConfig, base: Path | None) -> str:
     if not links.allowed_roots:
         raise LinkError(
             RowOutcome.SCHEME_REFUSED,
-            "local files are links only under links.allowed_roots, which is empty; "
-            "name the directory of the videos there",
+            "local files need links.allowed_roots, which is empty; add the videos' directory to it",
         )
     try:
         real = _local_path(_path_of(text), base).resolve()
         is_file = real.is_file()
     except (OSError, RuntimeError, ValueError) as error:
         raise LinkError(RowOutcome.LINK_INVALID, f"the path cannot be read: {error}") from error
-    roots = [Path(root).expanduser().resolve() for root in links.allowed_roots]
-    # First of all: whether a file exists elsewhere is nobody's business.
-    if not any(real.is_relative_to(root) for root in roots):
+    # Checked first, so that the message does not reveal which other files exist.
+    if not links.allows(real):
         raise LinkError(
             RowOutcome.SCHEME_REFUSED,
-            "the file is not under one of links.allowed_roots; add its directory there",
+            "the file is not under any of links.allowed_roots; add its directory to them",
         )
     if not is_file:
         raise LinkError(RowOutcome.LINK_INVALID, "there is no such file")
@@ -262,5 +259,5 @@ def _path_of(text: str) -> str:
         return text
     parts = urlsplit(text)
     if parts.netloc.lower() not in {"", "localhost"} or not parts.path.startswith("/"):
-        raise LinkError(RowOutcome.SCHEME_REFUSED, "a file link must begin with file:///")
+        raise LinkError(RowOutcome.SCHEME_REFUSED, "a file link must start with file:///")
     return os.fsdecode(unquote_to_bytes(parts.path))

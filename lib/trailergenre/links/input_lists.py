@@ -1,7 +1,4 @@
-"""Files of links to plain rows: CSV, Parquet, the original project's table, or a directory.
-
-Knows columns and encodings, not what a valid link or label is.
-"""
+"""Lists of links to rows: CSV, Parquet, the original project's table, or a directory of videos."""
 
 from __future__ import annotations
 
@@ -27,11 +24,11 @@ class InputRow:
     """One row of the user's list.
 
     Attributes:
-        number: from 1, in the order of the source: rows below the header, not lines of the file.
-        url: the cell as it stands.
-        title: without white space around it; empty where there is none.
-        movie_id: IMDb id where the list has it, else empty.
-        genres: sorted, unique; empty where there are none.
+        number: of the row, from 1; not of the line.
+        url: the unchanged cell.
+        title: stripped; may be empty.
+        movie_id: IMDb id; may be empty.
+        genres: sorted, unique; may be empty.
     """
 
     number: int
@@ -43,14 +40,14 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class InputList:
-    """A whole list.
+    """A list of links.
 
     Attributes:
-        name: the file's own name, without its directory.
-        base: directory that relative paths start from.
-        columns: as the file names them; of a directory, what its folders and names stand for.
+        name: of the file, without its directory.
+        base: directory of relative paths.
+        columns: of the file; for a directory, those that its folders and names provide.
         rows: in order.
-        not_videos: files of a directory that are no videos.
+        not_videos: number of files in a directory that are not videos.
     """
 
     name: str
@@ -61,7 +58,7 @@ class InputList:
 
     @property
     def has_genres(self) -> bool:
-        """Whether genres stand beside the links."""
+        """Whether the list has genres."""
         return "genres" in self.columns
 
 
@@ -72,20 +69,19 @@ def read_input(path: Path) -> InputList:
         path: CSV or Parquet (a file, or a directory that Spark wrote) with `url` (or
             `trailer_link`), optionally `title` (or `movie_title`), `movie_id` and `genres`; or a
             directory of videos in folders named by genre (`comedy/x.mp4`, `action+comedy/y.mp4`).
-            An empty line of a CSV is a row where the list has one column, and it is not the end's.
 
     Raises:
-        ConfigError: it cannot be read, lacks the column, or is empty.
+        ConfigError: the list cannot be read, has no such column, or is empty.
     """
     path = path.absolute()
-    found = _read_directory(path) if is_video_directory(path) else _read_table(path)
-    if not found.rows:
-        raise ConfigError(f"The list {path} is empty: there is nothing to do.")
-    return found
+    source = _read_directory(path) if is_video_directory(path) else _read_table(path)
+    if not source.rows:
+        raise ConfigError(f"The list {path} is empty.")
+    return source
 
 
 def is_video_directory(path: Path) -> bool:
-    """Whether a path is a directory, and not one of Parquet files."""
+    """Whether a path is a directory without Parquet files."""
     return path.is_dir() and not any(path.glob("*.parquet"))
 
 
@@ -101,17 +97,17 @@ def _read_directory(root: Path) -> InputList:
 
 
 def _is_video(file: Path) -> bool:
-    # macOS puts a small ._x.mp4 beside x.mp4 on disks that are not its own.
+    # macOS writes ._x.mp4 beside x.mp4 on foreign disks.
     return file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".")
 
 
 def _title_of(file: Path) -> str:
-    """The name without its end; bytes that are no UTF-8 are replaced, for tables hold text."""
+    """The file name without suffix; bytes that are not UTF-8 are replaced."""
     return os.fsencode(file.stem).decode("utf-8", "replace")
 
 
 def _folder_genres(inside: Path) -> tuple[str, ...]:
-    """Genres by the first folder: `comedy/2016/x.mp4` is a comedy."""
+    """Genres from the first folder: `comedy/2016/x.mp4` is a comedy."""
     return split_genres(inside.parts[0].replace("+", "|")) if len(inside.parts) > 1 else ()
 
 
@@ -140,13 +136,13 @@ def _our_name(column: str, columns: Sequence[str]) -> str:
 
 
 def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
-    """Read a CSV or Parquet file whole.
+    """Read a CSV or Parquet file.
 
     Returns:
-        Column names and rows; cells of a CSV are text.
+        Column names and rows; CSV cells are text.
 
     Raises:
-        ConfigError: naming the file and what is wrong.
+        ConfigError: the file cannot be read.
     """
     try:
         if path.is_dir() or path.suffix.lower() in {".parquet", ".pq"}:
@@ -163,9 +159,9 @@ def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
 
 def _read_csv(path: Path) -> tuple[list[str], list[dict[str, object]]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    # utf-8-sig: Excel writes a byte-order mark in front of the first column's name.
+    # utf-8-sig: Excel writes a byte-order mark.
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        # strict: else a quote that is never closed swallows the rest of the list in silence.
+        # strict: otherwise an unclosed quote silently swallows the rest of the list.
         reader = csv.reader(stream, strict=True)
         columns = [name.strip() for name in next(reader, [])]
         repeated = sorted({name for name in columns if columns.count(name) > 1})
@@ -177,10 +173,10 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, object]]]:
             if len(cells) > len(columns):
                 raise ConfigError(
                     f"{path}, line {reader.line_num}: {len(cells)} cells under {len(columns)} "
-                    "columns. Put cells that hold a comma in quotes."
+                    "columns. Quote cells that contain a comma."
                 )
-            # In a single column an empty line is an empty cell, as a spreadsheet writes it; beside
-            # other columns it is noise, and so it is at the end of every file.
+            # In a single column, spreadsheets write an empty cell as an empty line. With more
+            # columns, and at the end of a file, empty lines are not rows.
             if cells or len(columns) == 1:
                 padded = cells + [""] * (len(columns) - len(cells))
                 rows.append(dict(zip(columns, padded, strict=True)))
@@ -190,11 +186,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, object]]]:
 
 
 def require_columns(path: Path, columns: Sequence[str], needed: Iterable[str]) -> None:
-    """Refuse a file that lacks columns.
-
-    Raises:
-        ConfigError: naming the missing and the present ones.
-    """
+    """Raise ConfigError if a file lacks columns, with those that it has."""
     missing = [name for name in needed if name not in columns]
     if missing:
         raise ConfigError(
@@ -204,12 +196,12 @@ def require_columns(path: Path, columns: Sequence[str], needed: Iterable[str]) -
 
 
 def clean_text(cell: object) -> str:
-    """A cell as text, without white space around it (no-break spaces too)."""
+    """A cell as text, stripped of white space (including no-break spaces)."""
     return "" if cell is None else str(cell).strip()
 
 
 def split_genres(cell: object) -> tuple[str, ...]:
-    """Genres of a cell: a list, or text parted by `|`; sorted, unique.
+    """Genres of a cell, a list or text separated by `|`; sorted, unique.
 
     >>> split_genres("Drama| Action|Drama|")
     ('Action', 'Drama')

@@ -1,4 +1,4 @@
-"""Labelled links: which movie a link belongs to, which links must stay together."""
+"""Links with their movie, genres and part, and checks that no movie is in two parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LabelledLink:
         link_id: the link.
         movie_id: the movie it is a trailer of.
         genres: the movie's genres.
-        part: what a published split uses it for; None where none names it.
+        part: in a given split; None if the split does not name it.
     """
 
     link_id: str
@@ -40,7 +40,7 @@ class LabelledLink:
 
 
 def labelled_links(labels: pa.Table) -> list[LabelledLink]:
-    """Turn the labels table into records, sorted by link so that a seed means one split."""
+    """Records of the labels table, sorted by link so that a seed determines the split."""
     rows = labels.select(["link_id", "movie_id", "genres", "part"]).sort_by("link_id").to_pylist()
     return [
         LabelledLink(
@@ -54,7 +54,7 @@ def labelled_links(labels: pa.Table) -> list[LabelledLink]:
 
 
 def count_movies(links: Iterable[LabelledLink]) -> dict[str, int]:
-    """Count the movies of each genre, most frequent first, then by name.
+    """Count the movies per genre; most frequent first, then by name.
 
     >>> count_movies([LabelledLink("a", "m", frozenset({"War"}))])
     {'War': 1}
@@ -65,7 +65,7 @@ def count_movies(links: Iterable[LabelledLink]) -> dict[str, int]:
 
 
 def genre_matrix(links: Sequence[LabelledLink], genres: Sequence[str]) -> NDArray[np.int8]:
-    """Mark which genres each link has.
+    """Genres as a binary matrix.
 
     Returns:
         shape (n_links, n_genres), int8, 0 or 1; row i belongs to links[i].
@@ -75,11 +75,10 @@ def genre_matrix(links: Sequence[LabelledLink], genres: Sequence[str]) -> NDArra
 
 
 def group_links(links: Sequence[LabelledLink]) -> NDArray[np.int64]:
-    """Number the connected components of movies and links.
+    """Number the connected components of movies and links, in order of first appearance.
 
     Returns:
-        shape (n_links,), int64; equal numbers must not be separated. Numbered from 0 in the order
-        of first appearance.
+        shape (n_links,), int64, from 0. Links with equal numbers must be in one part.
     """
     parent: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -93,46 +92,38 @@ def group_links(links: Sequence[LabelledLink]) -> NDArray[np.int64]:
     for link in links:
         parent[root(("movie", link.movie_id))] = root(("link", link.link_id))
     numbers: dict[tuple[str, str], int] = {}
-    found = [numbers.setdefault(root(("link", link.link_id)), len(numbers)) for link in links]
-    return np.array(found, dtype=np.int64)
+    groups = [numbers.setdefault(root(("link", link.link_id)), len(numbers)) for link in links]
+    return np.array(groups, dtype=np.int64)
 
 
 def check_parts(links: Iterable[LabelledLink]) -> None:
-    """Refuse a published split that has one movie in two parts.
-
-    Raises:
-        LeakError: names the first ones.
-    """
+    """Raise LeakError if a given split has one movie in two parts."""
     named = [link for link in links if link.part is not None]
-    found: dict[int, set[Part]] = {}
+    parts_of: dict[int, set[Part]] = {}
     movies: dict[int, str] = {}
     for group, link in zip(group_links(named).tolist(), named, strict=True):
-        found.setdefault(group, set()).add(link.part or Part.TRAIN)
+        parts_of.setdefault(group, set()).add(link.part or Part.TRAIN)
         movies[group] = link.movie_id
     wrong = [
         f"{movies[group]} in {' and '.join(sorted(parts))}"
-        for group, parts in found.items()
+        for group, parts in parts_of.items()
         if len(parts) > 1
     ]
     if wrong:
         raise LeakError(
             f"The given split has {len(wrong)} movies in more than one part: "
-            f"{', '.join(wrong[:3])}. Correct it, or split by folds."
+            f"{', '.join(wrong[:3])}. Correct the split, or split by folds."
         )
 
 
 def check_no_leak(train: Iterable[LabelledLink], test: Iterable[LabelledLink]) -> None:
-    """Refuse a movie or a link that stands on both sides.
-
-    Raises:
-        LeakError: names the first ones.
-    """
+    """Raise LeakError if a movie or a link is in both the training and the test part."""
     train, test = list(train), list(test)
     movies = {link.movie_id for link in train} & {link.movie_id for link in test}
     link_ids = {link.link_id for link in train} & {link.link_id for link in test}
     if movies or link_ids:
         first = ", ".join(sorted(movies)[:3] + sorted(link_ids)[:3])
         raise LeakError(
-            f"{len(movies)} movies and {len(link_ids)} links stand in the training and in the test "
-            f"part ({first}). Split by movie, or train again on the labels as they are now."
+            f"{len(movies)} movies and {len(link_ids)} links are in both the training and the test "
+            f"part ({first}). Split by movie, or train again on the current labels."
         )

@@ -1,7 +1,6 @@
-"""Genres of movies: from the metadata by IMDb id, and a check that other labels agree with it.
+"""Genres of movies from IMDb metadata, and a check that other labels agree with it.
 
-The original project's genre matrix is shifted against its movies; nothing is trained on labels
-that disagree with the metadata.
+The check exists because the rows of the original project's genre matrix are shifted.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from trailergenre.base.errors import AlignmentError, ConfigError
 from trailergenre.links.input_lists import clean_text, read_cells, require_columns, split_genres
 
 MAX_DISAGREEING_SHARE = 0.005
-"""Labels that differ from the metadata for more movies than this are refused."""
+"""Largest share of movies whose labels may differ from the metadata."""
 
 _TT_ID = re.compile(r"tt\d{7,10}")
 _DATED = re.compile(r"(?P<whole>(?P<first>.+?)(?: \(.*\))?) \((?P<year>\d{4})\)")
 _ARTICLE = re.compile(r"^(.*), (The|A|An)$")
-_SHOWN = 5
+_MAX_SHOWN = 5
 _BINARY = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
 
 
@@ -30,9 +29,9 @@ class Movie:
 
     Attributes:
         movie_id: IMDb `tt` id.
-        title: without white space around it.
+        title: stripped.
         genres: sorted, unique.
-        year: of the title; empty where unknown.
+        year: of release; empty if unknown.
     """
 
     movie_id: str
@@ -43,19 +42,14 @@ class Movie:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """All movies, by title; a title may be several movies.
-
-    Attributes:
-        by_title: title -> movies.
-        by_id: IMDb id -> movie.
-    """
+    """All movies, by title and by IMDb id. Several movies may have one title."""
 
     by_title: Mapping[str, tuple[Movie, ...]]
     by_id: Mapping[str, Movie]
 
     @classmethod
     def of(cls, movies: Iterable[Movie]) -> Metadata:
-        """Index movies; each IMDb id once."""
+        """Index movies by title and id."""
         by_id = {movie.movie_id: movie for movie in movies}
         by_title: dict[str, tuple[Movie, ...]] = {}
         for movie in by_id.values():
@@ -63,13 +57,13 @@ class Metadata:
         return cls(by_title=by_title, by_id=by_id)
 
     def find(self, movie_id: str, title: str) -> tuple[Movie, ...]:
-        """The movies that an id, or without one a title, may mean."""
+        """The movies with an id, or if it is empty, with a title."""
         if movie_id:
             return (self.by_id[movie_id],) if movie_id in self.by_id else ()
         return self.by_title.get(title, ())
 
     def find_dated(self, title: str) -> tuple[Movie, ...]:
-        """The movies that a title with its year may mean, written as MovieLens does."""
+        """The movies with a title and year in MovieLens' spelling."""
         for name, year in split_dated(title):
             if found := tuple(movie for movie in self.find("", name) if movie.year == year):
                 return found
@@ -77,7 +71,7 @@ class Metadata:
 
 
 def split_dated(title: str) -> list[tuple[str, str]]:
-    """Title and year of what MovieLens calls a movie; also without a second title in brackets.
+    """Title and year from MovieLens' spelling, also without a second title in parentheses.
 
     >>> split_dated("Celebration, The (Festen) (1998)")
     [('Celebration, The (Festen)', '1998'), ('The Celebration', '1998')]
@@ -102,8 +96,7 @@ def read_metadata(path: Path) -> Metadata:
     """Read `movie_metadata.csv`: movie_title, title_year, genres, the IMDb id in movie_imdb_link.
 
     Raises:
-        ConfigError: the file cannot be read, lacks a column, or gives one movie's genres twice
-            and differently.
+        ConfigError: the file cannot be read, lacks a column, or has different genres for one movie.
     """
     columns, rows = read_cells(path)
     require_columns(path, columns, ["movie_title", "genres", "movie_imdb_link"])
@@ -114,7 +107,7 @@ def read_metadata(path: Path) -> Metadata:
             genres = split_genres(row["genres"])
             title, year = clean_text(row["movie_title"]), clean_text(row.get("title_year"))
             movie = Movie(match.group(), title, genres, year)
-            # The file repeats movies; the repetitions carry the same genres.
+            # The file repeats some movies, with the same genres.
             first = movies.setdefault(movie.movie_id, movie)
             _refuse_conflict(path, movie.movie_id, first.genres, genres)
     return Metadata.of(movies.values())
@@ -125,10 +118,10 @@ def read_labels(path: Path) -> list[LabelRow]:
 
     Args:
         path: CSV or Parquet with `movie_id` or a title (`title`, `movie_title`), and either
-            `genres` or one column of 0 and 1 a genre.
+            `genres` or one column of 0 and 1 per genre.
 
     Raises:
-        ConfigError: the file cannot be read or has another form.
+        ConfigError: the file cannot be read or has another format.
     """
     columns, rows = read_cells(path)
     title = next((name for name in ("title", "movie_title") if name in columns), "")
@@ -136,7 +129,7 @@ def read_labels(path: Path) -> list[LabelRow]:
         raise ConfigError(
             f"{path} has no column movie_id, title or movie_title. Received: {', '.join(columns)}."
         )
-    # A column without a name is the running number that spreadsheets and pandas write.
+    # A column without a name is the row number that pandas writes.
     genres = [name for name in columns if name not in {"", title, "movie_id"}]
     if "genres" not in columns:
         _require_binary(path, genres, rows)
@@ -157,20 +150,15 @@ def _require_binary(path: Path, genres: list[str], rows: list[dict[str, object]]
     if strange or not genres:
         raise ConfigError(
             f"{path} has no genres column, and its other columns are not 0 and 1. "
-            f"Received: {', '.join(map(repr, sorted(strange)[:_SHOWN])) or 'no other columns'}."
+            f"Received: {', '.join(map(repr, sorted(strange)[:_MAX_SHOWN])) or 'no other columns'}."
         )
 
 
 def check_alignment(labels: Iterable[LabelRow], metadata: Metadata) -> int:
-    """Refuse labels that are not their movies'.
-
-    Args:
-        labels: rows whose movie the metadata lack, or whose title is several movies, are not
-            compared.
-        metadata: the truth.
+    """Compare labels with the metadata, where exactly one movie has the row's id or title.
 
     Returns:
-        Movies compared.
+        Number of movies compared.
 
     Raises:
         AlignmentError: more than 0.5 % of them differ, or none could be compared.
@@ -187,24 +175,23 @@ def check_alignment(labels: Iterable[LabelRow], metadata: Metadata) -> int:
             has, says = "|".join(row.genres) or "none", "|".join(movie.genres) or "none"
             wrong.setdefault(movie.movie_id, f"{movie.title!r} has {has}, the metadata say {says}")
     if not compared:
-        raise AlignmentError("Not one movie of the labels stands in the metadata.")
+        raise AlignmentError("None of the labels' movies is in the metadata.")
     if len(wrong) > MAX_DISAGREEING_SHARE * len(compared):
+        first = "; ".join(list(wrong.values())[:_MAX_SHOWN])
         raise AlignmentError(
-            f"The labels are not their movies': {len(wrong)} of {len(compared)} movies "
-            f"({len(wrong) / len(compared):.1%}) have other genres than the metadata; allowed are "
-            f"{MAX_DISAGREEING_SHARE:.1%}. The first: {'; '.join(list(wrong.values())[:_SHOWN])}. "
+            f"The labels do not agree with the metadata: {len(wrong)} of {len(compared)} movies "
+            f"({len(wrong) / len(compared):.1%}) have other genres; at most "
+            f"{MAX_DISAGREEING_SHARE:.1%} may. The first: {first}. "
             "Leave --labels out to take the genres from the metadata."
         )
     return len(compared)
 
 
 def replace_genres(metadata: Metadata, labels: Iterable[LabelRow], *, path: Path) -> Metadata:
-    """Keep the metadata's ids and titles and take the genres of a label table.
-
-    A movie that the table lacks has no genres.
+    """Replace the genres of all movies by those of a label table; others get none.
 
     Raises:
-        ConfigError: the table gives one movie's genres twice and differently.
+        ConfigError: the table has different genres for one movie.
     """
     given: dict[str, tuple[str, ...]] = {}
     for row in labels:
@@ -222,6 +209,6 @@ def _refuse_conflict(
 ) -> None:
     if first != second:
         raise ConfigError(
-            f"{path} gives the genres of {movie_id} twice: {'|'.join(first)} and "
+            f"{path} has different genres for {movie_id}: {'|'.join(first)} and "
             f"{'|'.join(second)}. Correct one of the rows."
         )

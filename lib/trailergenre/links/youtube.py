@@ -1,7 +1,4 @@
-"""The address of a YouTube page -> the id of the one video it shows, if it shows one.
-
-Knows the site's many spellings of one address, and nothing else.
-"""
+"""The address of a YouTube page to the id of its video."""
 
 from __future__ import annotations
 
@@ -9,18 +6,18 @@ import re
 from urllib.parse import SplitResult, parse_qs, unquote
 
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
-"""A video's id: 64 bits in URL-safe base64, 11 characters."""
+"""A video id: 64 bits in URL-safe base64."""
 
 _SITES = ("youtube.com", "youtube-nocookie.com", "youtubekids.com")
 _SHORT_SITE = "youtu.be"
 _WATCH = {"watch", "watch_popup"}
 _VIDEO_DIRECTORIES = {"embed", "shorts", "live", "v", "e", "watch"}
-# Both have 11 characters and stand where an id would.
+# These have 11 characters and are in the place of an id.
 _EMBEDDED_LISTS = {"videoseries", "live_stream"}
 
 
 def is_youtube(host: str) -> bool:
-    """Whether a canonical host is one of YouTube's.
+    """Whether a canonical host belongs to YouTube.
 
     >>> is_youtube("m.youtube.com"), is_youtube("notyoutube.com")
     (True, False)
@@ -29,27 +26,23 @@ def is_youtube(host: str) -> bool:
 
 
 def find_video_id(host: str, parts: SplitResult) -> str | None:
-    """Find what stands where a page's video id belongs.
-
-    Args:
-        host: one of YouTube's.
-        parts: the whole address.
+    """Find the video id of a page.
 
     Returns:
-        The text there, which may be no valid id; None where the page is not one video's.
+        The text in the id's place, which may not be a valid id; None if the page is not of a video.
     """
-    steps = [unquote(step) for step in parts.path.split("/") if step]
+    path = [unquote(step) for step in parts.path.split("/") if step]
     if host.endswith(_SHORT_SITE):
-        return _clean(steps[0]) if steps else None
-    if len(steps) == 1 and steps[0] in _WATCH:
-        named = parse_qs(parts.query.replace(";", "&")).get("v")
-        return _clean(named[0]) if named else None
-    if len(steps) >= 2 and steps[0] in _VIDEO_DIRECTORIES:
-        found = _clean(steps[1])
-        return None if found in _EMBEDDED_LISTS else found
+        return _clean(path[0]) if path else None
+    if len(path) == 1 and path[0] in _WATCH:
+        values = parse_qs(parts.query.replace(";", "&")).get("v")
+        return _clean(values[0]) if values else None
+    if len(path) >= 2 and path[0] in _VIDEO_DIRECTORIES:
+        video_id = _clean(path[1])
+        return None if video_id in _EMBEDDED_LISTS else video_id
     return None
 
 
 def _clean(text: str) -> str:
-    """Cut what careless copying leaves behind an id: blanks, and options behind an `&`."""
+    """Cut blanks, and options after an `&`, which are often copied along."""
     return text.partition("&")[0].strip()

@@ -131,7 +131,7 @@ def test_a_split_that_forgets_the_movies_is_caught(monkeypatch: pytest.MonkeyPat
         return [Part.TEST if i % 5 == 0 else Part.TRAIN for i in range(len(links))]
 
     monkeypatch.setattr(training_set, "split_links", by_link)
-    with pytest.raises(LeakError, match="movies and 0 links stand in the training and in the test"):
+    with pytest.raises(LeakError, match="movies and 0 links are in both the training and the test"):
         prepare(links)
 
 
