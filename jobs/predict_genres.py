@@ -18,7 +18,7 @@ from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
 from trailergenre.models.bundle import check_fits, read_bundle
-from trailergenre.models.training_set import check_none_lost
+from trailergenre.models.training_set import check_all_read
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
@@ -64,7 +64,7 @@ def predict_genres(
             with progress_bar(f"scoring {len(ok)} links"):
                 write_scores(rank_genres(scores, model.manifest.genres), store)
     scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
-    check_none_lost(store, wanted=len(ok), found=scored)
+    check_all_read(store, wanted=len(ok), read=scored)
     record_summary(
         store,
         "predict_genres",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from bundles import make_bundle, make_manifest
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.calibration import Calibration, Platt
-from trailergenre.models.evaluation import Scored, ScoredFold, evaluate, find_notes
-from trailergenre.models.model_card import render_card
-from trailergenre.models.model_under_test import Candidate, describe_candidate
+from trailergenre.models.evaluated_model import EvaluatedModel
+from trailergenre.models.evaluation import LinkCounts, ScoredFold, ScoredModel, evaluate
 from trailergenre.reports.evaluation_page import render_evaluation
 
 SHARES = {
@@ -37,22 +37,19 @@ SHARES = {
 
 
 def make_record(
-    model: Scored, *, control: Scored | None, others: Sequence[Scored], notes: Sequence[str]
+    model: ScoredModel, *, control: ScoredModel | None = None, others: Sequence[ScoredModel] = ()
 ) -> dict[str, Any]:
     """The record of an evaluation; what no model decides is made up."""
     n_movies = sum(len(fold.truth) for fold in model.folds)
-    return {
-        "created_at": "2026-01-01T00:00:00+00:00",
-        "run": "runs/mine",
-        "features": "0123456789abcdef",
-        "bundle": describe_candidate(model.candidate),
-        "control": describe_candidate(control.candidate) if control else None,
-        "compared": [describe_candidate(other.candidate) for other in others],
-        "test": {"movies": n_movies, "links": n_movies + 1, "links_without_features": 3},
-        "notes": list(notes),
-        **evaluate(model, control=control, others=others),
-        "card": render_card(model.candidate.bundles[0].manifest),
-    }
+    evaluation = evaluate(
+        model,
+        control=control,
+        others=others,
+        run="runs/mine",
+        features="0123456789abcdef",
+        test=LinkCounts(movies=n_movies, links=n_movies + 1, links_without_features=3),
+    )
+    return replace(evaluation, created_at=datetime(2026, 1, 1, tzinfo=UTC)).to_json()
 
 
 def evaluation_page(directory: Path, *, folds: int = 1, movies: int = 200) -> str:
@@ -68,15 +65,14 @@ def evaluation_page(directory: Path, *, folds: int = 1, movies: int = 200) -> st
     shares = np.array(list(SHARES.values()))
     truths = [_draw_movies(rng, shares, movies) for _ in range(folds)]
 
-    def scored(address: str, strength: float) -> Scored:
+    def scored(address: str, strength: float) -> ScoredModel:
         parts = tuple(_score(rng, truth, shares, strength, bundle) for truth in truths)
-        return Scored(Candidate(address, (bundle,) * folds), parts)
+        return ScoredModel(EvaluatedModel(address, (bundle,) * folds), parts)
 
     model = scored("bundles/temporal", 1.1)
     control = scored("bundles/shuffled", 0.0)
     others = [scored("bundles/forest", 0.8), scored("bundles/logistic", 1.05)]
-    notes = find_notes(model)
-    return render_evaluation(make_record(model, control=control, others=others, notes=notes))
+    return render_evaluation(make_record(model, control=control, others=others))
 
 
 def _of_many_genres(bundle: Bundle) -> Bundle:

@@ -13,7 +13,7 @@ from trailergenre.base.config import DatasetConfig
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.bundle import Bundle, read_bundle
-from trailergenre.models.training import LocalTraining
+from trailergenre.models.trainers import LocalTrainer
 from trailergenre.models.training_set import prepare_training
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
@@ -47,7 +47,7 @@ def _measure(store: Store, bundle: Bundle) -> dict[str, float | int | None]:
     labels = tables.read_table(store, "labels")
     config = DatasetConfig(split="given")
     training = prepare_training(labels, outcomes, config, shuffle_labels=False)
-    scored = LocalTraining(store, outcomes).score(training.link_ids_of(Part.TEST), bundle.scorer)
+    scored = LocalTrainer(store, outcomes).score(training.link_ids_of(Part.TEST), bundle.scorer)
     columns = [training.genres.index(genre) for genre in bundle.manifest.genres]
     truth: NDArray[np.int8] = training.truth_of(Part.TEST)[:, columns]
     measures = bundle.manifest.test.measures["model"]

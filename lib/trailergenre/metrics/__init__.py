@@ -1,1 +1,1 @@
-"""Truth and probabilities to figures."""
+"""Truth and probabilities to metrics."""

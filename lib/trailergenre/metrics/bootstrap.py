@@ -1,8 +1,8 @@
-"""Two models on the same movies to how sure it is that one is better: a paired bootstrap.
+"""A paired bootstrap over movies: is one model better than another?
 
-Movies are drawn with replacement, the same ones for both models, and within each fold where the
-models were tested fold by fold. Never links or frames: those of one movie are near-duplicates, and
-would make every difference look sure. Knows nothing of bundles.
+Movies are drawn with replacement, the same ones for both models, within each fold. Links and
+frames are never drawn: those of one movie are near-duplicates and would make every difference look
+significant.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.metrics.multilabel import TOP, hits_in_top, sample_average_precisions
 
-Measure = Literal["mean_ap", "micro_ap", "sample_ap", "precision_at_3", "macro_auc"]
-"""Keys of `metrics.Figures` that two models can be compared by."""
+MetricName = Literal["mean_ap", "micro_ap", "sample_ap", "precision_at_3", "macro_auc"]
+"""Fields of `multilabel.Metrics` that two models can be compared by."""
 
 _BLOCK_VALUES = 4_000_000
-"""Values of a matrix of draws x (movie, genre) pairs held at once: 32 MB."""
+"""Values of a (draws, movie-genre pairs) matrix in memory at once: 32 MB."""
 
 Counts = NDArray[np.int64]
 """Shape (n_draws, n_movies): how often each movie was drawn."""
@@ -29,29 +29,17 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How much better model A is than model B.
+    """How much better model A is than model B, by one metric."""
 
-    Attributes:
-        measure: by what.
-        a: figure of A; over folds, their mean.
-        b: figure of B.
-        difference: a - b.
-        low: 2.5th percentile of the draws' differences.
-        high: 97.5th percentile.
-        share_a_better: of the draws; one in which both are equal counts half.
-        movies: that both were tested on.
-        draws: how many were used: those whose movies have the figure.
-    """
-
-    measure: Measure
-    a: float
+    measure: MetricName
+    a: float  # over folds, the mean
     b: float
-    difference: float
-    low: float
-    high: float
-    share_a_better: float
+    difference: float  # a - b
+    low: float  # 2.5th percentile of the draws' differences
+    high: float  # 97.5th percentile
+    share_a_better: float  # share of the draws; a tie counts half
     movies: int
-    draws: int
+    draws: int  # those whose movies have the metric
 
 
 def compare_models(  # noqa: PLR0913 - two models and how they are compared
@@ -59,7 +47,7 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
     a: ProbabilityArray,
     b: ProbabilityArray,
     *,
-    measure: Measure = "mean_ap",
+    measure: MetricName = "mean_ap",
     folds: NDArray[np.int64] | None = None,
     draws: int = 1000,
     seed: int,
@@ -67,29 +55,29 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
     """Compare two models by a paired bootstrap over movies.
 
     Args:
-        truth: shape (n_movies, n_genres); one row a movie.
-        a: probabilities of A, the same shape.
-        b: of B.
-        measure: what is compared.
-        folds: shape (n_movies,); the fold that tested each movie. Figures are then means over
+        truth: shape (n_movies, n_genres).
+        a: probabilities of model A, the same shape.
+        b: probabilities of model B.
+        measure: the metric to compare.
+        folds: shape (n_movies,); the fold that tested each movie. Metrics are then means over
             folds, since the models of two folds do not share a scale.
-        draws: of all movies with replacement.
-        seed: the same seed, the same draws.
+        draws: number of bootstrap samples.
+        seed: of the samples.
 
     Returns:
-        None where the movies have no such figure, as a genre that all of them have has no area
-        under the curve.
+        None if the metric is undefined on these movies, e.g. the ROC area of a genre that all
+        movies have.
     """
     numbers = np.zeros(len(truth), np.int64) if folds is None else folds
     parts = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     rng = np.random.default_rng(seed)
-    # Of each fold and model; the first draw is every movie once.
+    # Shape (fold, model, draw); the first draw holds every movie once.
     measured = np.empty((len(parts), 2, draws + 1))
-    for figures, rows in zip(measured, parts, strict=True):
+    for values, rows in zip(measured, parts, strict=True):
         counts = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=draws)
         counts = np.concatenate([np.ones((1, len(rows)), np.int64), counts])
         for place, scores in enumerate((a, b)):
-            figures[place] = _measure_draws(truth[rows], scores[rows], counts, measure)
+            values[place] = _measure_draws(truth[rows], scores[rows], counts, measure)
     of_a, of_b = _mean_of_known(measured)
     differences = of_a - of_b
     drawn = differences[1:][~np.isnan(differences[1:])]
@@ -110,7 +98,7 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
 
 
 def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average over the first axis what is not NaN; NaN where nothing is known."""
+    """`np.nanmean` over the first axis, without its warning where all values are NaN."""
     known = ~np.isnan(values)
     n_known = known.sum(axis=0)
     total = np.where(known, values, 0).sum(axis=0)
@@ -118,9 +106,9 @@ def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _measure_draws(
-    truth: TruthArray, scores: ProbabilityArray, counts: Counts, measure: Measure
+    truth: TruthArray, scores: ProbabilityArray, counts: Counts, measure: MetricName
 ) -> NDArray[np.float64]:
-    """One figure a draw, shape (n_draws,), float64."""
+    """One value per draw, shape (n_draws,)."""
     if measure == "sample_ap":
         return _mean_of_movies(sample_average_precisions(truth, scores), counts)
     if measure == "precision_at_3":
@@ -160,7 +148,7 @@ def _mean_of_genres(
     scores: ProbabilityArray,
     counts: Counts,
 ) -> NDArray[np.float64]:
-    """Average over the genres that a draw has a figure for, as `metrics.measure` does."""
+    """Average over the genres that have the metric in a draw, as `multilabel.measure` does."""
     pairs = zip(truth.T, scores.T, strict=True)
     return _mean_of_known(np.stack([figure(t, s, counts) for t, s in pairs]))
 
@@ -168,9 +156,10 @@ def _mean_of_genres(
 def _ranked(
     truth: NDArray[np.int8], scores: NDArray[np.float64], counts: Counts
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows drawn that rank as high as each distinct score or higher: true ones, and all.
+    """For each distinct score, the drawn rows that rank at least as high: true ones, and all.
 
-    Shape (n_draws, n_distinct_scores) each.
+    Returns:
+        Two arrays of shape (n_draws, n_distinct_scores).
     """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
@@ -182,7 +171,7 @@ def _ranked(
 def _average_precisions(
     truth: NDArray[np.int8], scores: NDArray[np.float64], counts: Counts
 ) -> NDArray[np.float64]:
-    """Average precision of each draw; NaN where it holds no true row."""
+    """Average precision of each draw; NaN if it holds no true row."""
     hits, ranks = _ranked(truth, scores, counts)
     total = np.diff(hits, axis=1, prepend=0) * (hits / np.maximum(ranks, 1))
     n_true = hits[:, -1]
@@ -192,7 +181,7 @@ def _average_precisions(
 def _aucs(
     truth: NDArray[np.int8], scores: NDArray[np.float64], counts: Counts
 ) -> NDArray[np.float64]:
-    """Area under the ROC curve of each draw; NaN where its rows are all true, or none is."""
+    """Area under the ROC curve of each draw; NaN unless it holds true and false rows."""
     hits, ranks = _ranked(truth, scores, counts)
     misses = ranks - hits
     before = np.concatenate([np.zeros((len(hits), 1)), hits[:, :-1]], axis=1)

@@ -1,8 +1,4 @@
-"""True genres and probabilities to the curves that a report draws, in a bounded number of points.
-
-Knows nothing of bundles, of folds (their movies stand behind each other) or of how a curve is
-drawn.
-"""
+"""The curves that an evaluation draws, in a bounded number of points."""
 
 from __future__ import annotations
 
@@ -16,25 +12,23 @@ from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.metrics.multilabel import N_ECE_BINS
 
 MAX_POINTS = 40
-"""Of one curve: more than a page can show of a genre, and 20 KB of JSON for 22 genres."""
+"""Points of one curve; 22 genres make 20 KB of JSON."""
 
 _DIGITS = 4
-"""A thousandth of a pixel of the largest picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRecall:
-    """How many of the movies that are given a genre have it, against how many of them are found.
+    """Precision against recall, as the threshold falls.
 
-    The thresholds fall from left to right. The area below the steps (a point's precision, back to
-    the recall of the point before) is the average precision, where no point was left out. Over
-    folds it is that of all movies in one list, which is not the mean of the folds' own.
+    Over folds the movies of all folds are ranked in one list; the area is then not the mean of
+    the folds' own average precisions.
 
     Attributes:
-        recall: 0..1, rising; at most `MAX_POINTS`, none where nothing is true.
+        recall: 0..1, rising; at most `MAX_POINTS`, empty if nothing is true.
         precision: at each recall.
-        share: of true pairs: the precision of a ranking that knows nothing.
-        ap: average precision, of all points; None where nothing is true.
+        share: share of true pairs: the precision of a random ranking.
+        ap: average precision over all points; None if nothing is true.
     """
 
     recall: list[float]
@@ -45,61 +39,47 @@ class PrecisionRecall:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The pairs of movie and genre whose probability lies in one bin.
+    """The (movie, genre) pairs whose probability lies in one bin of a reliability diagram."""
 
-    Attributes:
-        low: lower bound; the bins are of one width, and the last holds 1.
-        n: pairs.
-        probability: their mean; None of none.
-        true_share: how many of them are true; None of none.
-    """
-
-    low: float
+    low: float  # the bins have equal widths; the last one includes 1
     n: int
-    probability: float | None
+    probability: float | None  # mean over the pairs
     true_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What a report draws of one model.
-
-    Attributes:
-        micro: over all pairs of movie and genre in one list.
-        genres: one a genre, in the order of the columns.
-        reliability: over all pairs, as the report's probabilities are.
-        reliability_raw: the same before calibration.
-    """
+    """The curves of one model: over all pairs, per genre in column order, and reliability."""
 
     micro: PrecisionRecall
     genres: list[PrecisionRecall]
     reliability: list[ReliabilityBin]
-    reliability_raw: list[ReliabilityBin]
+    reliability_raw: list[ReliabilityBin]  # before calibration
 
 
-def draw_curves(
+def make_curves(
     truths: Sequence[TruthArray],
     probabilities: Sequence[ProbabilityArray],
     raw: Sequence[ProbabilityArray],
 ) -> Curves:
-    """Draw a model's curves over the movies of all its folds together.
+    """Compute a model's curves over the movies of all folds.
 
     Args:
         truths: of each fold, shape (n_movies, n_genres).
         probabilities: the same shapes; calibrated.
-        raw: the same shapes; as the model gives them.
+        raw: the same shapes; before calibration.
     """
-    truth, bent = np.concatenate(truths), np.concatenate(probabilities)
+    truth, calibrated = np.concatenate(truths), np.concatenate(probabilities)
     return Curves(
-        micro=precision_recall(truth.ravel(), bent.ravel()),
-        genres=[precision_recall(*pair) for pair in zip(truth.T, bent.T, strict=True)],
-        reliability=reliability(truth, bent),
+        micro=precision_recall(truth.ravel(), calibrated.ravel()),
+        genres=[precision_recall(*pair) for pair in zip(truth.T, calibrated.T, strict=True)],
+        reliability=reliability(truth, calibrated),
         reliability_raw=reliability(truth, np.concatenate(raw)),
     )
 
 
 def precision_recall(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> PrecisionRecall:
-    """Lower the threshold from the highest score on; pairs of one score come together.
+    """Compute a precision-recall curve; equal scores share one point.
 
     Args:
         truth: shape (n,), 0 or 1; n >= 1.
@@ -111,7 +91,7 @@ def precision_recall(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> Pr
     hits = np.cumsum(truth[order], dtype=np.int64)[ends]
     gained = np.diff(hits, prepend=0)
     precision = hits / (ends + 1)
-    # Where nothing true is added precision only falls, at the same recall.
+    # Points that add no true pair only lower precision at the same recall.
     rises = np.flatnonzero(gained)
     chosen = rises
     if len(rises) > MAX_POINTS:
@@ -125,12 +105,7 @@ def precision_recall(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> Pr
 
 
 def reliability(truth: TruthArray, probabilities: ProbabilityArray) -> list[ReliabilityBin]:
-    """Hold probabilities against what was true, in the bins of the expected calibration error.
-
-    Args:
-        truth: shape (n_movies, n_genres).
-        probabilities: the same shape.
-    """
+    """Compare probabilities with the truth, in the bins of the expected calibration error."""
     bins = np.minimum((probabilities * N_ECE_BINS).astype(np.int64), N_ECE_BINS - 1).ravel()
     counts = np.bincount(bins, minlength=N_ECE_BINS)
     sums = np.bincount(bins, weights=probabilities.ravel(), minlength=N_ECE_BINS)

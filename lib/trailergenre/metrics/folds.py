@@ -1,7 +1,4 @@
-"""Figures of several folds to their mean and spread, and figures of a fixed set of genres.
-
-Knows nothing of bundles, tables or reports.
-"""
+"""Metrics of several folds to their means and standard deviations."""
 
 from __future__ import annotations
 
@@ -9,21 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trailergenre.base.records import ProbabilityArray, TruthArray
-from trailergenre.metrics.multilabel import Figures, GenreFigures, measure
+from trailergenre.metrics.multilabel import GenreMetrics, Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """One figure over folds.
-
-    Attributes:
-        mean: over the folds that have it.
-        std: standard deviation over them, of a sample (ddof 1); None of one fold alone.
-        folds: how many have it.
-    """
+class MeanStd:
+    """One metric over the folds that have it; `std` is the sample's, None for one fold."""
 
     mean: float
     std: float | None
@@ -31,48 +20,54 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class GenreSpread:
+class GenreFoldMetrics:
     """One genre over folds.
 
     Attributes:
         genre: its name.
-        n: movies of all folds' test parts that have it.
-        figures: name (of `metrics.GenreFigures`) -> spread; None where no fold has the figure.
+        n: test movies of all folds that have it.
+        values: field of `GenreMetrics` -> mean; None where no fold has the metric.
     """
 
     genre: str
     n: int
-    figures: dict[str, Spread | None]
+    values: dict[str, MeanStd | None]
 
 
 @dataclass(frozen=True, slots=True)
-class FoldFigures:
-    """A model's figures over folds.
+class FoldMetrics:
+    """A model's metrics over folds.
 
     Attributes:
-        movies: of all folds' test parts; each is tested once.
-        figures: name (of `metrics.Figures`) -> spread; None where no fold has the figure.
-        genres: in the order of the columns.
-        folds: each fold's own figures.
+        movies: test movies of all folds; each movie is tested once.
+        values: field of `Metrics` -> mean; None where no fold has the metric.
+        genres: in column order.
+        folds: each fold's own metrics.
     """
 
     movies: int
-    figures: dict[str, Spread | None]
-    genres: tuple[GenreSpread, ...]
-    folds: tuple[Figures, ...]
+    values: dict[str, MeanStd | None]
+    genres: tuple[GenreFoldMetrics, ...]
+    folds: tuple[Metrics, ...]
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean average precision; 0 where no fold has one."""
+        value = self.values["mean_ap"]
+        return value.mean if value else 0.0
 
     def to_json(self) -> dict[str, object]:
-        """Means under the figures' own names, their spread beside them under `std`."""
+        """Means under the metrics' names, standard deviations under `std`."""
         return {
             "movies": self.movies,
-            **_means(self.figures),
-            "std": _stds(self.figures),
+            **means(self.values),
+            "std": stds(self.values),
             "genres": [
                 {
                     "genre": genre.genre,
                     "n": genre.n,
-                    **_means(genre.figures),
-                    "std": _stds(genre.figures),
+                    **means(genre.values),
+                    "std": stds(genre.values),
                 }
                 for genre in self.genres
             ],
@@ -83,82 +78,49 @@ class FoldFigures:
         }
 
 
-def _means(figures: Mapping[str, Spread | None]) -> dict[str, float | None]:
-    return {name: found.mean if found else None for name, found in figures.items()}
+def means(values: Mapping[str, MeanStd | None]) -> dict[str, float | None]:
+    """The mean of each metric."""
+    return {name: value.mean if value else None for name, value in values.items()}
 
 
-def _stds(figures: Mapping[str, Spread | None]) -> dict[str, float | None]:
-    return {name: found.std if found else None for name, found in figures.items()}
+def stds(values: Mapping[str, MeanStd | None]) -> dict[str, float | None]:
+    """The standard deviation of each metric."""
+    return {name: value.std if value else None for name, value in values.items()}
 
 
-def spread(values: Sequence[float | None]) -> Spread | None:
-    """Take mean and standard deviation of what is known.
+def mean_std(values: Sequence[float | None]) -> MeanStd | None:
+    """Mean and standard deviation of the values that are not None.
 
-    >>> spread([1.0, None, 3.0])
-    Spread(mean=2.0, std=1.4142135623730951, folds=2)
+    >>> mean_std([1.0, None, 3.0])
+    MeanStd(mean=2.0, std=1.4142135623730951, folds=2)
     """
     known = [value for value in values if value is not None]
     if not known:
         return None
     std = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return Spread(float(np.mean(known)), std, len(known))
+    return MeanStd(float(np.mean(known)), std, len(known))
 
 
-def join_folds(folds: Sequence[Figures]) -> FoldFigures:
-    """Take mean and spread of every figure; all folds must have the same genres.
-
-    Args:
-        folds: one a fold, at least one.
-    """
-    names = [field.name for field in fields(Figures) if field.name not in {"movies", "genres"}]
-    return FoldFigures(
-        movies=sum(figures.movies for figures in folds),
-        figures={name: spread([getattr(figures, name) for figures in folds]) for name in names},
+def join_folds(folds: Sequence[Metrics]) -> FoldMetrics:
+    """Average every metric over one or more folds that have the same genres."""
+    by_genre = zip(*(fold.genres for fold in folds), strict=True)
+    return FoldMetrics(
+        movies=sum(fold.movies for fold in folds),
+        values=_join(folds, skip={"movies", "genres"}),
         genres=tuple(
-            _join_genre(each) for each in zip(*(figures.genres for figures in folds), strict=True)
+            GenreFoldMetrics(
+                genre=genres[0].genre,
+                n=sum(genre.n for genre in genres),
+                values=_join(genres, skip={"genre", "n"}),
+            )
+            for genres in by_genre
         ),
         folds=tuple(folds),
     )
 
 
-def _join_genre(folds: Sequence[GenreFigures]) -> GenreSpread:
-    names = [field.name for field in fields(GenreFigures) if field.name not in {"genre", "n"}]
-    return GenreSpread(
-        genre=folds[0].genre,
-        n=sum(figures.n for figures in folds),
-        figures={name: spread([getattr(figures, name) for figures in folds]) for name in names},
-    )
-
-
-def measure_subset(
-    truth: TruthArray,
-    probabilities: ProbabilityArray,
-    *,
-    genres: Sequence[str],
-    thresholds: NDArray[np.float64],
-    subset: Sequence[str],
-) -> Figures | None:
-    """Measure a model on some of its genres alone, as papers with fewer genres do.
-
-    Args:
-        truth: shape (n_movies, n_genres).
-        probabilities: the same shape.
-        genres: names of the columns.
-        thresholds: shape (n_genres,).
-        subset: the genres wanted; movies with none of them are left out.
-
-    Returns:
-        None where a genre of the subset is not modelled, or no movie has one.
-    """
-    if not set(subset) <= set(genres):
-        return None
-    columns = [k for k, genre in enumerate(genres) if genre in subset]
-    rows = truth[:, columns].any(axis=1)
-    if not rows.any():
-        return None
-    return measure(
-        truth[rows][:, columns],
-        probabilities[rows][:, columns],
-        genres=[genres[k] for k in columns],
-        thresholds=thresholds[columns],
-    )
+def _join(
+    folds: Sequence[Metrics] | Sequence[GenreMetrics], *, skip: set[str]
+) -> dict[str, MeanStd | None]:
+    names = [field.name for field in fields(folds[0]) if field.name not in skip]
+    return {name: mean_std([getattr(fold, name) for fold in folds]) for name in names}

@@ -1,7 +1,4 @@
-"""The names of the measures, and how a figure is shown: for the card, the report and the terminal.
-
-Knows nothing of how anything is measured.
-"""
+"""The metrics' short names and how their values are formatted."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ MEASURES = (
     ("brier", "Brier", "mean squared error of the probabilities; less is better"),
     ("ece", "ECE", "expected calibration error, ten bins; less is better"),
 )
-"""Key of `metrics.Figures`, its short name, what it is."""
+"""Field of `multilabel.Metrics`, short name, description."""
 
 
 def format_figure(value: float | None) -> str:
-    """Show a figure as papers do.
+    """Format a value as papers do.
 
     >>> format_figure(0.2834), format_figure(-0.05), format_figure(None)
     ('.283', '-.050', '–')
@@ -33,7 +30,7 @@ def format_figure(value: float | None) -> str:
 
 
 def format_spread(mean: float | None, std: float | None) -> str:
-    """Show a mean and its standard deviation over folds.
+    """Format a mean and its standard deviation over folds.
 
     >>> format_spread(0.2834, 0.012), format_spread(0.2834, None)
     ('.283 ± .012', '.283')

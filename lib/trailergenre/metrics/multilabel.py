@@ -1,7 +1,6 @@
-"""True genres and probabilities to figures: how good a model is, genre by genre and on average.
+"""Multi-label metrics, per genre and averaged; a row is a movie.
 
-Average precision is scikit-learn's `average_precision_score` (a sum over steps, no interpolation).
-A row is a movie. Knows nothing of bundles, tables or reports.
+Average precision is scikit-learn's `average_precision_score`: a sum over steps, no interpolation.
 """
 
 from __future__ import annotations
@@ -24,65 +23,59 @@ TOP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class GenreFigures:
-    """One genre.
-
-    Attributes:
-        genre: its name.
-        n: movies of the test part that have it.
-        ap: average precision; None where n is 0.
-        auc: area under the ROC curve; None where every movie has it, or none.
-        f1: with the genre's threshold.
-        threshold: a movie is given the genre where its probability >= threshold.
-        brier: mean squared difference of probability and truth.
-        ece: expected calibration error.
-    """
+class GenreMetrics:
+    """Metrics of one genre; `n` is the number of test movies that have it."""
 
     genre: str
     n: int
-    ap: float | None
-    auc: float | None
-    f1: float
-    threshold: float
-    brier: float
-    ece: float
+    ap: float | None  # average precision; None if n is 0
+    auc: float | None  # area under the ROC curve; None if all movies have the genre, or none
+    f1: float  # at the threshold
+    threshold: float  # the genre is predicted where the probability >= threshold
+    brier: float  # mean squared error of the probabilities
+    ece: float  # expected calibration error
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """A model on the movies of one part.
-
-    Attributes:
-        movies: rows.
-        mean_ap: mAP, unweighted over the genres that have a movie.
-        micro_ap: µAP, all (movie, genre) pairs in one list.
-        weighted_ap: wAP, genres weighted by their movies.
-        sample_ap: sAP, mean over movies of the average precision of their own ranking.
-        macro_auc: mean area under the ROC curve.
-        precision_at_3: true genres among a movie's three most probable, over three.
-        oracle_precision_at_3: the same for a perfect ranking: few movies have three genres.
-        recall_at_3: true genres among the three most probable, over the movie's genres.
-        macro_f1: mean of the genres' F1.
-        micro_f1: F1 over all pairs.
-        brier: mean over genres.
-        ece: mean over genres.
-        genres: one entry a genre, in the order of the columns.
-    """
+class Metrics:
+    """A model's metrics on the movies of one part."""
 
     movies: int
-    mean_ap: float
-    micro_ap: float
-    weighted_ap: float
-    sample_ap: float
+    mean_ap: float  # mAP, unweighted over the genres that have a movie
+    micro_ap: float  # µAP, all (movie, genre) pairs in one list
+    weighted_ap: float  # wAP, genres weighted by their movies
+    sample_ap: float  # sAP, mean over movies of the average precision of their own ranking
     macro_auc: float | None
-    precision_at_3: float
-    oracle_precision_at_3: float
-    recall_at_3: float
+    precision_at_3: float  # true genres among a movie's three most probable, over three
+    oracle_precision_at_3: float  # the same of a perfect ranking: few movies have three genres
+    recall_at_3: float  # true genres among the three most probable, over the movie's genres
     macro_f1: float
     micro_f1: float
-    brier: float
-    ece: float
-    genres: tuple[GenreFigures, ...]
+    brier: float  # mean over genres
+    ece: float  # mean over genres
+    genres: tuple[GenreMetrics, ...]  # in column order
+
+
+def average_by_movie(
+    movie_ids: Sequence[str], truth: TruthArray, probabilities: ProbabilityArray
+) -> tuple[list[str], TruthArray, ProbabilityArray]:
+    """Merge the links of each movie: every metric is of movies.
+
+    Args:
+        movie_ids: of the scored links.
+        truth: shape (n_links, n_genres); row i belongs to movie_ids[i].
+        probabilities: the same shape.
+
+    Returns:
+        The movies, sorted, and one row each: the union of their links' genres and the mean of
+        their links' probabilities.
+    """
+    movies, rows = np.unique(np.array(movie_ids, dtype=object), return_inverse=True)
+    union = np.zeros((len(movies), truth.shape[1]), dtype=np.int8)
+    np.maximum.at(union, rows, truth)
+    total = np.zeros((len(movies), truth.shape[1]))
+    np.add.at(total, rows, probabilities)
+    return movies.tolist(), union, total / np.bincount(rows)[:, None]
 
 
 def measure(
@@ -91,11 +84,11 @@ def measure(
     *,
     genres: Sequence[str],
     thresholds: NDArray[np.float64],
-) -> Figures:
-    """Measure a model.
+) -> Metrics:
+    """Compute all metrics.
 
     Args:
-        truth: shape (n_movies, n_genres); every movie has a genre at least.
+        truth: shape (n_movies, n_genres); every movie has at least one genre.
         probabilities: the same shape.
         genres: names of the columns.
         thresholds: shape (n_genres,).
@@ -104,8 +97,8 @@ def measure(
         ValueError: there is no movie, or one without a genre.
     """
     if not len(truth) or not truth.any(axis=1).all():
-        raise ValueError("Figures need at least one movie, and a genre for each movie.")
-    given = (probabilities >= thresholds).astype(np.int8)
+        raise ValueError("Metrics need at least one movie, and a genre for each movie.")
+    predicted = (probabilities >= thresholds).astype(np.int8)
     each = tuple(
         _measure_genre(truth[:, k], probabilities[:, k], genre=genre, threshold=thresholds[k])
         for k, genre in enumerate(genres)
@@ -115,7 +108,7 @@ def measure(
     aps = np.array([genre.ap for genre in each if genre.ap is not None])
     supports = np.array([genre.n for genre in each if genre.ap is not None])
     aucs = [genre.auc for genre in each if genre.auc is not None]
-    return Figures(
+    return Metrics(
         movies=len(truth),
         mean_ap=float(aps.mean()),
         micro_ap=float(average_precision_score(truth.ravel(), probabilities.ravel())),
@@ -126,7 +119,7 @@ def measure(
         oracle_precision_at_3=float((np.minimum(n_true, TOP) / TOP).mean()),
         recall_at_3=float((hits / n_true).mean()),
         macro_f1=float(np.mean([genre.f1 for genre in each])),
-        micro_f1=float(f1_score(truth.ravel(), given.ravel(), zero_division=0.0)),
+        micro_f1=float(f1_score(truth.ravel(), predicted.ravel(), zero_division=0.0)),
         brier=float(np.mean([genre.brier for genre in each])),
         ece=float(np.mean([genre.ece for genre in each])),
         genres=each,
@@ -135,10 +128,10 @@ def measure(
 
 def _measure_genre(
     truth: NDArray[np.int8], probability: NDArray[np.float64], *, genre: str, threshold: float
-) -> GenreFigures:
+) -> GenreMetrics:
     n = int(truth.sum())
     has_both = 0 < n < len(truth)
-    return GenreFigures(
+    return GenreMetrics(
         genre=genre,
         n=n,
         ap=float(average_precision_score(truth, probability)) if n else None,
@@ -159,13 +152,13 @@ def sample_average_precisions(
 
 
 def mean_ap(truth: TruthArray, scores: NDArray[np.float64]) -> float:
-    """Average the genres' average precision over the genres that have a movie."""
+    """Average precision, mean over the genres that have a movie."""
     pairs = zip(truth.T, scores.T, strict=True)
     return float(np.mean([_fast_average_precision(t, s) for t, s in pairs if t.any()]))
 
 
 def _fast_average_precision(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> float:
-    """The same as scikit-learn's, without its checks: chance is measured thousands of times."""
+    """The same as scikit-learn's without its checks: baselines need it thousands of times."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
@@ -174,7 +167,7 @@ def _fast_average_precision(truth: NDArray[np.int8], scores: NDArray[np.float64]
 
 
 def hits_in_top(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[np.int64]:
-    """Count each movie's true genres among its three most probable; ties go to the first column.
+    """Each movie's true genres among its three most probable; ties go to the first column.
 
     >>> hits_in_top(np.array([[1, 0, 0, 1]], np.int8), np.array([[0.9, 0.8, 0.7, 0.1]])).tolist()
     [1]
@@ -185,7 +178,7 @@ def hits_in_top(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[n
 
 
 def calibration_error(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> float:
-    """Weigh up, over ten equal bins, how far the mean probability is from the share of true ones.
+    """Expected calibration error: the weighted gap of mean probability and true share per bin.
 
     >>> calibration_error(np.array([1, 0], np.int8), np.array([0.5, 0.5]))
     0.0
@@ -196,10 +189,10 @@ def calibration_error(truth: NDArray[np.int8], probability: NDArray[np.float64])
 
 
 def choose_thresholds(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[np.float64]:
-    """Choose each genre's threshold by its F1 on these movies, which must not be the test part's.
+    """Choose each genre's threshold by its F1 on these movies; never on the test part.
 
     Returns:
-        shape (n_genres,), float64; 0.5 where no movie has the genre.
+        shape (n_genres,), float64; 0.5 for a genre that no movie has.
     """
     pairs = zip(truth.T, probabilities.T, strict=True)
     return np.array([_best_threshold(t, p) for t, p in pairs])
@@ -208,11 +201,10 @@ def choose_thresholds(truth: TruthArray, probabilities: ProbabilityArray) -> NDA
 def _best_threshold(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> float:
     if not truth.any():
         return 0.5
-    # Rows from the most probable on: given the genre if the threshold is the row's probability.
     order = np.argsort(-probability, kind="stable")
     ordered = probability[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
     hits = np.cumsum(truth[order], dtype=np.int64)[ends]
     f1 = 2 * hits / (ends + 1 + hits[-1])
-    # The highest threshold of the best F1: a tie is no reason to give more movies the genre.
+    # Of equal F1, the highest threshold: a tie is no reason to predict the genre more often.
     return float(ordered[ends][int(np.argmax(f1))])

@@ -82,7 +82,7 @@ class TestFacts(_Section):
 
     movies: int
     measures: dict[str, dict[str, float | None]]
-    """model, uncalibrated, prior and majority -> measure of `metrics.Figures` -> value."""
+    """model, uncalibrated, prior and majority -> measure of `multilabel.Metrics` -> value."""
     genres: dict[str, GenreFacts]
 
 

@@ -76,7 +76,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class ScorerGroup:
     """Several models that score the same links in one reading of their features.
 
     Attributes:

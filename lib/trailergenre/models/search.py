@@ -17,8 +17,7 @@ from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import TruthArray
 from trailergenre.links.labelled_links import Part, group_links
-from trailergenre.metrics.baselines import by_movie
-from trailergenre.metrics.multilabel import mean_ap
+from trailergenre.metrics.multilabel import average_by_movie, mean_ap
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.manifest import SearchFacts, Trial
@@ -157,7 +156,7 @@ def score_trial(rows: SearchRows, parameters: Parameters) -> list[float]:
         )
         movie_ids = [rows.movie_ids[row] for row in np.flatnonzero(held_out)]
         probabilities = model.predict_proba(rows.X[held_out])
-        _, truth, merged = by_movie(movie_ids, rows.truth[held_out], probabilities)
+        _, truth, merged = average_by_movie(movie_ids, rows.truth[held_out], probabilities)
         scores.append(mean_ap(truth, merged))
     return scores
 

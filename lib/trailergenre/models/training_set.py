@@ -1,7 +1,6 @@
-"""Labels and outcomes to what a model learns from: genres, parts and truth of every link.
+"""Labels and outcomes to a training set: genres, parts and truth of every link.
 
-Both trainers go through here, so they see the same movies in the same parts. Knows nothing of
-features' values or of models.
+All trainers use it, so that they see the same movies in the same parts.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ from trailergenre.models.splits import split_links
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The links of a run that a model can learn from, and what each is used for.
+    """The links of a run that a model can learn from, and the part of each.
 
     Attributes:
         links: with features and at least one modelled genre, sorted by link_id.
-        parts: one a link.
-        truth: shape (n_links, n_genres), int8; what the model is told. Permuted among the movies
-            that are not tested where `shuffled` is set.
+        parts: one per link.
+        truth: shape (n_links, n_genres), int8; permuted among the movies of the training and
+            validation parts if `shuffled`.
         genres: the modelled ones, most frequent first.
-        not_modelled: genre -> movies, of those with too few.
-        shuffled: whether this is a control run.
+        not_modelled: genre -> movies, for the genres with too few.
+        shuffled: whether this is a control.
         data_sha256: over each link's features commit, genres and part.
         links_without_features: labelled, but without features.
-        links_without_part: with features, but not named by the given split.
-        links_without_modelled_genre: to be used, but only of rarer genres.
+        links_without_modelled_genre: with features, but only of genres that are not modelled.
+        links_without_part: with features, but not in the given split.
     """
 
     links: tuple[LabelledLink, ...]
@@ -63,7 +62,7 @@ class TrainingSet:
 
     def rows_of(self, part: Part) -> NDArray[np.int64]:
         """Positions of the links of a part."""
-        return np.flatnonzero(np.array([found == part for found in self.parts]))
+        return np.flatnonzero(np.array([each == part for each in self.parts]))
 
     def link_ids_of(self, part: Part) -> list[str]:
         """Links of a part, sorted."""
@@ -72,6 +71,24 @@ class TrainingSet:
     def truth_of(self, part: Part) -> TruthArray:
         """Rows of `truth`, in the order of `link_ids_of`."""
         return self.truth[self.rows_of(part)]
+
+    @property
+    def genre_shares(self) -> tuple[float, ...]:
+        """Share of the training part's links that have each genre."""
+        return tuple(self.truth_of(Part.TRAIN).mean(axis=0).tolist())
+
+    def describe(self) -> list[str]:
+        """Sizes and exclusions, as lines for a terminal."""
+        sizes = ", ".join(f"{len(self.rows_of(part))} {part}" for part in Part)
+        lines = [f"{len(self.links)} links ({sizes}), {len(self.genres)} genres"]
+        if self.not_modelled:
+            rare = ", ".join(f"{genre} ({n})" for genre, n in self.not_modelled.items())
+            lines.append(f"not modelled, too few movies: {rare}")
+        if self.links_without_part:
+            lines.append(f"excluded, in no part: {self.links_without_part} links")
+        if self.shuffled:
+            lines.append("control: trained on shuffled labels, must not beat the prior")
+        return lines
 
 
 def prepare_training(
@@ -86,7 +103,7 @@ def prepare_training(
         shuffle_labels: permute the genres among the movies that are not tested.
 
     Raises:
-        ConfigError: no genre has enough movies, there are too few movies, or none in a part.
+        ConfigError: no genre has enough movies, or there are too few movies for the split.
         LeakError: a given split has a movie in two parts.
     """
     labelled = labelled_links(labels)
@@ -96,8 +113,8 @@ def prepare_training(
     used = [link for link in ready if link.part or config.split == "folds"]
     if ready and not used:
         raise ConfigError(
-            "dataset.split = given, but the labels table names the part of no link with features. "
-            "Give a published split to jobs/prepare_dataset.py, or set dataset.split = folds."
+            "dataset.split = given, but the labels table has no part for any link with features. "
+            "Give an external split to jobs/prepare_dataset.py, or set dataset.split = folds."
         )
     movies = count_movies(used)
     genres = tuple(g for g, n in movies.items() if n >= config.min_movies_per_genre)
@@ -134,15 +151,15 @@ def prepare_training(
 def _shuffle(
     links: Sequence[LabelledLink], parts: Sequence[Part], truth: TruthArray, *, seed: int
 ) -> TruthArray:
-    """Permute the genres among the movies that are not tested; a movie's links stay alike."""
+    """Permute the genres among the movies that are not tested; a movie's links stay equal."""
     rows = [row for row, part in enumerate(parts) if part != Part.TEST]
     genres_of = {links[row].movie_id: truth[row] for row in rows}
     movies = sorted(genres_of)
     order = np.random.default_rng(seed).permutation(len(movies))
-    given = {movie: genres_of[movies[k]] for movie, k in zip(movies, order, strict=True)}
+    permuted = {movie: genres_of[movies[k]] for movie, k in zip(movies, order, strict=True)}
     shuffled = truth.copy()
     for row in rows:
-        shuffled[row] = given[links[row].movie_id]
+        shuffled[row] = permuted[links[row].movie_id]
     return shuffled
 
 
@@ -154,14 +171,10 @@ def _hash_data(pairs: Sequence[tuple[LabelledLink, Part]], commits: dict[str, st
     return digest.hexdigest()
 
 
-def check_none_lost(store: Store, *, wanted: int, found: int) -> None:
-    """Refuse to go on with fewer links than the outcomes promise.
-
-    Raises:
-        StorageError: features of a link are gone.
-    """
-    if found != wanted:
+def check_all_read(store: Store, *, wanted: int, read: int) -> None:
+    """Refuse to continue with fewer links than the outcomes promise, by a `StorageError`."""
+    if read != wanted:
         raise StorageError(
-            f"Features of {wanted} links were to be read; {found} were found. "
+            f"Read the features of {read} links instead of {wanted}. "
             f"Check the run: trailergenre verify {store}"
         )

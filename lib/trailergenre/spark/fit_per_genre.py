@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from trailergenre.base.errors import SchemaError
 from trailergenre.base.storage import Store
-from trailergenre.models.training_set import check_none_lost
+from trailergenre.models.training_set import check_all_read
 
 _PARTITION_BYTES = 12 << 20
 """Of a partition's vectors, eight bytes a value. Every level of every tree is a job over all
@@ -74,7 +74,7 @@ def label_rows(
     labels = rows.sparkSession.createDataFrame(table)
     joined = rows.join(F.broadcast(labels), on="link_id", how="inner")
     counts, n_features = _count(joined)
-    check_none_lost(store, wanted=len(link_ids), found=len(counts))
+    check_all_read(store, wanted=len(link_ids), read=len(counts))
     n_rows = int(np.sum(counts["n_rows"].to_numpy()))
     n_partitions = -(-n_rows * n_features * 8 // _PARTITION_BYTES)
     spread = joined.repartition(n_partitions, "link_id").sortWithinPartitions("link_id", "number")

@@ -1,6 +1,6 @@
 """Training on a cluster with MLlib: rows are made there, fitted there, and the model is exported.
 
-The same protocol as `trailergenre.models.training.LocalTraining`.
+The same protocol as `trailergenre.models.trainers.LocalTrainer`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base.config import ForestConfig, LogisticConfig
 from trailergenre.base.errors import ConfigError
+from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import Forest
 from trailergenre.models.estimators.logistic import Logistic
 from trailergenre.models.scorer import Scorer
-from trailergenre.models.training import Recipe, Report
-from trailergenre.models.training_set import TrainingSet, check_none_lost
+from trailergenre.models.trainers import Recipe
+from trailergenre.models.training_set import TrainingSet, check_all_read
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.forest import fit_forests
 from trailergenre.spark.logistic import fit_regressions
 
 
-class ClusterTraining:
+class ClusterTrainer:
     """Training with MLlib; the driver holds a model's arrays and no rows."""
 
     def __init__(self, spark: SparkSession, store: Store, outcomes: pa.Table) -> None:
@@ -34,8 +35,8 @@ class ClusterTraining:
         self._store = store
         self._outcomes = outcomes
 
-    def fit(self, training: TrainingSet, recipe: Recipe, report: Report) -> Scorer:
-        """See `Training.fit`."""
+    def fit(self, training: TrainingSet, recipe: Recipe, on_step: OnStep) -> Scorer:
+        """See `Trainer.fit`."""
         train = training.link_ids_of(Part.TRAIN)
         truth = training.truth_of(Part.TRAIN)
         files = FeatureFiles(self._spark, self._store, self._outcomes, train)
@@ -45,7 +46,7 @@ class ClusterTraining:
         def told(genre: int, size: int) -> None:
             nonlocal ready
             ready += 1
-            report(ready, len(training.genres), f"{training.genres[genre]} ({size})")
+            on_step(ready, len(training.genres), f"{training.genres[genre]} ({size})")
 
         parameters = recipe.parameters
         try:
@@ -66,9 +67,9 @@ class ClusterTraining:
             rows.unpersist()
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
-        """See `Training.score`."""
+        """See `Trainer.score`."""
         files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
         found, scores = files.collect_scores(scorer.predict_proba)
-        check_none_lost(self._store, wanted=len(link_ids), found=len(found))
+        check_all_read(self._store, wanted=len(link_ids), read=len(found))
         place = {link_id: row for row, link_id in enumerate(found)}
         return scores[[place[link_id] for link_id in link_ids]]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trailergenre.metrics.bootstrap import Comparison, Measure, compare_models
+from trailergenre.metrics.bootstrap import Comparison, MetricName, compare_models
 from trailergenre.metrics.multilabel import measure as measure_model
 
-MEASURES: tuple[Measure, ...] = get_args(Measure)
+MEASURES: tuple[MetricName, ...] = get_args(MetricName)
 
 
 def make_truth(n: int, *, seed: int, n_genres: int = 4) -> NDArray[np.int8]:
@@ -45,7 +45,7 @@ def test_a_better_model_is_found_better() -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_two_that_are_as_good_are_not_told_apart(measure: Measure) -> None:
+def test_two_that_are_as_good_are_not_told_apart(measure: MetricName) -> None:
     truth = make_truth(200, seed=1)
     a, b = guess(truth, seed=2, knows=0.3), guess(truth, seed=3, knows=0.3)
     found = compare(truth, a, b, measure=measure, draws=300, seed=7)
@@ -72,7 +72,7 @@ def test_models_that_err_on_the_same_movies_are_told_apart_by_little() -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_figures_are_those_of_the_evaluation(measure: Measure) -> None:
+def test_figures_are_those_of_the_evaluation(measure: MetricName) -> None:
     truth = make_truth(60, seed=1)
     truth[:, 3] = 0
     truth[:, 2] |= ~truth.any(axis=1)
@@ -85,7 +85,7 @@ def test_figures_are_those_of_the_evaluation(measure: Measure) -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_draw_is_measured_as_if_its_movies_stood_there_so_often(measure: Measure) -> None:
+def test_a_draw_is_measured_as_if_its_movies_stood_there_so_often(measure: MetricName) -> None:
     truth = make_truth(12, seed=5)
     a, b = guess(truth, seed=2, knows=0.3), guess(truth, seed=3, knows=0.1)
     found = compare(truth, a, b, measure=measure, draws=1, seed=11)

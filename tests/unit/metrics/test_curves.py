@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from trailergenre.metrics.curves import MAX_POINTS, draw_curves, precision_recall, reliability
+from trailergenre.metrics.curves import MAX_POINTS, make_curves, precision_recall, reliability
 from trailergenre.metrics.multilabel import calibration_error
 
 
@@ -66,7 +66,7 @@ def test_an_empty_bin_says_nothing() -> None:
 def test_folds_stand_behind_each_other() -> None:
     truths = [np.array([[1, 0]], np.int8), np.array([[0, 1], [1, 1]], np.int8)]
     known = [truth.astype(np.float64) for truth in truths]
-    curves = draw_curves(truths, known, [1 - scores for scores in known])
+    curves = make_curves(truths, known, [1 - scores for scores in known])
     assert [genre.recall for genre in curves.genres] == [[1], [1]]
     assert curves.micro.share == pytest.approx(4 / 6, abs=1e-4)
     assert [(found.n, found.true_share) for found in curves.reliability if found.n] == [

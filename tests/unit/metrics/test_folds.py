@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trailergenre.metrics.folds import join_folds, measure_subset, spread
-from trailergenre.metrics.multilabel import Figures, measure
+from trailergenre.metrics.folds import join_folds, mean_std
+from trailergenre.metrics.genre_sets import measure_subset
+from trailergenre.metrics.multilabel import Metrics, measure
 
 GENRES = ("Action", "Comedy", "Drama", "War")
 HALF = np.full(4, 0.5)
@@ -18,38 +19,38 @@ def model(n: int, *, seed: int) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     return truth, 0.2 * truth + 0.8 * rng.random(truth.shape)
 
 
-def fold(n: int, *, seed: int) -> Figures:
+def fold(n: int, *, seed: int) -> Metrics:
     return measure(*model(n, seed=seed), genres=GENRES, thresholds=HALF)
 
 
-def test_every_figure_gets_mean_and_spread() -> None:
+def test_every_figure_gets_mean_and_mean_std() -> None:
     folds = [fold(30, seed=1), fold(33, seed=2), fold(36, seed=3)]
     joined = join_folds(folds)
     assert (joined.movies, joined.folds) == (99, tuple(folds))
     aps = [figures.mean_ap for figures in folds]
-    found = joined.figures["mean_ap"]
+    found = joined.values["mean_ap"]
     assert found is not None
     assert found.mean == pytest.approx(np.mean(aps))
     assert found.std == pytest.approx(np.std(aps, ddof=1))
     assert found.std > 0.01
-    assert {"micro_ap", "sample_ap", "macro_auc", "brier", "ece"} < set(joined.figures)
-    assert not {"movies", "genres"} & set(joined.figures)
+    assert {"micro_ap", "sample_ap", "macro_auc", "brier", "ece"} < set(joined.values)
+    assert not {"movies", "genres"} & set(joined.values)
 
 
 def test_a_genres_movies_are_those_of_all_folds() -> None:
     joined = join_folds([fold(30, seed=1), fold(33, seed=2)])
     action, *_, war = joined.genres
     assert (action.genre, action.n) == ("Action", 21)
-    assert action.figures["ap"] is not None
-    assert action.figures["ap"].folds == 2
-    assert (war.n, war.figures["ap"]) == (0, None)
+    assert action.values["ap"] is not None
+    assert action.values["ap"].folds == 2
+    assert (war.n, war.values["ap"]) == (0, None)
 
 
 def test_one_fold_has_no_spread_and_none_no_mean() -> None:
-    alone = spread([0.5])
+    alone = mean_std([0.5])
     assert alone is not None
     assert (alone.mean, alone.std) == (0.5, None)
-    assert spread([None]) is None
+    assert mean_std([None]) is None
 
 
 def test_folds_of_other_genres_are_not_joined() -> None:

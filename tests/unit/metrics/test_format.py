@@ -5,11 +5,11 @@ from dataclasses import fields
 import pytest
 
 from trailergenre.metrics.format import MEASURES, format_figure, format_spread
-from trailergenre.metrics.multilabel import Figures
+from trailergenre.metrics.multilabel import Metrics
 
 
 def test_every_measure_is_a_figure() -> None:
-    assert {key for key, *_ in MEASURES} <= {field.name for field in fields(Figures)}
+    assert {key for key, *_ in MEASURES} <= {field.name for field in fields(Metrics)}
 
 
 @pytest.mark.parametrize(

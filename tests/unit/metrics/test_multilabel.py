@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from trailergenre.metrics.multilabel import (
+    average_by_movie,
     calibration_error,
     choose_thresholds,
     hits_in_top,
@@ -105,3 +106,12 @@ def test_no_threshold_has_a_better_f1_by_scikit_learn(levels: int) -> None:
 
 def test_threshold_without_a_positive_is_a_half() -> None:
     assert choose_thresholds(np.zeros((3, 2), np.int8), np.full((3, 2), 0.1)).tolist() == [0.5, 0.5]
+
+
+def test_the_links_of_a_movie_are_merged() -> None:
+    truth = np.array([[1, 0], [0, 1], [0, 0]], np.int8)
+    values = np.array([[0.2, 0.4], [0.6, 0.0], [1.0, 0.5]])
+    movies, union, means = average_by_movie(["tt2", "tt2", "tt1"], truth, values)
+    assert movies == ["tt1", "tt2"]
+    assert union.tolist() == [[0, 0], [1, 1]]
+    np.testing.assert_allclose(means, [[1.0, 0.5], [0.4, 0.2]])

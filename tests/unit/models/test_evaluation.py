@@ -15,8 +15,15 @@ from runs import GENRES, labelled
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.calibration import Calibration, Platt
-from trailergenre.models.evaluation import Scored, ScoredFold, evaluate, find_notes, merge_fold
-from trailergenre.models.model_under_test import Candidate
+from trailergenre.models.evaluated_model import EvaluatedModel
+from trailergenre.models.evaluation import (
+    LinkCounts,
+    ScoredFold,
+    ScoredModel,
+    evaluate,
+    find_notes,
+    merge_fold,
+)
 
 
 @pytest.fixture
@@ -33,10 +40,10 @@ def movies(n: int, seed: int) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
     return truth, kinds
 
 
-def scored(bundle: Bundle, *folds: tuple[NDArray[np.int8], NDArray[np.float64]]) -> Scored:
+def scored(bundle: Bundle, *folds: tuple[NDArray[np.int8], NDArray[np.float64]]) -> ScoredModel:
     """A model and what it says of each fold's movies."""
     tested = tuple(ScoredFold(bundle, truth, scores, scores) for truth, scores in folds)
-    return Scored(Candidate("bundles/mine", (bundle,) * len(folds)), tested)
+    return ScoredModel(EvaluatedModel("bundles/mine", (bundle,) * len(folds)), tested)
 
 
 def know(truth: NDArray[np.int8], *, share: float = 0.6, seed: int = 2) -> NDArray[np.float64]:
@@ -44,8 +51,10 @@ def know(truth: NDArray[np.int8], *, share: float = 0.6, seed: int = 2) -> NDArr
     return np.clip(share * truth + (1 - share) * noise, 0, 1)
 
 
-def judge(model: Scored, **given: Any) -> dict[str, Any]:
-    return evaluate(model, **{"control": None, "others": [], **given})
+def judge(model: ScoredModel, **given: Any) -> dict[str, Any]:
+    counts = LinkCounts(movies=1, links=1, links_without_features=0)
+    named = {"run": "runs/mine", "features": "0" * 16, "test": counts}
+    return evaluate(model, **{"control": None, "others": [], **named, **given}).to_json()
 
 
 def test_the_links_of_a_movie_are_merged_calibrated(bundle: Bundle) -> None:
@@ -154,7 +163,7 @@ def test_sets_of_genres_are_measured_where_all_are_modelled(
 def test_calibrated_figures_stand_beside_raw_ones(bundle: Bundle) -> None:
     truth, _ = movies(40, seed=1)
     fold = ScoredFold(bundle, truth, raw=1 - know(truth), probabilities=know(truth))
-    record = judge(Scored(Candidate("mine", (bundle,)), (fold,)))
+    record = judge(ScoredModel(EvaluatedModel("mine", (bundle,)), (fold,)))
     assert record["models"]["model"]["brier"] < record["models"]["uncalibrated"]["brier"]
     assert record["calibration"] == {"none": 1}
 
@@ -195,7 +204,7 @@ def test_curves_are_the_models_over_all_folds(bundle: Bundle) -> None:
     scores = [know(truth) for truth in folds]
     tested = zip(folds, scores, strict=True)
     model = tuple(ScoredFold(bundle, truth, found / 2, found) for truth, found in tested)
-    curves = judge(Scored(Candidate("mine", (bundle, bundle)), model))["curves"]
+    curves = judge(ScoredModel(EvaluatedModel("mine", (bundle, bundle)), model))["curves"]
     assert len(curves["genres"]) == 4
     truth = np.concatenate(folds)
     assert curves["genres"][0]["share"] == pytest.approx(truth[:, 0].mean(), abs=1e-4)

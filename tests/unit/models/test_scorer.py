@@ -10,7 +10,7 @@ from runs import SETTINGS
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import LinkFrames
 from trailergenre.models.calibration import Calibration, Platt
-from trailergenre.models.scorer import Scorer, SideBySide
+from trailergenre.models.scorer import Scorer, ScorerGroup
 
 
 def frames(n: int) -> LinkFrames:
@@ -37,7 +37,7 @@ def test_no_link_has_no_score() -> None:
 def test_models_side_by_side_score_as_they_do_alone_and_travel_to_workers() -> None:
     links = [frames(2), frames(3)]
     other = Scorer(make_forest((0.5, 0.6, 0.7, 0.8)), "pooled", RowsConfig())
-    both = SideBySide((PLAIN, other))
+    both = ScorerGroup((PLAIN, other))
     # Spark sends a bound method of it to the workers.
     predict = pickle.loads(pickle.dumps(both.predict_proba))
     scores = np.split(predict(links), 2, axis=1)

@@ -11,7 +11,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink, Part
 from trailergenre.models import training_set
-from trailergenre.models.training_set import TrainingSet, check_none_lost, prepare_training
+from trailergenre.models.training_set import TrainingSet, check_all_read, prepare_training
 from trailergenre.runs import schemas
 
 CONFIG = DatasetConfig(min_movies_per_genre=5)
@@ -136,6 +136,6 @@ def test_a_split_that_forgets_the_movies_is_caught(monkeypatch: pytest.MonkeyPat
 
 
 def test_lost_features_are_not_passed_over(tmp_path: str) -> None:
-    check_none_lost(Store(str(tmp_path)), wanted=3, found=3)
-    with pytest.raises(StorageError, match=r"of 3 links .* 2 were found"):
-        check_none_lost(Store(str(tmp_path)), wanted=3, found=2)
+    check_all_read(Store(str(tmp_path)), wanted=3, read=3)
+    with pytest.raises(StorageError, match=r"of 2 links instead of 3"):
+        check_all_read(Store(str(tmp_path)), wanted=3, read=2)

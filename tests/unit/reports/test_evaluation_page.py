@@ -13,20 +13,20 @@ from parsed import assert_stands_alone
 from trailergenre.base.storage import Store
 from trailergenre.metrics.format import MEASURES
 from trailergenre.models.bundle import Bundle
-from trailergenre.models.evaluation import Scored, ScoredFold, find_notes
-from trailergenre.models.model_under_test import Candidate
+from trailergenre.models.evaluated_model import EvaluatedModel
+from trailergenre.models.evaluation import ScoredFold, ScoredModel
 from trailergenre.reports.evaluation_page import render_evaluation
 
 ADDRESS = "bundles/<script>alert(1)</script>"
 
 
-def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> Scored:
+def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> ScoredModel:
     """A model on twenty movies a fold; none of them is of the last genre."""
     truth = np.eye(4, dtype=np.int8)[np.arange(20) % 3]
     noise = [np.random.default_rng(fold).random(truth.shape) for fold in range(folds)]
     scores = [knows * truth + (1 - knows) * found for found in noise]
     tested = tuple(ScoredFold(bundle, truth, found / 2, found) for found in scores)
-    return Scored(Candidate(address, (bundle,) * folds), tested)
+    return ScoredModel(EvaluatedModel(address, (bundle,) * folds), tested)
 
 
 def record(
@@ -41,7 +41,7 @@ def record(
     model = scored(bundle, ADDRESS, folds=folds, knows=knows)
     shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
     beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
-    return make_record(model, control=shuffled, others=beside, notes=find_notes(model))
+    return make_record(model, control=shuffled, others=beside)
 
 
 @pytest.mark.parametrize("given", [{}, {"control": True, "others": True, "folds": 2}])

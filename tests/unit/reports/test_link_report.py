@@ -46,7 +46,7 @@ def steps_of(content: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredModel:
     """A link that went well, and its page."""
 
     score: LinkScore
@@ -56,15 +56,15 @@ class Scored:
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+def scored(tmp_path_factory: pytest.TempPathFactory) -> ScoredModel:
     directory = tmp_path_factory.mktemp("scored")
     page, bundle, frames = directory / "a.html", make_link_bundle(directory), make_frames(150)
     record = make_link_record()
     score = write_score_page(page, record=record, bundle=bundle, frames=frames)
-    return Scored(score, bundle, frames, page.read_text(encoding="utf-8"))
+    return ScoredModel(score, bundle, frames, page.read_text(encoding="utf-8"))
 
 
-def test_the_page_has_the_genres_and_every_step(scored: Scored) -> None:
+def test_the_page_has_the_genres_and_every_step(scored: ScoredModel) -> None:
     assert len(scored.score.genres) == 3
     for rank, genre in enumerate(scored.score.genres, start=1):
         shown = f"{genre.probability:.3f}".lstrip("0")
@@ -93,7 +93,7 @@ def test_all_genres_that_reach_their_threshold_are_given_also_those_that_are_not
     assert given.split(", ")[:3] == [genre.genre for genre in score.genres]
 
 
-def test_the_pictures_are_the_frames_that_spoke_most(scored: Scored) -> None:
+def test_the_pictures_are_the_frames_that_spoke_most(scored: ScoredModel) -> None:
     assert scored.score.timeline is not None
     moments = [moment for line in scored.score.timeline.lines for moment in line.moments]
     pictures = pictures_of(scored.content)
@@ -106,7 +106,7 @@ def test_the_pictures_are_the_frames_that_spoke_most(scored: Scored) -> None:
         assert f"at {seconds // 60}:{seconds % 60:02}," in alternative
 
 
-def test_the_page_stands_alone(scored: Scored) -> None:
+def test_the_page_stands_alone(scored: ScoredModel) -> None:
     found = assert_stands_alone(scored.content)
     assert all(address.startswith("data:") for address in found.addresses)
     assert len(scored.content) < 400_000

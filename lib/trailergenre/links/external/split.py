@@ -35,11 +35,11 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
         return by_video
     columns, rows = read_cells(movies)
     require_columns(movies, columns, ["youtube_id", "imdb_id"])
-    by_movie: dict[str, Part] = {}
+    average_by_movie: dict[str, Part] = {}
     for row in rows:
         if part := by_video.get(clean_text(row["youtube_id"])):
-            _set_part(by_movie, clean_text(row["imdb_id"]), part, movies)
-    return by_movie
+            _set_part(average_by_movie, clean_text(row["imdb_id"]), part, movies)
+    return average_by_movie
 
 
 def _read_lists(path: Path) -> dict[str, list[object]]:

@@ -10,7 +10,6 @@ import contextlib
 import io
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from trailergenre.base.config import TemporalConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.native_logs import hold_native_logs
+from trailergenre.base.progress import OnStep
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.temporal.batches import (
@@ -30,15 +30,12 @@ from trailergenre.models.temporal.batches import (
 from trailergenre.models.temporal.head import TemporalHead, from_bytes
 from trailergenre.models.temporal.source import Source
 
-Report = Callable[[int, float, float], None]
-"""Is told after each epoch: its number from 1, mean training loss, validation mAP."""
-
 # Keras has no type stubs.
 Model = Any
 
 
 def fit_temporal(
-    training: Source, validation: Source, config: TemporalConfig, report: Report
+    training: Source, validation: Source, config: TemporalConfig, on_step: OnStep
 ) -> TemporalHead:
     """Fit a head: binary cross-entropy, Adam, early stopping on the validation's mAP.
 
@@ -48,7 +45,7 @@ def fit_temporal(
         training: links to learn from.
         validation: links that say when to stop; the weights of the best epoch are kept.
         config: which head, its size, and how long.
-        report: is told of every epoch.
+        on_step: called with (epochs done, most epochs, label).
 
     Raises:
         ConfigError: Keras is missing, there is nothing to learn from, or the loss is no number.
@@ -62,7 +59,8 @@ def fit_temporal(
     for epoch in range(1, config.max_epochs + 1):
         loss = _train_epoch(model, training, config, epoch)
         validation_map = _measure_map(model, validation, config)
-        report(epoch, loss, validation_map)
+        label = f"loss {loss:.4f}, validation mAP {validation_map:.3f}"
+        on_step(epoch, config.max_epochs, label)
         if validation_map > best_map:
             best_map, best_epoch, best_weights = validation_map, epoch, model.get_weights()
         elif epoch - best_epoch >= config.patience:

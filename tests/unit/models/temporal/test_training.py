@@ -22,13 +22,15 @@ TEST = rising_or_falling(200, seed=3)
 
 def fit(
     links: list[LabelledFrames], validation: list[LabelledFrames], **settings: object
-) -> tuple[TemporalHead, list[tuple[int, float, float]]]:
+) -> tuple[TemporalHead, list[tuple[int, int, str]]]:
     small = {"units": 32, "max_epochs": 8, "patience": 2}
     config = TemporalConfig.model_validate(small | settings)
-    epochs: list[tuple[int, float, float]] = []
-    head = fit_temporal(
-        ListSource(links), ListSource(validation), config, lambda *figures: epochs.append(figures)
-    )
+    epochs: list[tuple[int, int, str]] = []
+
+    def on_step(done: int, total: int, label: str = "") -> None:
+        epochs.append((done, total, label))
+
+    head = fit_temporal(ListSource(links), ListSource(validation), config, on_step)
     return head, epochs
 
 
@@ -97,7 +99,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training() -> None:
     head, epochs = fit(
         train, validation, head="mean", max_epochs=40, patience=3, learning_rate=0.05
     )
-    maps = [validation_map for _, _, validation_map in epochs]
+    maps = [float(label.rsplit(" ", 1)[1]) for _, _, label in epochs]
     best = int(np.argmax(maps))
     assert [epoch for epoch, _, _ in epochs] == list(range(1, len(epochs) + 1))
     assert len(epochs) == best + 1 + 3 < 40

@@ -12,15 +12,15 @@ from trailergenre.base.config import DatasetConfig, ForestConfig, RowsConfig
 from trailergenre.base.errors import BundleError, ConfigError, LeakError
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
-from trailergenre.models.manifest import Manifest, SearchFacts, Trial
-from trailergenre.models.model_under_test import (
-    Candidate,
+from trailergenre.models.evaluated_model import (
+    EvaluatedModel,
+    check_comparable,
     check_control,
     check_names,
-    check_pair,
     find_test_links,
-    read_candidate,
+    read_model,
 )
+from trailergenre.models.manifest import Manifest, SearchFacts, Trial
 
 PARTS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
 
@@ -80,9 +80,9 @@ def test_another_runs_labels_are_refused(bundle: Bundle) -> None:
 
 
 def test_a_bundle_is_read_alone_and_folds_in_their_order(tmp_path: Path, bundle: Bundle) -> None:
-    alone = read_candidate(str(tmp_path / "bundle"))
+    alone = read_model(str(tmp_path / "bundle"))
     assert (alone.bundles[0].sha256, alone.name) == (bundle.sha256, "bundle")
-    found = read_candidate(write_folds(tmp_path / "folds") + "/")
+    found = read_model(write_folds(tmp_path / "folds") + "/")
     assert [b.manifest.training.dataset.fold for b in found.bundles] == [0, 1, 2]
     assert found.name == "folds"
 
@@ -91,25 +91,25 @@ def test_a_missing_fold_is_refused(tmp_path: Path) -> None:
     address = write_folds(tmp_path / "folds")
     Store(f"{address}/fold-2").delete("manifest.json")
     with pytest.raises(BundleError, match="2 of 3 folds"):
-        read_candidate(address)
+        read_model(address)
 
 
 def test_nothing_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no model bundle"):
-        read_candidate(str(tmp_path))
+        read_model(str(tmp_path))
 
 
 def test_a_bundle_among_folds_is_refused(tmp_path: Path) -> None:
     address = write_folds(tmp_path / "folds")
     make_bundle(Store(address), parts=PARTS)
-    with pytest.raises(BundleError, match="which is meant"):
-        read_candidate(address)
+    with pytest.raises(BundleError, match="holds a bundle and folds"):
+        read_model(address)
 
 
 def test_a_movie_that_two_folds_test_is_refused(tmp_path: Path) -> None:
     address = write_folds(tmp_path / "folds", parts={1: {**parts_of(1), "a": "test"}})
-    with pytest.raises(BundleError, match="1 movies and 1 links tested twice"):
-        read_candidate(address)
+    with pytest.raises(BundleError, match="1 movies and 1 links are tested twice"):
+        read_model(address)
 
 
 SAMPLING = make_manifest().sampling.model_copy(update={"frames_per_s": 2.0})
@@ -132,7 +132,7 @@ def test_folds_of_two_trainings_are_refused(tmp_path: Path, fact: str, other: ob
     changed = of_folds(3, fold=1).model_copy(update={fact: other})
     make_bundle(Store(f"{address}/fold-1"), parts=parts_of(1), manifest=changed)
     with pytest.raises(BundleError, match=rf"they differ in {fact}\."):
-        read_candidate(address)
+        read_model(address)
 
 
 def test_folds_of_another_seed_or_in_another_place_are_refused(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_folds_of_another_seed_or_in_another_place_are_refused(tmp_path: Path) -
     )
     make_bundle(Store(f"{address}/fold-1"), parts=parts_of(1), manifest=changed)
     with pytest.raises(BundleError, match="they differ in dataset"):
-        read_candidate(address)
+        read_model(address)
     make_bundle(Store(f"{address}/fold-1"), parts=parts_of(1), manifest=of_folds(3, fold=2))
-    with pytest.raises(BundleError, match=r"say that they are folds \[0, 2, 2\]"):
-        read_candidate(address)
+    with pytest.raises(BundleError, match=r"are folds \[0, 2, 2\] by their manifests"):
+        read_model(address)
 
 
 def test_a_search_may_find_other_parameters_in_each_fold(tmp_path: Path) -> None:
@@ -159,35 +159,35 @@ def test_a_search_may_find_other_parameters_in_each_fold(tmp_path: Path) -> None
         }
         manifest = of_folds(3, fold=fold).model_copy(update=found)
         make_bundle(Store(f"{tmp_path}/fold-{fold}"), parts=parts_of(fold), manifest=manifest)
-    assert len(read_candidate(str(tmp_path)).bundles) == 3
+    assert len(read_model(str(tmp_path)).bundles) == 3
 
 
 def test_a_control_must_have_learned_from_shuffled_labels(tmp_path: Path) -> None:
-    check_control(read_candidate(write_folds(tmp_path / "shuffled", shuffled=True)))
+    check_control(read_model(write_folds(tmp_path / "shuffled", shuffled=True)))
     with pytest.raises(BundleError, match="true labels"):
-        check_control(read_candidate(write_folds(tmp_path / "folds")))
+        check_control(read_model(write_folds(tmp_path / "folds")))
 
 
 def test_models_of_other_test_parts_do_not_stand_side_by_side(tmp_path: Path) -> None:
-    model = read_candidate(write_folds(tmp_path / "model"))
-    check_pair(model, read_candidate(write_folds(tmp_path / "same")))
+    model = read_model(write_folds(tmp_path / "model"))
+    check_comparable(model, read_model(write_folds(tmp_path / "same")))
     turned = {0: parts_of(1), 1: parts_of(0)}
-    other = read_candidate(write_folds(tmp_path / "other", parts=turned))
+    other = read_model(write_folds(tmp_path / "other", parts=turned))
     with pytest.raises(BundleError, match="another test part in fold 0"):
-        check_pair(model, other)
+        check_comparable(model, other)
     alone = make_bundle(Store(str(tmp_path / "alone")), parts=PARTS)
     with pytest.raises(BundleError, match="one has 3 folds, the other 1"):
-        check_pair(model, Candidate("alone", (alone,)))
+        check_comparable(model, EvaluatedModel("alone", (alone,)))
 
 
 def test_models_of_other_genres_do_not_stand_side_by_side(tmp_path: Path, bundle: Bundle) -> None:
     turned = make_manifest().model_copy(update={"genres": ("Comedy", "Action", "Drama", "Horror")})
     other = make_bundle(Store(str(tmp_path / "other")), parts=PARTS, manifest=turned)
     with pytest.raises(BundleError, match="other genres"):
-        check_pair(Candidate("ours", (bundle,)), Candidate("theirs", (other,)))
+        check_comparable(EvaluatedModel("ours", (bundle,)), EvaluatedModel("theirs", (other,)))
 
 
 def test_two_models_of_one_name_cannot_be_told_apart(bundle: Bundle) -> None:
-    names = [Candidate(address, (bundle,)) for address in ("runs/a/lr", "runs/b/lr")]
+    names = [EvaluatedModel(address, (bundle,)) for address in ("runs/a/lr", "runs/b/lr")]
     with pytest.raises(ConfigError, match="'lr'"):
         check_names(names)

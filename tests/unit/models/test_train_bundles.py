@@ -10,14 +10,14 @@ from bundles import make_forest
 from runs import GENRES, labelled
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.errors import ConfigError
+from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
-from trailergenre.metrics.baselines import by_movie
-from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.finalize import clear_target, finish_model
+from trailergenre.metrics.multilabel import average_by_movie, mean_ap
 from trailergenre.models.scorer import Scorer
-from trailergenre.models.training import Recipe, Report
+from trailergenre.models.train_bundles import clear_target, finalize_model
+from trailergenre.models.trainers import Recipe
 from trailergenre.models.training_set import TrainingSet
 
 SCORER = Scorer(make_forest(), "pooled", RowsConfig())
@@ -60,7 +60,7 @@ class Overconfident:
         scores = 1 / (1 + np.exp(-3 * odds))
         self.of = dict(zip((link.link_id for link in training.links), scores, strict=True))
 
-    def fit(self, training: TrainingSet, recipe: Recipe, report: Report) -> Scorer:
+    def fit(self, training: TrainingSet, recipe: Recipe, on_step: OnStep) -> Scorer:
         raise NotImplementedError
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
@@ -70,12 +70,12 @@ class Overconfident:
 def test_figures_are_those_of_calibrated_links_merged_by_movie() -> None:
     training = training_set()
     place = Overconfident(training)
-    fitted = finish_model(place, training, SCORER, seed=7)
+    fitted = finalize_model(place, training, SCORER, seed=7)
     assert fitted.calibration.method != "none"
     links = [training.links[row] for row in training.rows_of(Part.TEST)]
     calibrated = fitted.calibration.apply(place.score([link.link_id for link in links], SCORER))
     movie_ids = [link.movie_id for link in links]
-    _, truth, merged = by_movie(movie_ids, training.truth_of(Part.TEST), calibrated)
+    _, truth, merged = average_by_movie(movie_ids, training.truth_of(Part.TEST), calibrated)
     measures = fitted.test.measures
     assert fitted.test.movies == len(truth) == 80
     assert measures["model"]["mean_ap"] == pytest.approx(mean_ap(truth, merged))
@@ -86,7 +86,7 @@ def test_figures_are_those_of_calibrated_links_merged_by_movie() -> None:
 
 def test_raw_probabilities_have_no_f1() -> None:
     training = training_set()
-    measures = finish_model(Overconfident(training), training, SCORER, seed=7).test.measures
+    measures = finalize_model(Overconfident(training), training, SCORER, seed=7).test.measures
     assert "macro_f1" in measures["model"]
     assert not {"macro_f1", "micro_f1"} & set(measures["uncalibrated"])
 

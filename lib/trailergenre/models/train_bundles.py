@@ -1,0 +1,275 @@
+"""A fitted model to its bundle: calibrated, tested and written.
+
+Calibration and thresholds are chosen on the validation part; metrics are those of the test part.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from trailergenre import __version__
+from trailergenre.base.config import Config
+from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.records import ProbabilityArray, TruthArray
+from trailergenre.base.storage import Store
+from trailergenre.features.backbone.artefact import read_manifest
+from trailergenre.links.labelled_links import Part
+from trailergenre.metrics.baselines import majority_metrics, prior_metrics
+from trailergenre.metrics.multilabel import (
+    Metrics,
+    average_by_movie,
+    choose_thresholds,
+    mean_ap,
+    measure,
+)
+from trailergenre.models.bundle import Bundle, write_bundle
+from trailergenre.models.calibration import Calibration, fit_calibration
+from trailergenre.models.manifest import (
+    UNKNOWN_WEIGHTS,
+    BackboneFacts,
+    GenreFacts,
+    Manifest,
+    SamplingFacts,
+    TestFacts,
+    TrainingFacts,
+)
+from trailergenre.models.scorer import Scorer
+from trailergenre.models.trainers import Recipe, Trainer
+from trailergenre.models.training_set import TrainingSet
+from trailergenre.runs.fingerprint import FeatureSettings
+
+_LIBRARIES = {"mllib": "pyspark", "sklearn": "scikit-learn", "keras": "keras"}
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A model that is ready to be written; the scorer holds the same calibration."""
+
+    scorer: Scorer
+    calibration: Calibration
+    thresholds: tuple[float, ...]
+    validation_mean_ap: float
+    test: TestFacts
+
+
+def list_bundles(config: Config, *, cross_validate: bool) -> dict[str, Config]:
+    """The configuration of each bundle, by its directory below the target; "" is the target.
+
+    Raises:
+        ConfigError: cross-validation needs folds, and the split is given.
+    """
+    if not cross_validate:
+        return {"": config}
+    dataset = config.dataset
+    if dataset.split != "folds":
+        raise ConfigError(
+            "--cross-validate needs folds, but dataset.split = given names one test part. "
+            "Omit --cross-validate, or --set dataset.split=folds."
+        )
+    return {
+        f"fold-{fold}": config.model_copy(
+            update={"dataset": dataset.model_copy(update={"fold": fold})}
+        )
+        for fold in range(dataset.folds)
+    }
+
+
+def clear_target(store: Store, names: Collection[str]) -> None:
+    """Refuse a directory that would mix two trainings; invalidate the folds to be replaced.
+
+    Folds are written one by one: a training that stops halfway must not leave old folds beside new
+    ones. A single bundle is replaced at once, and stays until then.
+
+    Args:
+        store: the directory.
+        names: of the bundles to be written, from `list_bundles`.
+
+    Raises:
+        ConfigError: the directory holds bundles that would not be replaced.
+    """
+    held = {name for name in store.list_directories("") if name.startswith("fold-")}
+    if store.exists("manifest.json"):
+        held.add("")
+    stale = sorted(held - set(names))
+    if stale:
+        kept = "a bundle of one training" if stale[0] == "" else f"folds ({', '.join(stale)})"
+        raise ConfigError(
+            f"{store} holds {kept} that this training would not replace. "
+            "Give another --bundle, or delete it."
+        )
+    for name in filter(None, names):
+        store.delete(f"{name}/manifest.json")
+
+
+def finalize_model(
+    trainer: Trainer, training: TrainingSet, scorer: Scorer, *, seed: int
+) -> FittedModel:
+    """Choose calibration and thresholds on the validation part and measure the test movies.
+
+    Calibration is fitted to links, as in scoring; a movie's probabilities are the mean of its
+    links'.
+
+    Args:
+        trainer: scores the links.
+        training: genres, parts and truth.
+        scorer: the fitted model, before calibration.
+        seed: of the folds that choose the calibration method.
+    """
+    raw = trainer.score(training.link_ids_of(Part.VALIDATION), scorer)
+    calibration = fit_calibration(training.truth_of(Part.VALIDATION), raw, seed=seed)
+    truth, calibrated = _merge_movies(training, Part.VALIDATION, calibration.apply(raw))
+    thresholds = choose_thresholds(truth, calibrated)
+    test_raw = trainer.score(training.link_ids_of(Part.TEST), scorer)
+    test_truth, test_calibrated = _merge_movies(training, Part.TEST, calibration.apply(test_raw))
+    genres, shares = training.genres, training.genre_shares
+    test = partial(measure, test_truth, genres=genres, thresholds=thresholds)
+    metrics = {
+        "model": test(test_calibrated),
+        "uncalibrated": test(_merge_movies(training, Part.TEST, test_raw)[1]),
+        "prior": prior_metrics(test_truth, genres, shares),
+        "majority": majority_metrics(test_truth, genres, shares),
+    }
+    return FittedModel(
+        scorer=replace(scorer, calibration=calibration),
+        calibration=calibration,
+        thresholds=tuple(thresholds.tolist()),
+        validation_mean_ap=mean_ap(truth, calibrated),
+        test=_test_facts(metrics),
+    )
+
+
+def _merge_movies(
+    training: TrainingSet, part: Part, probabilities: ProbabilityArray
+) -> tuple[TruthArray, ProbabilityArray]:
+    movies = [training.links[row].movie_id for row in training.rows_of(part)]
+    _, truth, merged = average_by_movie(movies, training.truth_of(part), probabilities)
+    return truth, merged
+
+
+def _test_facts(metrics: Mapping[str, Metrics]) -> TestFacts:
+    measures = {}
+    for name, found in metrics.items():
+        omitted = {"movies", "genres"}
+        # The thresholds were chosen for calibrated probabilities: no F1 of raw ones.
+        omitted |= {"macro_f1", "micro_f1"} if name == "uncalibrated" else set()
+        values = asdict(found).items()
+        measures[name] = {key: value for key, value in values if key not in omitted}
+    model = metrics["model"]
+    genres = {genre.genre: GenreFacts(movies=genre.n, ap=genre.ap) for genre in model.genres}
+    return TestFacts(movies=model.movies, measures=measures, genres=genres)
+
+
+def write_model(
+    store: Store,
+    training: TrainingSet,
+    fitted: FittedModel,
+    *,
+    recipe: Recipe,
+    settings: FeatureSettings,
+    config: Config,
+) -> Bundle:
+    """Write a bundle into its directory.
+
+    Args:
+        store: the bundle's directory.
+        training: what the model was fitted to.
+        fitted: the model.
+        recipe: how it was trained.
+        settings: of the features.
+        config: the whole configuration.
+    """
+    library = _LIBRARIES[recipe.trainer]
+    manifest = Manifest(
+        genres=training.genres,
+        thresholds=fitted.thresholds,
+        not_modelled=training.not_modelled,
+        model=recipe.model,
+        rows=recipe.rows,
+        trainer=recipe.trainer,
+        rows_config=recipe.row_config,
+        parameters=recipe.parameters,
+        search=recipe.search,
+        calibration=fitted.calibration,
+        backbone=BackboneFacts(
+            backbone_id=settings.backbone_id,
+            precision=settings.precision,
+            width=settings.width,
+            weights=_weights_source(Path(config.backbone.path).expanduser(), settings.backbone_id),
+        ),
+        sampling=SamplingFacts(
+            frames_per_s=settings.frames_per_s, frame_side_px=settings.frame_side_px
+        ),
+        training=_training_facts(training, config),
+        validation_mean_ap=fitted.validation_mean_ap,
+        test=fitted.test,
+        versions={
+            "trailergenre": __version__,
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            library: version(library),
+        },
+        created_at=datetime.now(UTC),
+    )
+    split = pa.table(
+        {
+            "link_id": [link.link_id for link in training.links],
+            "movie_id": [link.movie_id for link in training.links],
+            "part": [part.value for part in training.parts],
+        }
+    )
+    return write_bundle(store, manifest=manifest, scorer=fitted.scorer, split=split)
+
+
+def _training_facts(training: TrainingSet, config: Config) -> TrainingFacts:
+    rows = {part: training.rows_of(part) for part in Part}
+    return TrainingFacts(
+        data_sha256=training.data_sha256,
+        shuffled_labels=training.shuffled,
+        dataset=config.dataset,
+        movies={
+            part.value: len({training.links[row].movie_id for row in rows[part]}) for part in Part
+        },
+        links={part.value: len(rows[part]) for part in Part},
+        genre_shares=training.genre_shares,
+        links_without_features=training.links_without_features,
+        links_without_modelled_genre=training.links_without_modelled_genre,
+        links_without_part=training.links_without_part,
+    )
+
+
+def _weights_source(artefact: Path, backbone_id: str) -> str:
+    """Where the weights are from, if the configured artefact is the network that was used."""
+    try:
+        manifest = read_manifest(artefact)
+    except WeightsError:
+        return UNKNOWN_WEIGHTS
+    return manifest.weights if manifest.backbone_id == backbone_id else UNKNOWN_WEIGHTS
+
+
+def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:
+    """What the run keeps of a training; `written` maps a bundle's directory to the bundle."""
+    manifests = [bundle.manifest for bundle in written.values()]
+    facts = manifests[0].training
+    scores = [manifest.test.measures["model"]["mean_ap"] or 0.0 for manifest in manifests]
+    return {
+        "sha256": {name: bundle.sha256 for name, bundle in written.items()},
+        "links": facts.links,
+        "links_without_features": facts.links_without_features,
+        "links_without_modelled_genre": facts.links_without_modelled_genre,
+        "links_without_part": facts.links_without_part,
+        "movies": facts.movies,
+        "genres": list(manifests[0].genres),
+        "not_modelled": manifests[0].not_modelled,
+        "validation_mean_ap": [round(manifest.validation_mean_ap, 4) for manifest in manifests],
+        "test_mean_ap": [round(score, 4) for score in scores],
+        "test_mean_ap_spread": round(float(np.std(scores, ddof=1)), 4) if len(scores) > 1 else None,
+    }
