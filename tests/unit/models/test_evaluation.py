@@ -14,7 +14,7 @@ from bundles import make_bundle, make_manifest
 from runs import GENRES, labelled
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
-from trailergenre.models.calibration import Calibration, Platt
+from trailergenre.models.calibration import Calibration, Platt, no_calibration
 from trailergenre.models.evaluated_model import EvaluatedModel
 from trailergenre.models.evaluation import (
     LinkCounts,
@@ -232,7 +232,12 @@ def of_genres(bundle: Bundle, n: int) -> Bundle:
     training = manifest.training.model_copy(
         update={"genre_shares": manifest.training.genre_shares[:n]}
     )
-    fewer = {"genres": GENRES[:n], "thresholds": manifest.thresholds[:n], "training": training}
+    fewer = {
+        "genres": GENRES[:n],
+        "thresholds": manifest.thresholds[:n],
+        "training": training,
+        "calibration": no_calibration(n),
+    }
     return replace(bundle, manifest=manifest.model_copy(update=fewer))
 
 

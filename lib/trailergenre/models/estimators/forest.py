@@ -1,12 +1,13 @@
-"""A random forest as plain arrays: the one form that both trainers export to and scoring reads.
+"""A random forest as plain arrays: what all trainers export and scoring reads.
 
-Needs numpy only. Knows nothing of Spark, of scikit-learn, of links or of genre names.
+Scoring needs numpy only; fitting imports scikit-learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,46 +19,34 @@ from trailergenre.base.errors import BundleError
 from trailergenre.base.records import ProbabilityArray
 
 _MAX_DEPTH = 64
-"""`ForestConfig.max_depth` ends at 30."""
-_MAX_SPOKEN = 2_000_000
-"""Trees times the genres that each speaks of; 27 genres of 1,000 trees each are 27,000."""
-
+"""`ForestConfig.max_depth` is at most 30."""
+_MAX_TREE_GENRES = 2_000_000
+"""Trees times genres per tree; 27 genres of 1,000 trees each are 27,000."""
 _MAX_FEATURES = 1_000_000
-"""Pooled rows of Inception-V3 have 6,144."""
+"""Pooled rows of Inception-V3 have 6,144 columns."""
 
-_ROWS_AT_A_TIME = 512
-"""Rows walked together; fewer where their leaves would be more than `_VALUES_AT_A_TIME`."""
-_VALUES_AT_A_TIME = 16_000_000
-"""Of leaves, looked up together: 128 MB; the walk to them takes at most six times that."""
+_BLOCK_ROWS = 512
+"""Rows scored together; fewer if their leaves would hold more than `_BLOCK_VALUES`."""
+_BLOCK_VALUES = 16_000_000
+"""Leaf values looked up together: 128 MB; finding the leaves takes at most six times that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forest:
     """Trees, one after the other in flat arrays.
 
-    A tree's leaf holds the probabilities of `width` genres beside each other, from the tree's
-    first genre on: one genre a tree (MLlib: a forest a genre) or all of them (scikit-learn: one
-    multi-output forest). A genre's probability is the mean over the trees that speak of it.
-
-    Attributes:
-        offsets: shape (n_trees + 1,), int64; tree t has the nodes offsets[t]..offsets[t + 1] - 1,
-            its root first.
-        first_genre: shape (n_trees,), int32; column of the first genre of each tree.
-        feature: shape (n_nodes,), int32; column that a node splits on, -1 in a leaf.
-        threshold: shape (n_nodes,), float64; a row goes left where its value <= threshold.
-        left: shape (n_nodes,), int32; node among all nodes, after its parent; -1 in a leaf.
-        right: like `left`.
-        value: shape (n_nodes, width), float64, 0..1; only leaves' values are used.
-        n_features: columns of a row.
+    A leaf holds the probabilities of `width` genres, from the tree's first genre on: one genre per
+    tree (MLlib, a forest per genre) or all of them (scikit-learn, one multi-output forest). A
+    genre's probability is the mean over the trees that predict it.
     """
 
-    offsets: NDArray[np.int64]
-    first_genre: NDArray[np.int32]
-    feature: NDArray[np.int32]
-    threshold: NDArray[np.float64]
-    left: NDArray[np.int32]
+    offsets: NDArray[np.int64]  # (n_trees + 1,); tree t has nodes offsets[t]..offsets[t + 1] - 1
+    first_genre: NDArray[np.int32]  # (n_trees,); column of each tree's first genre
+    feature: NDArray[np.int32]  # (n_nodes,); column of the split, -1 in a leaf
+    threshold: NDArray[np.float64]  # (n_nodes,); a row goes left if its value <= threshold
+    left: NDArray[np.int32]  # (n_nodes,); node number, after its parent's; -1 in a leaf
     right: NDArray[np.int32]
-    value: NDArray[np.float64]
+    value: NDArray[np.float64]  # (n_nodes, width), 0..1; used in leaves only
     n_features: int
 
     @property
@@ -71,16 +60,16 @@ class Forest:
         return int(self.first_genre.max()) + int(self.value.shape[1])
 
     def predict_proba(self, X: NDArray[np.float32]) -> ProbabilityArray:
-        """Give each row's genre probabilities.
+        """Predict the genre probabilities of rows.
 
         Args:
             X: shape (n, n_features), float32, finite.
 
         Returns:
-            shape (n, n_genres), float64, 0..1; row i belongs to X[i]. n = 0 gives (0, n_genres).
+            shape (n, n_genres), float64, 0..1.
 
         Raises:
-            ValueError: the rows have another width, another type or values that are not finite.
+            ValueError: X has another shape or dtype, or is not finite.
         """
         if X.ndim != 2 or X.shape[1] != self.n_features or X.dtype != np.float32:
             raise ValueError(
@@ -90,23 +79,23 @@ class Forest:
             raise ValueError("Rows are not all finite.")
         probabilities = np.zeros((len(X), self.n_genres))
         width = self.value.shape[1]
-        step = max(1, min(_ROWS_AT_A_TIME, _VALUES_AT_A_TIME // (self.n_trees * width)))
+        step = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // (self.n_trees * width)))
         for start in range(0, len(X), step):
-            leaves = self._walk(X[start : start + step])
+            leaves = self._find_leaves(X[start : start + step])
             block = probabilities[start : start + step]
             for genre in np.unique(self.first_genre):
                 of_genre = leaves[:, self.first_genre == genre]
-                # Without a name, or the last values would stay while the next are looked up.
+                # Unnamed, so that the values are freed before the next ones are looked up.
                 block[:, genre : genre + width] = self.value[of_genre].mean(axis=1)
         return probabilities
 
-    def _walk(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Find the leaf of every row in every tree, shape (n, n_trees); all trees step together."""
+    def _find_leaves(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The leaf of every row in every tree, shape (n, n_trees); all trees step together."""
         nodes = np.tile(self.offsets[:-1], (len(X), 1))
         rows, trees = np.nonzero(self.left[nodes] >= 0)
         while len(rows):
             here = nodes[rows, trees]
-            # float32 against float64 compares as doubles: what Spark and scikit-learn both do.
+            # float32 is compared with float64 as doubles, as in Spark and scikit-learn.
             goes_left = X[rows, self.feature[here]] <= self.threshold[here]
             here = np.where(goes_left, self.left[here], self.right[here])
             nodes[rows, trees] = here
@@ -116,30 +105,34 @@ class Forest:
 
 
 def join_trees(trees: Sequence[Forest]) -> Forest:
-    """Put forests of the same width behind each other, e.g. one a genre into one."""
+    """Concatenate forests of the same width, e.g. one per genre."""
     starts = np.cumsum([0, *(len(tree.feature) for tree in trees)])
+    shifted = list(zip(trees, starts[:-1], strict=True))
 
-    def moved(name: str) -> NDArray[np.int32]:
-        parts = [getattr(tree, name) for tree in trees]
+    def concatenate(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(tree, name) for tree in trees])
+
+    def children(name: str) -> NDArray[np.int32]:
+        arrays = [(getattr(tree, name), start) for tree, start in shifted]
         return np.concatenate(
-            [np.where(part < 0, part, part + s) for part, s in zip(parts, starts, strict=False)]
+            [np.where(array < 0, array, array + start) for array, start in arrays]
         ).astype(np.int32)
 
-    offsets = [tree.offsets[:-1] + start for tree, start in zip(trees, starts, strict=False)]
+    offsets = [tree.offsets[:-1] + start for tree, start in shifted]
     return Forest(
         offsets=np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
-        first_genre=np.concatenate([tree.first_genre for tree in trees]),
-        feature=np.concatenate([tree.feature for tree in trees]),
-        threshold=np.concatenate([tree.threshold for tree in trees]),
-        left=moved("left"),
-        right=moved("right"),
-        value=np.concatenate([tree.value for tree in trees]),
+        first_genre=concatenate("first_genre"),
+        feature=concatenate("feature"),
+        threshold=concatenate("threshold"),
+        left=children("left"),
+        right=children("right"),
+        value=concatenate("value"),
         n_features=trees[0].n_features,
     )
 
 
 def constant_tree(probability: float, *, genre: int, n_features: int) -> Forest:
-    """Make the forest of a genre that every training row has, or none: one leaf."""
+    """A forest of one leaf, for a genre that every training row has, or none."""
     return Forest(
         offsets=np.array([0, 1], np.int64),
         first_genre=np.array([genre], np.int32),
@@ -155,11 +148,8 @@ def constant_tree(probability: float, *, genre: int, n_features: int) -> Forest:
 def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig) -> Forest:
     """Fit one multi-output forest for all genres with scikit-learn, all rows in memory.
 
-    Four bytes a value: 4,000 pooled rows of 6,144 columns are 0.1 GB, 100,000 frames of 2,048
-    columns 0.8 GB.
-
     Args:
-        X: shape (n, n_features), float32.
+        X: shape (n, n_features), float32; 0.1 GB for 4,000 pooled rows of 6,144 columns.
         y: shape (n, n_genres), int8, 0 or 1.
         config: size and seed.
     """
@@ -173,7 +163,7 @@ def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig
         random_state=config.seed,
         n_jobs=config.parallelism,
     )
-    # One genre alone must be a vector, and its classes are then not in a list.
+    # scikit-learn takes a single genre as a vector, and its classes are then not in a list.
     model.fit(X, y if y.shape[1] > 1 else y[:, 0])
     classes = model.classes_ if y.shape[1] > 1 else [model.classes_]
     return join_trees(
@@ -181,30 +171,23 @@ def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig
     )
 
 
-def _export_tree(tree: object, classes: Sequence[NDArray[np.int8]], n_features: int) -> Forest:
-    """Copy one scikit-learn tree.
-
-    Args:
-        tree: `sklearn.tree._tree.Tree`, which has no stubs.
-        classes: the labels seen of each genre: [0, 1], or one alone where it is constant.
-        n_features: columns of a row.
-    """
-    counts: NDArray[np.float64] = tree.value  # type: ignore[attr-defined]
+def _export_tree(tree: Any, classes: Sequence[NDArray[np.int8]], n_features: int) -> Forest:  # noqa: ANN401 - untyped
+    """Copy a `sklearn.tree._tree.Tree`; `classes` are each genre's: [0, 1], or one if constant."""
+    counts: NDArray[np.float64] = tree.value
     value = np.empty(counts.shape[:2])
     for genre, seen in enumerate(classes):
         if len(seen) == 1:
             value[:, genre] = seen[0]
         else:
             value[:, genre] = counts[:, genre, 1] / counts[:, genre, :2].sum(axis=1)
-    left: NDArray[np.int64] = tree.children_left  # type: ignore[attr-defined]
-    is_leaf = left < 0
+    is_leaf = tree.children_left < 0
     return Forest(
-        offsets=np.array([0, len(left)], np.int64),
+        offsets=np.array([0, len(is_leaf)], np.int64),
         first_genre=np.zeros(1, np.int32),
-        feature=np.where(is_leaf, -1, tree.feature).astype(np.int32),  # type: ignore[attr-defined]
-        threshold=np.where(is_leaf, 0.0, tree.threshold),  # type: ignore[attr-defined]
-        left=left.astype(np.int32),
-        right=tree.children_right.astype(np.int32),  # type: ignore[attr-defined]
+        feature=np.where(is_leaf, -1, tree.feature).astype(np.int32),
+        threshold=np.where(is_leaf, 0.0, tree.threshold),
+        left=tree.children_left.astype(np.int32),
+        right=tree.children_right.astype(np.int32),
         value=value,
         n_features=n_features,
     )
@@ -214,7 +197,7 @@ def to_bytes(forest: Forest) -> bytes:
     """Serialize a forest as safetensors."""
     check_forest(forest)
     arrays = {field.name: getattr(forest, field.name) for field in fields(forest)}
-    # safetensors writes memory as it lies: it must be in C order.
+    # safetensors copies memory as it is, so arrays must be in C order.
     return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
@@ -236,17 +219,13 @@ def from_bytes(content: bytes) -> Forest:
 
 
 def check_forest(forest: Forest) -> None:
-    """Refuse arrays that are no forest, before a walk over them could run wild.
-
-    Raises:
-        BundleError: the first thing that is wrong.
-    """
-    problem = _width_problem(forest) or _shape_problem(forest) or _tree_problem(forest)
+    """Raise a `BundleError` unless the arrays are a forest that scoring can walk safely."""
+    problem = _array_problem(forest) or _tree_problem(forest)
     if problem:
         raise BundleError(f"The forest is broken: {problem}. Train the bundle again.")
 
 
-_DTYPES = {
+_DTYPES: dict[str, tuple[Any, int]] = {
     "offsets": (np.int64, 1),
     "first_genre": (np.int32, 1),
     "feature": (np.int32, 1),
@@ -257,26 +236,22 @@ _DTYPES = {
 }
 
 
-def _width_problem(forest: Forest) -> str | None:
-    # From a file it may be anything that an array of one number can hold.
+def _array_problem(forest: Forest) -> str | None:
+    # In a file, n_features may be a float.
     if not isinstance(forest.n_features, int) or not 1 <= forest.n_features <= _MAX_FEATURES:
         return f"it takes {forest.n_features} columns"
-    return None
-
-
-def _shape_problem(forest: Forest) -> str | None:
-    for name, (dtype, n_dimensions) in _DTYPES.items():
+    for name, expected in _DTYPES.items():
         array = getattr(forest, name)
-        if array.dtype != dtype or array.ndim != n_dimensions:
+        if (array.dtype, array.ndim) != expected:
             return f"{name} is {array.dtype} with {array.ndim} dimensions"
     n_nodes = len(forest.feature)
     if any(len(getattr(forest, name)) != n_nodes for name in ("threshold", "left", "right")):
         return "its arrays have different lengths"
     if forest.value.shape[0] != n_nodes or forest.value.shape[1] < 1:
         return f"value has the shape {forest.value.shape} for {n_nodes} nodes"
-    offsets = forest.offsets
-    if forest.n_trees * forest.value.shape[1] > _MAX_SPOKEN:
+    if forest.n_trees * forest.value.shape[1] > _MAX_TREE_GENRES:
         return f"it has {forest.n_trees} trees of {forest.value.shape[1]} genres each"
+    offsets = forest.offsets
     if forest.n_trees < 1 or len(offsets) != forest.n_trees + 1:
         return f"{len(offsets)} offsets for {forest.n_trees} trees"
     if offsets[0] != 0 or offsets[-1] != n_nodes or (np.diff(offsets) < 1).any():
@@ -284,8 +259,30 @@ def _shape_problem(forest: Forest) -> str | None:
     return None
 
 
+def _tree_problem(forest: Forest) -> str | None:
+    width = forest.value.shape[1]
+    starts = np.unique(forest.first_genre)
+    if not np.array_equal(starts, width * np.arange(len(starts))):
+        return "its trees do not cover every genre once"
+    inner = forest.left >= 0
+    if not np.array_equal(inner, forest.right >= 0):
+        return "a node has one child"
+    nodes = np.arange(len(forest.feature))
+    ends = np.repeat(forest.offsets[1:], np.diff(forest.offsets))
+    for child in (forest.left, forest.right):
+        if (child[inner] <= nodes[inner]).any() or (child[inner] >= ends[inner]).any():
+            return "a child is not after its parent in its tree"
+    if ((forest.feature[inner] < 0) | (forest.feature[inner] >= forest.n_features)).any():
+        return f"a node splits on a column outside 0..{forest.n_features - 1}"
+    if not np.isfinite(forest.threshold).all():
+        return "a threshold is not finite"
+    if not ((forest.value >= 0) & (forest.value <= 1)).all():
+        return "a leaf's probability is outside 0..1"
+    return _parent_problem(forest, inner)
+
+
 def _parent_problem(forest: Forest, inner: NDArray[np.bool_]) -> str | None:
-    """Every node but a root has one parent, and no tree is deeper than any trainer grows it."""
+    """Every node but a root has one parent, and no tree is deeper than a trainer grows it."""
     children = np.concatenate([forest.left[inner], forest.right[inner]])
     parents = np.bincount(children, minlength=len(forest.feature))
     parents[forest.offsets[:-1]] += 1
@@ -296,28 +293,3 @@ def _parent_problem(forest: Forest, inner: NDArray[np.bool_]) -> str | None:
         level = level[inner[level]]
         level = np.concatenate([forest.left[level], forest.right[level]])
     return f"a tree is deeper than {_MAX_DEPTH} levels" if len(level) else None
-
-
-def _tree_problem(forest: Forest) -> str | None:
-    width = forest.value.shape[1]
-    starts = np.unique(forest.first_genre)
-    if not np.array_equal(starts, width * np.arange(len(starts))):
-        return "its trees do not speak of every genre once"
-    inner = forest.left >= 0
-    if not np.array_equal(inner, forest.right >= 0):
-        return "a node has one child"
-    nodes = np.arange(len(forest.feature))
-    ends = np.repeat(forest.offsets[1:], np.diff(forest.offsets))
-    for child in (forest.left, forest.right):
-        if (child[inner] <= nodes[inner]).any() or (child[inner] >= ends[inner]).any():
-            return "a child does not stand after its parent in its tree"
-    if ((forest.feature[inner] < 0) | (forest.feature[inner] >= forest.n_features)).any():
-        return f"a node splits on a column outside 0..{forest.n_features - 1}"
-    problem = _parent_problem(forest, inner)
-    if problem:
-        return problem
-    if not np.isfinite(forest.threshold).all():
-        return "a threshold is not finite"
-    if not ((forest.value >= 0) & (forest.value <= 1)).all():
-        return "a leaf's probability is outside 0..1"
-    return None

@@ -1,7 +1,6 @@
-"""A logistic regression a genre as plain arrays: what both trainers export to and scoring reads.
+"""Logistic regression, one per genre, as plain arrays: what all trainers export and scoring reads.
 
-Needs numpy only to score. Knows nothing of Spark, of links or of genre names; scikit-learn is
-imported where one is fitted.
+Scoring needs numpy only; fitting imports scikit-learn.
 """
 
 from __future__ import annotations
@@ -19,26 +18,20 @@ from trailergenre.base.errors import BundleError
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.models.estimators.rank_scaling import N_LEVELS, Scaling, fit_scaling
 
-_ROWS_AT_A_TIME = 4096
+_BLOCK_ROWS = 4096
 
 TOLERANCE = 1e-6
-"""Largest slope of the mean loss at which scikit-learn stops. At its own 1e-4 a coefficient may
-still be off by about that times C times the rows, .004 for 1,400 trailers."""
+"""Gradient of the mean loss at which scikit-learn stops. At its default of 1e-4, a coefficient may
+be off by about that times C times the rows: .004 for 1,400 trailers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """One weighted sum of a row's scaled columns for each genre.
-
-    Attributes:
-        scaling: of the columns.
-        coefficients: shape (n_genres, n_features), float64.
-        intercepts: shape (n_genres,), float64.
-    """
+    """A weighted sum of a row's scaled columns for each genre."""
 
     scaling: Scaling
-    coefficients: NDArray[np.float64]
-    intercepts: NDArray[np.float64]
+    coefficients: NDArray[np.float64]  # (n_genres, n_features)
+    intercepts: NDArray[np.float64]  # (n_genres,)
 
     @property
     def n_features(self) -> int:
@@ -51,16 +44,16 @@ class Logistic:
         return len(self.intercepts)
 
     def predict_proba(self, X: NDArray[np.float32]) -> ProbabilityArray:
-        """Give each row's genre probabilities.
+        """Predict the genre probabilities of rows.
 
         Args:
             X: shape (n, n_features), float32, finite.
 
         Returns:
-            shape (n, n_genres), float64, 0..1; row i belongs to X[i]. n = 0 gives (0, n_genres).
+            shape (n, n_genres), float64, 0..1.
 
         Raises:
-            ValueError: the rows have another width, another type or values that are not finite.
+            ValueError: X has another shape or dtype, or is not finite.
         """
         if X.ndim != 2 or X.shape[1] != self.n_features or X.dtype != np.float32:
             raise ValueError(
@@ -69,19 +62,18 @@ class Logistic:
         if not np.isfinite(X).all():
             raise ValueError("Rows are not all finite.")
         sums = np.empty((len(X), self.n_genres))
-        for start in range(0, len(X), _ROWS_AT_A_TIME):
-            scaled = self.scaling.scale(X[start : start + _ROWS_AT_A_TIME])
-            sums[start : start + _ROWS_AT_A_TIME] = scaled @ self.coefficients.T + self.intercepts
+        for start in range(0, len(X), _BLOCK_ROWS):
+            scaled = self.scaling.scale(X[start : start + _BLOCK_ROWS])
+            sums[start : start + _BLOCK_ROWS] = scaled @ self.coefficients.T + self.intercepts
         # tanh does not overflow, as exp would.
         probabilities: ProbabilityArray = 0.5 * (1 + np.tanh(0.5 * sums))
         return probabilities
 
 
 def constant_intercept(share: float, n_rows: int) -> float:
-    """Give the intercept of a genre that every training row has, or none.
+    """The intercept of a genre that every training row has, or none.
 
-    Its best one is infinite; this one says that the next row is not yet sure to be alike
-    (Laplace's rule of succession).
+    The optimum is infinite; this is Laplace's rule of succession.
 
     >>> constant_intercept(1.0, 98) == -constant_intercept(0.0, 98)
     True
@@ -91,10 +83,9 @@ def constant_intercept(share: float, n_rows: int) -> float:
 
 
 def fit_logistic(X: NDArray[np.float32], y: NDArray[np.int8], config: LogisticConfig) -> Logistic:
-    """Fit one regression a genre with scikit-learn, all rows in memory.
+    """Fit one regression per genre with scikit-learn, all rows in memory.
 
-    A value takes 4 bytes as it comes and 8 scaled: 4,000 pooled rows of 6,144 columns 0.3 GB,
-    100,000 frames of 2,048 columns 2.5 GB.
+    A value takes 4 bytes, and 8 when scaled: 0.3 GB for 4,000 pooled rows of 6,144 columns.
 
     Args:
         X: shape (n, n_features), float32, finite, in the order of the link ids: see `fit_scaling`.
@@ -121,13 +112,8 @@ def fit_logistic(X: NDArray[np.float32], y: NDArray[np.int8], config: LogisticCo
 def to_bytes(model: Logistic) -> bytes:
     """Serialize a regression as safetensors."""
     check_logistic(model)
-    arrays = {
-        "quantiles": model.scaling.quantiles,
-        "coefficients": model.coefficients,
-        "intercepts": model.intercepts,
-    }
-    # safetensors writes memory as it lies: it must be in C order.
-    return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    # safetensors copies memory as it is, so arrays must be in C order.
+    return save({name: np.asarray(array, order="C") for name, array in _arrays(model).items()})
 
 
 def from_bytes(content: bytes) -> Logistic:
@@ -138,8 +124,7 @@ def from_bytes(content: bytes) -> Logistic:
     """
     try:
         loaded = load(content)
-        quantiles = loaded.pop("quantiles")
-        model = Logistic(scaling=Scaling(quantiles), **loaded)
+        model = Logistic(scaling=Scaling(loaded.pop("quantiles")), **loaded)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
             f"The model's file is not a logistic regression: {error}. Train the bundle again."
@@ -149,36 +134,38 @@ def from_bytes(content: bytes) -> Logistic:
 
 
 def check_logistic(model: Logistic) -> None:
-    """Refuse arrays that are no logistic regression.
-
-    Raises:
-        BundleError: the first thing that is wrong.
-    """
-    problem = _array_problem(model) or _value_problem(model)
+    """Raise a `BundleError` unless the arrays are a logistic regression."""
+    problem = _find_problem(model)
     if problem:
         raise BundleError(f"The logistic regression is broken: {problem}. Train the bundle again.")
 
 
-def _array_problem(model: Logistic) -> str | None:
-    arrays: dict[str, tuple[NDArray[Any], type, int]] = {
-        "quantiles": (model.scaling.quantiles, np.float32, 2),
-        "coefficients": (model.coefficients, np.float64, 2),
-        "intercepts": (model.intercepts, np.float64, 1),
+def _arrays(model: Logistic) -> dict[str, NDArray[Any]]:
+    return {
+        "quantiles": model.scaling.quantiles,
+        "coefficients": model.coefficients,
+        "intercepts": model.intercepts,
     }
-    for name, (array, dtype, n_dimensions) in arrays.items():
-        if array.dtype != dtype or array.ndim != n_dimensions:
+
+
+_DTYPES: dict[str, tuple[Any, int]] = {
+    "quantiles": (np.float32, 2),
+    "coefficients": (np.float64, 2),
+    "intercepts": (np.float64, 1),
+}
+
+
+def _find_problem(model: Logistic) -> str | None:
+    for name, array in _arrays(model).items():
+        if (array.dtype, array.ndim) != _DTYPES[name]:
             return f"{name} is {array.dtype} with {array.ndim} dimensions"
         if not array.size:
             return f"{name} is empty"
         if not np.isfinite(array).all():
             return f"{name} has values that are not finite"
-    return None
-
-
-def _value_problem(model: Logistic) -> str | None:
     quantiles = model.scaling.quantiles
     if quantiles.shape[1] != N_LEVELS:
-        return f"it keeps {quantiles.shape[1]} quantiles of a column instead of {N_LEVELS}"
+        return f"it has {quantiles.shape[1]} quantiles per column instead of {N_LEVELS}"
     if (np.diff(quantiles, axis=1) < 0).any():
         return "a column's quantiles do not ascend"
     if model.coefficients.shape != (model.n_genres, model.n_features):
