@@ -12,7 +12,7 @@ import typer
 from typer import Option
 
 from trailergenre.base.config_files import load_config
-from trailergenre.base.outcomes import ROW_OUTCOME_HELP, RowOutcome
+from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, entry
@@ -85,8 +85,8 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
             store, sources, load_config(config or (), overrides or ())
         )
     for outcome in RowOutcome:
-        n_rows, meaning = prepared.counts[outcome], ROW_OUTCOME_HELP[outcome]
-        typer.echo(f"{n_rows:>8}  {outcome:<18}  {meaning}", err=True)
+        n_rows = prepared.counts[outcome]
+        typer.echo(f"{n_rows:>8}  {outcome:<18}  {outcome.meaning}", err=True)
     typer.echo(f"{prepared.counts.total():>8}  rows of {prepared.source}", err=True)
     for note in prepared.notes:
         typer.echo(note, err=True)

@@ -23,7 +23,7 @@ from blocks import split_commands as split
 from submits import REPOSITORY
 from trailergenre.base.config import Config
 from trailergenre.base.config_files import load_config
-from trailergenre.base.outcomes import OUTCOME_HELP, ROW_OUTCOME_HELP
+from trailergenre.base.outcomes import Outcome, RowOutcome
 
 PAGES = list_pages()
 BLOCKS = [block for page in PAGES for block in read_page(page)]
@@ -183,13 +183,15 @@ def test_every_image_is_used() -> None:
     }
 
 
-@pytest.mark.parametrize("help_of", [ROW_OUTCOME_HELP, OUTCOME_HELP], ids=["rows", "links"])
-def test_every_outcome_is_in_the_table_with_its_meaning(help_of: dict[str, str]) -> None:
+@pytest.mark.parametrize("outcomes", [RowOutcome, Outcome])
+def test_every_outcome_is_in_the_table_with_its_meaning(
+    outcomes: type[RowOutcome | Outcome],
+) -> None:
     page = (REPOSITORY / "docs" / "outcomes.md").read_text()
-    section = page.split("\n## Rows\n" if help_of is ROW_OUTCOME_HELP else "\n## Links\n")[1]
+    section = page.split("\n## Rows\n" if outcomes is RowOutcome else "\n## Links\n")[1]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| ?(.*?) ?\|$", section.split("\n## ")[0], re.M)
-    assert [(name, meaning) for name, meaning, _ in rows] == [*help_of.items()]
-    assert [name for name, _, todo in rows if not todo] == [next(iter(help_of))]
+    assert [(name, meaning) for name, meaning, _ in rows] == [(o, o.meaning) for o in outcomes]
+    assert [name for name, _, todo in rows if not todo] == [next(iter(outcomes))]
 
 
 def test_the_configuration_page_is_up_to_date() -> None:

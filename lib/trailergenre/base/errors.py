@@ -43,12 +43,9 @@ class ItemError(TrailergenreError):
     def __init__(
         self, outcome: Outcome, detail: str, *, retry_after_s: float | None = None
     ) -> None:
-        """Keep outcome and reason.
+        """Keep outcome and reason; `detail` is shortened to one line of 300 characters.
 
-        Args:
-            outcome: of the link.
-            detail: the reason, for people; shortened to one line of 300 characters.
-            retry_after_s: seconds that the server asked to wait, if it did.
+        `retry_after_s` is what the server asked to wait, if it did.
         """
         self.outcome = outcome
         self.text = detail  # in full, to be searched
@@ -70,12 +67,7 @@ class RunError(TrailergenreError):
     exit_code = ExitCode.USAGE
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        """Keep the parts of the message.
-
-        Args:
-            problem: what was wrong, and what was received.
-            remedy: what to do, if `doctor` shows it by itself; else it is part of `problem`.
-        """
+        """Keep what was wrong, and what to do if `doctor` shows that by itself."""
         self.problem, self.remedy = problem, remedy
         super().__init__(f"{problem} {remedy}".rstrip())
 

@@ -51,15 +51,7 @@ class Victim(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kill.
-
-    Attributes:
-        point: where.
-        victim: what.
-        attempts: the attempts of the task, from 0.
-        spared: how often the point is passed before.
-        driver_pid: process id of the driver's Python.
-    """
+    """One kill, in these attempts of the task, after passing the point `spared` times."""
 
     point: Point
     victim: Victim
@@ -103,9 +95,7 @@ def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
 def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
     """Pass a point, or kill the victim there if a fault is armed for it.
 
-    Args:
-        point: the point.
-        when: awaited before the kill, to hit another process in the middle of its work.
+    Waits for `when` before the kill, to hit another process in the middle of its work.
     """
     global _passed
     if _armed is None or _armed.point is not point:

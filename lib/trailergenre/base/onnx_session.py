@@ -43,11 +43,7 @@ End = tuple[str, str, list[int | str | None]]
 
 
 def open_session(content: bytes, *, threads: int) -> Session:
-    """Load a network.
-
-    Args:
-        content: the ONNX file.
-        threads: for one call.
+    """Load an ONNX file, to run with `threads` threads per call.
 
     Raises:
         ValueError: it is not a network, needs another file, or cannot run here; says why.
@@ -59,11 +55,7 @@ def open_session(content: bytes, *, threads: int) -> Session:
 
 
 def open_gpu_session(content: bytes, *, device_id: int) -> Session:
-    """Load a whole network on one GPU, no part of it on the CPU.
-
-    Args:
-        content: the ONNX file.
-        device_id: the GPU's index.
+    """Load an ONNX file on one GPU, no part of it on the CPU.
 
     Raises:
         ConfigError: ONNX Runtime has no CUDA support, or cannot use this GPU.

@@ -6,73 +6,76 @@ Every input row ends in one `RowOutcome`, every distinct ready link in one `Outc
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
-class RowOutcome(StrEnum):
+class _WithMeaning(StrEnum):
+    """A string with a meaning, for people."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Self:
+        """Create a member."""
+        member = str.__new__(cls, value)
+        member._value_, member.meaning = value, meaning
+        return member
+
+
+class RowOutcome(_WithMeaning):
     """The result of `prepare_dataset` for one input row."""
 
-    READY = "ready"
-    LINK_EMPTY = "link_empty"
-    LINK_INVALID = "link_invalid"
-    SCHEME_REFUSED = "scheme_refused"
-    HOST_DENIED = "host_denied"
-    NOT_A_SINGLE_VIDEO = "not_a_single_video"
-    DUPLICATE = "duplicate"
-    AMBIGUOUS = "ambiguous"
-    NO_LABEL = "no_label"
+    READY = "ready", "passed on to the download"
+    LINK_EMPTY = "link_empty", "the cell is empty or blank"
+    LINK_INVALID = "link_invalid", "not a link, or one with a user name, an invalid port or host"
+    SCHEME_REFUSED = "scheme_refused", "neither an http(s) link nor a file under an allowed root"
+    HOST_DENIED = "host_denied", "the host is a private, loopback or otherwise denied address"
+    NOT_A_SINGLE_VIDEO = "not_a_single_video", "a channel, user page, playlist or search"
+    DUPLICATE = "duplicate", "an earlier row has the same link for the same movie"
+    AMBIGUOUS = "ambiguous", "several movies share the link, or several movies have the title"
+    NO_LABEL = "no_label", "the movie has no known genres"
 
 
-ROW_OUTCOME_HELP: dict[RowOutcome, str] = {
-    RowOutcome.READY: "passed on to the download",
-    RowOutcome.LINK_EMPTY: "the cell is empty or blank",
-    RowOutcome.LINK_INVALID: "not a link, or one with a user name, an invalid port or host",
-    RowOutcome.SCHEME_REFUSED: "neither an http(s) link nor a file under an allowed root",
-    RowOutcome.HOST_DENIED: "the host is a private, loopback or otherwise denied address",
-    RowOutcome.NOT_A_SINGLE_VIDEO: "a channel, user page, playlist or search",
-    RowOutcome.DUPLICATE: "an earlier row has the same link for the same movie",
-    RowOutcome.AMBIGUOUS: "several movies share the link, or several movies have the title",
-    RowOutcome.NO_LABEL: "the movie has no known genres",
-}
-
-
-class Outcome(StrEnum):
+class Outcome(_WithMeaning):
     """The result of `featurize` for one distinct ready link."""
 
-    OK = "ok"
-    DEFERRED = "deferred"
+    OK = "ok", "features are stored"
+    DEFERRED = "deferred", "not tried yet, or left for a later run"
     # download
-    LINK_INVALID = "link_invalid"
-    SCHEME = "scheme"
-    HOST_DENIED = "host_denied"
-    NOT_A_SINGLE_VIDEO = "not_a_single_video"
-    LIVE = "live"
-    UNSUPPORTED_SITE = "unsupported_site"
-    UNAVAILABLE = "unavailable"
-    FORBIDDEN = "forbidden"
-    THROTTLED = "throttled"
-    DNS = "dns"
-    CONNECT = "connect"
-    TLS = "tls"
-    HTTP_5XX = "http_5xx"
-    REDIRECT = "redirect"
-    TRUNCATED_DOWNLOAD = "truncated_download"
-    STALLED = "stalled"
-    TIMEOUT = "timeout"
-    TOO_LARGE = "too_large"
-    TOO_LONG = "too_long"
-    NO_FILE = "no_file"
-    PATH = "path"
+    LINK_INVALID = "link_invalid", "the downloader cannot read the link"
+    SCHEME = "scheme", "leads to a scheme other than http(s)"
+    HOST_DENIED = "host_denied", "leads to a private, loopback or otherwise denied address"
+    NOT_A_SINGLE_VIDEO = "not_a_single_video", "a page with several videos, a playlist or a channel"
+    LIVE = "live", "a live stream or an upcoming premiere"
+    UNSUPPORTED_SITE = "unsupported_site", "yt-dlp finds no video on the page"
+    UNAVAILABLE = "unavailable", "removed, private, age- or region-restricted; HTTP 404 or 410"
+    FORBIDDEN = "forbidden", "HTTP 401 or 403"
+    THROTTLED = "throttled", "HTTP 429, or the site asks for proof that the client is no bot"
+    DNS = "dns", "the host name does not resolve"
+    CONNECT = "connect", "the connection failed"
+    TLS = "tls", "the certificate is not valid"
+    HTTP_5XX = "http_5xx", "the server reported an error"
+    REDIRECT = "redirect", "too many redirects, or a redirect to a scheme other than http(s)"
+    TRUNCATED_DOWNLOAD = "truncated_download", "the server sent fewer bytes than it announced"
+    STALLED = "stalled", "no data arrived within the socket timeout"
+    TIMEOUT = "timeout", "the link's deadline passed"
+    TOO_LARGE = "too_large", "larger than `limits.max_file_bytes`"
+    TOO_LONG = "too_long", "longer than `limits.max_duration_s`, or over `limits.max_frames` frames"
+    NO_FILE = "no_file", "the download ended without a file"
+    PATH = "path", "not a regular file, or outside its directory"
     # decode
-    NOT_MEDIA = "not_media"
-    FORMAT_NOT_ALLOWED = "format_not_allowed"
-    NO_VIDEO = "no_video"
-    DIMENSIONS = "dimensions"
-    DECODE = "decode"
-    PARTIAL = "partial"
-    DECODER_CRASH = "decoder_crash"
-    RESOURCE = "resource"
+    NOT_MEDIA = "not_media", "the file is not a video container"
+    FORMAT_NOT_ALLOWED = (
+        "format_not_allowed",
+        "the container or codec is not on the list of allowed formats",
+    )
+    NO_VIDEO = "no_video", "the file has no video stream"
+    DIMENSIONS = "dimensions", "frames have more pixels than `limits.max_pixels`"
+    DECODE = "decode", "the video is damaged"
+    PARTIAL = "partial", "the video ends before its declared duration"
+    DECODER_CRASH = "decoder_crash", "a signal ended the decoder"
+    RESOURCE = "resource", "a memory, file-size or CPU limit was reached"
     # our own
-    INTERNAL = "internal"
+    INTERNAL = "internal", "a bug in trailergenre; the log has the traceback"
 
     @property
     def is_retryable(self) -> bool:
@@ -90,38 +93,3 @@ _RETRYABLE = frozenset(
         Outcome.STALLED,
     }
 )
-
-OUTCOME_HELP: dict[Outcome, str] = {
-    Outcome.OK: "features are stored",
-    Outcome.DEFERRED: "not tried yet, or left for a later run",
-    Outcome.LINK_INVALID: "the downloader cannot read the link",
-    Outcome.SCHEME: "leads to a scheme other than http(s)",
-    Outcome.HOST_DENIED: "leads to a private, loopback or otherwise denied address",
-    Outcome.NOT_A_SINGLE_VIDEO: "a page with several videos, a playlist or a channel",
-    Outcome.LIVE: "a live stream or an upcoming premiere",
-    Outcome.UNSUPPORTED_SITE: "yt-dlp finds no video on the page",
-    Outcome.UNAVAILABLE: "removed, private, age- or region-restricted; HTTP 404 or 410",
-    Outcome.FORBIDDEN: "HTTP 401 or 403",
-    Outcome.THROTTLED: "HTTP 429, or the site asks for proof that the client is no bot",
-    Outcome.DNS: "the host name does not resolve",
-    Outcome.CONNECT: "the connection failed",
-    Outcome.TLS: "the certificate is not valid",
-    Outcome.HTTP_5XX: "the server reported an error",
-    Outcome.REDIRECT: "too many redirects, or a redirect to a scheme other than http(s)",
-    Outcome.TRUNCATED_DOWNLOAD: "the server sent fewer bytes than it announced",
-    Outcome.STALLED: "no data arrived within the socket timeout",
-    Outcome.TIMEOUT: "the link's deadline passed",
-    Outcome.TOO_LARGE: "larger than `limits.max_file_bytes`",
-    Outcome.TOO_LONG: "longer than `limits.max_duration_s`, or over `limits.max_frames` frames",
-    Outcome.NO_FILE: "the download ended without a file",
-    Outcome.PATH: "not a regular file, or outside its directory",
-    Outcome.NOT_MEDIA: "the file is not a video container",
-    Outcome.FORMAT_NOT_ALLOWED: "the container or codec is not on the list of allowed formats",
-    Outcome.NO_VIDEO: "the file has no video stream",
-    Outcome.DIMENSIONS: "frames have more pixels than `limits.max_pixels`",
-    Outcome.DECODE: "the video is damaged",
-    Outcome.PARTIAL: "the video ends before its declared duration",
-    Outcome.DECODER_CRASH: "a signal ended the decoder",
-    Outcome.RESOURCE: "a memory, file-size or CPU limit was reached",
-    Outcome.INTERNAL: "a bug in trailergenre; the log has the traceback",
-}

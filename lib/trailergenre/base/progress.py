@@ -31,15 +31,9 @@ class OnStep(Protocol):
 
 @contextmanager
 def progress_bar(title: str, unit: str = "") -> Iterator[OnStep]:
-    """Show the progress of some work.
+    """Show the progress of some work, and yield its callback. `unit` names steps without a label.
 
-    Args:
-        title: the work.
-        unit: what is counted, where steps have no label.
-
-    Yields:
-        The callback. In a pipe, a step with a label is printed at once; one without a label only
-        after 15 s of silence.
+    In a pipe, a step with a label is printed at once; others after 15 s of silence.
     """
     with ProgressDisplay(title) as display:
 
@@ -51,11 +45,7 @@ def progress_bar(title: str, unit: str = "") -> Iterator[OnStep]:
 
 
 class ProgressDisplay:
-    """A bar on a terminal; in a pipe, its text as a line after at most 15 s of silence.
-
-    Attributes:
-        is_terminal: whether a bar is drawn.
-    """
+    """A bar on a terminal; in a pipe, its text as a line after at most 15 s of silence."""
 
     def __init__(self, text: str) -> None:
         """Prepare a display of `text`, to be used as a context manager."""
@@ -96,14 +86,9 @@ class ProgressDisplay:
     def update(
         self, done: int, total: int, text: str, *, details: str = "", at_once: bool = False
     ) -> None:
-        """Show a new state.
+        """Show a new state: `text`, and `details` if there is room.
 
-        Args:
-            done: steps that are done.
-            total: all steps.
-            text: the state in words.
-            details: shown in a pipe and on a wide terminal only.
-            at_once: whether to print it to a pipe now.
+        `at_once` prints it to a pipe now.
         """
         self._text, self._details = text, details
         if self._task is not None:

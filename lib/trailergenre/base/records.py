@@ -101,10 +101,8 @@ class VideoFacts:
 class LinkFrames:
     """The features of one link's frames, in order.
 
-    Attributes:
-        link_id: the link.
-        features: shape (n, width), float32; n >= 1.
-        frame_time_s: shape (n,), float64; seconds from the first video frame.
+    `features` has shape (n, width), n >= 1; `frame_time_s` has shape (n,), in seconds from the
+    first video frame.
     """
 
     link_id: str
@@ -114,12 +112,7 @@ class LinkFrames:
 
 @dataclass(frozen=True, slots=True)
 class GenreScore:
-    """One genre of a scored link.
-
-    Attributes:
-        genre: its name.
-        probability: 0..1; the genres of a link do not sum to 1 (multi-label).
-    """
+    """One genre of a scored link. Probabilities of a link do not sum to 1 (multi-label)."""
 
     genre: str
     probability: float

@@ -34,10 +34,7 @@ _UNFINISHED = ".unfinished-"
 class StoredFile:
     """One file below a store.
 
-    Attributes:
-        path: relative to the store's address, with forward slashes.
-        size_bytes: its size.
-        modified_at: UTC; None if the storage does not report it.
+    `path` is relative to the store; `modified_at` is UTC, if the storage reports it.
     """
 
     path: str
@@ -53,10 +50,7 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        """Resolve an address.
-
-        Args:
-            address: a local path, `file://`, `s3://` (`s3a://` is accepted), `gs://` or `hdfs://`.
+        """Normalize an address: a local path, `file://`, `s3://` or `s3a://`, `gs://` or `hdfs://`.
 
         Raises:
             StorageError: the address has an unknown scheme.

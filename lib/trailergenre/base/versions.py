@@ -43,10 +43,7 @@ DOWNLOAD_PACKAGES = ("yt-dlp", "urllib3", "brotli", "idna")
 
 @functools.cache
 def check_minimum_versions(*packages: str) -> None:
-    """Refuse installed packages that are too old; missing ones fail where they are imported.
-
-    Args:
-        packages: keys of `MINIMUM_VERSIONS`.
+    """Refuse packages that are too old; missing ones fail where they are imported.
 
     Raises:
         ConfigError: names the package, both versions, the reason and the remedy.

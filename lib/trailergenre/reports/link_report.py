@@ -16,7 +16,7 @@ from pathlib import Path
 from trailergenre import __version__
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
-from trailergenre.base.outcomes import OUTCOME_HELP, Outcome
+from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FrameArray, GenreScore
 from trailergenre.features.fetch_frames import LinkRecord
 from trailergenre.links.canonical import without_user
@@ -133,7 +133,7 @@ def _end(cell: str, record: LinkRecord | None, failure: ItemError | None) -> dic
         "link": record.link.url if record else without_user(cell),
         "link_id": record.link.link_id if record else None,
         "outcome": outcome,
-        "help": OUTCOME_HELP[outcome],
+        "help": outcome.meaning,
         "detail": failure.detail if failure else "",
     }
 

@@ -31,14 +31,8 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class Origin:
     """Where kept frames come from, as the outcomes row says it.
 
-    Attributes:
-        frames: number of frames.
-        attempts: downloads tried.
-        download_s: wall-clock seconds of the download.
-        decode_s: wall-clock seconds of the decoder.
-        size_bytes: of the video file.
-        connections: `address:port` of every server that the download connected to.
-        facts: what the decoder reported.
+    Seconds are wall-clock seconds; `size_bytes` is of the video file, `connections` are the
+    `address:port` of every server that the download connected to.
     """
 
     frames: int
@@ -54,12 +48,7 @@ class FramesWriter:
     """Writes the frames of one link to a local file."""
 
     def __init__(self, path: Path, place: str) -> None:
-        """Create the file.
-
-        Args:
-            path: on the local disk.
-            place: where it will be kept, from `KeptFrames.place`.
-        """
+        """Create a local file for frames that will be kept at `place`."""
         self.path = path
         self.place = place
         self._sink = pa.OSFile(str(path), "wb")
@@ -91,22 +80,13 @@ class FramesWriter:
 
 
 class FramesReader:
-    """Reads the frames of one link, once, in order.
-
-    Attributes:
-        origin: where the frames come from; known after the last batch.
-    """
+    """Reads the frames of one link, once, in order. `origin` is known after the last batch."""
 
     def __init__(self, content: bytes, place: str, *, where: str) -> None:
-        """Check everything but the number of frames.
-
-        Args:
-            content: of the file.
-            place: where it is kept, from `KeptFrames.place`.
-            where: the file's name in errors.
+        """Check everything but the number of frames; `where` names the file in errors.
 
         Raises:
-            StorageError: the content is not what was written there.
+            StorageError: the content is not what was written at `place`.
         """
         self._where = where
         body, digest = memoryview(content)[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
@@ -162,12 +142,9 @@ class FramesReader:
 
 @dataclass(frozen=True, slots=True)
 class KeptFrames:
-    """The kept frames of one run and one sampling, at `RUN/frames/KEY/<link_id>`.
+    """The kept frames of one run, at `RUN/frames/<frames_key>/<link_id>`.
 
-    Attributes:
-        store: the run.
-        key: `FeatureSettings.frames_key`.
-        keeps_new: whether new frames are kept; kept frames are used in any case.
+    Kept frames are used in any case; `keeps_new` says whether new frames are kept.
     """
 
     store: Store

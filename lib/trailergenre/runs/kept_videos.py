@@ -11,12 +11,9 @@ from trailergenre.base.storage import Store
 
 @dataclass(frozen=True, slots=True)
 class KeptVideos:
-    """The kept videos of one run and one format rule, at `RUN/videos/KEY/<link_id>`.
+    """The kept videos of one run, at `RUN/videos/<videos_key>/<link_id>`.
 
-    Attributes:
-        store: the run.
-        key: `FeatureSettings.videos_key`.
-        keeps_new: whether new downloads are kept; kept videos are used in any case.
+    Kept videos are used in any case; `keeps_new` says whether new downloads are kept.
     """
 
     store: Store

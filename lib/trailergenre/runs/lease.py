@@ -41,9 +41,9 @@ class Lease(BaseModel):
     """What the lease file says about its holder.
 
     Attributes:
-        host: machine and process namespace; `pid` has no meaning elsewhere.
+        host: machine and process namespace, in which `pid` has a meaning.
         pid: process id.
-        process_started_at: seconds since the epoch; tells a process from a later one with its id.
+        process_started_at: seconds since the epoch; a later process may get the same id.
         stage: the job.
         started_at: UTC.
         refreshed_at: UTC; the last heartbeat.
@@ -78,11 +78,7 @@ class Lease(BaseModel):
 
 @contextlib.contextmanager
 def hold_lease(store: Store, stage: str) -> Iterator[None]:
-    """Hold the lease on an output, and release it however the block ends.
-
-    Args:
-        store: the output.
-        stage: the job, named to those that are refused.
+    """Hold the lease on an output for job `stage`, and release it however the block ends.
 
     Raises:
         LockedError: another job holds the lease; names it and says what to do.

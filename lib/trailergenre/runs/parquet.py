@@ -55,12 +55,7 @@ def _width_of(features: pa.ChunkedArray) -> int:
 
 
 def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
-    """Read a file that is named by the SHA-256 of its content, and check the content.
-
-    Args:
-        store: the run.
-        name: a key of `schemas.TABLES`.
-        path: of the file.
+    """Read a file of table `name`, and check it against the SHA-256 in its file name.
 
     Raises:
         StorageError: the file is missing, truncated or changed.

@@ -81,8 +81,8 @@ def plan_links(
 
     Raises:
         ConfigError: the list has no ready link, or the run holds external features.
-        FingerprintError: settings changed, and links that are finished under other settings would
-            be downloaded again; names the settings and the number of downloads.
+        FingerprintError: settings changed, and finished links would be downloaded again; names the
+            settings and the number of downloads.
     """
     ready = read_ready_links(store)
     if not ready:

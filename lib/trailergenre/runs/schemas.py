@@ -106,11 +106,7 @@ TABLES: dict[str, pa.Schema] = {
 
 
 def check_table(name: str, schema: pa.Schema) -> None:
-    """Check a table's columns and types, but not nullability, which readers report differently.
-
-    Args:
-        name: a key of `TABLES`.
-        schema: the table's schema.
+    """Check the columns and types of table `name`; readers disagree on nullability.
 
     Raises:
         SchemaError: columns are missing, unknown or of another type; names all.

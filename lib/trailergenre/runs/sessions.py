@@ -12,26 +12,14 @@ from trailergenre.base.storage import Store
 
 
 def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> None:
-    """Record what a job may do, before it starts; `verify` holds it to that.
-
-    Args:
-        store: the run.
-        stage: the job's name.
-        settings: JSON values, no secrets.
-    """
+    """Record what a job may do, before it starts; `verify` holds it to that. No secrets."""
     now = datetime.now(UTC)
     record = {"stage": stage, "begun_at": now.isoformat(timespec="seconds"), **settings}
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}-begun.json", json.dumps(record, indent=2))
 
 
 def record_summary(store: Store, stage: str, summary: Mapping[str, object]) -> None:
-    """Record a job's summary, and print it as the last line of stdout.
-
-    Args:
-        store: the run.
-        stage: the job's name.
-        summary: JSON values.
-    """
+    """Record a job's summary, and print it as the last line of stdout."""
     now = datetime.now(UTC)
     record = {"stage": stage, "finished_at": now.isoformat(timespec="seconds"), **summary}
     line = json.dumps(record)

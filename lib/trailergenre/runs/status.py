@@ -40,8 +40,8 @@ class RunStatus:
         by_outcome: number of those with an outcome, by outcome.
         frames: frames embedded.
         sandbox: the protections that child processes had; `full` if all of them.
-        links_per_s: over the last ten minutes of the run; None if too little is known.
-        last_commit_at: UTC; None before the first commit.
+        links_per_s: over the last ten minutes of the run, if known.
+        last_commit_at: UTC.
     """
 
     ready: int
@@ -94,14 +94,10 @@ def read_status(
     since: datetime | None = None,
     cache: dict[str, pa.Table] | None = None,
 ) -> RunStatus:
-    """Read the committed outcomes of one fingerprint.
+    """Read the progress of one fingerprint from its committed outcomes.
 
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        ready: the distinct ready links; the run may also hold outcomes of an earlier list's links.
-        since: when the present session of the run began, if known.
-        cache: see `tables.read_outcomes`.
+    Outcomes of links that are not in `ready` do not count: an earlier list had them. `since` is
+    when the present session began, if known; `cache` is that of `tables.read_outcomes`.
     """
     rows = tables.read_outcomes(store, fingerprint, cache, _COLUMNS)
     outcomes = tables.filter_links(rows, ready)
@@ -139,18 +135,15 @@ def run_with_progress(
     ready: Collection[LinkId],
     count_kept: Callable[[], int] | None = None,
 ) -> T:
-    """Call `work` in a thread, and show the run's progress until it returns.
+    """Call `work` in a thread, show the run's progress until it returns, and return its result.
 
     Args:
-        work: the function to call.
+        work: the function to call; its exception is raised here.
         stop: called on Ctrl-C, to end `work`.
         store: the run.
         fingerprint: of the features being made.
         ready: the distinct ready links.
         count_kept: counts the links whose frames are kept, if the run keeps frames.
-
-    Returns:
-        What `work` returned. Its exception is raised here.
     """
     since, cache = datetime.now(UTC), dict[str, pa.Table]()
     with ThreadPoolExecutor(max_workers=1) as executor, ProgressDisplay("starting") as display:

@@ -211,13 +211,7 @@ def feature_files(outcomes: pa.Table) -> list[str]:
 def iter_features(
     store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Read the features that current outcomes refer to, one table per file.
-
-    Args:
-        store: the run.
-        outcomes: from `read_outcomes`.
-        link_ids: links to read; all by default.
-    """
+    """Read the features of current outcomes, one table per file; of all links by default."""
     current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     if link_ids is not None:
         current = filter_links(current, link_ids)
@@ -243,12 +237,7 @@ def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
 
 
 def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:
-    """Select the rows of a features file that belong to link and commit of its outcomes rows.
-
-    Args:
-        features: the file's rows.
-        named: the current outcomes rows that refer to the file.
-    """
+    """Select the rows of a features file that belong to link and commit of its outcomes rows."""
     reached = pc.and_(
         pc.is_in(features["link_id"], named["link_id"].combine_chunks()),
         pc.equal(features["commit"], named["commit"][0]),

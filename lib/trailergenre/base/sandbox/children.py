@@ -30,9 +30,7 @@ _MEMORY_POLL_S = 0.25
 class Deadline:
     """A countdown on the monotonic clock that all steps of one link share.
 
-    Attributes:
-        seconds: at the start.
-        stopped: once set, no time is left.
+    No time is left once `stopped` is set.
     """
 
     def __init__(self, seconds: float, stopped: threading.Event | None = None) -> None:
@@ -110,11 +108,7 @@ class _Process(Protocol):
 class Child:
     """A running child, the leader of a process group.
 
-    Attributes:
-        process: the child, with pipes for stdin and stdout.
-        limits: of its group.
-        is_timed_out: whether it was killed at its deadline.
-        is_over_memory: whether it was killed for the memory of its group.
+    `is_timed_out` and `is_over_memory` say why it was killed, if it was.
     """
 
     process: _Process

@@ -171,16 +171,9 @@ def fork_child(
 ) -> Iterator[Child]:
     """Run a fork of a loaded program, and kill its group when the block ends.
 
-    Its exit code is `SERVER_GONE` if its server died.
-
-    Args:
-        program: Python's arguments after `-I`; the program calls `fork_server.serve`. The time to
-            load it does not count towards the deadline.
-        directory: the fork's working directory.
-        deadline: when the group is killed, so that reads from the pipe end.
-        stderr: an open file.
-        env: its whole environment; other processes see the server's in its place.
-        limits: of its group.
+    The arguments are those of `start_child`, but for the program: these are Python's arguments
+    after `-I`, and it calls `fork_server.serve`. Loading it does not count towards the deadline.
+    The exit code is `SERVER_GONE` if the server died.
 
     Raises:
         ToolMissingError: the program cannot start.

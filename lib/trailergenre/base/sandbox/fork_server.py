@@ -44,11 +44,9 @@ _STEP_ERRORS = (
 
 
 def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
-    """Fork for every request, until the worker closes its end or dies.
+    """Fork for every request, until the worker closes its end or dies. Forks call `run`.
 
-    Args:
-        run: what a fork runs.
-        warm_up: work in short steps that makes forks faster, done while no request waits.
+    `warm_up` does work that makes forks faster, in short steps, while no request waits.
     """
     control = socket.socket(fileno=0)
     control.sendall(_READY)

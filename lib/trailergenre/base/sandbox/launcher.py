@@ -48,12 +48,8 @@ def bind(
 ) -> None:
     """Bind this process to its parent and limit it, for good.
 
-    Args:
-        parent_pid: if the parent is another process by now, this process exits.
-        cpu_s: as in `ChildLimits`, like the next two.
-        file_bytes: largest file.
-        address_space_bytes: 0 for no limit.
-        has_network: 0 or 1.
+    Exits if `parent_pid` is not the parent any more. The limits are those of `ChildLimits`; an
+    address space of 0 is unlimited.
     """
     libc = ctypes.CDLL(None)
     if sys.platform == "linux":

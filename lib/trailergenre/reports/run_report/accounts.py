@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trailergenre.base.outcomes import OUTCOME_HELP, ROW_OUTCOME_HELP, Outcome, RowOutcome
+from trailergenre.base.outcomes import Outcome, RowOutcome
 
 N_HOSTS = 12
 
@@ -97,13 +97,13 @@ class HostCount:
 
 def count_rows(links: pa.Table) -> tuple[Counted, ...]:
     """Input rows by outcome, the ready ones first, then the most frequent."""
-    meanings = {outcome.value: text for outcome, text in ROW_OUTCOME_HELP.items()}
+    meanings = {outcome.value: outcome.meaning for outcome in RowOutcome}
     return _count(links["row_outcome"], meanings, first=RowOutcome.READY)
 
 
 def count_links(joined: pa.Table) -> tuple[Counted, ...]:
     """Links that have an outcome, by outcome; the ok ones first, then the most frequent."""
-    meanings = {outcome.value: text for outcome, text in OUTCOME_HELP.items()}
+    meanings = {outcome.value: outcome.meaning for outcome in Outcome}
     return _count(joined["outcome"].drop_null(), meanings, first=Outcome.OK)
 
 

@@ -36,12 +36,7 @@ def check_rows(links: pa.Table) -> Check:
 
 
 def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
-    """Labels and list agree: every ready row with genres has a label, and no other link has.
-
-    Args:
-        listed: the ready rows of the list.
-        labels: the labels table; empty if there is none.
-    """
+    """Every ready row with genres has a label that agrees with it; no other link has one."""
     check = Check("I1", "labels match the list", _PREPARE_AGAIN)
     labels, listed = labels.select(_COMPARED), listed.select(_COMPARED)
     listed = listed.filter(pc.greater(pc.list_value_length(listed["genres"]), 0))
@@ -70,12 +65,7 @@ def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
 
 
 def check_links(ready: Collection[str], current: pa.Table) -> Check:
-    """Every ready link has a known outcome.
-
-    Args:
-        ready: the distinct ready links.
-        current: one outcomes row per link.
-    """
+    """Every ready link has a known outcome in `current`, which has one row per link."""
     advice = "Run jobs/featurize.py again: it takes the links without an outcome."
     check = Check("I1", "every ready link has one outcome", advice, len(ready))
     ids, outcomes = (current[name].to_pylist() for name in ("link_id", "outcome"))
@@ -96,12 +86,7 @@ def check_links(ready: Collection[str], current: pa.Table) -> Check:
 
 
 def check_references(current: pa.Table, fingerprint: str) -> Check:
-    """Each `ok` row refers to its features, and no other row refers to any.
-
-    Args:
-        current: one outcomes row per link, with `_file`.
-        fingerprint: of the features.
-    """
+    """Each `ok` row refers to its features, and no other row refers to any."""
     advice = "Delete the outcomes files named here and run jobs/featurize.py again."
     name = "ok rows, and no others, refer to features"
     check = Check("I1", name, advice, len(current))

@@ -21,10 +21,8 @@ _GRACE_S = 2.0
 class Allowed(BaseModel):
     """What one session of `featurize` was allowed, from `sessions.record_start`.
 
-    Attributes:
-        limits: of each link.
-        allow: `address:port` pairs that were reachable although private.
-        egress: `proxy's` if a proxy decided about addresses.
+    `allow` lists reachable private `address:port` pairs; `egress` is `proxy's` if a proxy decided
+    about addresses.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,9 +50,7 @@ def parse_allowed(records: Iterable[bytes]) -> tuple[list[Allowed], list[str]]:
 def check_connections(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     """Downloads connected to public addresses, or to private ones that were allowed.
 
-    Args:
-        rows: all outcomes rows, superseded ones too.
-        allowed: of all sessions.
+    `rows` are all outcomes rows, superseded ones too; `allowed` is of all sessions.
     """
     advice = "Look at these links; the egress guard should have refused them."
     check = Check("I5", "downloads connected to public or allowed addresses", advice)
@@ -108,9 +104,7 @@ _BOUNDS = (
 def check_limits(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     """No link exceeded the loosest limits of the run's sessions.
 
-    Args:
-        rows: all outcomes rows, superseded ones too.
-        allowed: of all sessions.
+    `rows` are all outcomes rows, superseded ones too; `allowed` is of all sessions.
     """
     check = Check("I6", "links stayed within their limits", "Look at these links: a limit failed.")
     if not allowed:

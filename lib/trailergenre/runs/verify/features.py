@@ -31,12 +31,10 @@ class Features:
     """The checks of all features. Memory holds one file at a time and 32 bytes per link.
 
     Attributes:
-        frames_per_s: of the fingerprint.
-        width: of the fingerprint.
         files: I3: files are what rows and file names say.
         commits: I3: `commit` is the hash of the content.
         frames: I2: every frame once.
-        n_frames: rows that readers reach.
+        n_frames: number of rows that readers reach.
     """
 
     frames_per_s: float
@@ -70,10 +68,8 @@ class Features:
     def read(self, store: Store, current: pa.Table, on_step: OnStep) -> None:
         """Check every features file that current outcomes rows refer to.
 
-        Args:
-            store: the run.
-            current: one outcomes row per link, with `_file`.
-            on_step: called with (frames read, frames in all).
+        `current` has one row per link, with `_file`. `on_step` is called with (frames read, frames
+        in all).
         """
         is_ok = pc.equal(current["outcome"], Outcome.OK.value)
         current = current.filter(pc.and_(is_ok, pc.is_valid(current["features_file"])))

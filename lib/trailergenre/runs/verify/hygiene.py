@@ -17,12 +17,7 @@ _LINK_ID = re.compile("[0-9a-f]{64}")
 
 
 def check_unfinished(store: Store, *, is_held: bool) -> Check:
-    """No writer left an unfinished file.
-
-    Args:
-        store: the run.
-        is_held: whether a job is at work that may be writing these files.
-    """
+    """No writer left an unfinished file; while the run is held, its writer may be at work."""
     check = Check("I4", "no unfinished files", "Run the killed job again, or delete them.")
     unfinished = store.list_unfinished("")
     check.checked = len(unfinished)
@@ -51,13 +46,7 @@ def check_scratch() -> Check:
 
 
 def check_kept_frames(store: Store, key: str, ready: Collection[str]) -> Check:
-    """Each file of kept frames is as it was written.
-
-    Args:
-        store: the run.
-        key: `FeatureSettings.frames_key`.
-        ready: the distinct ready links.
-    """
+    """Each file of kept frames (`key` is `FeatureSettings.frames_key`) is as it was written."""
     advice = "Delete them; jobs/featurize.py makes them again when it needs them."
     check = Check("I3", "kept frames are as written", advice)
     kept, others = KeptFrames(store, key, keeps_new=False), 0
@@ -79,13 +68,7 @@ def check_kept_frames(store: Store, key: str, ready: Collection[str]) -> Check:
 
 
 def check_foreign(store: Store, fingerprint: str, referenced: Collection[str]) -> Check:
-    """Every features file was written by this package, whether an outcomes row refers to it or not.
-
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        referenced: the features files that outcomes rows refer to.
-    """
+    """This package wrote every features file, even those that no outcomes row refers to."""
     advice = "Move them elsewhere or delete them: no reader uses them."
     check = Check("I4", "no foreign files among the features", advice)
     orphans: list[StoredFile] = []

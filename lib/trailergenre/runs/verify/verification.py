@@ -14,11 +14,11 @@ class Check:
 
     Attributes:
         invariant: I1 to I6.
-        name: the claim, in a few words.
+        name: the claim.
         advice: what to do if the claim fails.
         checked: number of rows, links or files that were checked.
         n_offenders: how many of them break the claim.
-        offenders: the first of them, by link or file.
+        offenders: the first of them.
         notes: remarks that are no offence.
     """
 
@@ -67,12 +67,11 @@ class Verification:
     Attributes:
         run: its address.
         features: the fingerprint.
-        content_hash: over all features that readers reach, however they are cut into files; None
-            if some cannot be read.
+        content_hash: see `Features.content_hash`.
         links: number of distinct ready links.
         by_outcome: number of those with an outcome, by outcome.
         frames: number of feature rows that readers reach.
-        settings: what each session of the run was allowed; empty if not recorded.
+        settings: what each session of the run was allowed, if recorded.
         checks: the checks.
         notes: remarks on the whole run.
     """

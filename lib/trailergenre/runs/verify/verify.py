@@ -23,12 +23,7 @@ from trailergenre.runs.verify.verification import Check, Verification
 
 
 def verify_run(store: Store, fingerprint: str, on_step: OnStep | None = None) -> Verification:
-    """Verify a run.
-
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        on_step: called with (frames read, frames in all).
+    """Verify a run; `on_step` is called with (frames read, frames in all).
 
     Raises:
         ConfigError: the run has no list of links.
