@@ -45,6 +45,8 @@ VIEWS = (
     View("desk-light", 1280, 800, "light"),
     View("desk-dark", 1280, 800, "dark"),
 )
+CORNERS = (VIEWS[0], VIEWS[3])
+"""Each width and each scheme once: widths do not change colours, nor schemes the layout."""
 
 
 def find_browser() -> str:

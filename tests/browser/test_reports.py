@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator
 
-from browser.pages import VIEWS, View, assert_page_holds, open_window, unfold
+from browser.pages import CORNERS, VIEWS, View, assert_page_holds, open_window, unfold
 from evaluated import evaluation_page
 from reported import run_page
 
@@ -28,7 +28,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+@pytest.mark.parametrize("view", CORNERS, ids=lambda view: view.name)
 @pytest.mark.parametrize("name", ["evaluation", "run"])
 def test_the_page_holds(browser: Browser, pages: dict[str, str], name: str, view: View) -> None:
     assert_page_holds(browser, pages[name], view)
@@ -57,7 +57,7 @@ def test_a_desk_has_room_for_every_table(
     assert [wide for wide, seen in widths if wide > seen] == []
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+@pytest.mark.parametrize("view", CORNERS, ids=lambda view: view.name)
 def test_a_shadow_is_where_a_table_goes_on(
     browser: Browser, pages: dict[str, str], tmp_path: Path, view: View
 ) -> None:

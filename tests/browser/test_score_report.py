@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from browser.pages import VIEWS, View, assert_page_holds, open_window
+from browser.pages import CORNERS, VIEWS, View, assert_page_holds, open_window
 from score_pages import crowded_page, failed_page, score_page
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+@pytest.mark.parametrize("view", CORNERS, ids=lambda view: view.name)
 @pytest.mark.parametrize("name", ["score", "score-short", "score-failed"])
 def test_the_page_holds(browser: Browser, pages: dict[str, str], name: str, view: View) -> None:
     assert_page_holds(browser, pages[name], view)

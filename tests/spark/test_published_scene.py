@@ -24,7 +24,7 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.forest import fit_forests
 
-CONFIG = ForestConfig(trees=60, max_depth=10, min_rows_per_leaf=3, parallelism=2)
+CONFIG = ForestConfig(trees=25, max_depth=10, min_rows_per_leaf=3, parallelism=2)
 
 
 @dataclass(frozen=True)
