@@ -1,6 +1,5 @@
-# Everything a person types. `make` alone lists the targets.
-# `make demo` and `make test` need only Python 3.11+ and Java 17+: set-up is part of them.
-# `make test-all` needs Chromium, too, which `make setup` installs where it may.
+# `make` lists the targets. They run the set-up first if it is needed, which requires Python 3.11+
+# and Java 17+. `make test-all` also needs Chromium, which `make setup` installs if it can.
 
 SHELL      := /bin/bash
 VENV       := .venv
@@ -14,7 +13,7 @@ CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 
-# Spark's scripts and its workers must run the interpreter that has the packages.
+# Spark's scripts and workers must use the interpreter that has the packages.
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
@@ -24,32 +23,32 @@ export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready $(CLASSES) | _browser ## Make .venv from requirements.lock; fetch jars and the tests' browser
+setup: $(VENV)/.ready $(CLASSES) | _browser ## Create .venv from requirements.lock; fetch jars and the tests' browser
 
-demo: $(VENV)/.ready | _java ## Run the whole way on made clips (DATA=dir: on your own videos)
+demo: $(VENV)/.ready | _java ## Run the whole pipeline on generated clips (DATA=dir: on your own videos)
 	$(BIN)/trailergenre demo $(if $(DATA),--data "$(DATA)")
 
-check: $(VENV)/.ready ## Lint, formatting, types and import contracts
+check: $(VENV)/.ready ## Check lint, formatting, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.ready | _java ## Tests that are not marked slow
+test: $(VENV)/.ready | _java ## Run the tests that are not marked slow
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not soak"
 
-test-all: $(VENV)/.ready $(CLASSES) | _java _browser ## All tests, and the examples in docstrings
+test-all: $(VENV)/.ready $(CLASSES) | _java _browser ## Run all tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib
 
-# Who is compared with has packages of its own; only a whole run and B12 need them.
+# Ray Data has its own environment, which only a full run and B12 need.
 bench: $(if $(filter-out B12,$(GOAL)),,$(PEERS)/.ready)
-bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a look)
+bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a short run)
 	cd benchmarks && ../$(BIN)/python -m speed $(GOAL)
 
 quality: $(VENV)/.ready | _java ## Measure models on published data (PART=trailers: one part)
 	cd benchmarks && ../$(BIN)/python -m quality $(PART)
 
-soak: $(VENV)/.ready | _java ## Kills, mutations and growth at length (PART=fuzz-1: one part)
+soak: $(VENV)/.ready | _java ## Run the long tests: kills, mutations, growth, docs (PART=fuzz-1: one part)
 	$(BIN)/python tests/soak.py $(PART)
 
 zip: $(VENV)/.ready ## Write dist/trailergenre.zip and dist/environment.tar.gz for spark-submit
@@ -66,7 +65,7 @@ $(PEERS)/.ready: benchmarks/peers/requirements.txt | $(VENV)/.locked
 	@touch $@
 
 # --- set-up -------------------------------------------------------------------------------------
-# Three stamps, so that an edit of pyproject.toml does not install everything again.
+# Three stamps, so that editing pyproject.toml does not reinstall everything.
 
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml $(JARS)/.ready
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
@@ -80,7 +79,7 @@ $(VENV)/.locked: requirements.lock | _java
 	$(PIP) install --require-hashes --no-build-isolation --requirement requirements.lock
 	@touch $@
 
-# Spark's own resolver fetches the jars once; tests and demo then need no network.
+# Spark's resolver fetches the jars once; tests and demo then need no network.
 $(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
 	@rm -rf .cache/ivy $(JARS) && mkdir -p $(JARS) && touch $(JARS)/nothing.py
 	$(BIN)/spark-submit --properties-file conf/spark-local.conf \
@@ -91,17 +90,17 @@ $(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
 
 sha256_check = $$(command -v sha256sum >/dev/null && echo sha256sum || echo shasum -a 256) --check
 
-# What the tests' many JVMs need not load one by one: with it a job starts in half of the time.
+# A class archive for the tests' JVMs, which halves a job's start-up time.
 $(CLASSES): tests/jvms.py tests/spark_classes.py $(VENV)/.locked | _java
-	@echo "set-up: the classes of Spark's JVMs for the tests" && $(BIN)/python tests/jvms.py
+	@echo "set-up: class archive for the tests' JVMs" && $(BIN)/python tests/jvms.py
 
-# The first interpreter that is 3.11 to 3.13 and can make an environment with pip in it.
+# The first interpreter of version 3.11 to 3.13 that can create an environment with pip.
 define find_python
 for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		2>/dev/null && command -v "$$python" && exit; \
 done; \
-echo "error: Python 3.11 to 3.13 with venv is needed. Received: $$(python3 --version 2>&1)." \
+echo "error: Python 3.11 to 3.13 with venv is required. Found: $$(python3 --version 2>&1)." \
 	"Install it (Debian: apt-get install python3-venv; Fedora: dnf install python3.13;" \
 	"macOS: brew install python@3.13) or name one: make setup PYTHON=/path/to/python3.13" >&2; exit 2
 endef
@@ -110,12 +109,12 @@ _java:
 	@java=$${JAVA_HOME:+$$JAVA_HOME/bin/}java; \
 	major=$$("$$java" -version 2>&1 | sed -n 's/.* version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p'); \
 	[ "$${major:-0}" -ge 17 ] || { \
-		echo "error: Java 17 or newer is needed. Received: $${major:-none}." \
+		echo "error: Java 17 or newer is required. Found: $${major:-none}." \
 			"Install it (Debian: apt-get install default-jre-headless;" \
 			"Fedora: dnf install java-headless; macOS: brew install --cask temurin)" \
 			"or set JAVA_HOME." >&2; exit 2; }
 
-# The browser that tests look at the reports with is the system's: no package of Python has one.
+# The tests of the reports use the system's browser.
 _browser:
 	@for browser in chromium google-chrome chromium-browser; do \
 		command -v $$browser >/dev/null && exit; \
