@@ -1,4 +1,4 @@
-"""Every input row gets one outcome: the precedence, the ambiguous, the doubled."""
+"""The tables of prepared rows, and the parts of a given split."""
 
 from __future__ import annotations
 
@@ -12,20 +12,10 @@ from trailergenre.base.errors import LeakError
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.labelled_links import Part
-from trailergenre.links.metadata import Metadata, Movie
+from trailergenre.links.metadata import Metadata
 from trailergenre.links.prepare import assign_parts, labels_table, links_table
-from trailergenre.links.row_outcomes import PreparedRow, prepare_external, prepare_rows
+from trailergenre.links.row_outcomes import PreparedRow, prepare_rows
 from trailergenre.runs import schemas
-
-METADATA = Metadata.of(
-    [
-        Movie("tt1", "A", ("Drama",)),
-        Movie("tt2", "B", ("Comedy", "War")),
-        Movie("tt3", "Twice", ("Drama",)),
-        Movie("tt4", "Twice", ("War",)),
-        Movie("tt5", "Nothing known", ()),
-    ]
-)
 
 
 def listed(*rows: tuple[str, str, str, tuple[str, ...]]) -> InputList:
@@ -56,120 +46,6 @@ def outcomes(rows: list[PreparedRow]) -> list[RowOutcome]:
     return [row.outcome for row in rows]
 
 
-def test_what_is_wrong_with_the_link_comes_before_what_is_wrong_with_the_label() -> None:
-    rows = prepare(
-        ("", "Twice", "", ()),
-        ("-J", "", "", ()),
-        ("ftp://example.org/x", "", "", ()),
-        ("http://127.0.0.1/x", "Twice", "", ()),
-        ("https://www.youtube.com/user/movieclips", "Twice", "", ()),
-        ("https://example.org/1", "Twice", "", ()),
-        ("https://example.org/1", "Twice", "", ()),
-        ("https://example.org/2", "Unknown", "", ()),
-        ("https://example.org/2", "Unknown", "", ()),
-        ("https://example.org/3", "A", "", ()),
-        ("https://example.org/3#t=1", "A", "", ()),
-        metadata=METADATA,
-    )
-    assert outcomes(rows) == [
-        RowOutcome.LINK_EMPTY,
-        RowOutcome.LINK_INVALID,
-        RowOutcome.SCHEME_REFUSED,
-        RowOutcome.HOST_DENIED,
-        RowOutcome.NOT_A_SINGLE_VIDEO,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.NO_LABEL,
-        RowOutcome.NO_LABEL,
-        RowOutcome.READY,
-        RowOutcome.DUPLICATE,
-    ]
-    assert all(row.detail for row in rows if row.outcome is not RowOutcome.READY)
-    assert rows[5].detail == "title 'Twice' matches several movies: tt3, tt4"
-    assert rows[10].detail == "row 10 has the same link"
-
-
-def test_genres_and_ids_come_from_the_metadata_alone() -> None:
-    rows = prepare(
-        ("https://example.org/1", "B", "", ("Horror",)),
-        ("https://example.org/2", "Twice", "tt4", ("Horror",)),
-        ("https://example.org/3", "Unknown", "", ("Horror",)),
-        ("https://example.org/4", "A", "tt9", ("Horror",)),
-        ("https://example.org/5", "Nothing known", "", ("Horror",)),
-        metadata=METADATA,
-    )
-    assert [(row.movie_id, row.genres) for row in rows] == [
-        ("tt2", ("Comedy", "War")),
-        ("tt4", ("War",)),
-        (None, ()),
-        ("tt9", ()),  # another movie of that title is no evidence
-        ("tt5", ()),
-    ]
-    assert outcomes(rows) == [RowOutcome.READY] * 2 + [RowOutcome.NO_LABEL] * 3
-
-
-def test_all_rows_of_a_link_that_serves_several_movies_are_ambiguous() -> None:
-    rows = prepare(
-        ("https://youtu.be/eUTtt14G31c", "A", "", ()),
-        ("https://example.org/1", "A", "", ()),
-        ("https://www.youtube.com/watch?v=eUTtt14G31c&t=3", "B", "", ()),
-        ("https://example.org/2", "A", "", ()),
-        ("https://example.org/2", "Unknown", "", ()),
-        metadata=METADATA,
-    )
-    assert outcomes(rows) == [
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.READY,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.AMBIGUOUS,
-    ]
-    assert rows[0].detail == "2 movies have this link: tt1, tt2"
-
-
-def test_without_metadata_titles_and_genres_tell_movies_apart() -> None:
-    url = "https://example.org/"
-    rows = prepare(
-        (url + "1", "A", "", ("Drama",)),
-        (url + "1", "B", "", ("Drama",)),
-        (url + "2", "A", "", ("Drama",)),
-        (url + "2", "A", "", ("War",)),
-        (url + "3", "A", "tt1", ("Drama",)),
-        (url + "3", "A", "", ("Drama",)),
-        (url + "4", "", "", ("Drama",)),
-        (url + "4", "A", "", ("Drama",)),
-        (url + "5", "A", "", ()),
-    )
-    assert outcomes(rows) == [
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.AMBIGUOUS,
-        RowOutcome.READY,
-        RowOutcome.DUPLICATE,
-        RowOutcome.READY,
-        RowOutcome.DUPLICATE,
-        RowOutcome.NO_LABEL,
-    ]
-
-
-def test_links_that_are_scored_only_need_no_genres_and_get_no_labels() -> None:
-    rows = prepare(
-        ("https://example.org/1", "A", "", ()),
-        ("https://example.org/1", "B", "", ("Drama",)),
-        ("https://example.org/2", "B", "", ("Drama",)),
-        ("", "B", "", ()),
-        needs_genres=False,
-    )
-    assert outcomes(rows) == [
-        RowOutcome.READY,
-        RowOutcome.DUPLICATE,
-        RowOutcome.READY,
-        RowOutcome.LINK_EMPTY,
-    ]
-    assert len(labels_table(rows)) == 0
-
-
 def test_the_tables_hold_every_row_and_every_ready_link() -> None:
     source = listed(
         ("https://example.org/1", "A", "tt1", ("Drama",)),
@@ -191,39 +67,6 @@ def test_the_tables_hold_every_row_and_every_ready_link() -> None:
     assert first["link_id"] == hashlib.sha256(b"https://example.org/1").hexdigest()
     assert second["movie_id"] == second["link_id"]
     assert second["genres"] == ["War"]
-
-
-def test_an_external_row_is_ready_under_its_name() -> None:
-    source = listed(
-        ("published:x/1", "Up (2009)", "", ("Drama",)),
-        ("published:x/2", "", "", ()),
-        ("published:x/1", "Up (2009)", "", ("Drama",)),
-    )
-    rows = prepare_external(source, [Part.TEST, None, Part.TRAIN], None)
-    assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.DUPLICATE]
-    (label,) = labels_table(rows).to_pylist()
-    assert label["link_id"] == hashlib.sha256(b"published:x/1").hexdigest()
-    assert (label["movie_id"], label["part"]) == ("published:x/1", "test")
-
-
-def test_external_titles_take_their_genres_from_the_metadata_alone() -> None:
-    metadata = Metadata.of(
-        [
-            Movie("tt1", "Up", ("Comedy",), "2009"),
-            Movie("tt2", "Twice", ("War",), "1999"),
-            Movie("tt3", "Twice", ("Drama",), "1999"),
-        ]
-    )
-    source = listed(
-        ("published:x/1", "Up (2009)", "", ("Drama",)),
-        ("published:x/2", "Up (1984)", "", ("Drama",)),
-        ("published:x/3", "Twice (1999)", "", ("Drama",)),
-    )
-    rows = prepare_external(source, [None] * 3, metadata)
-    assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.AMBIGUOUS]
-    assert rows[1].detail == "the labels have no genres for 'Up (1984)'"
-    (label,) = labels_table(rows).to_pylist()
-    assert (label["movie_id"], label["genres"], label["part"]) == ("tt1", ["Comedy"], None)
 
 
 def youtube(*movies: tuple[str, str]) -> list[PreparedRow]:

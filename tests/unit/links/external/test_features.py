@@ -1,20 +1,18 @@
-"""Published features and splits, in the forms in which they are published."""
+"""External features in MMTF-14K's and Mulan's formats."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trailergenre.base.errors import ConfigError, LeakError
+from trailergenre.base.errors import ConfigError
 from trailergenre.links.external import features as external_features
 from trailergenre.links.external import mmtf as mmtf_reader
 from trailergenre.links.external.features import ExternalFeatures
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.links.external.mulan import read_mulan
-from trailergenre.links.external.split import read_split
 from trailergenre.links.labelled_links import Part
 
 XML = '<labels xmlns="http://mulan.sourceforge.net/labels">{}</labels>'
@@ -205,56 +203,3 @@ def test_files_of_one_dataset_must_have_the_same_attributes(tmp_path: Path) -> N
     test.write_text(test.read_text().replace("@attribute x", "@attribute w"))
     with pytest.raises(ConfigError, match=r"beach-test\.arff has other attributes than beach-tr"):
         read_external(directory)
-
-
-def split(tmp_path: Path, content: object) -> Path:
-    return write(tmp_path / "splits.json", json.dumps(content))
-
-
-def test_a_split_is_read_by_video_or_by_movie(tmp_path: Path) -> None:
-    path = split(tmp_path, {"trn": ["a", "b"], "val": ["c"], "tst": ["d"]})
-    assert read_split(path) == {
-        "a": Part.TRAIN,
-        "b": Part.TRAIN,
-        "c": Part.VALIDATION,
-        "d": Part.TEST,
-    }
-    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\ntt2,d\ntt3,not listed\n")
-    assert read_split(path, movies) == {"tt1": Part.TRAIN, "tt2": Part.TEST}
-
-
-def test_rows_and_videos_without_an_id_name_nothing(tmp_path: Path) -> None:
-    path = split(tmp_path, {"trn": ["a", "", None], "val": [" "], "tst": ["b"]})
-    assert read_split(path) == {"a": Part.TRAIN, "b": Part.TEST}
-    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\n,a\n ,b\ntt1,b\ntt2,\n")
-    assert read_split(path, movies) == {"tt1": Part.TEST}
-
-
-def test_a_video_or_a_movie_in_two_parts_is_refused(tmp_path: Path) -> None:
-    twice = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["a"]})
-    with pytest.raises(LeakError, match="a is in two parts, train and test"):
-        read_split(twice)
-    path = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["b"]})
-    movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\n")
-    with pytest.raises(LeakError, match="tt1 is in two parts, train and test"):
-        read_split(path, movies)
-
-
-@pytest.mark.parametrize(
-    ("content", "received"),
-    [
-        ({"train": []}, "Received: train"),
-        ({"trn": "abc", "val": [], "tst": []}, "Received: trn, val, tst"),
-        ([], "Received: list"),
-    ],
-)
-def test_a_split_of_another_form_is_refused(content: object, received: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=received):
-        read_split(split(tmp_path, content))
-    with pytest.raises(ConfigError, match="is not JSON"):
-        read_split(write(tmp_path / "splits.json", "{"))
-
-
-def test_a_split_of_lists_within_lists_without_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not JSON: maximum recursion"):
-        read_split(write(tmp_path / "splits.json", "[" * 200_000))
