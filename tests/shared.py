@@ -42,18 +42,18 @@ class Ended:
         return Path(self.directory)
 
 
-def shared_inception(factory: pytest.TempPathFactory) -> Path:
+def shared_inception(factory: pytest.TempPathFactory) -> Ended:
     """The real network with random weights, exported by the command line."""
     return _once(
         factory,
         "inception",
         lambda out: run_command("backbone", "export", "--weights", "random", "--out", str(out)),
-    ).out
+    )
 
 
 def shared_demo(factory: pytest.TempPathFactory) -> Ended:
     """The demo's run; the demo finds its network there, as from an earlier demo."""
-    inception = shared_inception(factory)
+    inception = shared_inception(factory).out
 
     def make(out: Path) -> subprocess.CompletedProcess[str]:
         out.mkdir()

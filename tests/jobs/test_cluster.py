@@ -175,7 +175,7 @@ def test_real_clips_give_equal_bytes_locally_on_a_cluster_and_without_spark(
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    backbone = shared_inception(tmp_path_factory)
+    backbone = shared_inception(tmp_path_factory).out
     local, cluster = Store(str(tmp_path / "local")), Store(str(tmp_path / "cluster"))
     # Nobody but the zip brings the package: neither the driver's nor the workers' Python.
     python = bare_interpreter(tmp_path / "python")

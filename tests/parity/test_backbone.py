@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shared_inception(tmp_path_factory)
+    return shared_inception(tmp_path_factory).out
 
 
 @pytest.fixture(scope="module")
