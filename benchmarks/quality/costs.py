@@ -89,9 +89,9 @@ def measure_driver(work: Path) -> dict[str, Any]:
         name = f"forest of {FEW_TREES} trees on frame rows, MLlib"
         runs.append(_train(name, run, work, options, n_genres=2, spark=SMALL_DRIVER))
     note = (
-        "Of the driver's peak memory alone: a heap of 512 MB, so that garbage is swept, and few "
-        "trees, for the driver writes the forest, which grows with the rows. Other work does not "
-        "change it; the seconds are no cost."
+        "This measures only the driver's peak memory, with a heap of 512 MB to force garbage "
+        "collection, and few trees, because the driver writes the forest, which grows with the "
+        "rows. The seconds are not a cost."
     )
     return {"runs": runs, "notes": [note]}
 
@@ -118,9 +118,9 @@ def measure_epoch(work: Path) -> dict[str, Any]:
         "peak_bytes": epoch["peak_resident_bytes"],
     }
     note = (
-        f"Besides the epoch itself, once a training {epoch['scale_s']} s for the columns' mean and "
-        f"deviation, and {epoch['validation_s']} s a look at the validation links; a table of "
-        f"{epoch['table_bytes'] / 1e9:.1f} GB."
+        f"In addition to the epoch: {epoch['scale_s']} s per training for the columns' mean and "
+        f"deviation, and {epoch['validation_s']} s per evaluation of the validation links. The "
+        f"table has {epoch['table_bytes'] / 1e9:.1f} GB."
     )
     return {"runs": [run], "notes": [note]}
 
@@ -231,12 +231,10 @@ def _notes(runs: list[dict[str, Any]]) -> list[str]:
     wanted = 3742 * FRAMES_A_LINK
     drivers = [run["peak_bytes"]["driver"] / 1e9 for run in runs]
     return [
-        "Two forests, of a genre and of its complement, one after the other; start-up is in the "
-        f"seconds. They grow with the rows to the power {power:.2f}; a straight line through the "
-        f"three is {start:.0f} s + {slope * 1000:.2f} s a thousand rows, half of the slope for one "
+        "Two forests in sequence, for a genre and its complement, including start-up. The seconds "
+        f"grow with the rows to the power {power:.2f}; a straight line through the three is "
+        f"{start:.0f} s + {slope * 1000:.2f} s per thousand rows, half of the slope for one "
         f"genre. **Extrapolated, not measured**: {wanted:,} rows ({FRAMES_A_LINK} of each of 3,742 "
         f"videos), {start + slope * wanted / 2:.0f} s for one genre.",
-        "The driver's peak memory at those rows: "
-        + ", ".join(f"{size:.2f} GB" for size in drivers)
-        + ".",
+        "Peak memory of the driver: " + ", ".join(f"{size:.2f} GB" for size in drivers) + ".",
     ]

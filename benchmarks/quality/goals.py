@@ -29,9 +29,9 @@ _Check = tuple[str, str, float, str, float]
 
 
 def _labels(found: dict[str, Any]) -> Iterator[_Check]:
-    yield "G0", "share of labels that are the metadata's", found["equal_share"], ">=", 0.995
+    yield "G0", "share of labels that agree with the metadata", found["equal_share"], ">=", 0.995
     refused = 1.0 if found["matrix_exit_code"] == 2 else 0.0
-    yield "G0 matrix", "the mis-aligned matrix is refused (1: yes)", refused, ">=", 1.0
+    yield "G0 matrix", "the misaligned matrix is refused (1: yes)", refused, ">=", 1.0
 
 
 def _scene(found: dict[str, Any]) -> Iterator[_Check]:
@@ -51,8 +51,8 @@ def _trailers(found: dict[str, Any]) -> Iterator[_Check]:
         names = ("logistic, scikit-learn", "one multi-output forest, scikit-learn")
         best = max(found["models"][name][key]["mean"] for name in names)
         yield f"G2 {short}", "1,807 trailers, best of regression and forest", best, ">=", bar
-    mllib = found["models"]["one forest a genre, MLlib"]["mean_ap"]["mean"]
-    yield "G2 mAP MLlib", "1,807 trailers, MLlib, one forest a genre", mllib, ">=", 0.25
+    mllib = found["models"]["one forest per genre, MLlib"]["mean_ap"]["mean"]
+    yield "G2 mAP MLlib", "1,807 trailers, MLlib, one forest per genre", mllib, ">=", 0.25
     yield from _shuffled(found)
 
 
@@ -63,20 +63,20 @@ def _imdb(found: dict[str, Any]) -> Iterator[_Check]:
 
 def _exported(found: dict[str, Any]) -> Iterator[_Check]:
     for name, difference in found["largest"].items():
-        what = "largest difference, exported against the trainer's own"
+        what = "largest difference of the exported model from the trainer's"
         yield f"G3 {name}", what, difference, "<=", EXPORT_BAR
 
 
 def _shuffled(found: dict[str, Any]) -> Iterator[_Check]:
     # Of AUC: chance is .5 exactly, while the mAP of chance lies above the prior on few movies.
     auc = found["models"]["shuffled labels"]["macro_auc"]
-    what = "1,807 trailers: AUC of the shuffled control over .5, in spreads of folds"
+    what = "1,807 trailers: AUC of the shuffled control minus .5, in standard deviations"
     yield "control", what, (auc["mean"] - 0.5) / auc["spread"], "<=", 2.0
 
 
 def _driver(found: dict[str, Any]) -> Iterator[_Check]:
     middle, most = (run["peak_bytes"]["driver"] for run in found["runs"])
-    what = "driver's peak memory, 20,000 frame rows over 10,000"
+    what = "driver's peak memory, 20,000 over 10,000 frame rows"
     yield "driver", what, most / middle, "<=", 1.1
 
 

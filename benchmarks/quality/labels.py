@@ -1,4 +1,4 @@
-"""G0: labels are the metadata's, and the mis-aligned matrix is refused."""
+"""G0: labels are the metadata's, and the misaligned matrix is refused."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MODELS = {
     "one multi-output forest, scikit-learn": (
         *("--trainer", "sklearn", "--set", "forest.trees=200", *FOREST),
     ),
-    "one forest a genre, MLlib": ("--trainer", "mllib", "--set", "forest.trees=60", *FOREST),
+    "one forest per genre, MLlib": ("--trainer", "mllib", "--set", "forest.trees=60", *FOREST),
 }
 CONTROL = ("--model", "logistic", "--trainer", "sklearn", "--shuffle-labels")
 
@@ -35,7 +35,7 @@ def measure_trailers(work: Path) -> dict[str, Any]:
     found = _measure_models(work, run, MODELS | {"shuffled labels": CONTROL}, min_movies=20)
     folds = read_folds(work / "mmtf-logistic-scikit-learn")
     balanced = [measure_balanced(run, fold) for fold in folds]
-    found["models"]["logistic, balanced class weights (no option of ours)"] = _spread(balanced)
+    found["models"]["logistic, balanced class weights (not an option here)"] = _spread(balanced)
     return {
         "data": "MMTF-14K trailer_visual_avg.csv, MovieLens genres",
         "rows": prepared["rows"],
