@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs" / "img"
 SHOWN = {"desk-light": 1600, "phone-dark": 1500}
 """View -> the height that is shown, px: the top of a page."""
 
-PARTS = {"evaluation": ("curves", "How much is found"), "run": ("pace", "How fast")}
+PARTS = {"evaluation": ("curves", "Precision and recall"), "run": ("throughput", "Throughput")}
 """Page -> a part further down that is shown too: its name, and how its heading begins."""
 
 

@@ -16,8 +16,7 @@ from runs import SETTINGS, link_id, outcome_row
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
-from trailergenre.reports.run_page import render_run
-from trailergenre.reports.run_report.figures import read_run_report
+from trailergenre.reports.run_report import read_run_report, render_run
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import write_settings
 from trailergenre.runs.stage_time import Place, StageTime, TimeSpent

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 _MARKS = """
 [...document.querySelectorAll('.plot')].map(plot => {
   const text = document.createRange()
-  const labels = [...plot.querySelectorAll('.most, .zero')].map(label => {
+  const labels = [...plot.querySelectorAll('.top, .zero')].map(label => {
     text.selectNodeContents(label)
     return text.getBoundingClientRect().toJSON()
   })

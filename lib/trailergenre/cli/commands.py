@@ -403,8 +403,7 @@ def report(
     """
     from trailergenre.base.storage import Store
     from trailergenre.reports.pages import check_page, write_page
-    from trailergenre.reports.run_page import render_run
-    from trailergenre.reports.run_report.figures import read_run_report
+    from trailergenre.reports.run_report import read_run_report, render_run
     from trailergenre.runs.fingerprint import choose_fingerprint
 
     if out is not None:

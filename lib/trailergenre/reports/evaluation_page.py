@@ -1,4 +1,4 @@
-"""An evaluation's record to its page: how well a model tells genres, beside what guessing gives."""
+"""The page of an evaluation: a model's figures beside those of the baselines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TypedDict
 from trailergenre.metrics.format import MEASURES, format_figure
 from trailergenre.reports.pages import render_page
 
-_TOLD_AT = (0.1, 0.5, 0.9)
-"""Recalls at which a curve is told in words."""
+_RECALLS = (0.1, 0.5, 0.9)
+"""Recalls at which a curve is described in words."""
 
 
 class _Curve(TypedDict):
@@ -21,11 +21,7 @@ class _Curve(TypedDict):
 
 
 def render_evaluation(record: Mapping[str, object]) -> str:
-    """Render an evaluation as HTML.
-
-    Args:
-        record: what `jobs/evaluate_model.py` writes as JSON.
-    """
+    """Render the HTML page of the record that `jobs/evaluate_model.py` writes as JSON."""
     return render_page(
         "evaluation.html",
         record,
@@ -33,15 +29,15 @@ def render_evaluation(record: Mapping[str, object]) -> str:
         names={key: name for key, name, _ in MEASURES},
         set_measures=("mean_ap", "micro_ap", "weighted_ap", "sample_ap", "precision_at_3"),
         calibration_measures=("brier", "ece", "mean_ap", "micro_ap", "sample_ap"),
-        steps=draw_steps,
-        in_words=tell_curve,
+        curve_path=curve_path,
+        describe=describe_curve,
     )
 
 
-def draw_steps(curve: _Curve, width: float, height: float) -> str:
-    """Draw a curve's steps as an SVG path, from recall 0 to the last; y grows downwards.
+def curve_path(curve: _Curve, width: float, height: float) -> str:
+    """An SVG path of a curve's steps, from recall 0 to the last; y grows downwards.
 
-    >>> draw_steps({"recall": [0.5, 1], "precision": [1, 0.25], "share": 0.2}, 100, 80)
+    >>> curve_path({"recall": [0.5, 1], "precision": [1, 0.25], "share": 0.2}, 100, 80)
     'M0 0.0H50.0V60.0H100.0'
     """
     if not curve["recall"]:
@@ -51,18 +47,18 @@ def draw_steps(curve: _Curve, width: float, height: float) -> str:
     return f"M0 {corners[0].removeprefix('V')}{''.join(corners[1:])}"
 
 
-def tell_curve(curve: _Curve) -> str:
-    """Say a curve in words, for those who do not see it.
+def describe_curve(curve: _Curve) -> str:
+    """Describe a curve in words, for screen readers.
 
-    >>> tell_curve({"recall": [0.5, 1], "precision": [1, 0.25], "share": 0.2})
-    'precision 1.000 at recall 0.1, 1.000 at 0.5, .250 at 0.9; a guess has .200'
+    >>> describe_curve({"recall": [0.5, 1], "precision": [1, 0.25], "share": 0.2})
+    'precision 1.000 at recall 0.1, 1.000 at 0.5, .250 at 0.9; chance level .200'
     """
-    told = [f"{format_figure(_precision_at(curve, wanted))} at {wanted}" for wanted in _TOLD_AT]
-    words = ", ".join(told).replace(" at ", " at recall ", 1)
-    return f"precision {words}; a guess has {format_figure(curve['share'])}"
+    points = [f"{format_figure(_precision_at(curve, recall))} at {recall}" for recall in _RECALLS]
+    words = ", ".join(points).replace(" at ", " at recall ", 1)
+    return f"precision {words}; chance level {format_figure(curve['share'])}"
 
 
 def _precision_at(curve: _Curve, wanted: float) -> float | None:
-    """Precision of the first point that finds so many; None of an empty curve."""
+    """Precision at the first point with this recall; None for an empty curve."""
     points = zip(curve["recall"], curve["precision"], strict=True)
     return next((precision for recall, precision in points if recall >= wanted), None)

@@ -1,17 +1,19 @@
-"""One link to its score and to a page that shows how it came about, on a laptop.
+"""Score one link and write a page that shows how the score came about, or why there is none.
 
-A link that fails has a page too: which step failed, and why. Costs what scoring costs and no other
-request: thumbnails are taken of the frames on their way to the network. Only a score with a report
-imports this, and with it Pillow and Jinja.
+Makes no request beyond those of scoring: thumbnails are taken of the frames on their way to the
+network.
 """
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from PIL import Image
 
 from trailergenre import __version__
 from trailergenre.base.config import Config
@@ -32,28 +34,29 @@ from trailergenre.models.score_link import (
 )
 from trailergenre.models.timeline import make_timeline
 from trailergenre.reports.pages import write_page
-from trailergenre.reports.score_page import ShownGenre, render_score
-from trailergenre.reports.thumbnails import make_jpegs
+from trailergenre.reports.score_page import GenreResult, render_score
 
 _STEPS = ("link", "download", "decode", "embed", "score", "timeline", "thumbnails")
 _NOT_REACHED = "not reached"
+_JPEG_QUALITY = 70
+"""A film frame takes about 10 KB and shows no artefacts at the size of a thumbnail."""
 
 
 def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
-    """Score one link and write its page, whether it has a score or not.
+    """Score one link and write its page, also if the link fails.
 
     Args:
         cell: a link, or the path of a video on this machine.
         bundle: the model.
         config: the whole configuration.
-        page: file to write; one that is there is replaced.
+        page: file to write or replace.
 
     Returns:
         The score, with its timeline.
 
     Raises:
-        ItemError: the link has no score; the page says why as well.
-        BundleError: the bundle was made for another backbone or sampling; there is no page.
+        ItemError: the link has no score; the page gives the reason as well.
+        BundleError: the bundle does not fit the backbone or sampling rate; no page is written.
         StorageError: the page cannot be written.
     """
     started = time.monotonic()
@@ -67,38 +70,51 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
         score = score_record(record, bundle, _with_all_genres(config, bundle), notes=notes)
     except ItemError as error:
         failure = error
-    genres = _show_genres(score.genres if score else [], bundle.manifest)
+    genres = _genre_results(score.genres if score else [], bundle.manifest)
     if record is not None and score is not None:
         score = replace(score, genres=score.genres[: config.score.top])
         score = _add_timeline(score, record, bundle, config)
         score.seconds["thumbnails"] = round(thumbnails.seconds, 3)
-    shown = {
-        **_end(cell, record, failure),
+    outcome = failure.outcome if failure else Outcome.OK
+    facts = {
+        # A page may be shared: a link that is refused for its user name may hold a password.
+        "link": record.link.url if record else without_user(cell),
+        "link_id": record.link.link_id if record else None,
+        "outcome": outcome,
+        "help": outcome.meaning,
+        "detail": failure.detail if failure else "",
         "notes": notes,
-        "steps": _steps(record, failure, score.seconds if score else _seconds(record)),
+        "steps": _steps(record, failure, score.seconds if score else {}),
         "total_s": time.monotonic() - started,
-        "video": _video(record, config),
-        "model": _model(bundle),
+        "video": _video_facts(record, config),
+        "manifest": bundle.manifest,
+        "kind": MODELS[bundle.manifest.model],
+        "input": ROWS[bundle.manifest.rows],
+        "sha256": bundle.sha256,
         "version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     timeline = score.timeline if score else None
-    html = render_score(shown, genres, timeline=timeline, pictures=thumbnails.jpegs)
-    write_page(page, html)
-    if score is None:
-        assert failure is not None  # there is one of them
+    write_page(page, render_score(facts, genres, timeline=timeline, pictures=thumbnails.jpegs))
+    if failure is not None:
         raise failure
+    assert score is not None
     return score
 
 
-def _with_all_genres(config: Config, bundle: Bundle) -> Config:
-    """Ask for every genre's score: one that is given may stand behind those that are named."""
-    score = config.score.model_copy(update={"top": len(bundle.manifest.genres)})
-    return config.model_copy(update={"score": score})
+def make_jpegs(frames: FrameArray) -> list[bytes]:
+    """Encode frames (n, 299, 299, 3), uint8, RGB, as JPEGs of the same size."""
+    return [_make_jpeg(frame) for frame in frames]
+
+
+def _make_jpeg(frame: FrameArray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(frame).save(content, "JPEG", quality=_JPEG_QUALITY)
+    return content.getvalue()
 
 
 class _Thumbnails:
-    """Keeps a small picture of each frame that passes; row i of the features is `jpegs[i]`."""
+    """Keeps a JPEG of each frame on its way to the network, in order."""
 
     def __init__(self) -> None:
         self.jpegs: list[bytes] = []
@@ -111,6 +127,12 @@ class _Thumbnails:
         self.seconds += time.monotonic() - started
 
 
+def _with_all_genres(config: Config, bundle: Bundle) -> Config:
+    """Score every genre: one that is predicted may rank below those that are shown."""
+    score = config.score.model_copy(update={"top": len(bundle.manifest.genres)})
+    return config.model_copy(update={"score": score})
+
+
 def _add_timeline(
     score: LinkScore, record: LinkRecord, bundle: Bundle, config: Config
 ) -> LinkScore:
@@ -119,30 +141,16 @@ def _add_timeline(
         bundle.scorer,
         link_frames(record, config),
         frames_per_s=config.frames.per_second,
-        genres={found.genre: bundle.manifest.genres.index(found.genre) for found in score.genres},
+        genres={each.genre: bundle.manifest.genres.index(each.genre) for each in score.genres},
     )
     seconds = {**score.seconds, "timeline": round(time.monotonic() - started, 3)}
     return replace(score, timeline=timeline, seconds=seconds)
 
 
-def _end(cell: str, record: LinkRecord | None, failure: ItemError | None) -> dict[str, object]:
-    """Which link it is, and what became of it."""
-    outcome = failure.outcome if failure else Outcome.OK
-    return {
-        # A page is passed on: a link that is refused for its user name may hold a password.
-        "link": record.link.url if record else without_user(cell),
-        "link_id": record.link.link_id if record else None,
-        "outcome": outcome,
-        "help": outcome.meaning,
-        "detail": failure.detail if failure else "",
-    }
-
-
-def _show_genres(scores: list[GenreScore], manifest: Manifest) -> list[ShownGenre]:
-    """Set the genres beside what they must reach and how frequent they were in training."""
+def _genre_results(scores: list[GenreScore], manifest: Manifest) -> list[GenreResult]:
     columns = [manifest.genres.index(score.genre) for score in scores]
     return [
-        ShownGenre(
+        GenreResult(
             genre=score.genre,
             probability=score.probability,
             threshold=manifest.thresholds[column],
@@ -152,33 +160,29 @@ def _show_genres(scores: list[GenreScore], manifest: Manifest) -> list[ShownGenr
     ]
 
 
-def _seconds(record: LinkRecord | None) -> dict[str, float]:
-    """Of the steps of a link that failed."""
-    if record is None:
-        return {}
-    return {"download": record.download_s, "decode": record.decode_s}
-
-
 def _steps(
     record: LinkRecord | None, failure: ItemError | None, seconds: Mapping[str, float]
 ) -> list[dict[str, object]]:
-    """The steps in their order, each with what became of it and its wall seconds."""
+    """Each step's outcome and wall seconds, in order."""
     failed_at = len(_STEPS)
     if failure is not None:
-        # A size is known of a video that came.
-        failed = "download" if record and record.size_bytes is None else "decode"
-        failed_at = _STEPS.index(failed if record else "link")
-    found: list[dict[str, object]] = []
-    for place, step in enumerate(_STEPS):
-        outcome: str = Outcome.OK if place < failed_at else _NOT_REACHED
-        if failure is not None and place == failed_at:
+        failed = "link"
+        if record is not None:
+            # The size of a video is known once it is downloaded.
+            failed = "download" if record.size_bytes is None else "decode"
+            seconds = {"download": record.download_s, "decode": record.decode_s}
+        failed_at = _STEPS.index(failed)
+    steps: list[dict[str, object]] = []
+    for index, step in enumerate(_STEPS):
+        outcome: str = Outcome.OK if index < failed_at else _NOT_REACHED
+        if failure is not None and index == failed_at:
             outcome = failure.outcome
-        spent = seconds.get(step) if place <= failed_at else None
-        found.append({"name": step, "outcome": outcome, "seconds": spent})
-    return found
+        spent = seconds.get(step) if index <= failed_at else None
+        steps.append({"name": step, "outcome": outcome, "seconds": spent})
+    return steps
 
 
-def _video(record: LinkRecord | None, config: Config) -> dict[str, object]:
+def _video_facts(record: LinkRecord | None, config: Config) -> dict[str, object]:
     facts = record.facts if record else None
     return {
         "frames": len(record.features) if record else 0,
@@ -188,26 +192,4 @@ def _video(record: LinkRecord | None, config: Config) -> dict[str, object]:
         "duration_s": facts.duration_s if facts else None,
         "width_px": facts.width_px if facts else None,
         "height_px": facts.height_px if facts else None,
-    }
-
-
-def _model(bundle: Bundle) -> dict[str, object]:
-    """What somebody who reads the page must know of the model; the whole is its card."""
-    manifest = bundle.manifest
-    measures = manifest.test.measures
-    return {
-        "kind": MODELS[manifest.model],
-        "sees": ROWS[manifest.rows],
-        "trainer": manifest.trainer,
-        "created_at": manifest.created_at.date().isoformat(),
-        "weights": manifest.backbone.weights,
-        "precision": manifest.backbone.precision,
-        "calibration": manifest.calibration.method,
-        "span": manifest.rows_config.span,
-        "n_genres": len(manifest.genres),
-        "movies": manifest.training.movies.get("train", 0),
-        "test_movies": manifest.test.movies,
-        "mean_ap": measures.get("model", {}).get("mean_ap"),
-        "prior_mean_ap": measures.get("prior", {}).get("mean_ap"),
-        "sha256": bundle.sha256,
     }

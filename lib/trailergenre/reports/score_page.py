@@ -1,7 +1,4 @@
-"""One link's score to its page: genres, the timeline with the frames that spoke most, the steps.
-
-Places in the charts are computed here, figures are not. Knows nothing of models.
-"""
+"""The page of one scored link: its genres, their charts along the trailer, and the steps."""
 
 from __future__ import annotations
 
@@ -14,27 +11,24 @@ from trailergenre.models.timeline import GenreLine, Timeline
 from trailergenre.reports.pages import render_page
 
 _WIDTH, _HEIGHT = 1000, 100
-"""Of a chart's own coordinates; it is stretched to the page, and its texts stand beside it."""
-
+"""Size of a chart in its own coordinates; the browser stretches it, and texts lie outside."""
 _TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
-"""Seconds that may lie between two labels of the time axis."""
-
+"""Possible distances of the labels on the time axis."""
 _N_TICKS = 5
-"""Labels that fit beside each other on a telephone."""
-
-_NEAR = 8.0
-"""Percent of the width below which two numbers would cover each other on a telephone."""
+"""Labels that fit side by side on a phone."""
+_MIN_DISTANCE = 8.0
+"""Percent of the width; two numbers closer than this overlap on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
-class ShownGenre:
-    """A genre of a score, beside what it is to be compared with.
+class GenreResult:
+    """A genre's probability, beside the threshold and frequency that it is compared with.
 
     Attributes:
-        genre: its name.
+        genre: name of the genre.
         probability: 0..1, of the whole video.
-        threshold: from which on a movie is given the genre.
-        prior: share of the training part that has it.
+        threshold: probability from which on the genre is predicted.
+        prior: share of the training part that has the genre.
     """
 
     genre: str
@@ -43,23 +37,23 @@ class ShownGenre:
     prior: float
 
     @property
-    def is_given(self) -> bool:
-        """Whether the model says that the movie has it."""
+    def is_predicted(self) -> bool:
+        """Whether the model predicts the genre."""
         return self.probability >= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A frame on a genre's chart.
+    """A frame shown below a genre's chart and numbered on it.
 
     Attributes:
-        number: that ties the picture to its place; in order of time.
-        clock: its time.
-        left: place on the chart, percent from the left.
-        row: how far down its number stands; 0 where no other is near.
-        address: the picture, as a data address.
-        probability: of the genre in the frame's window.
-        drop: see `moments.Moment`.
+        number: number of the frame, in order of time.
+        clock: time of the frame.
+        left: position on the chart, percent from the left.
+        row: row of the number, so that numbers do not overlap; 0 is the top.
+        address: the picture as a data URL.
+        probability: probability of the genre in the frame's window.
+        drop: how much lower it is without the frame; None if the window has no other frame.
     """
 
     number: int
@@ -73,21 +67,21 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The chart of one genre.
+    """The chart of one genre; y is in the chart's coordinates.
 
     Attributes:
-        genre: of what.
-        points: of the line, in the chart's coordinates.
-        area: what lies below the line.
-        low: the least probability of a window.
-        high: the greatest.
+        genre: the genre and its figures.
+        points: the line.
+        area: the area below the line.
+        low: lowest probability of a window.
+        high: highest probability of a window.
         high_at: when that window is.
-        whole_y: height of the whole video's probability.
-        threshold_y: height of the threshold; None where it lies above the chart.
-        thumbnails: its frames.
+        whole_y: y of the whole video's probability.
+        threshold_y: y of the threshold; None above the chart.
+        thumbnails: the genre's frames.
     """
 
-    genre: ShownGenre
+    genre: GenreResult
     points: str
     area: str
     low: float
@@ -100,38 +94,42 @@ class Panel:
 
 def render_score(
     record: Mapping[str, object],
-    genres: Sequence[ShownGenre],
+    genres: Sequence[GenreResult],
     *,
     timeline: Timeline | None,
     pictures: Sequence[bytes],
 ) -> str:
-    """Render the page of one link.
+    """Render the HTML page of one link.
 
     Args:
-        record: what `link_report` says of the link, its steps and its model.
-        genres: all that the model knows, the most probable first; none where the link failed.
-        timeline: of the first of them, which are shown; None where the link failed.
+        record: facts about the link, its steps and the model, from `link_report`.
+        genres: all genres of the model, the most probable first; empty if the link failed.
+        timeline: of the first genres, which have a chart; None if the link failed.
         pictures: a JPEG of each frame.
     """
     if timeline is None:
         return render_page("score.html", record, genres=[], timeline=None)
     shown = genres[: len(timeline.lines)]
-    peak = _find_peak(shown, timeline)
+    highest = max(
+        *(max(line.probabilities) for line in timeline.lines),
+        *(genre.probability for genre in shown),
+    )
+    # One scale for all charts, so that heights can be compared.
+    y_max = max(1, math.ceil(10 * highest - 1e-9)) / 10
+    step = next((s for s in _TICKS_S if timeline.length_s / s <= _N_TICKS), _TICKS_S[-1])
+    ticks_s = [float(step * k) for k in range(int(timeline.length_s / step) + 1)]
     return render_page(
         "score.html",
         record,
         genres=shown,
-        given=[genre.genre for genre in genres if genre.is_given],
+        predicted=[genre.genre for genre in genres if genre.is_predicted],
         timeline=timeline,
-        peak=peak,
+        y_max=y_max,
         panels=[
-            _draw_panel(genre, line, timeline=timeline, pictures=pictures, peak=peak)
+            _draw_panel(genre, line, timeline=timeline, pictures=pictures, y_max=y_max)
             for genre, line in zip(shown, timeline.lines, strict=True)
         ],
-        ticks=[
-            (_percent(at_s, timeline), format_clock(at_s))
-            for at_s in _find_ticks(timeline.length_s)
-        ],
+        ticks=[(_percent(time_s, timeline), format_clock(time_s)) for time_s in ticks_s],
         windows=[
             (_format_span(start_s, timeline), [line.probabilities[row] for line in timeline.lines])
             for row, start_s in enumerate(timeline.starts_s)
@@ -140,7 +138,7 @@ def render_score(
 
 
 def format_clock(seconds: float) -> str:
-    """Show a time of a video.
+    """Format a position in a video.
 
     >>> format_clock(75), format_clock(12.5), format_clock(0)
     ('1:15', '0:12.5', '0:00')
@@ -154,52 +152,37 @@ def _format_span(start_s: float, timeline: Timeline) -> str:
     return f"{format_clock(start_s)}–{format_clock(start_s + timeline.window_s)}"
 
 
-def _percent(at_s: float, timeline: Timeline) -> float:
-    return round(100 * at_s / timeline.length_s, 2)
-
-
-def _find_ticks(length_s: float) -> list[float]:
-    """Choose the times that stand below the charts."""
-    step = next((s for s in _TICKS_S if length_s / s <= _N_TICKS), _TICKS_S[-1])
-    return [float(step * k) for k in range(int(length_s / step) + 1)]
-
-
-def _find_peak(genres: Sequence[ShownGenre], timeline: Timeline) -> float:
-    """The top of all charts: they have one scale, so that heights can be compared."""
-    highest = max(
-        *(max(line.probabilities) for line in timeline.lines),
-        *(genre.probability for genre in genres),
-    )
-    return max(1, math.ceil(10 * highest - 1e-9)) / 10
+def _percent(time_s: float, timeline: Timeline) -> float:
+    return round(100 * time_s / timeline.length_s, 2)
 
 
 def _draw_panel(
-    genre: ShownGenre,
+    genre: GenreResult,
     line: GenreLine,
     *,
     timeline: Timeline,
     pictures: Sequence[bytes],
-    peak: float,
+    y_max: float,
 ) -> Panel:
-    def height(probability: float) -> float:
-        return round(_HEIGHT * (1 - probability / peak), 1)
+    def to_y(probability: float) -> float:
+        return round(_HEIGHT * (1 - probability / y_max), 1)
 
-    # A point is the middle of its window; the first and the last reach to their windows' ends.
-    begins_s, ends_s = timeline.starts_s[0], timeline.starts_s[-1] + timeline.window_s
-    times_s = [begins_s, *(at_s + timeline.window_s / 2 for at_s in timeline.starts_s), ends_s]
-    places = [round(_WIDTH * at_s / timeline.length_s, 1) for at_s in times_s]
+    # A point is the middle of its window; the line extends to both ends of the windows.
+    begin_s, end_s = timeline.starts_s[0], timeline.starts_s[-1] + timeline.window_s
+    times_s = [begin_s, *(start_s + timeline.window_s / 2 for start_s in timeline.starts_s), end_s]
+    xs = [round(_WIDTH * time_s / timeline.length_s, 1) for time_s in times_s]
     shown = [line.probabilities[0], *line.probabilities, line.probabilities[-1]]
-    points = " ".join(f"{x},{height(p)}" for x, p in zip(places, shown, strict=True))
+    points = " ".join(f"{x},{to_y(p)}" for x, p in zip(xs, shown, strict=True))
     highest = max(range(len(line.probabilities)), key=line.probabilities.__getitem__)
     return Panel(
         genre=genre,
         points=points,
-        area=f"{places[0]},{_HEIGHT} {points} {places[-1]},{_HEIGHT}",
+        area=f"{xs[0]},{_HEIGHT} {points} {xs[-1]},{_HEIGHT}",
         low=min(line.probabilities),
         high=line.probabilities[highest],
         high_at=_format_span(timeline.starts_s[highest], timeline),
-        whole_y=height(genre.probability),
-        threshold_y=height(genre.threshold) if genre.threshold <= peak else None,
+        whole_y=to_y(genre.probability),
+        threshold_y=to_y(genre.threshold) if genre.threshold <= y_max else None,
         thumbnails=_place_thumbnails(line, timeline, pictures),
     )
 
@@ -208,19 +191,19 @@ def _place_thumbnails(
     line: GenreLine, timeline: Timeline, pictures: Sequence[bytes]
 ) -> list[Thumbnail]:
     placed: list[Thumbnail] = []
-    for number, moment in enumerate(line.moments, start=1):
-        left = _percent(moment.frame_time_s, timeline)
-        taken = {other.row for other in placed if left - other.left < _NEAR}
-        content = base64.b64encode(pictures[moment.frame_index]).decode()
+    for number, frame in enumerate(line.moments, start=1):
+        left = _percent(frame.frame_time_s, timeline)
+        taken = {other.row for other in placed if left - other.left < _MIN_DISTANCE}
+        content = base64.b64encode(pictures[frame.frame_index]).decode()
         placed.append(
             Thumbnail(
                 number=number,
-                clock=format_clock(moment.frame_time_s),
+                clock=format_clock(frame.frame_time_s),
                 left=left,
                 row=next(row for row in range(number) if row not in taken),
                 address=f"data:image/jpeg;base64,{content}",
-                probability=moment.probability,
-                drop=moment.drop,
+                probability=frame.probability,
+                drop=frame.drop,
             )
         )
     return placed

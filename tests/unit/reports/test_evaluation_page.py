@@ -92,8 +92,8 @@ def test_a_comparison_shows_its_interval(tmp_path: Path) -> None:
     (mean_ap,) = [each for each in found["comparisons"] if each["measure"] == "mean_ap"]
     shown = f"{mean_ap['low']:.3f} to {mean_ap['high']:.3f}".replace("0.", ".")
     assert f"<td>{shown}</td>" in page
-    assert "Is it better?" in page
-    assert "Is it better?" not in render_evaluation(record(tmp_path))
+    assert "Is the difference significant?" in page
+    assert "Is the difference significant?" not in render_evaluation(record(tmp_path))
 
 
 def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
@@ -112,15 +112,13 @@ def test_what_calibrated_probabilities_promise_is_no_finding(
     tmp_path: Path, methods: dict[str, int], promises: int
 ) -> None:
     html = render_evaluation(record(tmp_path, folds=2) | {"calibration": methods})
-    assert (
-        html.count("If they can be believed, three in ten of those given .3 are true.") == promises
-    )
+    assert html.count("three in ten of the pairs with probability .3 are true.") == promises
     for method, n in methods.items():
         assert f"{method} in {n} of 2 folds" in html
 
 
 def test_sets_of_genres_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "papers use" not in render_evaluation(record(tmp_path))
+    assert "used in papers" not in render_evaluation(record(tmp_path))
     monkeypatch.setattr("trailergenre.models.evaluation.GENRE_SETS", {"Two": ("Action", "Drama")})
     page = render_evaluation(record(tmp_path))
     assert '<th scope="row">Two</th><td>model</td><td>13</td>' in page

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from backbones import frames_of
 from bundles import make_bundle, manifest_for
 from clips import make_clip
 from parsed import assert_stands_alone
@@ -30,8 +34,7 @@ from trailergenre.cli.commands import app
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.score_link import LinkScore
 from trailergenre.reports import link_report
-from trailergenre.reports.link_report import report_link
-from trailergenre.reports.thumbnails import make_jpegs
+from trailergenre.reports.link_report import make_jpegs, report_link
 
 
 def pictures_of(content: str) -> list[tuple[str, str]]:
@@ -72,9 +75,9 @@ def test_the_page_has_the_genres_and_every_step(scored: ScoredModel) -> None:
     steps = steps_of(scored.content)
     assert set(steps.values()) == {"ok"}
     assert list(steps)[:5] == ["link", "download", "decode", "embed", "score"]
-    for text in (LINK, "12.3 MB", "2 min 30 s", "1280 × 720 px", "150, 1 a second", "14.2 s"):
+    for text in (LINK, "12.3 MB", "2 min 30 s", "1280 × 720 px", "150, 1 per second", "14.2 s"):
         assert text in scored.content
-    for text in ("weights imagenet", "mAP .450, against .250", scored.bundle.sha256):
+    for text in ("weights imagenet", "mAP .450, compared with .250", scored.bundle.sha256):
         assert text in scored.content
 
 
@@ -88,7 +91,7 @@ def test_all_genres_that_reach_their_threshold_are_given_also_those_that_are_not
     score = write_score_page(page, record=record, bundle=bundle, frames=make_frames(20))
     content = page.read_text(encoding="utf-8")
     assert len(score.genres) == content.count('<section class="panel"') == 3
-    (given,) = re.findall(r"The model gives it: ([^.]*)\.", content)
+    (given,) = re.findall(r"Predicted genres: ([^.]*)\.", content)
     assert set(given.split(", ")) == set(bundle.manifest.genres)
     assert given.split(", ")[:3] == [genre.genre for genre in score.genres]
 
@@ -224,3 +227,22 @@ def test_a_bad_file_has_a_page_and_the_exit_code_that_it_had(
     assert "not_media" in error
     assert report == f"report: {page}"
     assert steps_of(page.read_text(encoding="utf-8"))["decode"] == "not_media"
+
+
+def test_a_frame_becomes_a_small_jpeg_of_the_same_colours() -> None:
+    frames = np.zeros((2, 299, 299, 3), np.uint8)
+    frames[0, :, :, 0] = 200  # red
+    frames[1, :150, :, 2] = 200  # blue above black
+    found = make_jpegs(frames)
+    for jpeg, frame in zip(found, frames, strict=True):
+        with Image.open(io.BytesIO(jpeg)) as picture:
+            assert (picture.format, picture.mode) == ("JPEG", "RGB")
+            seen = np.asarray(picture)
+        assert np.abs(seen.astype(int) - frame).mean() < 2
+        assert len(jpeg) < 10_000
+
+
+def test_the_same_frame_gives_the_same_bytes_and_no_frame_none() -> None:
+    frames = frames_of(2)
+    assert make_jpegs(frames) == make_jpegs(frames.copy())
+    assert make_jpegs(frames[:0]) == []

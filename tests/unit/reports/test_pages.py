@@ -89,9 +89,9 @@ def test_a_page_never_takes_the_place_of_what_is_no_file(tmp_path: Path) -> None
     loop.symlink_to(loop)
     link.symlink_to(pipe)
     reasons = {
-        pipe: "no regular file",
-        link: "no regular file",
-        Path(os.devnull): "no regular file",
+        pipe: "not a regular file",
+        link: "not a regular file",
+        Path(os.devnull): "not a regular file",
         loop: "symbolic links",
     }
     for page, reason in reasons.items():

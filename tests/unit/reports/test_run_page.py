@@ -16,8 +16,7 @@ from runs import SETTINGS, make_movies, make_run, outcome_row
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
-from trailergenre.reports.run_page import render_run
-from trailergenre.reports.run_report.figures import read_run_report
+from trailergenre.reports.run_report import read_run_report, render_run
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import EXTERNAL, write_settings
 
@@ -55,17 +54,17 @@ def test_what_strangers_wrote_is_text(record: dict[str, Any]) -> None:
 def test_the_page_says_what_became_of_all(record: dict[str, Any]) -> None:
     text = Page(render_run(record)).text
     assert "210 of 240 links have features; 22 failed, 8 are open." in text
-    assert text.count("adds up:") == 3
-    assert "does not add up" not in text
+    assert text.count(" holds:") == 3
+    assert "does not hold" not in text
     for outcome in record["by_outcome"]:
         assert f"{outcome['outcome']} {outcome['meaning']} {outcome['n']} " in text
     for host in record["hosts"]:
         assert host["host"] in text
     assert "6 links: no network namespace." in text
     assert "egress policy: proxy's" in text
-    assert "Links a minute : 6.2 on average" in text
+    assert "Links per minute : mean 6.2" in text
     assert "worked links links/min frames frames/min" in text
-    assert "1 session was stopped, or still works" in text
+    assert "1 session was stopped or still at work" in text
     assert SETTINGS.backbone_id in text
 
 
@@ -78,18 +77,18 @@ def test_a_run_that_has_only_begun_has_a_page(tmp_path: Path) -> None:
 
 
 def test_only_sessions_that_kept_no_summary_are_said_to_be_stopped(record: dict[str, Any]) -> None:
-    said = re.compile(r"\d+ sessions? \w+ stopped, or still works?")
+    said = re.compile(r"\d+ sessions? \w+ stopped or still at work")
     found = {}
-    for untold in range(3):
-        silent = {"executors": [], "total": None, "untold": untold}
+    for n in range(3):
+        silent = {"executors": [], "total": None, "without_summary": n}
         text = Page(render_run(record | {"executors": silent})).text
-        assert "Link by link" in text
-        assert "Seconds of slots" not in text
-        found[untold] = said.findall(text)
+        assert "Summed over links" in text
+        assert "Slot seconds" not in text
+        found[n] = said.findall(text)
     assert found == {
         0: [],
-        1: ["1 session was stopped, or still works"],
-        2: ["2 sessions were stopped, or still work"],
+        1: ["1 session was stopped or still at work"],
+        2: ["2 sessions were stopped or still at work"],
     }
 
 
@@ -100,14 +99,14 @@ def test_published_features_took_no_time_that_could_be_told(tmp_path: Path) -> N
     page = assert_stands_alone(render_run(read_run_report(store, fingerprint).to_json()))
     assert "nothing was downloaded" in page.text
     assert "3 of 3 links have features" in page.text
-    for absent in ("stopped, or still", "Where the time went", "Link by link"):
+    for absent in ("stopped or still", "Where the time went", "Summed over links"):
         assert absent not in page.text
 
 
 def test_what_does_not_add_up_is_said(record: dict[str, Any]) -> None:
     sums = [{**found, "holds": False} for found in record["funnel"]["sums"]]
     broken = {**record, "funnel": {**record["funnel"], "sums": sums}}
-    assert Page(render_run(broken)).text.count("does not add up:") == 3
+    assert Page(render_run(broken)).text.count("does not hold:") == 3
 
 
 def test_a_large_run_has_a_small_page(tmp_path: Path) -> None:

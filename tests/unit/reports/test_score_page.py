@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from bundles import make_manifest
 from trailergenre.models.timeline import GenreLine, Moment, Timeline
-from trailergenre.reports.score_page import ShownGenre, format_clock, render_score
+from trailergenre.reports.score_page import GenreResult, format_clock, render_score
 
 RECORD: dict[str, Any] = {
     "link": "https://films.test/a",
@@ -26,22 +27,10 @@ RECORD: dict[str, Any] = {
         "width_px": 640,
         "height_px": 360,
     },
-    "model": {
-        "kind": "A random forest",
-        "sees": "one row",
-        "trainer": "mllib",
-        "created_at": "2026-01-01",
-        "weights": "imagenet",
-        "precision": "fp32",
-        "calibration": "none",
-        "span": "whole",
-        "n_genres": 20,
-        "movies": 3000,
-        "test_movies": 500,
-        "mean_ap": 0.3,
-        "prior_mean_ap": 0.1,
-        "sha256": "b" * 64,
-    },
+    "manifest": make_manifest(),
+    "kind": "A random forest",
+    "input": "one row",
+    "sha256": "b" * 64,
     "version": "0.1.0",
     "created_at": "2026-01-01T00:00:00+00:00",
 }
@@ -57,7 +46,7 @@ def render(
     """A page of one genre in three windows of 10 s, every 15 s of 40 s."""
     line = GenreLine("Drama", [0.1, 0.4, 0.2], list(moments))
     timeline = Timeline(length_s=40, window_s=10, starts_s=[0, 15, 30], lines=[line])
-    genre = ShownGenre("Drama", probability, threshold, 0.125)
+    genre = GenreResult("Drama", probability, threshold, 0.125)
     return render_score(RECORD, [genre], timeline=timeline, pictures=[b"picture"])
 
 
@@ -78,26 +67,29 @@ def test_the_scale_holds_all_probabilities_and_a_threshold_only_where_it_fits(
     probability: float, threshold: float, peak: str, shows_threshold: bool
 ) -> None:
     page = render(probability=probability, threshold=threshold)
-    assert f'<span class="most" aria-hidden="true">{peak}</span>' in page
+    assert f'<span class="top" aria-hidden="true">{peak}</span>' in page
     # Once in the legend.
-    assert page.count('<line class="least"') == 1 + shows_threshold
+    assert page.count('<line class="threshold"') == 1 + shows_threshold
     assert all(0 <= y <= 100 for _, y in points_of(page))
 
 
 def test_the_chart_is_told_in_words_and_as_a_table() -> None:
     page = render()
     expected = "between .100 and .400, highest at 0:15–0:25; the whole trailer has .250."
-    assert f'aria-label="Drama in windows of the trailer: {expected}"' in page
+    assert f'aria-label="Drama by window: {expected}"' in page
     for row in ("0:00–0:10</th><td>.100", "0:15–0:25</th><td>.400", "0:30–0:40</th><td>.200"):
         assert f'<th scope="row">{row}</td>' in page
 
 
 def test_a_genre_is_given_from_its_threshold_on() -> None:
     given, not_given = render(threshold=0.25), render(threshold=0.26)
-    assert "The model gives it: Drama." in given
-    assert "Given: the threshold is .250. 12.5 % of the training trailers have it." in given
+    assert "Predicted genres: Drama." in given
+    assert (
+        "Predicted: the threshold is .250. 12.5 % of the training trailers have this genre."
+        in given
+    )
     assert "none reaches its threshold" in not_given
-    assert "Not given: the threshold is .260." in not_given
+    assert "Not predicted: the threshold is .260." in not_given
 
 
 def test_numbers_of_frames_that_are_near_each_other_do_not_stand_on_each_other() -> None:
@@ -110,12 +102,12 @@ def test_numbers_of_frames_that_are_near_each_other_do_not_stand_on_each_other()
 
 @pytest.mark.parametrize(
     ("drop", "text"),
-    [(0.01, "; .010 less without it"), (0.0, "; no less"), (None, "window of .250<")],
+    [(0.01, "; .010 lower without it"), (0.0, "; not lower"), (None, "window of .250<")],
 )
 def test_a_picture_says_how_much_its_window_misses_it(drop: float | None, text: str) -> None:
     page = render(moments=(moment_at(12, drop),))
     (alternative,) = re.findall(r'<img [^>]*alt="([^"]*)"', page)
-    assert alternative == "The frame at 0:12, number 1 on the line of Drama"
+    assert alternative == "Frame at 0:12, number 1 on the chart of Drama"
     assert text.replace("<", '<span class="soft"></span>') in page
     assert 'style="aspect-ratio: 640 / 360"' in page
 
@@ -139,7 +131,7 @@ def test_times_have_no_more_digits_than_they_need() -> None:
 def test_a_telephone_has_room_for_the_times(length_s: float, ticks: list[str]) -> None:
     line = GenreLine("Drama", [0.1], [])
     timeline = Timeline(length_s=length_s, window_s=length_s, starts_s=[0], lines=[line])
-    genre = ShownGenre("Drama", 0.1, 0.5, 0.1)
+    genre = GenreResult("Drama", 0.1, 0.5, 0.1)
     page = render_score(RECORD, [genre], timeline=timeline, pictures=[])
     found = re.findall(r'class="tick" style="left: [\d.]+%" aria-hidden="true">([\d:]+)<', page)
     assert found == ticks

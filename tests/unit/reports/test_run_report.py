@@ -25,10 +25,10 @@ from runs import SETTINGS, make_movies, make_run, outcome_row
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
-from trailergenre.reports.run_report.accounts import N_HOSTS
-from trailergenre.reports.run_report.figures import RunReport, read_run_report
-from trailergenre.reports.run_report.links import N_FAILED, NO_HOST
-from trailergenre.reports.run_report.sessions import MAX_BINS
+from trailergenre.reports.run_counts import N_HOSTS
+from trailergenre.reports.run_links import N_FAILED, NO_HOST
+from trailergenre.reports.run_report import RunReport, read_run_report
+from trailergenre.reports.run_sessions import MAX_BINS
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import EXTERNAL, write_settings
 from trailergenre.runs.lease import hold_lease
@@ -77,14 +77,14 @@ def test_every_row_and_link_is_counted_and_the_sums_hold(report: RunReport) -> N
         "240 links = 210 ok + 22 failed + 5 deferred + 3 without an outcome"
     )
     assert funnel.sums[2].text == (
-        "210 links are ok, 210 name their features: 25,349 frames in 30 files of 25,349 rows"
+        "210 links are ok, 210 refer to features: 25,349 frames in 30 files of 25,349 rows"
     )
     assert funnel.files == 30
 
 
 def test_rows_of_files_that_are_of_no_link_here_are_accounted_for(tmp_path: Path) -> None:
     funnel = read_run_report(begun(tmp_path, [ok(0), ok(7)], links=1), FP).funnel
-    assert "4 frames in 1 file of 100 rows; the other 96 rows are of" in funnel.sums[2].text
+    assert "4 frames in 1 file of 100 rows; the other 96 rows belong to" in funnel.sums[2].text
     assert funnel.sums[2].holds
 
 
@@ -164,17 +164,17 @@ def test_the_host_of_a_link(tmp_path: Path, url: str, host: str) -> None:
 
 
 def test_the_time_between_sessions_is_cut_out(report: RunReport) -> None:
-    pace = report.pace
-    assert [session.begun_at for session in pace.sessions] == list(BEGUN)
-    assert [session.links for session in pace.sessions] == [118, 114]
-    assert [session.worked_s for session in pace.sessions] == [15 * 75, 15 * 75]
-    assert pace.carried == 0
-    assert pace.begins_s == (0, 15 * 75)
-    assert pace.bin_s == 2 * 75
-    assert len(pace.links) == len(pace.frames) == 15
-    assert min(pace.links) > 0
-    assert sum(pace.links) == report.funnel.ended
-    assert sum(pace.frames) == report.funnel.frames
+    throughput = report.throughput
+    assert [session.begun_at for session in throughput.sessions] == list(BEGUN)
+    assert [session.links for session in throughput.sessions] == [118, 114]
+    assert [session.worked_s for session in throughput.sessions] == [15 * 75, 15 * 75]
+    assert throughput.carried_over == 0
+    assert throughput.begins_s == (0, 15 * 75)
+    assert throughput.bin_s == 2 * 75
+    assert len(throughput.links) == len(throughput.frames) == 15
+    assert min(throughput.links) > 0
+    assert sum(throughput.links) == report.funnel.ended
+    assert sum(throughput.frames) == report.funnel.frames
 
 
 def test_what_ended_before_the_first_session_was_taken_over(tmp_path: Path) -> None:
@@ -182,24 +182,25 @@ def test_what_ended_before_the_first_session_was_taken_over(tmp_path: Path) -> N
     late = ok(1, finished_at=BEGUN[0] + timedelta(seconds=60))
     store = begun(tmp_path, [early, late], links=2)
     begin(store, BEGUN[0])
-    pace = read_run_report(store, FP).pace
-    assert (pace.carried, pace.sessions[0].links, sum(pace.links)) == (1, 1, 1)
-    assert pace.sessions[0].worked_s == 60
-    assert (len(pace.links), pace.bin_s) == (8, 7.5)
+    throughput = read_run_report(store, FP).throughput
+    assert (throughput.carried_over, throughput.sessions[0].links) == (1, 1)
+    assert sum(throughput.links) == 1
+    assert throughput.sessions[0].worked_s == 60
+    assert (len(throughput.links), throughput.bin_s) == (8, 7.5)
 
 
 def test_a_long_run_has_no_more_bins_than_a_page_shows(tmp_path: Path) -> None:
     rows = [ok(k, finished_at=BEGUN[0] + timedelta(seconds=60 * k)) for k in range(200)]
-    pace = read_run_report(begun(tmp_path, rows, links=200), FP).pace
-    assert (len(pace.links), sum(pace.links)) == (MAX_BINS, 200)
+    throughput = read_run_report(begun(tmp_path, rows, links=200), FP).throughput
+    assert (len(throughput.links), sum(throughput.links)) == (MAX_BINS, 200)
 
 
 def test_without_records_the_first_commit_stands_for_the_beginning(tmp_path: Path) -> None:
     rows = [ok(k, finished_at=BEGUN[0] + timedelta(seconds=30 * k)) for k in range(3)]
     found = read_run_report(begun(tmp_path, rows, links=3), FP)
-    (session,) = found.pace.sessions
+    (session,) = found.throughput.sessions
     assert (session.begun_at, session.worked_s, session.links) == (BEGUN[0], 60, 3)
-    assert any("beginning" in note for note in found.notes)
+    assert any("session start" in note for note in found.notes)
 
 
 def test_of_another_fingerprint_no_session_counts(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_of_another_fingerprint_no_session_counts(tmp_path: Path) -> None:
     other = {"begun_at": BEGUN[1].isoformat(), "features": "other", "limits": {}, "egress": "x"}
     write_record(store, "1-featurize-begun", other)
     found = read_run_report(store, FP)
-    assert [session.begun_at for session in found.pace.sessions] == [BEGUN[0]]
+    assert [session.begun_at for session in found.throughput.sessions] == [BEGUN[0]]
     assert found.egress == ()
 
 
@@ -219,7 +220,7 @@ def test_the_slots_time_is_summed_over_sessions(report: RunReport) -> None:
     # One session of two told.
     for step in report.steps:
         assert 0 < getattr(times.total, f"{step.step}_s") < step.total_s
-    assert times.untold == 1
+    assert times.without_summary == 1
 
 
 def test_what_cannot_be_read_is_noted(tmp_path: Path) -> None:
@@ -267,13 +268,14 @@ def test_machines_and_settings(report: RunReport) -> None:
 def test_links_of_an_older_list_are_noted(tmp_path: Path) -> None:
     found = read_run_report(begun(tmp_path, [ok(0), ok(7)], links=1), FP)
     assert found.funnel.links == 1
-    assert any("1 outcomes are of links of an older list" in note for note in found.notes)
+    assert any("1 outcomes belong to links of an older list" in note for note in found.notes)
 
 
 def test_a_run_without_any_outcome(tmp_path: Path) -> None:
     found = read_run_report(begun(tmp_path, [], links=10), FP)
     assert (found.funnel.without_outcome, found.funnel.ended) == (10, 0)
-    assert (found.by_outcome, found.slowest, found.failed, found.pace.links) == ((), (), (), ())
+    assert (found.by_outcome, found.slowest, found.failed) == ((), (), ())
+    assert found.throughput.links == ()
     assert all(one.holds for one in found.funnel.sums)
     assert found.hosts[0].open > 0
 
@@ -301,4 +303,4 @@ def test_a_run_without_a_list_is_refused(tmp_path: Path) -> None:
 def test_the_figures_are_json(report: RunReport) -> None:
     record = report.to_json()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert record["pace"]["sessions"][0]["begun_at"] == "2026-01-05T09:00:00Z"
+    assert record["throughput"]["sessions"][0]["begun_at"] == "2026-01-05T09:00:00Z"

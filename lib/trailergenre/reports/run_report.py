@@ -1,12 +1,10 @@
-"""The tables of a run to the figures of its report: what became of all, how fast, and why not more.
-
-Reads through a store and changes nothing. Knows nothing of Spark, nor of how a report looks.
-"""
+"""The report of a run, finished or not: outcomes, throughput, failures, and the page with them."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,17 +15,18 @@ from pydantic import TypeAdapter
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
-from trailergenre.reports.run_report.accounts import (
-    Counted,
+from trailergenre.reports.pages import render_page
+from trailergenre.reports.run_counts import (
     Funnel,
     HostCount,
+    OutcomeCount,
     count_hosts,
     count_links,
     count_rows,
+    count_values,
     make_funnel,
 )
-from trailergenre.reports.run_report.executors import ExecutorTimes, sum_executors
-from trailergenre.reports.run_report.links import (
+from trailergenre.reports.run_links import (
     OUTCOME_COLUMNS,
     FailedLinks,
     ShownLink,
@@ -37,7 +36,15 @@ from trailergenre.reports.run_report.links import (
     join_links,
     time_steps,
 )
-from trailergenre.reports.run_report.sessions import Begun, Ended, Pace, measure_pace, parse_records
+from trailergenre.reports.run_sessions import (
+    ExecutorTimes,
+    SessionStart,
+    SessionSummary,
+    Throughput,
+    measure_throughput,
+    parse_records,
+    sum_executors,
+)
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_lease
@@ -46,12 +53,12 @@ from trailergenre.runs.sessions import read_starts, read_summaries
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What the links' outcomes say of the machines that made them; text -> links.
+    """What the outcomes record about the machines; each text with its number of links.
 
     Attributes:
-        engines: engine and device, of links that are ok.
+        engines: engine and device, for links that are ok.
         versions: program and version.
-        sandbox: `full`, `not needed`, or what the children were not granted.
+        sandbox: `full`, `not needed`, or the protections that were missing.
     """
 
     engines: dict[str, int]
@@ -61,27 +68,27 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """All figures of a run's report.
+    """The figures of a run's report.
 
     Attributes:
-        run: its address.
+        run: address of the run.
         features: the fingerprint.
-        is_external: whether they were published by others: nothing was downloaded.
+        is_external: whether the features were imported; then nothing was downloaded.
         created_at: UTC.
-        at_work: who works on the run just now; None where nobody does.
+        at_work: who is working on the run; None if nobody is.
         funnel: from input rows to features.
         by_row_outcome: input rows.
         by_outcome: distinct ready links that have an outcome.
-        hosts: their hosts.
-        pace: links and frames over time.
-        steps: what downloading, decoding and embedding took.
+        hosts: links by host.
+        throughput: links and frames over time.
+        steps: time of downloading, decoding and embedding.
         executors: where the time of the slots went.
-        slowest: links.
-        failed: links, by outcome.
-        settings: what features depend on.
-        limits: of a link, of the last session; empty where none was recorded.
-        egress: who decided about addresses, of all sessions: guarded, or proxy's.
-        machines: what made them.
+        slowest: the links that took longest.
+        failed: failed and deferred links, by outcome.
+        settings: the settings that features depend on.
+        limits: limits of a link in the last session; empty if none was recorded.
+        egress: who enforced the egress policy in each session: guarded, or proxy's.
+        machines: what the features were computed on.
         notes: what a reader must know beside the figures.
     """
 
@@ -91,28 +98,33 @@ class RunReport:
     created_at: datetime
     at_work: str | None
     funnel: Funnel
-    by_row_outcome: tuple[Counted, ...]
-    by_outcome: tuple[Counted, ...]
+    by_row_outcome: tuple[OutcomeCount, ...]
+    by_outcome: tuple[OutcomeCount, ...]
     hosts: tuple[HostCount, ...]
-    pace: Pace
+    throughput: Throughput
     steps: tuple[StepTime, ...]
     executors: ExecutorTimes
     slowest: tuple[ShownLink, ...]
     failed: tuple[FailedLinks, ...]
-    settings: dict[str, Any]  # what JSON holds: numbers and texts
+    settings: dict[str, Any]  # JSON values
     limits: dict[str, int | float]
     egress: tuple[str, ...]
     machines: Machines
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON can hold; times as ISO 8601. `Any`: it is what the page's template reads."""
-        found: dict[str, Any] = TypeAdapter(RunReport).dump_python(self, mode="json")
-        return found
+        """As JSON values, which the page's template reads; times are ISO 8601."""
+        record: dict[str, Any] = TypeAdapter(RunReport).dump_python(self, mode="json")
+        return record
+
+
+def render_run(record: Mapping[str, object]) -> str:
+    """Render the HTML page of `RunReport.to_json`."""
+    return render_page("run.html", record)
 
 
 def read_run_report(store: Store, fingerprint: str) -> RunReport:
-    """Read what is committed of a run, finished or not.
+    """Read what is committed of a run.
 
     Args:
         store: the run.
@@ -120,41 +132,45 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
 
     Raises:
         ConfigError: the run has no list of links.
-        StorageError: a table is missing a file, or one is damaged.
+        StorageError: a table lacks a file, or a file is damaged.
     """
-    holder = read_lease(store)
+    lease = read_lease(store)
     links = tables.read_table(store, "links")
     outcomes = tables.read_outcomes(store, fingerprint, columns=OUTCOME_COLUMNS)
     joined = join_links(links, outcomes)
-    begun, bad = parse_records(Begun, read_starts(store, "featurize"), fingerprint=fingerprint)
-    ended, worse = parse_records(Ended, read_summaries(store, "featurize"), fingerprint=fingerprint)
-    notes = [*bad, *worse]
+    starts, unread_starts = parse_records(
+        SessionStart, read_starts(store, "featurize"), fingerprint=fingerprint
+    )
+    summaries, unread_summaries = parse_records(
+        SessionSummary, read_summaries(store, "featurize"), fingerprint=fingerprint
+    )
+    notes = [*unread_starts, *unread_summaries]
     settings = list_settings(store)[fingerprint]
     older = len(outcomes) - (len(joined) - joined["outcome"].null_count)
     if older:
-        notes.append(f"{older:,} outcomes are of links of an older list, and are not counted here.")
+        notes.append(f"{older:,} outcomes belong to links of an older list; they do not count.")
     if settings.is_external:
-        notes.append("The features were published by others: nothing was downloaded.")
-    elif not begun:
-        notes.append("No session's beginning is recorded: the first commit stands for it.")
+        notes.append("The features were imported from elsewhere: nothing was downloaded.")
+    elif not starts:
+        notes.append("No session start is recorded: the first commit stands for it.")
     return RunReport(
         run=str(store),
         features=fingerprint,
         is_external=settings.is_external,
         created_at=datetime.now(UTC).replace(microsecond=0),
-        at_work=holder.describe() if holder else None,
+        at_work=lease.describe() if lease else None,
         funnel=make_funnel(links, joined),
         by_row_outcome=count_rows(links),
         by_outcome=count_links(joined),
         hosts=count_hosts(joined),
-        pace=measure_pace([session.begun_at for session in begun], joined),
+        throughput=measure_throughput([start.begun_at for start in starts], joined),
         steps=time_steps(joined),
-        executors=sum_executors(ended, sessions=len(begun)),
+        executors=sum_executors(summaries, n_sessions=len(starts)),
         slowest=find_slowest(joined),
         failed=find_failed(joined),
         settings=asdict(settings),
-        limits=begun[-1].limits if begun else {},
-        egress=tuple(sorted({session.egress for session in begun})),
+        limits=starts[-1].limits if starts else {},
+        egress=tuple(sorted({start.egress for start in starts})),
         machines=_machines(joined),
         notes=tuple(notes),
     )
@@ -163,19 +179,13 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
 def _machines(joined: pa.Table) -> Machines:
     rows = joined.filter(pc.is_valid(joined["outcome"]))
     versions: Counter[str] = Counter()
-    for text, n in _counts(rows["versions"]).items():
+    for text, n in count_values(rows["versions"]).items():
         for program, version in json.loads(text).items():
             versions[f"{program} {version}"] += n
     ok = rows.filter(pc.equal(rows["outcome"], Outcome.OK.value))
     engines = pc.binary_join_element_wise(ok["engine"], ok["device"], " on ")
     return Machines(
-        engines=_counts(engines),
+        engines=count_values(engines),
         versions=dict(sorted(versions.items())),
-        sandbox=_counts(rows["sandbox"]),
+        sandbox=count_values(rows["sandbox"]),
     )
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """Each value and how often it stands there, the most frequent first."""
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

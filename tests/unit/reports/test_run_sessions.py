@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from trailergenre.reports.run_report.executors import N_EXECUTORS, sum_executors
-from trailergenre.reports.run_report.sessions import Ended
+from trailergenre.reports.run_sessions import N_EXECUTORS, SessionSummary, sum_executors
 from trailergenre.runs.stage_time import ExecutorTime
 
 
@@ -25,9 +24,11 @@ def executor(name: str, *, links: int = 10, slots: int = 2) -> ExecutorTime:
 
 
 def test_many_executors_are_summed() -> None:
-    few = Ended(features="abc", time=(executor("0", links=50), executor("7", links=70, slots=3)))
-    many = Ended(features="abc", time=tuple(executor(str(number)) for number in range(30)))
-    found = sum_executors([few, many], sessions=2)
+    few = SessionSummary(
+        features="abc", time=(executor("0", links=50), executor("7", links=70, slots=3))
+    )
+    many = SessionSummary(features="abc", time=tuple(executor(str(number)) for number in range(30)))
+    found = sum_executors([few, many], n_sessions=2)
     assert len(found.executors) == N_EXECUTORS + 1
     assert [(one.executor, one.links) for one in found.executors[:2]] == [("7", 80), ("0", 60)]
     assert found.executors[-1].executor == "10 others"
@@ -37,4 +38,4 @@ def test_many_executors_are_summed() -> None:
     for name in ("links", "frames", "slots", "embed_s", "idle_s"):
         of_each = sum(getattr(one, name) for one in found.executors)
         assert of_each == pytest.approx(getattr(found.total, name))
-    assert found.untold == 0
+    assert found.without_summary == 0

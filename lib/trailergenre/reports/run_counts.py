@@ -1,0 +1,194 @@
+"""Counts of a run's input rows, links, hosts and frames, and the sums that must hold for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trailergenre.base.outcomes import Outcome, RowOutcome
+
+N_HOSTS = 12
+"""Hosts shown one by one; the others are summed."""
+
+
+def count_values(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value occurs, the most frequent first."""
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCount:
+    """Number of rows or links with one outcome; `meaning` is empty for an unknown outcome."""
+
+    outcome: str
+    n: int
+    meaning: str
+
+
+def count_rows(links: pa.Table) -> tuple[OutcomeCount, ...]:
+    """Count input rows by outcome: the ready ones first, then the most frequent outcome."""
+    return _count_outcomes(links["row_outcome"], RowOutcome)
+
+
+def count_links(joined: pa.Table) -> tuple[OutcomeCount, ...]:
+    """Count links by outcome: the ok ones first, then the most frequent outcome."""
+    return _count_outcomes(joined["outcome"].drop_null(), Outcome)
+
+
+def _count_outcomes(
+    column: pa.ChunkedArray, outcomes: type[RowOutcome | Outcome]
+) -> tuple[OutcomeCount, ...]:
+    meanings = {outcome.value: outcome.meaning for outcome in outcomes}
+    best = next(iter(meanings))
+    counts = sorted(count_values(column).items(), key=lambda pair: pair[0] != best)
+    return tuple(OutcomeCount(outcome, n, meanings.get(outcome, "")) for outcome, n in counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum that must hold for every run, in words and numbers."""
+
+    text: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """From input rows to features.
+
+    Attributes:
+        rows: input rows.
+        ready_rows: rows with a link to download.
+        links: distinct links of those rows.
+        ended: links with a final outcome.
+        ok: links with features.
+        failed: links with another final outcome.
+        deferred: links left for a later run.
+        without_outcome: links without any outcome yet.
+        frames: frames of the links that are ok.
+        files: features files that these links refer to.
+        sums: the sums that must hold.
+    """
+
+    rows: int
+    ready_rows: int
+    links: int
+    ended: int
+    ok: int
+    failed: int
+    deferred: int
+    without_outcome: int
+    frames: int
+    files: int
+    sums: tuple[Sum, ...]
+
+
+def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
+    """Count how many rows, links and frames reached each stage.
+
+    Args:
+        links: the table `links`.
+        joined: the links and their outcomes, from `run_links.join_links`.
+    """
+    row_counts = count_values(links["row_outcome"])
+    counts = count_values(joined["outcome"].drop_null())
+    ok, deferred = counts.get(Outcome.OK, 0), counts.get(Outcome.DEFERRED, 0)
+    # Unknown outcomes are left out on purpose, so that the sum does not hold.
+    failed = sum(n for outcome, n in counts.items() if outcome in set(Outcome)) - ok - deferred
+    without = joined["outcome"].null_count
+    stored = joined.filter(pc.is_valid(joined["features_file"]))
+    files = stored.group_by("features_file", use_threads=False).aggregate(
+        [("features_rows", "max")]
+    )
+    frames = int(pc.sum(joined["frames"]).as_py() or 0)
+    in_files = int(pc.sum(files["features_rows_max"]).as_py() or 0)
+    known = {outcome.value: row_counts[outcome] for outcome in RowOutcome if outcome in row_counts}
+    terms = " + ".join(f"{n:,} {outcome}" for outcome, n in known.items()) or "0"
+    others = f"; the other {in_files - frames:,} rows belong to no ok link of this list"
+    sums = (
+        Sum(f"{len(links):,} rows = {terms}", len(links) == sum(known.values())),
+        Sum(
+            f"{len(joined):,} links = {ok:,} ok + {failed:,} failed + {deferred:,} deferred "
+            f"+ {without:,} without an outcome",
+            len(joined) == ok + failed + deferred + without,
+        ),
+        Sum(
+            f"{ok:,} links are ok, {len(stored):,} refer to features: {frames:,} frames in "
+            f"{len(files):,} {'file' if len(files) == 1 else 'files'} of {in_files:,} rows"
+            f"{others if in_files > frames else ''}",
+            ok == len(stored) and frames <= in_files,
+        ),
+    )
+    return Funnel(
+        rows=len(links),
+        ready_rows=row_counts.get(RowOutcome.READY, 0),
+        links=len(joined),
+        ended=ok + failed,
+        ok=ok,
+        failed=failed,
+        deferred=deferred,
+        without_outcome=without,
+        frames=frames,
+        files=len(files),
+        sums=sums,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HostCount:
+    """Outcomes of the distinct ready links of one host, or of all other hosts together.
+
+    Attributes:
+        host: name of the host.
+        links: number of links.
+        ok: links with features.
+        failed: links with another final outcome.
+        open: links that are deferred or have no outcome yet.
+        size_bytes: total size of the video files.
+        download_s: download seconds of the links with a final outcome.
+    """
+
+    host: str
+    links: int
+    ok: int
+    failed: int
+    open: int
+    size_bytes: int
+    download_s: float
+
+
+def count_hosts(joined: pa.Table) -> tuple[HostCount, ...]:
+    """Count links by host: the hosts with most links first, all others summed as the last."""
+    outcome = joined["outcome"]
+    is_ok = pc.fill_null(pc.equal(outcome, Outcome.OK.value), False)
+    is_open = pc.fill_null(pc.equal(outcome, Outcome.DEFERRED.value), True)
+    columns = {
+        "links": pc.cast(pc.is_valid(joined["host"]), pa.int64()),
+        "ok": pc.cast(is_ok, pa.int64()),
+        "open": pc.cast(is_open, pa.int64()),
+        "size_bytes": joined["size_bytes"],
+        "download_s": pc.if_else(is_open, 0.0, joined["download_s"]),
+    }
+    table = pa.table({"host": joined["host"], **columns})
+    hosts = table.group_by("host", use_threads=False).aggregate([(name, "sum") for name in columns])
+    hosts = hosts.rename_columns({f"{name}_sum": name for name in columns})
+    hosts = hosts.sort_by([("links", "descending"), ("host", "ascending")])
+    rows, rest = hosts.slice(0, N_HOSTS).to_pylist(), hosts.slice(N_HOSTS)
+    if len(rest):
+        sums = {name: pc.sum(rest[name]).as_py() for name in columns}
+        rows.append({"host": f"{len(rest):,} other hosts", **sums})
+    return tuple(
+        HostCount(
+            host=row["host"],
+            links=row["links"],
+            ok=row["ok"],
+            failed=row["links"] - row["ok"] - row["open"],
+            open=row["open"],
+            size_bytes=row["size_bytes"] or 0,
+            download_s=round(row["download_s"] or 0.0, 1),
+        )
+        for row in rows
+    )
