@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
-
-import tenacity
 
 from trailergenre.base.config import Config, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
@@ -87,73 +86,40 @@ class Downloader:
         """
         if link.url.startswith("file:"):
             return _open_local(link.url, self.links), 1
-        tries = _Tries(
-            attempt=Attempt(self.network, self.limits, self.proxy, self.cookies),
-            gate=gate or OpenGate(),
-        )
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_retryable),
+        gate = gate or OpenGate()
+        attempt = Attempt(self.network, self.limits, self.proxy, self.cookies)
+        connections: dict[str, None] = {}
+        n_attempts = 0
+        while True:
+            try:
+                gate.wait(link, deadline)
+            except ItemError as refusal:
+                refusal.attempts, refusal.connections = n_attempts, tuple(connections)
+                raise
+            n_attempts += 1
+            end: Video | ItemError
+            try:
+                end = attempt.run(link, scratch, deadline)
+            except ItemError as error:
+                end = error
+            gate.report(link, end)
+            connections |= dict.fromkeys(end.connections)
+            if isinstance(end, Video):
+                return replace(end, connections=tuple(connections)), n_attempts
+            wait_s = self._wait_s(end, n_attempts)
+            is_last = n_attempts == self.limits.attempts or not end.outcome.is_retryable
             # No wait past the deadline: the outcome stays the site's.
-            stop=tenacity.stop_after_attempt(self.limits.attempts) | _NoTimeLeft(deadline),
-            wait=_Backoff(self.backoff_s),
-            sleep=tenacity.sleep_using_event(deadline.stopped),
-            reraise=True,
-        )
-        try:
-            video = retrying(tries.make, link, scratch, deadline)
-        except ItemError as error:
-            error.attempts, error.connections = tries.n_made, tuple(tries.connections)
-            raise
-        return replace(video, connections=tuple(tries.connections)), tries.n_made
+            if is_last or wait_s >= deadline.left_s:
+                end.attempts, end.connections = n_attempts, tuple(connections)
+                raise end
+            deadline.stopped.wait(wait_s)
 
-
-@dataclass
-class _Tries:
-    """The attempts at one link: their number, and their distinct connections in order."""
-
-    attempt: Attempt
-    gate: Gate
-    n_made: int = 0
-    connections: dict[str, None] = field(default_factory=dict)
-
-    def make(self, link: Link, scratch: Path, deadline: Deadline) -> Video:
-        self.gate.wait(link, deadline)
-        self.n_made += 1
-        try:
-            video = self.attempt.run(link, scratch, deadline)
-        except ItemError as error:
-            self.connections |= dict.fromkeys(error.connections)
-            self.gate.report(link, error)
-            raise
-        self.connections |= dict.fromkeys(video.connections)
-        self.gate.report(link, video)
-        return video
-
-
-class _NoTimeLeft(tenacity.stop.stop_base):
-    """Stop if the deadline would pass during the wait."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        return retry_state.upcoming_sleep >= self._deadline.left_s
-
-
-class _Backoff(tenacity.wait.wait_base):
-    """Exponential back-off with full jitter, unless the server sent Retry-After."""
-
-    def __init__(self, first_s: float) -> None:
-        self._jitter = tenacity.wait_random_exponential(multiplier=first_s, max=BACKOFF_MAX_S)
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked_s = error.retry_after_s if isinstance(error, ItemError) else None
-        return asked_s if asked_s is not None else self._jitter(retry_state)
-
-
-def _is_retryable(error: BaseException) -> bool:
-    return isinstance(error, ItemError) and error.outcome.is_retryable
+    def _wait_s(self, error: ItemError, n_attempts: int) -> float:
+        """Exponential back-off with full jitter, unless the server sent Retry-After."""
+        if error.retry_after_s is not None:
+            return error.retry_after_s
+        highest_s = min(self.backoff_s * 2 ** (n_attempts - 1), BACKOFF_MAX_S)
+        return random.uniform(0, highest_s)
 
 
 def _open_local(url: str, links: LinksConfig) -> Video:

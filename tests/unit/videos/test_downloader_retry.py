@@ -139,7 +139,7 @@ def test_own_waits_grow_and_are_random(
         bounds.append((low, high))
         return low
 
-    monkeypatch.setattr("tenacity.wait.random.uniform", lowest)
+    monkeypatch.setattr("trailergenre.videos.downloader.random.uniform", lowest)
     attempts += [failed(Outcome.DNS)] * 10
     failure(Deadline(60), n_attempts=10, backoff_s=BACKOFF_BASE_S)
     assert bounds[:9] == [(0, high) for high in (2, 4, 8, 16, 32, 60, 60, 60, 60)]
