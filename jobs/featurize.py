@@ -159,7 +159,7 @@ def _featurize(
     plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings
 ) -> list[ExecutorTime]:
     shelf = settings.chunk.stream.frames
-    count_kept = shelf.count_links if shelf is not None and shelf.keeps_new else None
+    list_kept = shelf.list_link_ids if shelf is not None and shelf.keeps_new else None
     with spark_session("featurize", store) as spark:
         stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, settings),
@@ -167,7 +167,7 @@ def _featurize(
             store=store,
             fingerprint=features.fingerprint,
             ready=plan.ready,
-            count_kept=count_kept,
+            list_kept=list_kept,
         )
     return [executor for stage in stages for executor in stage.by_executor()]
 

@@ -79,8 +79,8 @@ def open_gpu_session(content: bytes, *, device_id: int) -> Session:
     except (*_REFUSALS, RuntimeError) as error:
         raise ConfigError(f"{_unusable(device_id)}: {error}") from error
     # If CUDA's libraries do not load, ONNX Runtime only logs that, and uses the CPU.
-    found = session.get_provider_options().get(_CUDA, {}).get("device_id")
-    if found != str(device_id):
+    actual = session.get_provider_options().get(_CUDA, {}).get("device_id")
+    if actual != str(device_id):
         raise ConfigError(
             f"{_unusable(device_id)}: the session runs on {', '.join(session.get_providers())}"
         )

@@ -111,14 +111,12 @@ class ProgressDisplay:
                 self._print()
 
 
-def format_duration(seconds: float | None) -> str:
+def format_duration(seconds: float) -> str:
     """Format seconds as hours, minutes and seconds.
 
     >>> format_duration(3725)
     '1:02:05'
     """
-    if seconds is None:
-        return "unknown"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

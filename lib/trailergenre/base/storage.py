@@ -138,11 +138,11 @@ class Store:
         """List all files below a directory, sorted, including hidden ones."""
         selector = pafs.FileSelector(self._full(path), recursive=True, allow_not_found=True)
         with self._naming(path, "listed"):
-            found = self._fs.get_file_info(selector)
+            infos = self._fs.get_file_info(selector)
         root = f"{self._root.rstrip('/')}/"
         files = [
             StoredFile(info.path.removeprefix(root), info.size, info.mtime)
-            for info in found
+            for info in infos
             if info.type == pafs.FileType.File
         ]
         return sorted(files, key=lambda file: file.path)
@@ -151,8 +151,8 @@ class Store:
         """List the names of the directories directly below `path`, sorted."""
         selector = pafs.FileSelector(self._full(path), allow_not_found=True)
         with self._naming(path, "listed"):
-            found = self._fs.get_file_info(selector)
-        return sorted(info.base_name for info in found if info.type == pafs.FileType.Directory)
+            infos = self._fs.get_file_info(selector)
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
 
     def read_bytes(self, path: str) -> bytes:
         """Read a whole file."""

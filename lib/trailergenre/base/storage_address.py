@@ -48,6 +48,6 @@ def list_secrets(address: str) -> list[str]:
     end = _user_info_end(rest)
     user_info, query = rest[: max(0, end - 1)], rest[end:].partition("?")[2]
     values = [pair.partition("=")[2] for pair in query.split("&")]
-    found = {user_info, query, user_info.partition(":")[2], *values}
-    found |= {unquote(secret) for secret in found}
-    return sorted((secret for secret in found if len(secret) > 3), key=len, reverse=True)
+    secrets = {user_info, query, user_info.partition(":")[2], *values}
+    secrets |= {unquote(secret) for secret in secrets}
+    return sorted((secret for secret in secrets if len(secret) > 3), key=len, reverse=True)

@@ -155,10 +155,6 @@ class KeptFrames:
         """List the links whose frames are kept."""
         return {Path(file.path).name for file in self.store.list_files(f"frames/{self.key}")}
 
-    def count_links(self) -> int:
-        """Count the links whose frames are kept."""
-        return len(self.list_link_ids())
-
     def has(self, link: Link) -> bool:
         """Whether a link's frames are kept."""
         return self.store.exists(self.place(link.link_id))

@@ -105,7 +105,8 @@ def plan_links(
     retried += [link for link in todo if failed.get(link.link_id) in retry]
     todo = [link for link in todo if link.link_id not in failed]
     if not recompute:
-        _refuse_repeats(store, settings, others, _to_download(todo, kept))
+        remote = {str(link.link_id) for link in todo if not link.url.startswith("file:")}
+        _refuse_repeats(store, settings, others, remote.difference(kept))
     is_retried = pc.is_in(carried["outcome"], pa.array(sorted(retry), pa.string()))
     return Plan(
         ready=[link.link_id for link in ready],
@@ -148,44 +149,26 @@ def _choose(
     return todo, retried
 
 
-def _final_ids(store: Store, fingerprint: str) -> set[str]:
-    outcomes = tables.read_outcomes(store, fingerprint, columns=tables.PRECEDENCE_COLUMNS)
-    final = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
-    return set(final["link_id"].to_pylist())
-
-
-def _to_download(todo: list[Link], kept: Collection[str]) -> set[str]:
-    """Links that a run would download: neither kept nor local."""
-    return {
-        link.link_id
-        for link in todo
-        if link.link_id not in kept and not link.url.startswith("file:")
-    }
-
-
 def _carry(
     store: Store,
     settings: FeatureSettings,
     others: dict[str, FeatureSettings],
     todo: set[str],
 ) -> pa.Table:
-    parts = [schemas.OUTCOMES.empty_table()]
+    """Collect the failed downloads of links in `todo` from other fingerprints."""
+    carried = [schemas.OUTCOMES.empty_table()]
     not_from_site = pa.array([Outcome.DEFERRED.value, Outcome.INTERNAL.value])
     for name, other in others.items():
         if other.videos_key != settings.videos_key:
             continue
-        rows = tables.read_outcomes(store, name)
-        wanted = pc.and_(
-            # No byte arrived, whatever the outcome: the site refused.
-            pc.and_(
-                pc.is_null(rows["size_bytes"]), pc.invert(pc.is_in(rows["outcome"], not_from_site))
-            ),
-            pc.is_in(rows["link_id"], pa.array(sorted(todo), pa.string())),
+        rows = tables.filter_links(tables.read_outcomes(store, name), todo)
+        # No byte arrived, whatever the outcome: the site refused.
+        is_refused = pc.and_not(
+            pc.is_null(rows["size_bytes"]), pc.is_in(rows["outcome"], not_from_site)
         )
-        found = rows.filter(wanted)
-        todo = todo - set(found["link_id"].to_pylist())
-        parts.append(found)
-    return pa.concat_tables(parts)
+        carried.append(rows.filter(is_refused))
+        todo = todo - set(carried[-1]["link_id"].to_pylist())
+    return pa.concat_tables(carried)
 
 
 def _refuse_repeats(
@@ -195,7 +178,9 @@ def _refuse_repeats(
     downloads: set[str],
 ) -> None:
     for name, other in others.items():
-        repeated = downloads & _final_ids(store, name)
+        rows = tables.read_outcomes(store, name, columns=tables.PRECEDENCE_COLUMNS)
+        final = rows.filter(pc.not_equal(rows["outcome"], Outcome.DEFERRED.value))
+        repeated = downloads.intersection(final["link_id"].to_pylist())
         if repeated:
             raise FingerprintError(
                 f"The settings changed since this run's features {name} were made "

@@ -22,7 +22,8 @@ from trailergenre.runs import tables
 
 T = TypeVar("T")
 
-_POLL_S = 2.0
+_TERMINAL_POLL_S = 2.0
+_PIPE_POLL_S = 10.0
 _RATE_WINDOW_S = 600.0
 """The rate is that of the last ten minutes: sites and videos change over a long run."""
 _RATE_MIN_SPAN_S = 10.0
@@ -133,7 +134,7 @@ def run_with_progress(
     store: Store,
     fingerprint: str,
     ready: Collection[LinkId],
-    count_kept: Callable[[], int] | None = None,
+    list_kept: Callable[[], Collection[str]] | None = None,
 ) -> T:
     """Call `work` in a thread, show the run's progress until it returns, and return its result.
 
@@ -143,19 +144,20 @@ def run_with_progress(
         store: the run.
         fingerprint: of the features being made.
         ready: the distinct ready links.
-        count_kept: counts the links whose frames are kept, if the run keeps frames.
+        list_kept: lists the links whose frames are kept, if the run keeps frames.
     """
     since, cache = datetime.now(UTC), dict[str, pa.Table]()
     with ThreadPoolExecutor(max_workers=1) as executor, ProgressDisplay("starting") as display:
         future = executor.submit(work)
+        poll_s = _TERMINAL_POLL_S if display.is_terminal else _PIPE_POLL_S
         try:
             done = False
             while not done:
-                done = _is_done(future, _POLL_S)
+                done = _is_done(future, poll_s)
                 # Storage that fails for a moment must not end the run: the work notices itself.
                 with contextlib.suppress(StorageError):
                     status = read_status(store, fingerprint, ready, since=since, cache=cache)
-                    kept = f", frames of {count_kept()} links kept" if count_kept else ""
+                    kept = f", frames of {len(list_kept())} links kept" if list_kept else ""
                     display.update(
                         status.finished,
                         status.ready,

@@ -110,9 +110,9 @@ def test_nothing_is_told_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "unknown"), (0, "0:00"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")],
+    [(0, "0:00"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")],
 )
-def test_seconds_as_a_person_says_them(seconds: float | None, text: str) -> None:
+def test_seconds_as_a_person_says_them(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 

@@ -141,7 +141,8 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
     """Gives progress a terminal or a pipe, and looks at the run often."""
-    monkeypatch.setattr(status_module, "_POLL_S", 0.01)
+    monkeypatch.setattr(status_module, "_TERMINAL_POLL_S", 0.01)
+    monkeypatch.setattr(status_module, "_PIPE_POLL_S", 0.01)
 
     def draw(*, is_terminal: bool, width: int = 120) -> io.StringIO:
         written = io.StringIO()
@@ -200,7 +201,7 @@ def test_a_terminal_counts_the_links_whose_frames_are_kept(
     width: int, run: Run, drawn: Callable[..., io.StringIO]
 ) -> None:
     written = drawn(is_terminal=True, width=width)
-    (line,) = shown_on_a_terminal(run, written, count_kept=lambda: 5)
+    (line,) = shown_on_a_terminal(run, written, list_kept=lambda: "abcde")
     assert "━━━━" in line
     assert "2/2 links, frames of 5 links kept" in line
     assert ("(2 ok), 6 frames" in line) == (width >= 120)
@@ -210,7 +211,7 @@ def test_a_pipe_counts_the_links_whose_frames_are_kept(
     run: Run, drawn: Callable[..., io.StringIO]
 ) -> None:
     written = drawn(is_terminal=False)
-    work_on(run, lambda: 7, count_kept=lambda: 5)
+    work_on(run, lambda: 7, list_kept=lambda: "abcde")
     assert "2/2 links, frames of 5 links kept (2 ok), 6 frames" in written.getvalue()
 
 

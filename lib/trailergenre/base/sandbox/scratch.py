@@ -78,12 +78,12 @@ def _make() -> tuple[Path, int]:
 
 
 def _ours() -> list[Path]:
-    found = []
+    directories = []
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(FileNotFoundError):
             if path.lstat().st_uid == os.getuid() and (path / _LOCK).is_file():
-                found.append(path)
-    return found
+                directories.append(path)
+    return directories
 
 
 def _claim(path: Path) -> int | None:
