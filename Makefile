@@ -67,32 +67,39 @@ $(PEERS)/.ready: benchmarks/peers/requirements.txt | $(VENV)/.locked
 # --- set-up -------------------------------------------------------------------------------------
 # Three stamps, so that editing pyproject.toml does not reinstall everything.
 
+# Runs commands silently; prints their output if one fails.
+quietly = mkdir -p .cache && ( $(1) ) >.cache/set-up.log 2>&1 \
+	|| { code=$$?; cat .cache/set-up.log >&2; exit $$code; }
+
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml $(JARS)/.ready
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(call quietly,$(PIP) install --no-deps --no-build-isolation --editable .)
 	@touch $@
 
 $(VENV)/.locked: requirements.lock | _java
-	@python=$$($(find_python)) && echo "set-up: .venv with $$python; about 1 GB of packages" \
+	@python=$$($(find_python)) && echo "set-up: create .venv with $$python" \
 		&& "$$python" -m venv --clear $(VENV)
 	@awk '/^(pip|setuptools)==/, !/\\$$/' requirements.lock > $(VENV)/installers.lock
-	$(PIP) install --quiet --require-hashes --requirement $(VENV)/installers.lock
-	$(PIP) install --require-hashes --no-build-isolation --requirement requirements.lock
+	@echo "set-up: install packages, about 1 GB"
+	@$(call quietly,$(PIP) install --require-hashes --requirement $(VENV)/installers.lock \
+		&& $(PIP) install --require-hashes --no-build-isolation --requirement requirements.lock)
 	@touch $@
 
 # Spark's resolver fetches the jars once; tests and demo then need no network.
 $(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
+	@echo "set-up: fetch the MongoDB connector for Spark"
 	@rm -rf .cache/ivy $(JARS) && mkdir -p $(JARS) && touch $(JARS)/nothing.py
-	$(BIN)/spark-submit --properties-file conf/spark-local.conf \
-		--conf spark.jars.ivy=$(CURDIR)/.cache/ivy --packages $(CONNECTOR) $(JARS)/nothing.py
+	@$(call quietly,$(BIN)/spark-submit --properties-file conf/spark-local.conf \
+		--conf spark.jars.ivy=$(CURDIR)/.cache/ivy --packages $(CONNECTOR) $(JARS)/nothing.py)
 	@mv .cache/ivy/jars/*.jar $(JARS) && rm $(JARS)/nothing.py
-	cd $(JARS) && $(sha256_check) $(CURDIR)/$<
+	@$(call quietly,cd $(JARS) && $(sha256_check) $(CURDIR)/$<)
 	@touch $@
 
 sha256_check = $$(command -v sha256sum >/dev/null && echo sha256sum || echo shasum -a 256) --check
 
 # A class archive for the tests' JVMs, which halves a job's start-up time.
 $(CLASSES): tests/jvms.py tests/spark_classes.py $(VENV)/.locked | _java
-	@echo "set-up: class archive for the tests' JVMs" && $(BIN)/python tests/jvms.py
+	@echo "set-up: write a class archive for the tests' JVMs"
+	@$(call quietly,$(BIN)/python tests/jvms.py)
 
 # The first interpreter of version 3.11 to 3.13 that can create an environment with pip.
 define find_python
@@ -120,8 +127,9 @@ _browser:
 		command -v $$browser >/dev/null && exit; \
 	done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "set-up: chromium, by apt-get"; export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -qq && apt-get install -qq --no-install-recommends chromium && exit; \
+		echo "set-up: install chromium with apt-get"; export DEBIAN_FRONTEND=noninteractive; \
+		( $(call quietly,apt-get update -qq && apt-get install -qq --no-install-recommends chromium) ) \
+			&& exit; \
 	fi; \
 	echo "note: tests of the reports need Chromium; install it (Debian: apt-get install chromium;" \
 		"Fedora: dnf install chromium). Nothing else needs it." >&2
