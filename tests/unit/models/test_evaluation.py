@@ -88,14 +88,14 @@ def test_a_model_that_knows_beats_and_one_that_guesses_does_not(bundle: Bundle) 
 def test_telling_videos_apart_without_knowing_genres_is_not_enough(bundle: Bundle) -> None:
     """Each kind of video gets its own random scores; by luck many rank above random scores."""
     passed_random = passed_all = 0
-    for seed in range(20):
+    for seed in range(10):
         truth, kinds = movies(30, seed)
         scores = np.random.default_rng(seed).random((4, 4))[kinds]
         record = judge(scored(bundle, (truth, scores)))
         passed_random += record["models"]["model"]["mean_ap"] > record["random"]["mean_ap_p95"]
         passed_all += record["beats_prior"]["model"]
     assert passed_random >= 4
-    assert passed_all <= 3
+    assert passed_all <= 1
 
 
 def test_baselines_are_what_they_say(bundle: Bundle) -> None:
