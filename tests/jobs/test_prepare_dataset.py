@@ -1,4 +1,4 @@
-"""The job as a person runs it: counts that add up, tables, and messages for what is wrong."""
+"""The job on the command line: counts, tables and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""External features through the job: runs that the other commands take like any other."""
+"""External features through the job: runs that other commands treat like any other."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from trailergenre.runs.fingerprint import choose_fingerprint
 
 
 def invoke(job: str, *arguments: object) -> Result:
-    # The terminal's width decides where usage errors are wrapped.
+    # Usage errors are wrapped at the terminal's width.
     return CliRunner(env={"COLUMNS": "200"}).invoke(load_job(job).app, [str(a) for a in arguments])
 
 
 def prepare(run: Path, *options: object) -> tuple[dict[str, Any], str]:
-    """Prepare a run that must end well: its summary, and what was said."""
+    """Prepare a run successfully; return its summary and stderr."""
     ended = invoke("prepare_dataset", run, *options)
     assert ended.exit_code == 0, ended.output
     return json.loads(ended.stdout.splitlines()[-1]), ended.stderr
 
 
 def assert_whole(run: Path, links: int) -> None:
-    """`verify` and `status` take the run for a finished one."""
+    """Assert that `verify` and `status` report a finished run."""
     verified = CliRunner().invoke(app, ["verify", str(run), "--json"])
     assert verified.exit_code == 0, verified.output
     report = json.loads(verified.stdout)
@@ -107,7 +107,7 @@ def test_the_movienet_split_names_the_movies_that_were_measured(
     listed = ("--links", imdb / "trailer_source.csv", "--metadata", imdb / "movie_metadata.csv")
     split = ("--splits", movienet / "splits.json")
     movies = ("--split-movies", movienet / "trailers_genres_clean.csv")
-    # Its trailers are seldom those of the original project.
+    # Its trailers are rarely those of the original project.
     assert prepare(tmp_path / "videos", *listed, *split)[0]["links_with_part"] == 554
     prepare(tmp_path / "movies", *listed, *split, *movies)
     labels = tables.read_table(Store(str(tmp_path / "movies")), "labels").to_pylist()

@@ -19,13 +19,13 @@ FORGED_LINE = f"[in#0/mov @ 0x1] {FORGED.format(0, 0, 9)}"
         FORGED.format(0, "a", "b"),
         FORGED.format(0, 0, 9),
         f"\n{FORGED_LINE}",
-        # Lines are read in pieces of 4096 bytes, and the second piece begins as a line would. (One
-        # tag is shown up to 255 bytes, but again after each vertical tab.)
+        # Lines are read in pieces of 4096 bytes, and the second piece starts like a line. (ffmpeg
+        # cuts tags at 255 bytes, but starts again after each vertical tab.)
         "\v".join([*["-" * 226] * 17, "-" * 225, FORGED_LINE]),
     ],
 )
 def test_title_does_not_change_the_length(tmp_path: Path, title: str) -> None:
-    # Sound that goes on for longer: only the second look tells that the pictures are all there.
+    # Longer sound: only the second pass shows that no picture is missing.
     clip = tmp_path / "x.mp4"
     run_ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=64x64:r=4:d=2", "-f", "lavfi", "-i", "sine=d=8"),

@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
         (FRAGMENTED + b"\0\0\0", False),
         (box(b"ftyp", 16, bytes(8)) + box(b"mdat", 1008), False),
         (FRAGMENTED + box(b"mdat", 1, struct.pack(">Q", 10**9)), True),
-        # Sizes that no file has, and that no seek takes.
+        # Impossible sizes, which no seek accepts.
         (FRAGMENTED + box(b"mdat", 1, struct.pack(">Q", 2**64 - 1)), True),
         (FRAGMENTED + box(b"mdat", 1, struct.pack(">Q", 2**60)), True),
         (WHOLE + box(b"free", 1, struct.pack(">Q", 2**64 - 1)), False),

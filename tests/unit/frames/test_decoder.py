@@ -48,7 +48,7 @@ def test_frame_i_is_what_is_on_screen_at_its_time(
 
 
 def test_variable_rate_repeats_the_frame_that_stays_on_screen(tmp_path: Path) -> None:
-    # Frames 0..23 in the first second, then 24..47 a second late after a gap of three seconds.
+    # Frames 0..23 in the first second, then 24..47 after a gap of three seconds.
     shift = "setpts='(N/24+if(gte(N,24),3,0))/TB'"
     clip = make_numbered_clip(
         tmp_path / "clip.mkv", n_frames=48, options=["-vf", shift, "-fps_mode", "vfr"]
@@ -68,7 +68,7 @@ def test_rotation_is_applied(tmp_path: Path) -> None:
     rotated = tmp_path / "rotated.mp4"
     run_ffmpeg("-display_rotation", "90", "-i", str(upright), "-c", "copy", str(rotated))
     frames = decode(rotated)
-    # Turned back by the decoder's quarter turn, the bars read as before.
+    # After the decoder's rotation, the bars read as before.
     assert read_numbers(np.rot90(frames, k=-1, axes=(1, 2))) == [0, 24]
     assert read_numbers(frames) != [0, 24]
 
@@ -163,7 +163,7 @@ def test_engine_that_takes_its_time_costs_the_link_nothing(tmp_path: Path) -> No
     started, deadline = time.monotonic(), Deadline(600)
     for _ in Decoder(1, LimitsConfig()).decode(clip, deadline=deadline).batches(2):
         time.sleep(0.5)
-    # Whatever the machine's speed, the three waits are not on the link's account.
+    # On any machine, the three waits do not count against the deadline.
     used_s = 600 - deadline.left_s
     assert time.monotonic() - started - used_s >= 1.4
 

@@ -31,11 +31,11 @@ HOLE = LogError("in#0/matroska,webm", "Invalid track number 7")
     ("report", "is_damaged"),
     [
         (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3, errors=[HOLE]), True),
-        # A film of few pictures, and one of which more are taken than it has.
+        # A video with few pictures, and one sampled above its own rate.
         (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3), False),
         (FfmpegLog(n_decoded=8, n_sampled=20, n_repeated=12, errors=[HOLE]), False),
         (FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=0, errors=[HOLE]), False),
-        # The decoder's own complaint is about a frame that is there.
+        # An error of the decoder is about an existing frame.
         (
             FfmpegLog(n_decoded=400, n_sampled=20, n_repeated=3, errors=[LogError("h264", "x")]),
             False,
@@ -76,7 +76,7 @@ def test_one_complaint_decides_wherever_it_stands(
     path = tmp_path / "x.mp4"
     path.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0")
     others = [LogError("h264", "no frame!"), LogError("h264", complaint), LogError("", "more")]
-    # Sound that is refused is in every log, and decides nothing.
+    # Refused sound is in every log and does not matter.
     report = FfmpegLog(
         n_streams=2, refused_codecs={"aac"}, video="h264 (High), 64x64", errors=others
     )

@@ -1,4 +1,4 @@
-"""How the decoder's child is started and what its end means."""
+"""How ffmpeg is started, and what its exit means."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FakeFfmpeg = Callable[[str], None]
 
 @pytest.fixture
 def fake_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeFfmpeg:
-    """Puts a program in place of ffmpeg, given as lines of a shell."""
+    """Replaces ffmpeg by a shell script."""
 
     def put(script: str) -> None:
         path = tmp_path / "ffmpeg"
@@ -37,7 +37,7 @@ def fake_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeFfmpeg:
 
 
 def decode(path: Path, limits: LimitsConfig | None = None) -> ItemError:
-    """Decode what cannot be decoded."""
+    """Decode and return the error."""
     video = Decoder(1, limits or LimitsConfig()).decode(path, deadline=Deadline(60))
     with pytest.raises(ItemError) as raised:
         list(video.batches(16))
@@ -83,7 +83,7 @@ def test_limits_are_in_force_while_it_decodes(tmp_path: Path) -> None:
     config = LimitsConfig(max_memory_bytes=1_400_000_000)
     frames = Decoder(1, config).decode(clip, deadline=Deadline(60)).batches(1)
     next(frames)
-    # It waits for the pipe to be emptied.
+    # It blocks until the pipe is read.
     (child,) = [child for child in psutil.Process().children() if child not in others]
     limits = Path(f"/proc/{child.pid}/limits").read_text()
     lines = {line[:25].strip(): line[25:].split()[:2] for line in limits.splitlines()}
@@ -217,7 +217,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, kind: str) -> Non
 def test_second_look_that_dies_makes_no_partial_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Sound that goes on for longer: only the second look tells that the pictures are all there.
+    # Longer sound: only the second pass shows that no picture is missing.
     clip = tmp_path / "x.mp4"
     run_ffmpeg(
         *("-f", "lavfi", "-i", "testsrc2=s=64x64:r=4:d=2", "-f", "lavfi", "-i", "sine=d=8"),

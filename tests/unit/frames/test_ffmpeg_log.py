@@ -57,7 +57,7 @@ def test_log_becomes_figures() -> None:
         stream_end_s=80.0,
         first_picture_s=0.5,
         errors=[
-            # The name of a tag can write a line of its own, as if ffmpeg itself complained.
+            # The name of a tag can add a line that looks like an error of ffmpeg.
             LogError("", "forged"),
             LogError("h264", "Invalid NAL unit size (964 > 43)."),
             LogError("h264", "Invalid NAL unit size (964 > 43).", 2),
@@ -88,7 +88,7 @@ def described(container: str, duration: str) -> FfmpegLog:
         ("matroska,webm", "27:46:48.00, start: 100000.000000", 8.0),
         ("matroska,webm", "00:00:08.00, start: 100000.000000", 8.0),
         ("matroska,webm", "N/A, start: 0.000000", None),
-        # Made of the time stamps that are there, so a cut file seems whole.
+        # Computed from the time stamps in the file, so a cut file seems whole.
         ("mpegts", "00:00:08.00, start: 1.400000", None),
         ("mpeg", "00:00:08.00, start: 0.500000", None),
     ],

@@ -1,4 +1,4 @@
-"""One cell to one canonical link: every spelling of a link is one, and nothing else is."""
+"""All spellings of a link have one canonical form; everything else is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parse(
 
 
 def refuse(cell: str, **options: object) -> LinkError:
-    """Why a cell is no link."""
+    """The outcome of a cell that is not a link."""
     with pytest.raises(LinkError) as caught:
         parse(cell, **options)  # type: ignore[arg-type]
     return caught.value

@@ -1,4 +1,4 @@
-"""Files of links to plain rows, and the files that are refused."""
+"""Lists of links to rows, and lists that are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_short_line_is_filled_up_and_a_cell_may_be_large(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "numbered"),
     [
-        # Beside no other column an empty line is an empty cell, but for those that end the file.
+        # In a single column an empty line is an empty cell, except at the end of the file.
         ("url\nhttps://a.org\n\nhttps://b.org\n", [(1, "a"), (2, ""), (3, "b")]),
         ("url\r\n\r\nhttps://a.org\r\n\r\n\r\n", [(1, ""), (2, "a")]),
         ('url\nhttps://a.org\n""\n', [(1, "a"), (2, "")]),
@@ -126,7 +126,7 @@ def test_folders_give_genres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
-    # A relative address must mean the same files.
+    # A relative path must lead to the same files.
     monkeypatch.chdir(tmp_path)
     found = read_input(Path("my videos"))
     assert [(row.title, row.genres) for row in found.rows] == [

@@ -1,4 +1,4 @@
-"""Genres come from the metadata, and labels that are not their movies' are refused."""
+"""Genres come from the metadata; labels that do not agree with it are refused."""
 
 from __future__ import annotations
 

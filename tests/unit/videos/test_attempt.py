@@ -23,7 +23,7 @@ COOKIES = "# Netscape HTTP Cookie File\n.c-span.org\tTRUE\t/\tFALSE\t4000000000\
 
 
 def fetch(url: str, scratch: Path, *, allow: tuple[str, ...], proxy: str | None = None) -> str:
-    """How a download ended."""
+    """The outcome of a download."""
     downloader = Downloader(
         LinksConfig(),
         NetworkConfig(allow=allow, cookie_sites=("cspan",)),
@@ -46,7 +46,7 @@ def test_rules_of_one_attempt_are_not_the_nexts(tmp_path: Path) -> None:
             {"allow": allowed},
             {"allow": ()},
             {"allow": allowed},
-            # Nobody listens there, and everything else is denied.
+            # Nothing listens there, and all other addresses are denied.
             {"allow": allowed, "proxy": "http://localhost:9"},
             {"allow": allowed},
         ]
@@ -73,7 +73,7 @@ def test_the_server_is_told_neither_link_nor_secret(
 
 def test_no_two_attempts_share_the_key_that_extractors_hand_options_on_by() -> None:
     code = "from yt_dlp.utils import smuggle_url; print(smuggle_url('http://x/', {}))"
-    # Also where the server used one itself.
+    # Even if the server has used a key itself.
     load = f"from trailergenre.videos.ytdlp_patches import load_yt_dlp; load_yt_dlp(); {code}"
     of = program(warm_up=load)
     first, second = (run_fork(code, of=of).out.strip() for _ in range(2))

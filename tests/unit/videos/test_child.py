@@ -1,4 +1,4 @@
-"""The child's own process, without a download: what it loads and what it has closed."""
+"""The child process without a download: what it imports, and what yt-dlp can no longer do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ YOUTUBE = "https://www.youtube.com/watch?v=aqz-KE-bpKQ"
 
 
 def run_child(code: str, *homes: Path) -> Any:
-    """What code in a bare interpreter prints as JSON."""
+    """Run code in a bare interpreter and parse the JSON that it prints."""
     package = Path(trailergenre.__file__).parents[1]
     paths = [str(home) for home in (*homes, package)]
     start = f"import json, sys; sys.path[:0] = {paths!r}\n{code}"
@@ -58,12 +58,12 @@ print(json.dumps([n_steps, len(compiled)]))
 
 def test_nothing_is_left_to_compile_after_the_warm_up() -> None:
     n_steps, n_compiled = run_child(COMPILED)
-    # More than 1,000 before; some are put together anew each time.
+    # More than 1,000 without the warm-up; some patterns are built anew each time.
     assert n_steps > 1000
     assert n_compiled < 100
 
 
-# One process for all that is asked below, since importing yt-dlp takes half a second.
+# One process for the tests below, because importing yt-dlp takes half a second.
 FACTS = """
 from trailergenre.videos.ytdlp_patches import load_yt_dlp
 
@@ -94,7 +94,7 @@ print(json.dumps(facts))
 
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a child is that finds a native client and a plugin, both of which end it if loaded."""
+    """Facts of a child that could load a native client and a plugin, each of which would end it."""
     home = tmp_path_factory.mktemp("home")
     for module in ("curl_cffi/__init__.py", "yt_dlp_plugins/extractor/evil.py"):
         (home / module).parent.mkdir(parents=True)

@@ -54,7 +54,7 @@ def failure(answers: dict[str, Answer], scratch: Path, **more: object) -> ItemEr
 
 def test_file_arrives_whole_and_is_named_by_its_link(clip: bytes, tmp_path: Path) -> None:
     received, attempts, requested = fetch({"/clip.mp4": content(clip)}, tmp_path)
-    # Asked for what it is, then fetched.
+    # One request for the type, one for the content.
     assert (received == clip, attempts, requested) == (True, 1, {"/clip.mp4": 2})
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -62,14 +62,14 @@ def test_file_arrives_whole_and_is_named_by_its_link(clip: bytes, tmp_path: Path
 def test_what_a_failure_tells(tmp_path: Path) -> None:
     error = failure({"/clip.mp4": status(404)}, tmp_path)
     assert (error.outcome, error.attempts) == (Outcome.UNAVAILABLE, 1)
-    # The site's own words, and where they come from.
+    # The site's message and its server.
     assert "HTTP Error 404: Not Found" in error.detail
     assert len(error.connections) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 def test_options_for_extractors_are_no_pages_to_give(clip: bytes, tmp_path: Path) -> None:
-    # yt-dlp hands its extractors options in a fragment; this one would end it as broken JSON.
+    # yt-dlp passes options to extractors in a fragment; this one would be invalid JSON.
     answers = {
         "/clip.mp4": redirect("/moved.mp4#__youtubedl_smuggle=broken"),
         "/moved.mp4": content(clip),
@@ -147,7 +147,7 @@ def test_a_child_that_went_with_its_server_is_no_fault_of_the_links(
 
 
 def end_server() -> None:
-    """As the kernel does where memory is short."""
+    """Kill the fork server, as the kernel does when memory is short."""
     for (_, program), server in fork_client._servers.items():
         if attempt._BOOTSTRAP in program:
             server._process.kill()

@@ -1,4 +1,4 @@
-"""Downloads through a real proxy on loopback, which sees all that leaves a child."""
+"""Downloads through a real proxy on loopback, which sees all traffic of a child."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COOKIES = """# Netscape HTTP Cookie File
 
 
 class Proxy(ThreadingHTTPServer):
-    """Answers for every host by itself; nothing behind it is real."""
+    """A proxy that answers for every host itself."""
 
     daemon_threads = True
 
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
-        # A download is under way: what can others on this machine see of it?
+        # While a download runs: what can other processes on this machine see?
         self.server.secrets_seen += secrets_of_children()
         if self.headers["Proxy-Authorization"] != CREDENTIALS:
             self.reply(407, b"", Proxy_Authenticate="Basic")
@@ -79,14 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Tests read `asked` instead."""
+        """Log nothing; tests read `asked`."""
 
 
 def secrets_of_children() -> list[str]:
     """Secrets on the command lines and in the environments of this process's children."""
     shown = ""
     for child in psutil.Process().children(recursive=True):
-        # Another test's Spark may have workers here that end while they are looked at.
+        # Spark workers of another test may end while they are inspected.
         with contextlib.suppress(psutil.Error):
             shown += " ".join(child.cmdline()) + str(child.environ())
     assert shown, "no child is running"
@@ -127,7 +127,7 @@ def failure(url: str, scratch: Path, server: Proxy, *, password: str = PASSWORD)
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The children's answers as they came."""
+    """The raw answers of the children."""
     seen: list[str] = []
     ask = Attempt._ask
 
@@ -151,7 +151,7 @@ def test_everything_goes_through_the_proxy(tmp_path: Path, answers: list[str]) -
 
 
 def test_no_secret_is_in_the_reason_of_a_failure(tmp_path: Path, answers: list[str]) -> None:
-    # A hostile site knows the password and shows it.
+    # A hostile site shows the password.
     shown = {"http://site.example/x": f"http://site.example/{PASSWORD}"}
     with proxy(shown) as server, pytest.raises(ItemError) as raised:
         fetch("http://site.example/x", tmp_path, server)

@@ -1,4 +1,4 @@
-"""The retry layer, with attempts that only pretend."""
+"""Retries, with simulated attempts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failed(outcome: Outcome, *connections: str, asked_s: float | None = None) ->
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[End]:
-    """How the attempts end, in order; filled by the test, emptied by the attempts."""
+    """Results of the attempts, in order: the test fills the list and the attempts empty it."""
     ends: list[End] = []
 
     def run(self: Attempt, link: Link, scratch: Path, deadline: Deadline) -> Video:
@@ -47,7 +47,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[End]:
 
 
 class NotedGate:
-    """Writes down what it is asked and told; the first asking may be refused."""
+    """Records its calls; may refuse the first."""
 
     def __init__(self, refusal: ItemError | None = None) -> None:
         self.notes: list[object] = []

@@ -132,7 +132,7 @@ def test_names_are_resolved_without_being_judged() -> None:
     assert judge.refusals == []
 
 
-# As the download child does; in a process of its own, since a hook cannot be taken off again.
+# In a process of its own, because an audit hook cannot be removed.
 MESSAGES = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])

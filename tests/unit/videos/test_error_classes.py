@@ -35,7 +35,7 @@ _TRUNCATED = Outcome.TRUNCATED_DOWNLOAD
 
 
 def wrapped(cause: Exception) -> DownloadError:
-    """As yt-dlp hands it out: the cause in `exc_info`."""
+    """As yt-dlp raises it: with the cause in `exc_info`."""
     return DownloadError(f"ERROR: {cause}", (type(cause), cause, None))  # type: ignore[arg-type]
 
 
@@ -126,7 +126,7 @@ def test_wait_that_the_server_asks_for_may_be_seconds_or_a_date() -> None:
     assert 50 < (asks_to_wait(format_datetime(later, usegmt=True)) or 0) <= 100
     assert asks_to_wait("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert asks_to_wait("Wed, 21 Oct 2015 07:28:00 -0000") == 0.0
-    # The last three are dates to Python's reader, but no dates that there can be.
+    # Python parses the last three, but they are not possible dates.
     never = ("01 Jan 2024 00:00:00 +99999999999999999", "31 Dec 9999 23:59:59 -9999", "1 Jan 99999")
     for value in ("", "soon", "-5", "1e9", "²", *never):
         assert asks_to_wait(value) is None
@@ -170,7 +170,7 @@ def caused(cause: Exception) -> ProxyError:
         (caused(socket.gaierror(-2, "Name or service not known")), Outcome.DEFERRED),
         (caused(OSError("Tunnel connection failed: 407 Authentication")), Outcome.DEFERRED),
         (caused(Socks5Error(0xFE)), Outcome.DEFERRED),
-        # What the proxy says of the site.
+        # The proxy's reports about the site.
         (caused(OSError("Tunnel connection failed: 502 Bad Gateway")), Outcome.CONNECT),
         (caused(Socks5Error(0x05)), Outcome.CONNECT),
         (DownloadError("HTTP Error 404: Not Found"), Outcome.UNAVAILABLE),

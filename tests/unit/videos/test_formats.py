@@ -108,7 +108,7 @@ def test_the_smallest_format_of_a_served_list_is_fetched_and_nothing_else(tmp_pa
         (link,) = as_links([f"http://{server.address}{MASTER}"])
         downloader = Downloader(LinksConfig(), network, LimitsConfig())
         video, attempts = downloader.fetch(link, scratch, Deadline(60))
-        # yt-dlp reads the first playlist too, for the length of the whole.
+        # yt-dlp also reads the first playlist, for the total duration.
         parts = [path for path in server.requested if path.endswith(".ts")]
         n_offered = sum(path.endswith("list.m3u8") for path in server.answers)
     assert (n_offered, attempts) == (len(FORMATS), 1)

@@ -54,7 +54,7 @@ KEYS = {
     "updatetime",
     "writethumbnail",
 }
-"""All that yt-dlp is told. Whoever adds one has thought about whom it lets in."""
+"""All options for yt-dlp. Check the security of each before adding it here."""
 
 
 def options(cookie_extractor: str | None = None, **more: object) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_every_site_is_taken_but_no_search() -> None:
     names = extractors(options())
     assert {"youtube", "vimeo", "generic"} < set(names)
     assert [name for name in names if "search" in name.lower()] == []
-    # A search is what yt-dlp takes by a word in front, as in `ytsearch5:x`.
+    # yt-dlp recognizes searches by a prefix, as in `ytsearch5:x`.
     searches = [kind.IE_NAME for kind in gen_extractor_classes() if kind.suitable("ytsearch5:x")]
     assert "youtube:search" in searches
 
@@ -132,7 +132,7 @@ def limits() -> DownloadLimits:
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let time pass."""
+    """Advance the clock."""
     now = [1000.0]
     monkeypatch.setattr(options_module.time, "monotonic", lambda: now[0])
 

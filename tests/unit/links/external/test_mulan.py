@@ -1,4 +1,4 @@
-"""ARFF files as they are found: quotes, comments, sparse rows, missing cells."""
+"""ARFF files: quotes, comments, sparse rows, missing cells, and what is refused."""
 
 from __future__ import annotations
 
