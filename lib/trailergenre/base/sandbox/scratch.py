@@ -45,23 +45,13 @@ def scratch_directory() -> Iterator[Path]:
 
 def list_abandoned_scratch() -> list[Path]:
     """List this user's directories whose owner is dead."""
-    dead = []
-    for path in _ours():
-        lock = _claim(path)
-        if lock is not None:
-            os.close(lock)
-            dead.append(path)
-    return dead
+    return list(_lock_abandoned())
 
 
 def remove_abandoned_scratch() -> None:
     """Remove this user's directories whose owner is dead."""
-    for path in _ours():
-        lock = _claim(path)
-        if lock is not None:
-            # Under the lock, so that a process that is just creating it sees it gone.
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
+    for path in _lock_abandoned():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _make() -> tuple[Path, int]:
@@ -77,24 +67,19 @@ def _make() -> tuple[Path, int]:
             return directory, lock
 
 
-def _ours() -> list[Path]:
-    directories = []
+def _lock_abandoned() -> Iterator[Path]:
+    """Yield each abandoned directory of this user while its file is locked."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.lstat().st_uid == os.getuid() and (path / _LOCK).is_file():
-                directories.append(path)
-    return directories
-
-
-def _claim(path: Path) -> int | None:
-    """Lock an abandoned directory; None if it has an owner."""
-    try:
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+        try:
+            if path.lstat().st_uid != os.getuid():
+                continue
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield path
+        except BlockingIOError:
+            pass  # its owner lives
+        finally:
+            os.close(lock)
