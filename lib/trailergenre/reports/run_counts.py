@@ -141,14 +141,7 @@ def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
 class HostCount:
     """Outcomes of the distinct ready links of one host, or of all other hosts together.
 
-    Attributes:
-        host: name of the host.
-        links: number of links.
-        ok: links with features.
-        failed: links with another final outcome.
-        open: links that are deferred or have no outcome yet.
-        size_bytes: total size of the video files.
-        download_s: download seconds of the links with a final outcome.
+    `open` links are deferred or have no outcome yet; `download_s` leaves them out.
     """
 
     host: str

@@ -33,20 +33,9 @@ OUTCOME_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ShownLink:
-    """One link on the page; url, title and detail are untrusted text.
+    """One link on the page: columns of the tables `links` and `outcomes`.
 
-    Attributes:
-        url: the canonical link.
-        title: title of the movie; may be empty.
-        outcome: a value of `outcomes.Outcome`.
-        detail: reason of a failure; else empty.
-        attempts: number of download attempts.
-        download_s: seconds of all attempts.
-        decode_s: seconds spent waiting for the decoder.
-        embed_s: seconds in the network.
-        size_bytes: size of the video file; None if there is none.
-        duration_s: duration of the video; None if unknown.
-        frames: number of embedded frames.
+    `url`, `title` and `detail` are untrusted text.
     """
 
     url: str
@@ -73,15 +62,7 @@ class FailedLinks:
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """Time of one step.
-
-    Attributes:
-        step: name of the step.
-        total_s: sum over all links; downloads and decodes run concurrently.
-        median_s: median over the links that are ok; None if there are none. So are the next two.
-        p95_s: 95th percentile.
-        longest_s: maximum.
-    """
+    """Time of one step: the sum over all links, and quantiles over the links that are ok."""
 
     step: str
     total_s: float

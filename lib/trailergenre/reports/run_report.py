@@ -71,24 +71,14 @@ class RunReport:
     """The figures of a run's report.
 
     Attributes:
-        run: address of the run.
         features: the fingerprint.
         is_external: whether the features were imported; then nothing was downloaded.
-        created_at: UTC.
         at_work: who is working on the run; None if nobody is.
-        funnel: from input rows to features.
         by_row_outcome: input rows.
         by_outcome: distinct ready links that have an outcome.
-        hosts: links by host.
-        throughput: links and frames over time.
-        steps: time of downloading, decoding and embedding.
-        executors: where the time of the slots went.
-        slowest: the links that took longest.
-        failed: failed and deferred links, by outcome.
         settings: the settings that features depend on.
         limits: limits of a link in the last session; empty if none was recorded.
         egress: who enforced the egress policy in each session: guarded, or proxy's.
-        machines: what the features were computed on.
         notes: what a reader must know beside the figures.
     """
 

@@ -42,56 +42,6 @@ class GenreResult:
         return self.probability >= self.threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """A frame shown below a genre's chart and numbered on it.
-
-    Attributes:
-        number: number of the frame, in order of time.
-        clock: time of the frame.
-        left: position on the chart, percent from the left.
-        row: row of the number, so that numbers do not overlap; 0 is the top.
-        address: the picture as a data URL.
-        probability: probability of the genre in the frame's window.
-        drop: how much lower it is without the frame; None if the window has no other frame.
-    """
-
-    number: int
-    clock: str
-    left: float
-    row: int
-    address: str
-    probability: float
-    drop: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """The chart of one genre; y is in the chart's coordinates.
-
-    Attributes:
-        genre: the genre and its figures.
-        points: the line.
-        area: the area below the line.
-        low: lowest probability of a window.
-        high: highest probability of a window.
-        high_at: when that window is.
-        whole_y: y of the whole video's probability.
-        threshold_y: y of the threshold; None above the chart.
-        thumbnails: the genre's frames.
-    """
-
-    genre: GenreResult
-    points: str
-    area: str
-    low: float
-    high: float
-    high_at: str
-    whole_y: float
-    threshold_y: float | None
-    thumbnails: list[Thumbnail]
-
-
 def render_score(
     record: Mapping[str, object],
     genres: Sequence[GenreResult],
@@ -163,7 +113,9 @@ def _draw_panel(
     timeline: Timeline,
     pictures: Sequence[bytes],
     y_max: float,
-) -> Panel:
+) -> dict[str, object]:
+    """Figures and coordinates of one genre's chart."""
+
     def to_y(probability: float) -> float:
         return round(_HEIGHT * (1 - probability / y_max), 1)
 
@@ -174,36 +126,40 @@ def _draw_panel(
     shown = [line.probabilities[0], *line.probabilities, line.probabilities[-1]]
     points = " ".join(f"{x},{to_y(p)}" for x, p in zip(xs, shown, strict=True))
     highest = max(range(len(line.probabilities)), key=line.probabilities.__getitem__)
-    return Panel(
-        genre=genre,
-        points=points,
-        area=f"{xs[0]},{_HEIGHT} {points} {xs[-1]},{_HEIGHT}",
-        low=min(line.probabilities),
-        high=line.probabilities[highest],
-        high_at=_format_span(timeline.starts_s[highest], timeline),
-        whole_y=to_y(genre.probability),
-        threshold_y=to_y(genre.threshold) if genre.threshold <= y_max else None,
-        thumbnails=_place_thumbnails(line, timeline, pictures),
-    )
+    return {
+        "genre": genre,
+        "points": points,
+        "area": f"{xs[0]},{_HEIGHT} {points} {xs[-1]},{_HEIGHT}",
+        "low": min(line.probabilities),
+        "high": line.probabilities[highest],
+        "high_at": _format_span(timeline.starts_s[highest], timeline),
+        "whole_y": to_y(genre.probability),
+        "threshold_y": to_y(genre.threshold) if genre.threshold <= y_max else None,
+        "thumbnails": _place_thumbnails(line, timeline, pictures),
+    }
 
 
 def _place_thumbnails(
     line: GenreLine, timeline: Timeline, pictures: Sequence[bytes]
-) -> list[Thumbnail]:
-    placed: list[Thumbnail] = []
+) -> list[dict[str, object]]:
+    """The frames of one genre; each number gets the first row where no other is too close."""
+    thumbnails: list[dict[str, object]] = []
+    places: list[tuple[float, int]] = []
     for number, frame in enumerate(line.moments, start=1):
         left = _percent(frame.frame_time_s, timeline)
-        taken = {other.row for other in placed if left - other.left < _MIN_DISTANCE}
+        taken = {row for other, row in places if left - other < _MIN_DISTANCE}
+        row = next(row for row in range(number) if row not in taken)
+        places.append((left, row))
         content = base64.b64encode(pictures[frame.frame_index]).decode()
-        placed.append(
-            Thumbnail(
-                number=number,
-                clock=format_clock(frame.frame_time_s),
-                left=left,
-                row=next(row for row in range(number) if row not in taken),
-                address=f"data:image/jpeg;base64,{content}",
-                probability=frame.probability,
-                drop=frame.drop,
-            )
+        thumbnails.append(
+            {
+                "number": number,
+                "clock": format_clock(frame.frame_time_s),
+                "left": left,
+                "row": row,
+                "address": f"data:image/jpeg;base64,{content}",
+                "probability": frame.probability,
+                "drop": frame.drop,
+            }
         )
-    return placed
+    return thumbnails

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
 from trailergenre.base.java import check_java
-from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.demo.clips import make_clips, serve_files
@@ -284,20 +283,10 @@ def _print_summary(demo: _Demo) -> None:
     rows = tables.read_table(demo.store, "links")["row_outcome"]
     outcomes = tables.read_outcomes(demo.store, choose_fingerprint(demo.store, None))["outcome"]
     demo.console.rule(style="dim")
-    for title, column, order in (
-        ("Input rows by outcome", rows, RowOutcome),
-        ("Links by outcome", outcomes, Outcome),
-    ):
-        counts = Counter(column.to_pylist())
-        table = Table(title=title, title_justify="left")
-        table.add_column("outcome")
-        table.add_column("count", justify="right")
-        for name in order:
-            if counts[name]:
-                table.add_row(name, str(counts[name]))
-        table.add_section()
-        table.add_row("total", str(counts.total()))
-        demo.console.print(table)
+    for title, column in (("Input rows by outcome", rows), ("Links by outcome", outcomes)):
+        counts = Counter(column.to_pylist()).most_common()
+        shown = ", ".join(f"{n} {outcome}" for outcome, n in counts)
+        demo.console.print(f"{title + ':':<26} {shown}", highlight=False)
     for page, title in _PAGES.items():
         demo.console.print(f"{title + ':':<26} {demo.reports / page}", highlight=False)
 
