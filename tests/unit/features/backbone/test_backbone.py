@@ -154,6 +154,15 @@ def test_other_weights_with_the_right_checksum_are_refused(
         check_backbone(BackboneConfig(path=str(artefact), engine="tensorflow"))
 
 
+def test_identity_survives_the_way_through_a_weights_file(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    weights = str(tiny_backbone / "weights.safetensors")
+    again = export_backbone(weights, tmp_path / "again", network="tiny")
+    assert again.backbone_id == read_manifest(tiny_backbone).backbone_id
+    assert again.weights == "weights.safetensors"
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04", pickle.dumps([1.0])], ids=["npz", "pickle"])
 def test_weights_in_another_format_are_refused(artefact: Path, content: bytes) -> None:
     with_file(artefact, "weights.safetensors", content)
