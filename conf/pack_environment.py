@@ -43,10 +43,10 @@ def needed(requirement: str, seen: set[str] | None = None) -> Iterator[Distribut
         yield from needed(f"{other.name}[{','.join(other.extras)}]", seen)
 
 
-def files_of(found: Distribution) -> Iterator[Path]:
+def files_of(package: Distribution) -> Iterator[Path]:
     """A distribution's files, without scripts: their first line names this environment."""
-    for file in found.files or ():
-        path = Path(str(found.locate_file(file))).resolve()
+    for file in package.files or ():
+        path = Path(str(package.locate_file(file))).resolve()
         if path.is_file() and not (path.parent.name == "bin" and path.read_bytes()[:2] == b"#!"):
             yield path
 
@@ -54,7 +54,7 @@ def files_of(found: Distribution) -> Iterator[Path]:
 def pack(target: Path) -> None:
     """Write the archive; the names in it are those below an environment's directory."""
     prefix = Path(sys.prefix).resolve()
-    paths = {path for found in needed(ROOT) for path in files_of(found)}
+    paths = {path for package in needed(ROOT) for path in files_of(package)}
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as empty,

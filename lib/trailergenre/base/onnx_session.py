@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as refusals
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from trailergenre.base.errors import ConfigError, one_line
 
@@ -24,15 +24,15 @@ _NO_MEMORY = (
     "out of memory",
 )
 """Texts of ONNX Runtime's out-of-memory errors, which have no class of their own."""
-_REFUSALS = (
-    refusals.Fail,
-    refusals.InvalidArgument,
-    refusals.InvalidGraph,
-    refusals.InvalidProtobuf,
-    refusals.NoModel,
-    refusals.NoSuchFile,
-    refusals.NotImplemented,
-    refusals.RuntimeException,
+_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
 )
 """ONNX Runtime's exceptions; they have no common base class but Exception."""
 
@@ -50,7 +50,7 @@ def open_session(content: bytes, *, threads: int) -> Session:
     """
     try:
         return onnxruntime.InferenceSession(content, _options(threads), providers=[_CPU])
-    except _REFUSALS as error:
+    except _ERRORS as error:
         raise ValueError(str(error)) from error
 
 
@@ -76,7 +76,7 @@ def open_gpu_session(content: bytes, *, device_id: int) -> Session:
         session = onnxruntime.InferenceSession(
             content, options, providers=[(_CUDA, cuda)], enable_fallback=0
         )
-    except (*_REFUSALS, RuntimeError) as error:
+    except (*_ERRORS, RuntimeError) as error:
         raise ConfigError(f"{_unusable(device_id)}: {error}") from error
     # If CUDA's libraries do not load, ONNX Runtime only logs that, and uses the CPU.
     actual = session.get_provider_options().get(_CUDA, {}).get("device_id")
@@ -112,7 +112,7 @@ def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> 
     """
     try:
         output: NDArray[np.float32] = session.run(None, inputs)[0]
-    except _REFUSALS as error:
+    except _ERRORS as error:
         raise ValueError(str(error)) from error
     return output
 
@@ -131,7 +131,7 @@ def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[n
             binding.bind_cpu_input(name, array)
         binding.bind_output(session.get_outputs()[0].name, "cpu")
         session.run_with_iobinding(binding)
-    except (*_REFUSALS, RuntimeError) as error:
+    except (*_ERRORS, RuntimeError) as error:
         if any(text in str(error) for text in _NO_MEMORY):
             raise MemoryError(one_line(str(error))) from error
         raise
