@@ -215,7 +215,7 @@ def test_server_that_fails_is_asked_three_times(scratch: Path, tiny_backbone: Pa
         ("file:///etc/passwd", "file:///etc/passwd: scheme: "),
         ("http://2130706433/", "http://2130706433/: host_denied: "),
         ("https://www.youtube.com/@x", "https://www.youtube.com/@x: not_a_single_video: "),
-        ("https://me:secret@films.test/", "https://***@films.test/: link_invalid: it holds a user"),
+        ("https://me:secret@films.test/", "https://***@films.test/: link_invalid: it has a user"),
     ],
 )
 def test_bad_link_has_no_score_and_no_json(
