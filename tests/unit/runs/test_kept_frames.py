@@ -26,31 +26,31 @@ FRAMES = np.random.default_rng(7).integers(0, 256, (7, 299, 299, 3), np.uint8)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> KeptFrames:
-    """A shelf that holds the frames of LINK, written in batches of 3, 3 and 1."""
-    shelf = KeptFrames(Store(str(tmp_path / "run")), "key", keeps_new=True)
-    keep(shelf, tmp_path / "file", ORIGIN)
-    return shelf
+def kept(tmp_path: Path) -> KeptFrames:
+    """A kept that holds the frames of LINK, written in batches of 3, 3 and 1."""
+    kept = KeptFrames(Store(str(tmp_path / "run")), "key", keeps_new=True)
+    keep(kept, tmp_path / "file", ORIGIN)
+    return kept
 
 
-def keep(shelf: KeptFrames, path: Path, origin: Origin) -> None:
-    file = FramesWriter(path, shelf.place(LINK.link_id))
+def keep(kept: KeptFrames, path: Path, origin: Origin) -> None:
+    file = FramesWriter(path, kept.place(LINK.link_id))
     for start in range(0, 7, 3):
         file.add(FRAMES[start : start + 3])
     assert file.n_frames == 7
     file.close(origin)
-    shelf.keep(file)
+    kept.keep(file)
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(1, [1] * 7), (3, [3, 3, 1]), (5, [5, 2]), (16, [7])])
 def test_frames_come_back_as_they_were_in_batches_of_any_size(
-    shelf: KeptFrames, size: int, sizes: list[int]
+    kept: KeptFrames, size: int, sizes: list[int]
 ) -> None:
-    kept = shelf.read(LINK.link_id)
-    batches = list(kept.batches(size))
+    frames = kept.read(LINK.link_id)
+    batches = list(frames.batches(size))
     assert [len(batch) for batch in batches] == sizes
     np.testing.assert_array_equal(np.concatenate(batches), FRAMES)
-    assert kept.origin == ORIGIN
+    assert frames.origin == ORIGIN
 
 
 def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> None:
@@ -61,10 +61,10 @@ def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> No
     assert file.path.stat().st_size < FRAMES.nbytes / 2
 
 
-def test_only_kept_links_are_found(shelf: KeptFrames) -> None:
-    assert shelf.list_link_ids() == {LINK.link_id}
-    assert (shelf.has(LINK), shelf.has(OTHER)) == (True, False)
-    another = KeptFrames(shelf.store, "another key", keeps_new=True)
+def test_only_kept_links_are_found(kept: KeptFrames) -> None:
+    assert kept.list_link_ids() == {LINK.link_id}
+    assert (kept.has(LINK), kept.has(OTHER)) == (True, False)
+    another = KeptFrames(kept.store, "another key", keeps_new=True)
     assert not another.has(LINK)
 
 
@@ -75,21 +75,21 @@ def damage(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("broken", [damage, lambda c: c[:-1], lambda c: c[:10], lambda c: b""])
 def test_a_file_that_was_changed_or_cut_is_refused_by_name(
-    shelf: KeptFrames, broken: object
+    kept: KeptFrames, broken: object
 ) -> None:
     path = f"frames/key/{LINK.link_id}"
-    shelf.store.write_bytes(path, broken(shelf.store.read_bytes(path)))  # type: ignore[operator]
+    kept.store.write_bytes(path, broken(kept.store.read_bytes(path)))  # type: ignore[operator]
     with pytest.raises(StorageError, match=rf"{path} .* was changed or truncated.*Delete it"):
-        shelf.read(LINK.link_id)
+        kept.read(LINK.link_id)
 
 
 @pytest.mark.parametrize("key", ["key", "another key"])
 def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
-    shelf: KeptFrames, key: str
+    kept: KeptFrames, key: str
 ) -> None:
-    other = KeptFrames(shelf.store, key, keeps_new=True)
+    other = KeptFrames(kept.store, key, keeps_new=True)
     copy = other.place(OTHER.link_id if key == "key" else LINK.link_id)
-    shelf.store.write_bytes(copy, shelf.store.read_bytes(shelf.place(LINK.link_id)))
+    kept.store.write_bytes(copy, kept.store.read_bytes(kept.place(LINK.link_id)))
     expected = rf"{copy} .* its frames belong to .*/{LINK.link_id}.*Delete"
     with pytest.raises(StorageError, match=expected):
         other.read(copy.rpartition("/")[2])
@@ -97,8 +97,8 @@ def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
 
 @pytest.mark.parametrize("says", [6, 8])
 def test_more_or_fewer_frames_than_a_file_says_are_refused_by_name(
-    shelf: KeptFrames, says: int, tmp_path: Path
+    kept: KeptFrames, says: int, tmp_path: Path
 ) -> None:
-    keep(shelf, tmp_path / "file", replace(ORIGIN, frames=says))
+    keep(kept, tmp_path / "file", replace(ORIGIN, frames=says))
     with pytest.raises(StorageError, match=rf"{LINK.link_id} .* its 7 frames.*Delete it"):
-        list(shelf.read(LINK.link_id).batches(4))
+        list(kept.read(LINK.link_id).batches(4))

@@ -13,40 +13,38 @@ from trailergenre.runs.kept_videos import KeptVideos
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> KeptVideos:
-    """A shelf that holds the video of LINK."""
+def kept(tmp_path: Path) -> KeptVideos:
+    """A kept that holds the video of LINK."""
     downloaded = tmp_path / "downloaded"
     downloaded.write_bytes(b"video")
-    shelf = KeptVideos(Store(str(tmp_path / "run")), "key", keeps_new=True)
-    shelf.keep(LINK, Video(downloaded, size_bytes=5, is_owned=True))
+    kept = KeptVideos(Store(str(tmp_path / "run")), "key", keeps_new=True)
+    kept.keep(LINK, Video(downloaded, size_bytes=5, is_owned=True))
     downloaded.unlink()
-    return shelf
+    return kept
 
 
-def test_kept_video_is_used_where_it_lies_and_stays_there(
-    shelf: KeptVideos, tmp_path: Path
-) -> None:
-    video = shelf.find(LINK, tmp_path)
+def test_kept_video_is_used_where_it_lies_and_stays_there(kept: KeptVideos, tmp_path: Path) -> None:
+    video = kept.find(LINK, tmp_path)
     assert video is not None
     assert video.path == tmp_path / "run" / "videos" / "key" / LINK.link_id
     assert (video.path.read_bytes(), video.size_bytes, video.is_owned) == (b"video", 5, False)
 
 
 def test_video_on_another_store_is_copied_to_scratch(
-    shelf: KeptVideos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: KeptVideos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "is_local", False)
-    video = shelf.find(LINK, tmp_path)
+    video = kept.find(LINK, tmp_path)
     assert video is not None
     assert (video.path, video.is_owned) == (tmp_path / LINK.link_id, True)
     assert video.path.read_bytes() == b"video"
 
 
 def test_only_kept_links_of_the_same_format_rule_are_found(
-    shelf: KeptVideos, tmp_path: Path
+    kept: KeptVideos, tmp_path: Path
 ) -> None:
-    other_rule = KeptVideos(shelf.store, "another key", keeps_new=True)
-    assert shelf.list_link_ids() == {LINK.link_id}
-    assert shelf.find(OTHER, tmp_path) is None
+    other_rule = KeptVideos(kept.store, "another key", keeps_new=True)
+    assert kept.list_link_ids() == {LINK.link_id}
+    assert kept.find(OTHER, tmp_path) is None
     assert other_rule.list_link_ids() == set()
     assert other_rule.find(LINK, tmp_path) is None

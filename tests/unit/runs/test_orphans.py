@@ -29,17 +29,17 @@ def make_old(store: Store, path: str, hours: float = 25) -> None:
     os.utime(store.local_path(path), (then, then))
 
 
-def add_stray(store: Store, hours: float) -> str:
+def add_orphan(store: Store, hours: float) -> str:
     """A features file without outcomes, last written so long ago."""
-    named = write_features(store, FP, {"stray": np.full((1, 2048), hours, np.float32)})
+    named = write_features(store, FP, {"orphan": np.full((1, 2048), hours, np.float32)})
     make_old(store, str(named["features_file"]), hours)
     return str(named["features_file"])
 
 
-def test_old_strays_go_and_young_ones_and_named_ones_stay(store: Store) -> None:
+def test_old_orphans_go_and_young_ones_and_named_ones_stay(store: Store) -> None:
     (named,) = (file.path for file in store.list_files(f"features/{FP}"))
     make_old(store, named)
-    old, young = add_stray(store, 25), add_stray(store, 23)
+    old, young = add_orphan(store, 25), add_orphan(store, 23)
     assert remove_orphans(store, SETTINGS) == 1
     left = {file.path for file in store.list_files(f"features/{FP}")}
     assert left == {named, young}
@@ -55,7 +55,7 @@ def test_unfinished_frames_go_at_once_and_kept_ones_stay(store: Store) -> None:
     assert [file.path for file in store.list_all_files("frames")] == [f"{directory}/{'0' * 64}"]
 
 
-def test_what_a_superseded_row_names_is_no_stray(store: Store) -> None:
+def test_what_a_superseded_row_names_is_no_orphan(store: Store) -> None:
     """A twin's row came later: nobody reads its features, but its row still names them."""
     rows = tables.read_outcomes(store, FP).to_pylist()
     twin = write_features(store, FP, {rows[0]["link_id"]: np.ones((2, 2048), np.float32)})
@@ -89,9 +89,9 @@ def test_what_is_not_ours_is_left_alone(store: Store) -> None:
 
 
 def test_nothing_is_removed_where_outcomes_are_damaged(store: Store) -> None:
-    stray = add_stray(store, 25)
+    orphan = add_orphan(store, 25)
     (file,) = store.list_files(f"outcomes/{FP}")
     store.write_bytes(file.path, b"")
     with pytest.raises(StorageError, match=file.path):
         remove_orphans(store, SETTINGS)
-    assert store.exists(stray)
+    assert store.exists(orphan)

@@ -71,8 +71,8 @@ def plan(
     recompute: bool = False,
     retry: Collection[Outcome] = (),
 ) -> Plan:
-    shelf = KeptVideos(store, settings.videos_key, keeps_new=False)
-    return plan_links(store, settings, shelf.list_link_ids(), recompute=recompute, retry=retry)
+    kept = KeptVideos(store, settings.videos_key, keeps_new=False)
+    return plan_links(store, settings, kept.list_link_ids(), recompute=recompute, retry=retry)
 
 
 def test_new_run_takes_every_link(store: Store) -> None:

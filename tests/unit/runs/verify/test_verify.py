@@ -27,12 +27,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def make_kept(store: Store, id_: str, file: Path) -> None:
     """Keep one frame of a link."""
-    shelf = KeptFrames(store, SETTINGS.frames_key, keeps_new=True)
-    frames = FramesWriter(file, shelf.place(id_))
+    kept = KeptFrames(store, SETTINGS.frames_key, keeps_new=True)
+    frames = FramesWriter(file, kept.place(id_))
     frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
     facts = VideoFacts(duration_s=1.0, width_px=320, height_px=320)
     frames.close(Origin(1, 1, 0.1, 0.1, 100, (), facts))
-    shelf.keep(frames)
+    kept.keep(frames)
 
 
 def test_a_whole_run_holds(run: Run) -> None:
