@@ -1,6 +1,6 @@
-"""Write the pictures of the reports that the docs show: `python tests/pictures.py`.
+"""Write the screenshots of the reports in the documentation: `python tests/pictures.py`.
 
-They are of made runs and models, so they look the same until a page looks otherwise.
+They show generated runs and models, so they change only when a page changes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from score_pages import score_page
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "img"
 
 SHOWN = {"desk-light": 1600, "phone-dark": 1500}
-"""View -> the height that is shown, px: the top of a page."""
+"""View -> height of the screenshot in px, from the top of the page."""
 
 PARTS = {"evaluation": ("curves", "Precision and recall"), "run": ("throughput", "Throughput")}
-"""Page -> a part further down that is shown too: its name, and how its heading begins."""
+"""Page -> a second screenshot further down: its name and heading."""
 
 
 def main() -> None:
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def take(browser: Browser, page: Path, view: View, target: Path, heading: str = "") -> None:
-    """Write a page as a picture: its top, or what begins with a heading."""
+    """Take a screenshot of a page, from its top or from a heading."""
     with open_window(browser, view) as shown:
         shown.goto(page.as_uri())
         top = 0.0
         if heading:
             box = shown.locator("h2", has_text=heading).bounding_box()
-            assert box is not None  # it is there, and seen
+            assert box is not None  # the heading is visible
             top = box["y"] - 24
         area = {"x": 0, "y": top, "width": view.width_px, "height": SHOWN[view.name]}
         shown.screenshot(path=target, full_page=True, clip=area)  # type: ignore[arg-type]
