@@ -6,9 +6,10 @@ spark-submit --properties-file conf/spark-local.conf jobs/train_model.py RUN --b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import pyarrow as pa
@@ -29,13 +30,7 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.pooling import RowKind
 from trailergenre.models.scorer import ModelKind
 from trailergenre.models.search import draw_trials, gather_rows
-from trailergenre.models.train_bundles import (
-    clear_target,
-    finalize_model,
-    list_bundles,
-    summarize,
-    write_model,
-)
+from trailergenre.models.train_bundles import Tune, list_bundles, summarize, train_bundles
 from trailergenre.models.trainers import LocalTrainer, Recipe, Trainer, TrainerName, choose_recipe
 from trailergenre.models.training_set import TrainingSet, prepare_training
 from trailergenre.runs import tables
@@ -104,42 +99,28 @@ def train_model(  # noqa: PLR0913 - a command's options
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     store, target = Store(run), Store(bundle)
-    configs = list_bundles(settings, cross_validate=cross_validate)
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
     sets = {
-        name: prepare_training(labels, outcomes, each.dataset, shuffle_labels=shuffle_labels)
-        for name, each in configs.items()
+        name: (
+            each,
+            prepare_training(labels, outcomes, each.dataset, shuffle_labels=shuffle_labels),
+        )
+        for name, each in list_bundles(settings, cross_validate=cross_validate).items()
     }
-    written = {}
     with (
         hold_lease(target, "train_model"),
-        _open_trainer(recipe, store, outcomes, search) as (fit_with, tune),
+        _open_trainer(recipe, store, outcomes, search) as (fitting, tune),
     ):
-        clear_target(target, configs)
-        for name, training in sets.items():
-            for line in training.describe():
-                typer.echo(f"{name}: {line}" if name else line, err=True)
-            seed = configs[name].dataset.seed
-            tuned = tune(training, seed)
-            with progress_bar("training") as on_step:
-                scorer = fit_with.fit(training, tuned, on_step)
-                fitted = finalize_model(fit_with, training, scorer, seed=seed)
-            measures = fitted.test.measures
-            typer.echo(
-                f"test mAP {measures['model']['mean_ap']:.3f}, label prior "
-                f"{measures['prior']['mean_ap']:.3f} ({fitted.test.movies} movies)",
-                err=True,
-            )
-            written[name] = write_model(
-                Store(f"{bundle}/{name}") if name else target,
-                training,
-                fitted,
-                recipe=tuned,
-                settings=list_settings(store)[fingerprint],
-                config=configs[name],
-            )
+        written = train_bundles(
+            bundle,
+            sets,
+            trainer=fitting,
+            tune=tune,
+            settings=list_settings(store)[fingerprint],
+            say=partial(typer.echo, err=True),
+        )
     summary = {
         "bundle": str(target),
         "features": fingerprint,
@@ -152,10 +133,6 @@ def train_model(  # noqa: PLR0913 - a command's options
         "seconds": round(time.monotonic() - started, 1),
     }
     record_summary(store, "train_model", summary)
-
-
-Tune = Callable[[TrainingSet, int], Recipe]
-"""Finds a recipe's hyper-parameters on a training set, with a seed."""
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def test_folds_of_a_given_split_are_refused(run: Store, tmp_path: Path) -> None:
     words = ("--cross-validate", "--set", "dataset.split=given")
     result = invoke("train_model", run, "--bundle", tmp_path / "bundle", *words)
     assert result.exit_code == 2
-    assert "dataset.split is given" in result.stderr
+    assert "dataset.split = given" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
     assert set(probabilities[:, 2]) == {1.0}
     assert set(probabilities[:, 3]) == {0.0}
     assert store.list_files("training") == []
-    with pytest.raises(StorageError, match="of 60 links were to be read; 59 were found"):
+    with pytest.raises(StorageError, match="of 59 links instead of 60"):
         gone = np.vstack([truth, truth[:1]])
         fit_forests(rows, [*train, "gone"], gone, **arguments, report=lambda *_: None)
 

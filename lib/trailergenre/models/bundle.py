@@ -1,12 +1,12 @@
-"""A model bundle: a folder with a manifest, the model and the split it was trained on.
+"""A model bundle: a directory with a manifest, the model and the split it was trained on.
 
-    manifest.json   what the model is, what it was trained on, and the SHA-256 of the other files
-    MODEL.safetensors or temporal.onnx   the model, as arrays or as a graph
-    split.parquet   link_id, movie_id, part
-    MODEL_CARD.md   the manifest for people
+    manifest.json                         what the model is, and the SHA-256 of the other files
+    MODEL.safetensors or temporal.onnx    the model
+    split.parquet                         link_id, movie_id, part
+    MODEL_CARD.md                         the manifest for people
 
-No pickle anywhere: what is read is checked before it is used. Knows nothing of Spark or of
-scikit-learn; reading one and scoring needs numpy and pyarrow.
+Reading a bundle runs no code from it, and validates everything before use. Reading and scoring
+need neither Spark nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -35,22 +35,15 @@ _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part"
 _PARTS = {"train", "validation", "test"}
 
 _MAX_MANIFEST_BYTES = 8 << 20
-"""20 genres of 5,000 movies' isotonic knots are 4 MB."""
+"""Isotonic curves of 20 genres and 5,000 movies take 4 MB."""
 _MAX_FILE_BYTES = 2 << 30
-"""2,200 trees of 4,096 leaves are 0.5 GB."""
+"""2,200 trees of 4,096 leaves take 0.5 GB."""
 _MAX_SPLIT_ROWS = 10_000_000
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that is ready to score.
-
-    Attributes:
-        manifest: what it is.
-        scorer: the model, calibrated.
-        split: table of link_id, movie_id and part (train, validation, test).
-        sha256: of manifest.json; names the bundle in reports.
-    """
+    """A model that is ready to score; `sha256` is of manifest.json and identifies the bundle."""
 
     manifest: Manifest
     scorer: Scorer
@@ -58,7 +51,7 @@ class Bundle:
     sha256: str
 
     def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
-        """Score links by their frames; see `Scorer.predict_proba`."""
+        """See `Scorer.predict_proba`."""
         return self.scorer.predict_proba(links)
 
     def top_genres(self, probabilities: NDArray[np.float64], n: int) -> list[GenreScore]:
@@ -68,23 +61,22 @@ class Bundle:
 
     @property
     def warnings(self) -> list[str]:
-        """What every score of this bundle must say beside itself."""
+        """What must be shown with every score."""
         return find_warnings(self.manifest)
 
 
 def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.Table) -> Bundle:
-    """Write a bundle; the manifest last, so that a broken write is no bundle.
+    """Write a bundle into its directory; the manifest last, so that half a bundle is none.
 
     Args:
-        store: the bundle's own folder.
+        store: the bundle's directory.
         manifest: what the model is.
         scorer: the model; its rows and calibration are the manifest's.
         split: link_id, movie_id, part.
     """
     model_file = MODEL_FILES[manifest.model]
-    model = model_file.to_bytes(scorer.model)
     files = {
-        model_file.name: model,
+        model_file.name: model_file.to_bytes(scorer.model),
         "split.parquet": tables.to_parquet(split.cast(_SPLIT)),
         "MODEL_CARD.md": render_card(manifest).encode(),
     }
@@ -101,35 +93,35 @@ def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.
 
 
 def read_bundle(store: Store) -> Bundle:
-    """Read a bundle and check all of it.
+    """Read and validate a bundle.
 
     Raises:
-        BundleError: it is not there, was changed or is not one; says what is wrong.
+        BundleError: the bundle is missing, changed or invalid.
     """
     content = _read(store, "manifest.json", _MAX_MANIFEST_BYTES)
     manifest, checksums = _parse_manifest(content, store)
     model_file = MODEL_FILES[manifest.model]
-    parts = {}
+    files = {}
     for name in (model_file.name, "split.parquet", "MODEL_CARD.md"):
-        parts[name] = _read(store, name, _MAX_FILE_BYTES)
-        if _sha256(parts[name]) != checksums.get(name):
+        files[name] = _read(store, name, _MAX_FILE_BYTES)
+        if _sha256(files[name]) != checksums.get(name):
             raise BundleError(
-                f"{name} below {store} is damaged or was changed: its checksum is not the "
+                f"{name} in {store} is damaged or was changed: its checksum differs from the "
                 "manifest's. Copy the bundle again or train it again."
             )
     try:
-        model = model_file.from_bytes(parts[model_file.name])
+        model = model_file.from_bytes(files[model_file.name])
     except BundleError as error:
-        raise BundleError(f"{model_file.name} below {store} cannot be used: {error}") from error
+        raise BundleError(f"{model_file.name} in {store} cannot be used: {error}") from error
     scorer = _scorer(manifest, model)
     width, n_genres = manifest.backbone.width, len(manifest.genres)
     if not scorer.fits(width=width, n_genres=n_genres):
         raise BundleError(
-            f"The model below {store} takes {model.n_features} values and gives {model.n_genres} "
-            f"genres; that does not fit its manifest's {width} features a frame and {n_genres} "
+            f"The model in {store} takes {model.n_features} values and predicts {model.n_genres} "
+            f"genres; that does not fit its manifest's {width} features per frame and {n_genres} "
             "genres. Train the bundle again."
         )
-    return Bundle(manifest, scorer, _parse_split(parts["split.parquet"], store), _sha256(content))
+    return Bundle(manifest, scorer, _parse_split(files["split.parquet"], store), _sha256(content))
 
 
 def _scorer(manifest: Manifest, model: Model) -> Scorer:
@@ -149,9 +141,7 @@ def _read(store: Store, name: str, max_bytes: int) -> bytes:
     except StorageError as error:
         raise BundleError(f"The model bundle cannot be read: {error}") from error
     if content is None:
-        raise BundleError(
-            f"{name} below {store} has {size_bytes} bytes; at most {max_bytes} are read."
-        )
+        raise BundleError(f"{name} in {store} has {size_bytes} bytes; the limit is {max_bytes}.")
     return content
 
 
@@ -159,7 +149,7 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
     try:
         record = json.loads(content)
         if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
-            raise BundleError(f"manifest.json below {store} is not a bundle's: it names no files.")
+            raise BundleError(f"manifest.json in {store} is not a bundle's: it names no files.")
         if record.get("format") != FORMAT:
             raise BundleError(
                 f"The bundle at {store} has the format {record.get('format')!r}; this version "
@@ -171,19 +161,19 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
         )
-        raise BundleError(f"manifest.json below {store} cannot be used: {problems}.") from error
+        raise BundleError(f"manifest.json in {store} cannot be used: {problems}.") from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"manifest.json below {store} is not JSON: {error}.") from error
-    one_each = (
+        raise BundleError(f"manifest.json in {store} is not JSON: {error}.") from error
+    per_genre = (
         set(manifest.genres),
         manifest.thresholds,
         manifest.training.genre_shares,
         manifest.calibration.curves,
     )
-    if any(len(values) != len(manifest.genres) for values in one_each):
+    if any(len(values) != len(manifest.genres) for values in per_genre):
         raise BundleError(
-            f"manifest.json below {store} has not one threshold, one share and one curve for each "
-            "genre, or names a genre twice."
+            f"manifest.json in {store} does not have one threshold, one share and one curve for "
+            "each genre, or names a genre twice."
         )
     return manifest, checksums
 
@@ -192,37 +182,33 @@ def _parse_split(content: bytes, store: Store) -> pa.Table:
     try:
         split = parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
     except (OSError, pa.ArrowException) as error:
-        raise BundleError(f"split.parquet below {store} cannot be read: {error}.") from error
+        raise BundleError(f"split.parquet in {store} cannot be read: {error}.") from error
     if not split.schema.equals(_SPLIT):
-        raise BundleError(f"split.parquet below {store} has not the columns {_SPLIT.names}.")
+        raise BundleError(f"split.parquet in {store} lacks the columns {_SPLIT.names}.")
     unknown = set(split["part"].to_pylist()) - _PARTS
     if unknown:
         raise BundleError(
-            f"split.parquet below {store} names parts that do not exist: "
+            f"split.parquet in {store} names parts that do not exist: "
             f"{', '.join(sorted(map(repr, unknown))[:3])}. Copy the bundle again or train it again."
         )
     return split
 
 
 def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
-    """Refuse features that the model was not made for.
-
-    Args:
-        bundle: the model.
-        settings: what the features to be scored are made with.
+    """Refuse features that the model was not trained for.
 
     Returns:
-        Differences that are allowed and should be told: another precision.
+        Notes on differences that are allowed: another precision.
 
     Raises:
-        BundleError: another backbone or another sampling.
+        BundleError: the features have another backbone or another sampling.
     """
     manifest = bundle.manifest
     pairs = [
         ("backbone", manifest.backbone.backbone_id, settings.backbone_id),
         ("frames per second", manifest.sampling.frames_per_s, settings.frames_per_s),
         ("frame side", manifest.sampling.frame_side_px, settings.frame_side_px),
-        ("features a frame", manifest.backbone.width, settings.width),
+        ("features per frame", manifest.backbone.width, settings.width),
     ]
     problems = [f"{name}: {ours} -> {theirs}" for name, ours, theirs in pairs if ours != theirs]
     if problems:

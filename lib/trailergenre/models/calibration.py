@@ -1,7 +1,6 @@
-"""Raw probabilities to calibrated ones: one monotone curve a genre, fitted on the validation part.
+"""Probability calibration: one monotone curve per genre, fitted on the validation part.
 
-Fitting takes scikit-learn; applying takes numpy alone, and every curve is checked when it is read.
-Knows nothing of models or bundles.
+Fitting imports scikit-learn; applying needs numpy only.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from trailergenre.base.records import ProbabilityArray, TruthArray
 Method = Literal["none", "platt", "isotonic"]
 
 MIN_MOVIES = 10
-"""Fewer with a genre, or without it, say nothing of a curve: the genre stays as it is."""
+"""A genre that fewer movies have, or lack, is not calibrated."""
 
 MIN_ISOTONIC = 1000
-"""Rows below which isotonic curves are not tried: their few steps tie what the model told apart. On
-Mulan's scene 121 rows preferred them by the Brier score, and the test part's micro AUPRC fell from
-.84 to .75. Source of the number: Niculescu-Mizil and Caruana 2005."""
+"""With fewer rows, isotonic curves are not tried: their steps tie what the model tells apart. On
+Mulan's scene, 121 rows preferred them by Brier score, and the test part's micro AUPRC fell from .84
+to .75. Source: Niculescu-Mizil and Caruana 2005."""
 
 N_FOLDS = 5
 
 _MIN_PROBABILITY = 1e-6
-"""Log-odds are taken of probabilities between this and 1 - this."""
+"""Probabilities are clipped to this and 1 - this before log-odds are taken."""
 
 _MAX_SLOPE = 1e3
 _MAX_KNOTS = 10_000
@@ -41,31 +40,31 @@ class _Section(BaseModel):
 
 
 class Identity(_Section):
-    """Leaves probabilities as they are."""
+    """No calibration."""
 
     method: Literal["none"] = "none"
 
     def apply(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give back the same probabilities."""
+        """Return the same probabilities."""
         return probability
 
 
 class Platt(_Section):
-    """A logistic curve over the log-odds (Platt 1999); never changes a genre's ranking."""
+    """A logistic curve over the log-odds (Platt 1999); keeps a genre's ranking."""
 
     method: Literal["platt"] = "platt"
     slope: float = Field(gt=0, le=_MAX_SLOPE)
     offset: float = Field(ge=-_MAX_SLOPE, le=_MAX_SLOPE)
 
     def apply(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Bend probabilities, shape (n,), float64."""
-        # tanh: an exponential of a great number overflows.
-        bent = self.slope * log_odds(probability) + self.offset
-        return 0.5 * (1 + np.tanh(bent / 2))
+        """Calibrate probabilities, shape (n,)."""
+        odds = self.slope * log_odds(probability) + self.offset
+        # tanh does not overflow, as exp would.
+        return 0.5 * (1 + np.tanh(odds / 2))
 
 
 class Isotonic(_Section):
-    """Straight lines between knots; outside of them the end's value. May tie what it was given."""
+    """Linear interpolation between knots, constant outside. May tie probabilities."""
 
     method: Literal["isotonic"] = "isotonic"
     x: tuple[_Probability, ...] = Field(min_length=1, max_length=_MAX_KNOTS)
@@ -78,20 +77,20 @@ class Isotonic(_Section):
             or (np.diff(self.x) <= 0).any()
             or (np.diff(self.y) < 0).any()
         ):
-            raise ValueError("a curve needs as many y as x, x that rise and y that never fall")
+            raise ValueError("a curve needs as many y as x, rising x, and y that never fall")
         return self
 
     def apply(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Bend probabilities, shape (n,), float64."""
+        """Calibrate probabilities, shape (n,)."""
         return np.interp(probability, self.x, self.y)
 
 
 Curve = Annotated[Identity | Platt | Isotonic, Field(discriminator="method")]
-"""What bends the probabilities of one genre."""
+"""The calibration of one genre."""
 
 
 class Calibration(_Section):
-    """One curve a genre, and what each method was found to be worth."""
+    """One curve per genre, and the score of each method."""
 
     method: Method
     """Of all genres that have enough movies; the others' curves are `none`."""
@@ -99,28 +98,21 @@ class Calibration(_Section):
     """In the order of the genres."""
     brier: dict[Method, _Probability]
     """Method -> cross-validated Brier score on the validation part, mean over the genres that have
-    enough movies; empty where none has, so that no method was tried."""
+    enough movies; empty if none has."""
 
     def apply(self, probabilities: ProbabilityArray) -> ProbabilityArray:
-        """Bend probabilities.
-
-        Args:
-            probabilities: shape (n, n_genres); raw, as the model gives them.
-
-        Returns:
-            The same shape, float64, 0..1.
-        """
+        """Calibrate a model's raw probabilities, shape (n, n_genres)."""
         columns = [curve.apply(p) for curve, p in zip(self.curves, probabilities.T, strict=True)]
         return np.stack(columns, axis=1)
 
 
 def no_calibration(n_genres: int) -> Calibration:
-    """Leave every genre as it is."""
+    """Calibrate no genre."""
     return Calibration(method="none", curves=(Identity(),) * n_genres, brier={})
 
 
 def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Take log(p / (1 - p)).
+    """log(p / (1 - p)).
 
     >>> log_odds(np.array([0.5])).tolist()
     [0.0]
@@ -132,10 +124,10 @@ def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 def fit_calibration(
     truth: TruthArray, probabilities: ProbabilityArray, *, seed: int
 ) -> Calibration:
-    """Choose a method by its Brier score on rows it was not fitted on, and fit it on all.
+    """Choose a method by its cross-validated Brier score, and fit it to all rows.
 
-    Curves of fewer rows are worse than those of all, so a method that hardly helps loses to none:
-    no margin is needed. One method for all genres: a genre's own few movies could not tell.
+    All genres get one method, since the few movies of a single genre could not decide. No margin
+    is needed: curves of fewer rows are worse, so a method that hardly helps loses to none.
 
     Args:
         truth: shape (n, n_genres); the validation part.
@@ -166,15 +158,15 @@ _Fit = Callable[[NDArray[np.int8], NDArray[np.float64]], Identity | Platt | Isot
 def _held_out_brier(
     truth: TruthArray, probabilities: ProbabilityArray, fit: _Fit, seed: int
 ) -> float:
-    """Mean squared error of every row by curves that were fitted on the other folds' rows."""
+    """Brier score over all rows, each calibrated by curves fitted to the other folds."""
     fold = np.random.default_rng(seed).permutation(len(truth)) % N_FOLDS
-    bent = np.empty_like(probabilities, dtype=np.float64)
+    calibrated = np.empty_like(probabilities, dtype=np.float64)
     for number in range(N_FOLDS):
         inside, held_out = fold != number, fold == number
         for k in range(truth.shape[1]):
             curve = fit(truth[inside, k], probabilities[inside, k])
-            bent[held_out, k] = curve.apply(probabilities[held_out, k])
-    return float(((bent - truth) ** 2).mean())
+            calibrated[held_out, k] = curve.apply(probabilities[held_out, k])
+    return float(((calibrated - truth) ** 2).mean())
 
 
 def _fit_none(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> Identity:
@@ -186,12 +178,12 @@ def _fit_platt(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> Pla
 
     if not 0 < truth.sum() < len(truth):
         return Identity()
-    # Two numbers of many rows need no penalty; a tiny one bounds them where the rows are apart.
-    # Newton's steps: a tenth of the time of the default solver on two numbers.
+    # Two coefficients need no penalty; a tiny one bounds them if the rows are separable.
+    # newton-cholesky takes a tenth of the default solver's time here.
     model = LogisticRegression(C=1e3, solver="newton-cholesky", max_iter=100, tol=1e-8)
     model.fit(log_odds(probability)[:, None], truth)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
-    # A model that ranks a genre the wrong way round is not turned about behind its back.
+    # A negative slope would silently reverse the model's ranking.
     is_fit = 0 < slope <= _MAX_SLOPE and abs(offset) <= _MAX_SLOPE
     return Platt(slope=slope, offset=offset) if is_fit else Identity()
 
@@ -208,4 +200,4 @@ def _fit_isotonic(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> 
 
 
 _FITS: dict[Method, _Fit] = {"none": _fit_none, "platt": _fit_platt, "isotonic": _fit_isotonic}
-"""From the simplest on: of equal ones the first is taken."""
+"""The simplest first: of equal scores, the first method is chosen."""

@@ -1,7 +1,4 @@
-"""What a model bundle says of itself: the schema of its manifest.json.
-
-The checksums of the other files are added by `trailergenre.models.bundle`, which alone knows them.
-"""
+"""The schema of a bundle's manifest.json, except for the checksums: `bundle` adds those."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from trailergenre.models.calibration import Calibration
 FORMAT: Literal["trailergenre-bundle-3"] = "trailergenre-bundle-3"
 
 UNKNOWN_WEIGHTS = "unknown"
-"""Origin of the network's weights where the artefact was not at hand in training."""
+"""Origin of the network's weights if the artefact was not at hand in training."""
 
 _Text = Annotated[str, Field(min_length=1)]
 _Probability = Annotated[float, Field(ge=0, le=1)]
@@ -37,97 +34,83 @@ class BackboneFacts(_Section):
 
     backbone_id: _Text
     precision: _Text
-    width: int = Field(gt=0)
-    """Features a frame."""
-    weights: _Text
-    """Where its weights are from: imagenet, a path, or random(seed=...)."""
+    width: int = Field(gt=0)  # features per frame
+    weights: _Text  # imagenet, a path, or random(seed=...)
 
 
 class SamplingFacts(_Section):
-    """How frames were taken."""
+    """How frames were sampled."""
 
     frames_per_s: float = Field(gt=0)
     frame_side_px: int = Field(gt=0)
 
 
 class TrainingFacts(_Section):
-    """What the model was trained on."""
+    """What the model was trained on; `movies` and `links` map parts to counts."""
 
-    data_sha256: _Text
-    """Over every link's features commit, genres and part."""
-    shuffled_labels: bool
-    """A control run: its labels were permuted, it must not know anything."""
+    data_sha256: _Text  # over every link's features commit, genres and part
+    shuffled_labels: bool  # a control
     dataset: DatasetConfig
     movies: dict[str, int]
-    """Part -> movies."""
     links: dict[str, int]
-    """Part -> links."""
-    genre_shares: tuple[_Probability, ...]
-    """Share of the training part's links that have each genre: the prior, in genre order."""
+    genre_shares: tuple[_Probability, ...]  # of the training part's links: the prior
     links_without_features: int
     links_without_modelled_genre: int
     links_without_part: int
 
 
 class GenreFacts(_Section):
-    """One genre on the test part."""
+    """One genre on the test part; `ap` is None if no test movie has it."""
 
     movies: int
     ap: float | None
-    """Average precision; None where no test movie has it."""
 
 
 class TestFacts(_Section):
-    """What the model reached on the movies that it was not fitted to."""
+    """The model's metrics on the test part.
+
+    `measures` maps model, uncalibrated, prior and majority to fields of `multilabel.Metrics`.
+    """
 
     movies: int
     measures: dict[str, dict[str, float | None]]
-    """model, uncalibrated, prior and majority -> measure of `multilabel.Metrics` -> value."""
     genres: dict[str, GenreFacts]
 
 
 class Trial(_Section):
-    """One set of hyper-parameters that was tried."""
+    """One set of hyper-parameters, with mean and standard deviation of mAP over inner folds."""
 
     parameters: dict[str, float]
     mean_ap: float
-    """Mean over the inner folds of the training part."""
     spread: float
-    """Standard deviation over them."""
 
 
 class SearchFacts(_Section):
-    """How the hyper-parameters were chosen."""
+    """How the hyper-parameters were chosen; the first trial is the best, and the model's."""
 
     seed: int
     folds: int
     trials: tuple[Trial, ...] = Field(min_length=1)
-    """The best first: its parameters are the model's."""
 
 
 class Manifest(_Section):
-    """manifest.json, except the checksums."""
+    """manifest.json, except for the checksums."""
 
     format: Literal["trailergenre-bundle-3"] = FORMAT
     genres: tuple[_Text, ...] = Field(min_length=1)
-    thresholds: tuple[_Probability, ...]
-    """A movie is given genre k where its probability >= thresholds[k]."""
-    not_modelled: dict[str, int]
-    """Genre -> movies, of the genres with too few."""
+    thresholds: tuple[_Probability, ...]  # genre k is predicted if probability >= thresholds[k]
+    not_modelled: dict[str, int]  # genre -> movies, for the genres with too few
     model: Literal["forest", "logistic", "temporal"]
     rows: Literal["pooled", "frames"]
     trainer: Literal["mllib", "sklearn", "keras"]
     rows_config: RowsConfig
-    """How rows are made of a link's frames."""
     parameters: ForestConfig | LogisticConfig | TemporalConfig
-    search: SearchFacts | None
-    """None: the parameters are the configuration's."""
+    search: SearchFacts | None  # None: the parameters are the configuration's
     calibration: Calibration
     backbone: BackboneFacts
     sampling: SamplingFacts
     training: TrainingFacts
-    validation_mean_ap: float
-    """mAP on the movies that calibration and thresholds were chosen on."""
+    validation_mean_ap: float  # on the movies that chose calibration and thresholds
     test: TestFacts
     versions: dict[str, str]
     created_at: datetime

@@ -1,7 +1,4 @@
-"""A bundle's manifest to its model card: one page of Markdown that says what the model is.
-
-Every figure stands beside what guessing by the genres' shares gives. Knows nothing of files.
-"""
+"""The model card: a bundle's manifest as a page of Markdown, each metric beside the baselines."""
 
 from __future__ import annotations
 
@@ -18,21 +15,14 @@ ROWS = {
 }
 
 LEAK_MEAN_AP = 0.7
-"""mAP that frames of about 3,000 training movies have not honestly reached anywhere."""
+"""No honest model has reached this mAP with frames of about 3,000 training movies."""
 
 _MANY_MOVIES = 1000
-"""Training movies from which a very good figure is suspicious; made clips may be that clear."""
+"""With fewer training movies a high mAP is not suspicious: generated clips may be that clear."""
 
 
 def render_card(manifest: Manifest) -> str:
-    """Write the model card.
-
-    Args:
-        manifest: the bundle's.
-
-    Returns:
-        Markdown; ends with a line feed.
-    """
+    """Render the model card as Markdown."""
     parts = [
         _introduction(manifest),
         _figures(manifest),
@@ -47,7 +37,7 @@ def render_card(manifest: Manifest) -> str:
 
 
 def suggests_leak(mean_ap: float, *, training_movies: int) -> bool:
-    """Whether an mAP is too good to be true of so many movies.
+    """Whether an mAP is too good to be true for so many movies.
 
     >>> suggests_leak(0.8, training_movies=3000), suggests_leak(0.8, training_movies=80)
     (True, False)
@@ -56,7 +46,7 @@ def suggests_leak(mean_ap: float, *, training_movies: int) -> bool:
 
 
 def find_warnings(manifest: Manifest) -> list[str]:
-    """What every score of the model must say beside itself."""
+    """What must be shown with every score of the model."""
     notes = []
     if manifest.backbone.weights.startswith("random"):
         notes.append(
@@ -71,9 +61,9 @@ def find_warnings(manifest: Manifest) -> list[str]:
 def _introduction(manifest: Manifest) -> str:
     lines = [
         "# Model card",
-        f"{MODELS[manifest.model]} that tells which of {len(manifest.genres)} genres a movie has, "
-        f"by the frames of its trailer. A movie may have several: the probabilities do not sum "
-        f"to 1. It sees {ROWS[manifest.rows]}; {manifest.trainer} trained it on "
+        f"{MODELS[manifest.model]} that predicts which of {len(manifest.genres)} genres a movie "
+        "has, from the frames of its trailer. A movie may have several, so the probabilities do "
+        f"not sum to 1. Input: {ROWS[manifest.rows]}. Trained with {manifest.trainer} on "
         f"{manifest.created_at:%Y-%m-%d}.",
         *(f"> **{note}**" for note in find_warnings(manifest)),
     ]
@@ -88,12 +78,12 @@ def _figures(manifest: Manifest) -> str:
         [name, *(format_figure(test.measures[model].get(key)) for model, _ in known), meaning]
         for key, name, meaning in MEASURES
     ]
-    table = _table(["measure", *(heading for _, heading in known), "what it is"], rows)
+    table = _table(["measure", *(heading for _, heading in known), "meaning"], rows)
     oracle = format_figure(test.measures.get("model", {}).get("oracle_precision_at_3"))
     return (
-        f"## How good it is\n\nOn {test.movies} movies that it was not fitted to:\n\n{table}\n\n"
-        f"A perfect ranking would reach P@3 {oracle}. Movies of one split: how much another one "
-        "would change is shown by `jobs/evaluate_model.py` on all folds."
+        f"## Metrics\n\nOn {test.movies} test movies:\n\n{table}\n\n"
+        f"A perfect ranking would reach P@3 {oracle}. These are the movies of one split; for the "
+        "spread over splits, run `jobs/evaluate_model.py` on all folds."
     )
 
 
@@ -114,10 +104,10 @@ def _genres(manifest: Manifest) -> str:
             ]
         )
     headings = ["genre", "test movies", "AP", "share in training", "threshold"]
-    text = f"## Genre by genre\n\n{_table(headings, rows)}"
+    text = f"## Genres\n\n{_table(headings, rows)}"
     if manifest.not_modelled:
         rare = ", ".join(f"{_plain(genre)} ({n})" for genre, n in manifest.not_modelled.items())
-        text += f"\n\nNot modelled, too few movies: {rare}. The model cannot give these genres."
+        text += f"\n\nNot modelled, too few movies: {rare}. The model cannot predict these genres."
     return text
 
 
@@ -126,12 +116,12 @@ def _calibration(manifest: Manifest) -> str:
     tried = ", ".join(f"{name} {format_figure(b)}" for name, b in calibration.brier.items())
     lines = [
         f"## Calibration\n\nMethod: {calibration.method}."
-        + (f" Brier score on validation movies held out: {tried}." if tried else "")
+        + (f" Cross-validated Brier score on the validation part: {tried}." if tried else "")
     ]
-    raw, bent = (manifest.test.measures.get(name) for name in ("uncalibrated", "model"))
-    if raw and bent and calibration.method != "none":
+    raw, calibrated = (manifest.test.measures.get(name) for name in ("uncalibrated", "model"))
+    if raw and calibrated and calibration.method != "none":
         rows = [
-            [name, format_figure(raw.get(key)), format_figure(bent.get(key))]
+            [name, format_figure(raw.get(key)), format_figure(calibrated.get(key))]
             for key, name, _ in MEASURES
             if key in {"brier", "ece", "mean_ap", "micro_ap"}
         ]
@@ -142,8 +132,8 @@ def _calibration(manifest: Manifest) -> str:
         if curve.method != calibration.method
     ]
     if kept:
-        lines.append(f"Left as the model gives them: {', '.join(kept)}.")
-    lines.append("A movie is given a genre where its probability reaches the genre's threshold.")
+        lines.append(f"Not calibrated: {', '.join(kept)}.")
+    lines.append("A genre is predicted if its probability reaches the genre's threshold.")
     return "\n\n".join(lines)
 
 
@@ -159,12 +149,12 @@ def _data(manifest: Manifest) -> str:
             "## Data\n",
             f"- Parts, by movie: {sizes}.",
             f"- Split: {split}.",
-            f"- Left out: {training.links_without_features} links without features, "
-            f"{training.links_without_modelled_genre} of genres not modelled alone, "
+            f"- Excluded: {training.links_without_features} links without features, "
+            f"{training.links_without_modelled_genre} of genres that are not modelled, "
             f"{training.links_without_part} without a part.",
             f"- SHA-256 of the training data: `{training.data_sha256}`.",
-            f"- Features: {manifest.backbone.width} a frame, "
-            f"{manifest.sampling.frames_per_s:g} frames a second, network weights "
+            f"- Features: {manifest.backbone.width} per frame, "
+            f"{manifest.sampling.frames_per_s:g} frames per second, network weights "
             f"{_plain(manifest.backbone.weights)}, {_plain(manifest.backbone.precision)}, "
             f"`{_plain(manifest.backbone.backbone_id)}`.",
         ]
@@ -200,10 +190,10 @@ def _limits(manifest: Manifest) -> str:
     is_reached = suggests_leak(reached, training_movies=manifest.training.movies.get("train", 0))
     leak = f"mAP above {format_figure(LEAK_MEAN_AP)} from frames of about 3,000 training movies"
     lines = [
-        "It sees pictures alone: no sound, no words, no title.",
-        "Its labels are genres of the movie, which a trailer need not show.",
-        "It scores features of the same network, sampling and preprocessing; others are refused.",
-        f"{leak} {'is reached here: look' if is_reached else 'would mean: look'} for a leak first.",
+        "It uses images only: no sound, no text, no title.",
+        "Its labels are genres of the movie, which the trailer may not show.",
+        "It accepts only features of the same network, sampling and preprocessing.",
+        f"{leak} {'is reached here' if is_reached else 'is suspicious'}: look for a leak first.",
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
@@ -220,7 +210,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    r"""Keep what users named from being read as Markdown or HTML.
+    r"""Escape text as Markdown and HTML.
 
     >>> _plain("a|b\n<i>")
     'a\\|b &lt;i&gt;'

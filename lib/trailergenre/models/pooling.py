@@ -1,7 +1,7 @@
-"""The frames of a link to the rows that a model sees: one pooled row, or one row a frame.
+"""The frames of a link to the rows that a model sees: one pooled row, or one row per frame.
 
-The same functions make the rows for training on the cluster, for training on a laptop and for
-scoring one link, so the three cannot differ. Knows nothing of Spark or of models.
+Training on a cluster, training on one machine and scoring all use these functions, so that their
+rows cannot differ.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from trailergenre.base.storage import Store
 from trailergenre.runs import tables
 
 RowKind = Literal["pooled", "frames"]
-"""pooled: one row a link; frames: one row a frame, of which a link gets the mean probability."""
+"""pooled: one row per link; frames: one per frame, and a link gets their mean probability."""
 
 RowArray: TypeAlias = NDArray[np.float32]
-"""Shape (n_rows, n_columns), float32, finite; see `n_columns`."""
+"""Shape (n_rows, n_columns), float32, finite."""
 
-_POOLERS = {
+_STATISTICS = {
     "mean": lambda frames: frames.mean(axis=0),
     "max": lambda frames: frames.max(axis=0),
     "std": lambda frames: frames.std(axis=0),  # of the population (ddof 0)
@@ -32,7 +32,7 @@ _POOLERS = {
 
 
 def n_columns(width: int, kind: RowKind, config: RowsConfig) -> int:
-    """Columns of a row of features of this width.
+    """Columns of a row, for features of this width.
 
     >>> n_columns(2048, "pooled", RowsConfig()), n_columns(2048, "frames", RowsConfig())
     (6144, 2048)
@@ -41,31 +41,27 @@ def n_columns(width: int, kind: RowKind, config: RowsConfig) -> int:
 
 
 def pool_frames(features: FeatureArray, statistics: Iterable[str]) -> NDArray[np.float32]:
-    """Pool the frames of one link.
+    """Pool the frames of one link, in float64.
 
     Args:
-        features: shape (n, width), float32, in the order of the frames; n >= 1.
+        features: shape (n >= 1, width), float32.
         statistics: of mean, max and std, in the order of the result.
 
     Returns:
         shape (len(statistics) * width,), float32: all columns of the first statistic, then of the
-        next, computed in float64.
+        next.
 
     >>> pool_frames(np.array([[1], [3]], np.float32), ["mean", "max", "std"]).tolist()
     [2.0, 3.0, 1.0]
     """
     wide = features.astype(np.float64)
-    pooled = np.concatenate([_POOLERS[name](wide) for name in statistics])
-    return pooled.astype(np.float32)
+    return np.concatenate([_STATISTICS[name](wide) for name in statistics]).astype(np.float32)
 
 
 def select_span(link: LinkFrames, span: Literal["whole", "middle"]) -> LinkFrames:
-    """Leave only the frames of a part of the video.
+    """Select the frames of the whole video, or of the middle third of its time.
 
-    Args:
-        link: its frames.
-        span: whole, or middle: the frames of the middle third of the time from the first frame to
-            the last; a video that has none there keeps the one frame nearest to its middle.
+    A video without frames in its middle third keeps the one nearest to its middle.
     """
     if span == "whole":
         return link
@@ -77,10 +73,7 @@ def select_span(link: LinkFrames, span: Literal["whole", "middle"]) -> LinkFrame
 
 
 def link_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
-    """Make the rows that a link is scored by.
-
-    Returns:
-        float32; pooled: shape (1, statistics x width); frames: (frames in the span, width).
+    """Make the rows that a link is scored by: one, or one per frame of the span.
 
     Raises:
         ValueError: there is no frame, or a value is not finite.
@@ -95,12 +88,9 @@ def link_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
 
 
 def training_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
-    """Make the rows that a link is trained on: of frame rows at most `frames_per_link`.
+    """Make the rows that a link is trained on: at most `frames_per_link` frame rows.
 
-    They are no view: one would keep the features of a whole file in memory.
-
-    Returns:
-        float32; pooled: shape (1, statistics x width); frames: (at most `frames_per_link`, width).
+    They are a copy: a view would keep the features of a whole file in memory.
     """
     rows = link_rows(link, kind, config)
     if len(rows) <= config.frames_per_link:
@@ -111,11 +101,7 @@ def training_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArr
 
 
 def frames_of_table(table: pa.Table) -> Iterator[LinkFrames]:
-    """Take a features table apart into its links, sorted, each link's frames in order.
-
-    Args:
-        table: rows of the features table, in any order.
-    """
+    """Split rows of the features table, in any order, into links; frames come in order."""
     if not len(table):
         return
     ordered = table.sort_by([("link_id", "ascending"), ("frame_index", "ascending")])
@@ -131,16 +117,12 @@ def frames_of_table(table: pa.Table) -> Iterator[LinkFrames]:
 def iter_links(
     store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
 ) -> Iterator[list[LinkFrames]]:
-    """Read links' frames on this machine, the links of one features file at a time.
+    """Read links' frames on this machine, a list per features file.
 
     Args:
         store: the run.
         outcomes: from `tables.read_outcomes`.
-        link_ids: the links wanted (None: all); those without features are left out.
-
-    Yields:
-        A list a features file; each link's features have shape (n, width), float32, row i is its
-        frame i.
+        link_ids: the links to read (None: all); those without features are skipped.
     """
     for table in tables.iter_features(store, outcomes, link_ids):
         yield list(frames_of_table(table))

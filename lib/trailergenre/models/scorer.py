@@ -1,14 +1,13 @@
-"""A fitted model with all that turns the frames of a link into its probabilities.
+"""A fitted model, with everything that turns a link's frames into its probabilities.
 
-What a trainer hands back and what a bundle holds; small enough to travel to every worker. Knows
-nothing of files, genre names or Spark.
+Trainers return it and bundles hold it; it is small enough to send to every worker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -28,80 +27,62 @@ Model = Forest | Logistic | TemporalHead
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model, the rows it sees, and what bends its probabilities.
-
-    Attributes:
-        model: the model.
-        kind: what one row is; a temporal model takes the frames as a sequence.
-        rows: how they are made.
-        calibration: None: probabilities stay as the model gives them.
-    """
+    """A model, its input rows and its calibration; without one, probabilities are the model's."""
 
     model: Model
-    kind: RowKind
+    kind: RowKind  # a temporal head takes the frames as a sequence
     rows: RowsConfig
     calibration: Calibration | None = None
 
     def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
-        """Give the genre probabilities of links.
+        """Predict the genre probabilities of links: the mean over each link's rows.
 
         Args:
-            links: their frames; each has one at least.
+            links: their frames, at least one each.
 
         Returns:
-            shape (n_links, n_genres), float64, 0..1; of several rows a link the mean.
+            shape (n_links, n_genres), float64, 0..1.
         """
-        raw = self._raw(links)
+        raw = self._predict_raw(links)
         return raw if self.calibration is None else self.calibration.apply(raw)
 
-    def _raw(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
+    def _predict_raw(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
         if not links:
             return np.empty((0, self.model.n_genres))
         if isinstance(self.model, TemporalHead):
             return self.model.predict_proba(
                 [select_span(link, self.rows.span).features for link in links]
             )
-        parts = [link_rows(link, self.kind, self.rows) for link in links]
-        counts = np.array([len(part) for part in parts])
-        probabilities = self.model.predict_proba(np.concatenate(parts))
+        rows = [link_rows(link, self.kind, self.rows) for link in links]
+        counts = np.array([len(each) for each in rows])
+        probabilities = self.model.predict_proba(np.concatenate(rows))
         starts = np.cumsum(counts) - counts
         means: ProbabilityArray = np.add.reduceat(probabilities, starts) / counts[:, None]
         return means
 
     def fits(self, *, width: int, n_genres: int) -> bool:
-        """Whether the model takes features of this width and gives this many genres."""
-        is_sequence = isinstance(self.model, TemporalHead)
-        expected = width if is_sequence else n_columns(width, self.kind, self.rows)
+        """Whether the model takes features of this width and predicts this many genres."""
+        is_temporal = isinstance(self.model, TemporalHead)
+        expected = width if is_temporal else n_columns(width, self.kind, self.rows)
         return (self.model.n_features, self.model.n_genres) == (expected, n_genres)
 
 
 @dataclass(frozen=True)
 class ScorerGroup:
-    """Several models that score the same links in one reading of their features.
-
-    Attributes:
-        scorers: the models, of the same genres.
-    """
+    """Models of the same genres that score links in one reading of their features."""
 
     scorers: tuple[Scorer, ...]
 
     def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
-        """Give each link's probabilities by each model, shape (n_links, n_models x n_genres)."""
+        """Each link's probabilities by each model, shape (n_links, n_models x n_genres)."""
         return np.concatenate([scorer.predict_proba(links) for scorer in self.scorers], axis=1)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """How a kind of model is kept.
-
-    Attributes:
-        name: of its file in a bundle.
-        to_bytes: writes it.
-        from_bytes: reads and checks it; raises BundleError.
-    """
+class ModelFile(NamedTuple):
+    """How a kind of model is stored in a bundle; `from_bytes` raises BundleError."""
 
     name: str
-    to_bytes: Callable[..., bytes]  # each kind takes its own model
+    to_bytes: Callable[..., bytes]  # takes the kind's own model
     from_bytes: Callable[[bytes], Model]
 
 

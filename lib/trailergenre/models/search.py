@@ -1,14 +1,14 @@
-"""Random search of hyper-parameters: what is tried, how one trial is scored, which is taken.
+"""Random search of hyper-parameters, scored by folds of the training part alone.
 
-A trial is scored by folds of the training part alone; the validation and the test part are never
-looked at. The first trial is the configuration's own values, so that a search cannot end below
-them. Knows nothing of where trials run; `trailergenre.spark.search` runs them side by side.
+The first trial is the configuration's own values, so that a search cannot end below them.
+`trailergenre.spark.search` runs the trials in parallel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,8 @@ N_FOLDS = 3
 Parameters = ForestConfig | LogisticConfig
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Where a value is drawn from, evenly over its logarithm: twice as much is one step anywhere.
-
-    Attributes:
-        least: the smallest.
-        most: the largest.
-        is_whole: whether it is a whole number.
-    """
+class Range(NamedTuple):
+    """Where a value is drawn from, uniformly over its logarithm."""
 
     least: float
     most: float
@@ -58,34 +51,22 @@ RANGES: dict[type[Parameters], dict[str, Range]] = {
     },
     LogisticConfig: {"c": Range(1e-4, 1.0, is_whole=False)},
 }
-"""What is searched of each kind of model."""
+"""What is searched for each kind of model."""
 
 
 @dataclass(frozen=True)
 class SearchRows:
-    """The training part, as every trial sees it.
+    """The training part, as every trial sees it."""
 
-    Attributes:
-        X: shape (n, n_features), float32; training rows.
-        truth: shape (n, n_genres), int8; of each row's link.
-        movie_ids: one a row; a trial is scored by movie.
-        folds: shape (n,), int64; 0 to the number of folds - 1. Never a movie in two of them.
-    """
-
-    X: NDArray[np.float32]
-    truth: TruthArray
-    movie_ids: tuple[str, ...]
-    folds: NDArray[np.int64]
+    X: NDArray[np.float32]  # (n, n_features)
+    truth: TruthArray  # (n, n_genres); of each row's link
+    movie_ids: tuple[str, ...]  # one per row
+    folds: NDArray[np.int64]  # (n,); no movie is in two folds
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
-
-    Attributes:
-        parameters: the best trial's.
-        facts: all trials, the best first, for the manifest.
-    """
+    """The best trial's parameters, and all trials for the manifest."""
 
     parameters: Parameters
     facts: SearchFacts
@@ -94,11 +75,11 @@ class SearchResult:
 def gather_rows(
     training: TrainingSet, places: NDArray[np.int64], X: NDArray[np.float32], *, seed: int
 ) -> SearchRows:
-    """Put the training part's rows beside their truth and deal them to the inner folds.
+    """Combine training rows with their truth and their inner folds.
 
     Args:
         training: genres, parts and truth.
-        places: for each row its link's position in `training.link_ids_of(Part.TRAIN)`.
+        places: for each row, its link's position in `training.link_ids_of(Part.TRAIN)`.
         X: shape (n, n_features), float32; the rows.
         seed: of the inner folds.
 
@@ -109,8 +90,8 @@ def gather_rows(
     n_groups = len(np.unique(group_links(links)))
     if n_groups < N_FOLDS:
         raise ConfigError(
-            f"A search deals the training movies to {N_FOLDS} inner folds. Received: {n_groups} "
-            "movies that share no video. Leave --search out, or featurize more links."
+            f"--search needs a training movie for each of {N_FOLDS} inner folds. Received: "
+            f"{n_groups} movies that share no video. Omit --search, or featurize more links."
         )
     folds = fold_links(links, training.genres, DatasetConfig(folds=N_FOLDS, seed=seed))
     return SearchRows(
@@ -122,29 +103,24 @@ def gather_rows(
 
 
 def draw_trials(start: Parameters | TemporalConfig, *, trials: int, seed: int) -> list[Parameters]:
-    """Draw what is tried: the configuration's own values, then random ones.
-
-    Args:
-        start: the configuration's; what is not searched stays as it is there.
-        trials: how many, the first included.
-        seed: the same seed, the same trials.
+    """Draw the parameters to try: the configuration's own (`start`), then `trials` - 1 random ones.
 
     Raises:
-        ConfigError: this kind of model has no range.
+        ConfigError: this kind of model cannot be searched.
     """
     if isinstance(start, TemporalConfig):
         raise ConfigError("--search is for --model forest and logistic; set [temporal] by hand.")
     ranges = RANGES[type(start)]
     rng = np.random.default_rng(seed)
     drawn = [
-        start.model_copy(update={name: found.draw(rng) for name, found in ranges.items()})
+        start.model_copy(update={name: values.draw(rng) for name, values in ranges.items()})
         for _ in range(trials - 1)
     ]
     return [start, *drawn]
 
 
 def score_trial(rows: SearchRows, parameters: Parameters) -> list[float]:
-    """Fit on all folds but one and measure mAP on that one, for each fold."""
+    """For each fold, fit to the others and measure mAP on it."""
     scores = []
     for fold in np.unique(rows.folds):
         inside, held_out = rows.folds != fold, rows.folds == fold
@@ -162,7 +138,7 @@ def score_trial(rows: SearchRows, parameters: Parameters) -> list[float]:
 
 
 def describe_trial(parameters: Parameters, scores: Sequence[float]) -> Trial:
-    """Keep of a trial what was searched and what it reached."""
+    """The searched parameters of a trial, and the mAP it reached."""
     return Trial(
         parameters={name: getattr(parameters, name) for name in RANGES[type(parameters)]},
         mean_ap=float(np.mean(scores)),
@@ -173,11 +149,11 @@ def describe_trial(parameters: Parameters, scores: Sequence[float]) -> Trial:
 def choose_trial(
     tried: Sequence[Parameters], scores: Sequence[Sequence[float]], *, seed: int
 ) -> SearchResult:
-    """Take the trial with the best mean over folds; of equal ones the first.
+    """Choose the trial with the best mean over folds; of equal ones, the first.
 
     Args:
         tried: from `draw_trials`.
-        scores: of each trial, one a fold.
+        scores: of each trial, one per fold.
         seed: that the trials were drawn with.
     """
     order = sorted(range(len(tried)), key=lambda place: -float(np.mean(scores[place])))

@@ -1,9 +1,8 @@
 """Labelled links to a training, a validation and a test part, never a movie in two of them.
 
-A group is a connected component of movies and links: two links of one movie, or two movies behind
-one link, stay together. Groups are dealt to folds by iterative stratification, so that every genre
-has its share in each; or the parts are those of a published split. Knows nothing of features or
-models.
+Links and movies that are connected (two links of one movie, two movies behind one link) form a
+group. Groups are assigned to folds by iterative stratification, so that every genre has its share
+in each; or the parts are those of an external split.
 """
 
 from __future__ import annotations
@@ -33,13 +32,9 @@ def split_links(
 
     Args:
         links: all labelled links that have features; for a given split, those that it names.
-        genres: the modelled genres; the parts get their share of each.
-        config: kind of split, folds, shares and seed. All folds of one seed are one partition,
-            whichever of them is the test part. The validation share is one of the movies that are
-            not tested.
-
-    Returns:
-        One part a link, in the order of `links`.
+        genres: the modelled genres; each part gets its share of them.
+        config: kind of split, folds, shares and seed. All folds of one seed are one partition. The
+            validation share is of the movies that are not tested.
 
     Raises:
         ConfigError: there are too few movies, or a given split lacks a part.
@@ -50,13 +45,13 @@ def split_links(
     if config.split == "given":
         parts = _given_parts(links, groups)
     else:
-        fold_of = _deal_folds(marks, config)
+        fold_of = _assign_folds(marks, config)
         parts = [Part.TEST if fold == config.fold else Part.TRAIN for fold in fold_of.tolist()]
     if Part.VALIDATION not in parts:
         rest = np.flatnonzero([part is Part.TRAIN for part in parts])
         if len(rest) < 2:
             raise ConfigError(
-                "A training and a validation part need two movies at least besides the test part. "
+                "The training and validation parts need at least two movies besides the test part. "
                 f"Received: {len(rest)} with labels and features."
             )
         for group in _choose(rest, marks[rest], share=config.validation_share, seed=config.seed):
@@ -65,7 +60,7 @@ def split_links(
 
 
 def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> list[Part]:
-    """The part of every group by the labels table; there may be none for validation."""
+    """The part of every group by the labels table, perhaps without a validation part."""
     check_parts(links)
     given = dict(zip(groups.tolist(), (link.part for link in links), strict=True))
     parts = [part for _, part in sorted(given.items()) if part is not None]
@@ -73,7 +68,7 @@ def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> li
     if not (counts[Part.TRAIN] and counts[Part.TEST]):
         raise ConfigError(
             "dataset.split = given needs a training and a test part. The labels table gives movies "
-            f"with features: {dict(counts)}. Give a published split to "
+            f"with features: {dict(counts)}. Give an external split to "
             "jobs/prepare_dataset.py, or set dataset.split = folds."
         )
     return parts
@@ -82,26 +77,21 @@ def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> li
 def fold_links(
     links: Sequence[LabelledLink], genres: Sequence[str], config: DatasetConfig
 ) -> NDArray[np.int64]:
-    """Number the fold of every link, e.g. the inner folds of a training part.
-
-    Args:
-        links: those to be dealt.
-        genres: the modelled genres; the folds get their share of each.
-        config: folds and seed.
+    """The fold of every link, e.g. the inner folds of a training part.
 
     Raises:
         ConfigError: there are fewer movies than folds.
     """
     groups = group_links(links)
-    return _deal_folds(_group_marks(groups, genre_matrix(links, genres)), config)[groups]
+    return _assign_folds(_group_marks(groups, genre_matrix(links, genres)), config)[groups]
 
 
-def _deal_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.int64]:
-    """Number the fold of every group."""
+def _assign_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.int64]:
+    """The fold of every group."""
     n_groups, n_folds = len(marks), config.folds
     if n_groups < n_folds:
         raise ConfigError(
-            f"{n_folds} folds need as many movies at least. Received: {n_groups} with labels and "
+            f"{n_folds} folds need at least as many movies. Received: {n_groups} with labels and "
             "features. Featurize more links, or lower dataset.folds."
         )
     splitter = MultilabelStratifiedKFold(n_folds, shuffle=True, random_state=config.seed)
@@ -109,7 +99,7 @@ def _deal_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.in
     for number, (_, chosen) in enumerate(splitter.split(np.zeros(n_groups), marks)):
         folds[chosen] = number
     if len(np.unique(folds)) < n_folds:
-        # Its sizes are only nearly the wanted ones, which of a handful of movies may be none.
+        # The splitter's sizes are approximate: with a handful of movies a fold may be empty.
         folds[np.random.default_rng(config.seed).permutation(n_groups)] = (
             np.arange(n_groups) % n_folds
         )
@@ -117,9 +107,9 @@ def _deal_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.in
 
 
 def _group_marks(groups: NDArray[np.int64], marks: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Union of the genres of each group's links, with one empty column more.
+    """Union of the genres of each group's links, and an empty column.
 
-    The column changes no share; without it a single genre is refused as not multi-label.
+    The column changes no share; without it, the splitter refuses a single genre.
     """
     union = np.zeros((int(groups.max()) + 1, marks.shape[1] + 1), dtype=np.int8)
     np.maximum.at(union[:, :-1], groups, marks)
@@ -129,12 +119,12 @@ def _group_marks(groups: NDArray[np.int64], marks: NDArray[np.int8]) -> NDArray[
 def _choose(
     groups: NDArray[np.int64], marks: NDArray[np.int8], *, share: float, seed: int
 ) -> NDArray[np.int64]:
-    """Take about a share of the groups; at least one, and never all."""
+    """Choose about a share of the groups; at least one, and never all."""
     n_chosen = min(max(1, round(share * len(groups))), len(groups) - 1)
     splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=n_chosen, random_state=seed)
     _, chosen = next(splitter.split(np.zeros(len(groups)), marks))
     if not 0 < len(chosen) < len(groups):
-        # Its sizes are only nearly the wanted ones, which on a handful of movies may be none.
+        # The splitter's sizes are approximate.
         chosen = np.random.default_rng(seed).permutation(len(groups))[:n_chosen]
     taken: NDArray[np.int64] = groups[np.sort(chosen)]
     return taken

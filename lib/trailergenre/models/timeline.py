@@ -1,8 +1,7 @@
-"""A link's frames to its timeline: how probable genres are along the video, by the same model.
+"""A link's timeline: the genres' probabilities along the video, by the same model.
 
-Each window of frames is scored as if it were a trailer of its own. That is not how the model came
-to its score of the whole: windows are shorter than what it was trained on. Knows nothing of
-pictures or pages.
+Each window of frames is scored as if it were a whole trailer. That is not how the model scored the
+whole: windows are shorter than what it was trained on.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from trailergenre.models.pooling import select_span
 from trailergenre.models.scorer import Scorer
 
 WINDOW_S = 16.0
-"""Seconds of a window: several shots of a trailer, and some forty points over its two minutes."""
+"""Seconds of a window: several shots of a trailer, and some forty windows in two minutes."""
 
-_PARTS = 4
-"""Windows side by side that a video has at least; a short one has shorter windows."""
+_MIN_WINDOWS = 4
+"""Windows that fit side by side into any video; a short one has shorter windows."""
 
 _STEPS = 4
 """Windows that begin within the length of one."""
 
-_LEAST_FRAMES = 2
-"""Of a window, where the video has as many: one frame has no spread, which a model may ask for."""
+_MIN_FRAMES = 2
+"""Frames of a window, if the video has as many: one frame has no standard deviation."""
 
-_MOMENTS = 3
-"""Of a genre, at most."""
+_MAX_MOMENTS = 3
+"""Moments per genre."""
 
-_LEFT_OUT = 32
-"""Frames of a window that are tried at most: at the default rate all, at higher ones every nth."""
+_MAX_OMISSIONS = 32
+"""Frames of a window that are left out in turn; of more, evenly spaced ones."""
 
 _DIGITS = 4
 """Of a probability; pages show three."""
@@ -41,18 +40,18 @@ _DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The frame that spoke most for a genre in one of the windows where it is most probable.
+    """The most influential frame for a genre, in one of its most probable windows.
 
-    It is the one without which the genre's probability of the window is lowest; of equal ones that
-    nearest to the window's middle.
+    It is the frame without which the genre's probability of the window is lowest; of equal ones,
+    the nearest to the window's middle.
 
     Attributes:
-        frame_index: of the link's frames.
+        frame_index: among the link's frames.
         frame_time_s: seconds from the first video frame.
         probability: the genre's, of the window.
-        drop: how much lower the genre's probability of the window is without the frame, as the
-            model gives it: calibration is left out, it may tie what the model tells apart.
-            0 or less where no frame is missed; None where the window has no other.
+        drop: decrease of the window's uncalibrated probability without the frame (calibration may
+            tie what the model tells apart). At most 0 if no frame matters; None if the window has
+            no other frame.
     """
 
     frame_index: int
@@ -63,14 +62,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class GenreLine:
-    """One genre along a video.
-
-    Attributes:
-        genre: its name.
-        probabilities: of each window, 0..1.
-        moments: of the windows that are best for the genre, no worse than the median one, and
-            share no frame; in order of time.
-    """
+    """One genre along a video: its probability in each window, and its moments by time."""
 
     genre: str
     probabilities: list[float]
@@ -79,38 +71,29 @@ class GenreLine:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Genres along a video.
+    """Genres along a video."""
 
-    Attributes:
-        length_s: seconds of the video, as far as frames show it.
-        window_s: seconds of a window.
-        starts_s: time of the first frame of each window, rising.
-        lines: one a genre.
-    """
-
-    length_s: float
+    length_s: float  # as far as there are frames
     window_s: float
-    starts_s: list[float]
+    starts_s: list[float]  # time of each window's first frame
     lines: list[GenreLine]
 
 
 def make_timeline(
     scorer: Scorer, link: LinkFrames, *, frames_per_s: float, genres: Mapping[str, int]
 ) -> Timeline:
-    """Score a link's windows, all in one call, and find the frames that spoke most.
-
-    Frames that the model does not see of a whole video (`rows.span`) are in no window.
+    """Score a link's windows, all in one call, and find the most influential frames.
 
     Args:
-        scorer: the model.
+        scorer: the model. Frames outside its span (`rows.span`) are in no window.
         link: its frames.
         frames_per_s: of the sampling.
-        genres: those wanted: name -> column of the model.
+        genres: genre to show -> column of the model.
     """
     seen = select_span(link, scorer.rows.span)
     size, starts = place_windows(len(seen.features), frames_per_s)
     windows = [_cut(seen, np.arange(start, start + size)) for start in starts]
-    # The span is a part of a whole video; of a window every frame counts.
+    # The span selects from a whole video; of a window, every frame counts.
     rows = scorer.rows.model_copy(update={"span": "whole"})
     plain = replace(scorer, rows=rows, calibration=None)
     raw = plain.predict_proba(windows)
@@ -120,7 +103,7 @@ def make_timeline(
     for genre, column in genres.items():
         moments = []
         for window in _pick_windows(raw[:, column], starts, size):
-            place, drop = _find_loudest(plain, windows[window], column, raw[window, column])
+            place, drop = _most_influential(plain, windows[window], column, raw[window, column])
             moments.append(
                 Moment(
                     frame_index=first_index + starts[window] + place,
@@ -139,20 +122,16 @@ def make_timeline(
 
 
 def place_windows(n_frames: int, frames_per_s: float) -> tuple[int, list[int]]:
-    """Choose how many frames a window has, and the first frame of each.
+    """Choose the frames per window, and the first frame of each.
 
-    16 seconds, but at most a quarter of the frames, and two at least; a quarter of a window from
-    one to the next. The last ends with the last frame.
-
-    Args:
-        n_frames: of the video, 1 at least.
-        frames_per_s: of the sampling.
+    A window has 16 seconds, but at most a quarter of the frames and at least two. Windows start a
+    quarter of a window apart, and the last one ends with the last frame.
 
     >>> place_windows(9, 1.0), place_windows(1, 1.0)
     ((2, [0, 1, 2, 3, 4, 5, 6, 7]), (1, [0]))
     """
-    wanted = min(round(WINDOW_S * frames_per_s), n_frames // _PARTS)
-    size = min(n_frames, max(_LEAST_FRAMES, wanted))
+    wanted = min(round(WINDOW_S * frames_per_s), n_frames // _MIN_WINDOWS)
+    size = min(n_frames, max(_MIN_FRAMES, wanted))
     last = n_frames - size
     starts = list(range(0, last + 1, max(1, size // _STEPS)))
     return size, starts if starts[-1] == last else [*starts, last]
@@ -165,32 +144,32 @@ def _cut(link: LinkFrames, places: NDArray[np.int64]) -> LinkFrames:
 def _pick_windows(
     probabilities: NDArray[np.float64], starts: Sequence[int], size: int
 ) -> list[int]:
-    """Take the most probable windows that share no frame; in order of time.
+    """Pick the most probable windows that share no frame, in order of time.
 
-    None below the median: of a short video, windows that share no frame are soon weak ones.
+    None is below the median: a short video soon runs out of strong windows that share no frame.
     """
     picked: list[int] = []
     median = np.median(probabilities)
     for window in np.argsort(-probabilities, kind="stable").tolist():
         is_apart = all(abs(starts[window] - starts[other]) >= size for other in picked)
-        if len(picked) < _MOMENTS and is_apart and probabilities[window] >= median:
+        if len(picked) < _MAX_MOMENTS and is_apart and probabilities[window] >= median:
             picked.append(window)
     return sorted(picked)
 
 
-def _find_loudest(
+def _most_influential(
     scorer: Scorer, window: LinkFrames, column: int, probability: float
 ) -> tuple[int, float | None]:
-    """Find the frame of a window that its genre misses most, and how much; see `Moment`."""
+    """Find the most influential frame of a window, and its drop; see `Moment`."""
     n_frames = len(window.features)
     if n_frames == 1:
         return 0, None
-    n_tried = min(n_frames, _LEFT_OUT)
+    n_tried = min(n_frames, _MAX_OMISSIONS)
     places = ((np.arange(n_tried) + 0.5) * n_frames / n_tried).astype(np.int64)
-    # The first of equal ones is taken.
+    # argmax takes the first of equal drops: the nearest to the middle.
     places = places[np.argsort(np.abs(places - (n_frames - 1) / 2), kind="stable")]
     rest = [_cut(window, np.delete(np.arange(n_frames), place)) for place in places]
-    # No frame shall be missed, or not missed, by an error of rounding.
+    # Rounded, so that no frame wins by a rounding error.
     drops = (probability - scorer.predict_proba(rest)[:, column]).round(_DIGITS) + 0.0
     best = int(drops.argmax())
     return int(places[best]), float(drops[best])

@@ -1,4 +1,4 @@
-"""A fitted model to its bundle: calibrated, tested and written.
+"""Training sets to bundles: fitted, calibrated, tested and written.
 
 Calibration and thresholds are chosen on the validation part; metrics are those of the test part.
 """
@@ -6,7 +6,7 @@ Calibration and thresholds are chosen on the validation part; metrics are those 
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ import pyarrow as pa
 from trailergenre import __version__
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone.artefact import read_manifest
@@ -61,6 +62,53 @@ class FittedModel:
     test: TestFacts
 
 
+Tune = Callable[[TrainingSet, int], Recipe]
+"""Chooses the recipe for a training set, with a seed; may search its hyper-parameters."""
+
+
+def train_bundles(
+    address: str,
+    sets: Mapping[str, tuple[Config, TrainingSet]],
+    *,
+    trainer: Trainer,
+    tune: Tune,
+    settings: FeatureSettings,
+    say: Callable[[str], object],
+) -> dict[str, Bundle]:
+    """Train and write a bundle for each training set.
+
+    Args:
+        address: the target directory.
+        sets: by the bundle's directory below the target; see `list_bundles`.
+        trainer: fits the models.
+        tune: chooses the recipes.
+        settings: of the features.
+        say: prints a line.
+
+    Raises:
+        ConfigError: the target holds bundles that would not be replaced.
+    """
+    _clear_target(Store(address), sets)
+    written = {}
+    for name, (config, training) in sets.items():
+        for line in training.describe():
+            say(f"{name}: {line}" if name else line)
+        recipe = tune(training, config.dataset.seed)
+        with progress_bar("training") as on_step:
+            scorer = trainer.fit(training, recipe, on_step)
+            fitted = finalize_model(trainer, training, scorer, seed=config.dataset.seed)
+        mean_aps = {key: values["mean_ap"] for key, values in fitted.test.measures.items()}
+        say(
+            f"test mAP {mean_aps['model']:.3f}, label prior {mean_aps['prior']:.3f} "
+            f"({fitted.test.movies} movies)"
+        )
+        store = Store(f"{address}/{name}" if name else address)
+        written[name] = write_model(
+            store, training, fitted, recipe=recipe, settings=settings, config=config
+        )
+    return written
+
+
 def list_bundles(config: Config, *, cross_validate: bool) -> dict[str, Config]:
     """The configuration of each bundle, by its directory below the target; "" is the target.
 
@@ -83,7 +131,7 @@ def list_bundles(config: Config, *, cross_validate: bool) -> dict[str, Config]:
     }
 
 
-def clear_target(store: Store, names: Collection[str]) -> None:
+def _clear_target(store: Store, names: Collection[str]) -> None:
     """Refuse a directory that would mix two trainings; invalidate the folds to be replaced.
 
     Folds are written one by one: a training that stops halfway must not leave old folds beside new

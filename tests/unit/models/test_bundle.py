@@ -164,7 +164,7 @@ def test_oversize_files_are_refused_before_they_are_read(
         ("manifest.json", "_MAX_MANIFEST_BYTES"),
     ):
         monkeypatch.setattr(f"trailergenre.models.bundle.{limit}", 10)
-        with pytest.raises(BundleError, match=rf"{name} below .* bytes; at most 10 are read"):
+        with pytest.raises(BundleError, match=rf"{name} in .* bytes; the limit is 10"):
             read_bundle(store)
 
 
@@ -264,7 +264,7 @@ def test_loading_runs_no_code(store: Store, tmp_path: Path, tiny_backbone: Path)
 
 def test_a_forest_of_other_genres_is_refused(store: Store) -> None:
     make_bundle(store, model=make_forest((0.1, 0.2)))
-    with pytest.raises(BundleError, match=r"gives 2 genres; that does not fit .* 4 genres"):
+    with pytest.raises(BundleError, match=r"predicts 2 genres; that does not fit .* 4 genres"):
         read_bundle(store)
 
 

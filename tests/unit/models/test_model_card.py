@@ -54,7 +54,7 @@ def test_calibration_is_shown_with_what_it_changed() -> None:
     card = render_card(changed(calibration=calibration))
     assert "none .200, platt .150, isotonic .160" in card
     assert "| test movies | before | after |" in card
-    assert "Left as the model gives them: Horror." in card
+    assert "Not calibrated: Horror." in card
     assert "| before | after |" not in render_card(make_manifest())
 
 
@@ -68,7 +68,7 @@ def test_a_search_is_shown_with_its_spread() -> None:
     assert "| trees 300, max_depth 9 | .312 | .011 |" in card
 
 
-@pytest.mark.parametrize(("trained", "said"), [(3000, "is reached here"), (80, "would mean")])
+@pytest.mark.parametrize(("trained", "said"), [(3000, "is reached here"), (80, "is suspicious")])
 def test_a_figure_too_good_for_so_many_movies_is_doubted(trained: int, said: str) -> None:
     manifest = make_manifest()
     measures = {**manifest.test.measures, "model": {"mean_ap": 0.93}}

@@ -83,7 +83,7 @@ def test_too_few_movies_for_the_inner_folds_are_refused() -> None:
     links = training.link_ids_of(Part.TRAIN)
     assert len(links) < 3
     rows = np.zeros((len(links), 2), np.float32)
-    with pytest.raises(ConfigError, match=r"3 inner folds.*Leave --search out"):
+    with pytest.raises(ConfigError, match=r"3 inner folds.*Omit --search"):
         gather_rows(training, np.arange(len(links)), rows, seed=7)
 
 

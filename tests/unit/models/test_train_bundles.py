@@ -16,7 +16,7 @@ from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
 from trailergenre.metrics.multilabel import average_by_movie, mean_ap
 from trailergenre.models.scorer import Scorer
-from trailergenre.models.train_bundles import clear_target, finalize_model
+from trailergenre.models.train_bundles import _clear_target, finalize_model
 from trailergenre.models.trainers import Recipe
 from trailergenre.models.training_set import TrainingSet
 
@@ -95,15 +95,15 @@ def test_folds_to_be_replaced_end_before_the_first_is_fitted(tmp_path: Path) -> 
     store = Store(str(tmp_path))
     for name in ("fold-0", "fold-1"):
         store.write_bytes(f"{name}/manifest.json", b"{}")
-    clear_target(store, {"fold-0", "fold-1"})
+    _clear_target(store, {"fold-0", "fold-1"})
     assert not any(store.exists(f"fold-{k}/manifest.json") for k in range(2))
 
 
 def test_a_single_bundle_stays_until_it_is_replaced(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write_bytes("manifest.json", b"{}")
-    clear_target(store, {""})
+    _clear_target(store, {""})
     assert store.exists("manifest.json")
     with pytest.raises(ConfigError, match="would not replace"):
-        clear_target(store, {"fold-0"})
+        _clear_target(store, {"fold-0"})
     assert store.exists("manifest.json")

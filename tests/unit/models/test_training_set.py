@@ -118,7 +118,7 @@ def test_links_that_a_given_split_does_not_name_are_left_out_and_counted() -> No
 def test_a_given_split_of_none_of_the_links_is_refused() -> None:
     links = clips(12)
     config = DatasetConfig(min_movies_per_genre=2, split="given")
-    with pytest.raises(ConfigError, match=r"the part of no link .* dataset\.split = folds"):
+    with pytest.raises(ConfigError, match=r"no part for any link .* dataset\.split = folds"):
         prepare_training(labels_table(links), outcomes(links), config, shuffle_labels=False)
 
 

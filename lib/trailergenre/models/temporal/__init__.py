@@ -1,7 +1,7 @@
-"""The temporal head: a link's frames in their order to its genres.
+"""Temporal heads: a link's frames, in order, to its genres.
 
-`training` fits one (Keras, TensorFlow); what comes of it, a `TemporalHead`, is scored with ONNX
-Runtime alone, and importing this package imports neither Keras nor TensorFlow.
+`training` fits a head with Keras; a fitted `TemporalHead` needs ONNX Runtime only, and importing
+this package imports neither Keras nor TensorFlow.
 """
 
 from trailergenre.models.temporal.head import TemporalHead, from_bytes, to_bytes

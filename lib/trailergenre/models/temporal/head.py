@@ -1,7 +1,4 @@
-"""A fitted temporal head as an ONNX network: frames of links in, probabilities out.
-
-Needs ONNX Runtime and numpy. Knows nothing of Keras, of training, of links or of genre names.
-"""
+"""A fitted temporal head as an ONNX network: frames of links in, probabilities out."""
 
 from __future__ import annotations
 
@@ -16,53 +13,45 @@ from trailergenre.base.onnx_session import Session, open_session, run_session, s
 from trailergenre.base.records import FeatureArray, ProbabilityArray
 
 _MAX_BYTES = 256 << 20
-"""A head of 0.6 million parameters has 2.4 MB."""
-_MAX_FRAMES_A_CALL = 8192
-"""Frames scored together, padding included: 64 MB of features 2,048 wide."""
+"""A head of 0.6 million parameters takes 2.4 MB."""
+_MAX_FRAMES_PER_CALL = 8192
+"""Frames scored together: 64 MB of features 2,048 wide."""
 _TOLERANCE = 1e-4
-"""How far a probability may be beyond 0 or 1 by rounding."""
+"""How far rounding may move a probability beyond 0 or 1."""
 
 
 @dataclass(frozen=True)
 class TemporalHead:
-    """A head that is ready to score. Small, and safe to send to a worker.
+    """A head that is ready to score, and can be pickled to workers."""
 
-    Attributes:
-        onnx: the network, as `from_bytes` has checked it.
-        n_features: width of a frame's features.
-        n_genres: columns of the predictions.
-    """
-
-    onnx: bytes
-    n_features: int
+    onnx: bytes  # validated by `from_bytes`
+    n_features: int  # per frame
     n_genres: int
 
     @cached_property
     def _session(self) -> Session:
-        """One thread: tasks on one machine share its cores."""
+        """With one thread: tasks on one machine share its cores."""
         return open_session(self.onnx, threads=1)
 
     def __reduce__(self) -> tuple[type[TemporalHead], tuple[bytes, int, int]]:
-        """Travel without the session, which does not."""
+        """Pickle without the session."""
         return (TemporalHead, (self.onnx, self.n_features, self.n_genres))
 
     def predict_proba(self, sequences: Sequence[FeatureArray]) -> ProbabilityArray:
-        """Give each link's genre probabilities.
+        """Predict each link's genre probabilities.
 
-        Links are scored together with others of the same length only: nothing is padded, and a
-        link's probabilities do not depend on who stands beside it by more than rounding.
+        Only links of equal length are scored together, so that nothing is padded and a link's
+        probabilities do not depend on the others by more than rounding.
 
         Args:
-            sequences: frames of each link in order, shape (n_frames, n_features), float32, finite;
-                n_frames >= 1.
+            sequences: the frames of each link, shape (n_frames >= 1, n_features), float32, finite.
 
         Returns:
             shape (n_links, n_genres), float64, 0..1; row i belongs to sequences[i].
 
         Raises:
-            ValueError: a link has no frame, another width, another type or values that are not
-                finite.
-            BundleError: the network gives something else than probabilities.
+            ValueError: a link's frames have another shape or dtype, or are not finite.
+            BundleError: the network's output is not probabilities.
         """
         for frames in sequences:
             self._check_frames(frames)
@@ -73,26 +62,26 @@ class TemporalHead:
         return probabilities
 
     def _run(self, features: FeatureArray) -> ProbabilityArray:
-        """Score links of one length; what a network announces is not what it has to give."""
+        """Score links of equal length; the output may differ from what the network declares."""
         mask = np.ones(features.shape[:2], np.float32)
         try:
-            given = run_session(self._session, {"features": features, "mask": mask})
+            output = run_session(self._session, {"features": features, "mask": mask})
         except ValueError as error:
             raise BundleError(
                 f"The temporal head cannot be run: {error}. Train the bundle again."
             ) from error
-        if given.shape != (len(features), self.n_genres):
+        if output.shape != (len(features), self.n_genres):
             raise BundleError(
-                f"The temporal head gave the shape {given.shape} for {len(features)} links and "
-                f"{self.n_genres} genres. Train the bundle again."
+                f"The temporal head's output has the shape {output.shape} for {len(features)} "
+                f"links and {self.n_genres} genres. Train the bundle again."
             )
-        # Comparing this way round refuses what is not a number as well.
-        if not ((given >= -_TOLERANCE) & (given <= 1 + _TOLERANCE)).all():
+        # Written so that NaN is refused too.
+        if not ((output >= -_TOLERANCE) & (output <= 1 + _TOLERANCE)).all():
             raise BundleError(
-                f"The temporal head gave values between {given.min()} and {given.max()} for "
-                "probabilities. Train the bundle again."
+                f"The temporal head's probabilities are between {output.min()} and {output.max()}. "
+                "Train the bundle again."
             )
-        return given.clip(0, 1).astype(np.float64)
+        return output.clip(0, 1).astype(np.float64)
 
     def _check_frames(self, frames: FeatureArray) -> None:
         if frames.ndim != 2 or frames.shape[1] != self.n_features or frames.dtype != np.float32:
@@ -105,12 +94,12 @@ class TemporalHead:
 
 
 def _rows_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Put rows of one length together, at most `_MAX_FRAMES_A_CALL` frames a group."""
+    """Group rows of equal length, with at most `_MAX_FRAMES_PER_CALL` frames per group."""
     groups: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
         length = lengths[row]
         is_same = groups and lengths[groups[-1][0]] == length
-        if is_same and (len(groups[-1]) + 1) * length <= _MAX_FRAMES_A_CALL:
+        if is_same and (len(groups[-1]) + 1) * length <= _MAX_FRAMES_PER_CALL:
             groups[-1].append(row)
         else:
             groups.append([row])
@@ -118,7 +107,7 @@ def _rows_by_length(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def to_bytes(model: TemporalHead) -> bytes:
-    """Give the ONNX file."""
+    """The ONNX file."""
     return model.onnx
 
 
@@ -143,7 +132,7 @@ def from_bytes(content: bytes) -> TemporalHead:
 
 
 def _widths(session: Session) -> tuple[int, int]:
-    """Features of a frame and genres of a network with a head's inputs and output."""
+    """Features per frame and genres, of a network with a head's inputs and output."""
     inputs, outputs = session_ends(session)
     shapes = {name: shape for name, kind, shape in inputs if kind == "tensor(float)"}
     kinds = [kind for _, kind, _ in outputs]

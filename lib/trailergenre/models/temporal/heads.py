@@ -1,8 +1,8 @@
-"""The heads in Keras: a link's frames to one probability a genre.
+"""The heads in Keras: a link's frames to one probability per genre.
 
-One interface for all of them: inputs `features` (batch, time, width) and `mask` (batch, time),
-output (batch, n_genres). What stands where the mask is 0 changes nothing, as long as it is finite.
-Importing this module imports Keras; only the trainer does. Knows nothing of links or tables.
+All heads have the inputs `features` (batch, time, width) and `mask` (batch, time), and the output
+(batch, n_genres). Finite values where the mask is 0 have no effect. Importing this module imports
+Keras.
 """
 
 from __future__ import annotations
@@ -33,15 +33,7 @@ _LONGEST_WAVE = 10_000.0
 def build_head(config: TemporalConfig, n_features: int, n_genres: int) -> Model:
     """Build a head with new weights; its input scale is 0, 1 until `set_scale`.
 
-    Args:
-        config: which head, and its size.
-        n_features: width of a frame's features.
-        n_genres: outputs.
-
-    Returns:
-        A model from features, shape (n, time, n_features), float32, as the backbone gives them,
-        and mask, shape (n, time), float32, 1 for a frame and 0 for padding, to probabilities, shape
-        (n, n_genres), float32, 0..1. Time may differ from call to call. At least one frame a link.
+    The model accepts any length of time, and needs at least one frame per link.
     """
     features = keras.Input((None, n_features), name="features")
     mask = keras.Input((None,), name="mask")
@@ -59,12 +51,12 @@ def build_head(config: TemporalConfig, n_features: int, n_genres: int) -> Model:
 
 
 def set_scale(model: Model, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
-    """Tell a head the mean and standard deviation of each feature, shape (n_features,) each."""
+    """Set the mean and standard deviation of each feature, shape (n_features,) each."""
     model.get_layer(_STANDARDISE).set_weights([mean.astype(np.float32), std.astype(np.float32)])
 
 
 def _transform(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
-    """One transformer block. Source: DIViTA (arXiv 2210.07983); norms before, not after."""
+    """One pre-norm transformer block. Source: DIViTA (arXiv 2210.07983)."""
     layers = keras.layers
     x = layers.Dense(config.units, name="project")(frames)
     x = _AddPositions(config.units)(x, mask)
@@ -72,7 +64,7 @@ def _transform(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
         config.heads, max(1, config.units // config.heads), dropout=config.dropout
     )
     query = layers.LayerNormalization()(x)
-    # Shape (batch, 1, time): no frame looks at padding.
+    # Shape (batch, 1, time): no frame attends to padding.
     seen = ops.expand_dims(mask, 1)
     attended = attention(query, query, attention_mask=seen)
     x = x + layers.Dropout(config.dropout)(attended)
@@ -84,14 +76,14 @@ def _transform(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
 
 
 def _recur(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
-    """One GRU forwards. Padding comes after the frames, so it needs the mask only at its end."""
+    """One forward GRU. Padding follows the frames, so only the mean needs the mask."""
     x = keras.layers.Dense(config.units, name="project")(frames)
     x = keras.layers.GRU(config.units, return_sequences=True)(x)
     return keras.layers.Dropout(config.dropout)(_MaskedMean()(x, mask))
 
 
 def _convolve(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
-    """Two convolutions over time; the padding is set to 0 before each, as "same" sees the edge."""
+    """Two convolutions over time; padding is zeroed before each, like the edge with "same"."""
     x = keras.layers.Dense(config.units, name="project")(frames)
     for _ in range(2):
         x = x * ops.expand_dims(mask, -1)
@@ -100,7 +92,7 @@ def _convolve(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
 
 
 class _Standardise(keras.layers.Layer):  # type: ignore[misc]
-    """(features - mean) / std; each feature's own, until `set_scale` 0 and 1."""
+    """(features - mean) / std, per feature."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
         width = (shape[-1],)
@@ -112,7 +104,7 @@ class _Standardise(keras.layers.Layer):  # type: ignore[misc]
 
 
 class _AddPositions(keras.layers.Layer):  # type: ignore[misc]
-    """Add sine waves of the frame's place, for any length. Source: Vaswani et al. 2017."""
+    """Sinusoidal positional encoding, for any length. Source: Vaswani et al. 2017."""
 
     def __init__(self, units: int, **rest: Any) -> None:  # noqa: ANN401 - Keras's own arguments
         super().__init__(**rest)
@@ -128,7 +120,7 @@ class _AddPositions(keras.layers.Layer):  # type: ignore[misc]
 
 
 class _MaskedMean(keras.layers.Layer):  # type: ignore[misc]
-    """Mean over the frames of a link alone."""
+    """Mean over a link's frames, without padding."""
 
     def call(self, x: Tensor, mask: Tensor) -> Tensor:
         weights = ops.expand_dims(mask, -1)

@@ -1,7 +1,4 @@
-"""A run's features to what a temporal head is trained on: links with their truth, file by file.
-
-Knows nothing of Keras or of batches.
-"""
+"""The training data of a temporal head: a run's links with their truth, file by file."""
 
 from __future__ import annotations
 
@@ -25,54 +22,46 @@ LabelledFrames = tuple[LinkFrames, NDArray[np.int8]]
 
 
 class Source(Protocol):
-    """Links that can be streamed again and again."""
+    """Links that can be streamed repeatedly."""
 
     def stream(self, seed: int) -> Iterator[LabelledFrames]:
-        """Give every link once, in an order that the seed decides."""
+        """Yield every link once, in an order that the seed decides."""
 
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """Links of a run's features table; one features file is in memory at a time.
-
-    Attributes:
-        store: the run.
-        outcomes: from `tables.read_outcomes`.
-        link_ids: the links wanted, without repeats.
-        truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
-        span: which frames of a video are used; the scorer's must be the same.
-    """
+    """Links of a run's features table; one features file is in memory at a time."""
 
     store: Store
-    outcomes: pa.Table
-    link_ids: Sequence[str]
-    truth: TruthArray
-    span: Literal["whole", "middle"] = "whole"
+    outcomes: pa.Table  # from `tables.read_outcomes`
+    link_ids: Sequence[str]  # without repeats
+    truth: TruthArray  # row i belongs to link_ids[i]
+    span: Literal["whole", "middle"] = "whole"  # the scorer's must be the same
 
     def stream(self, seed: int) -> Iterator[LabelledFrames]:
-        """Give every link once, file by file; the seed decides the order of the files.
+        """Yield every link once, file by file, the files in random order.
 
         Raises:
-            StorageError: a file or a link is gone, or a value is not finite.
+            StorageError: a file or a link is missing, or a value is not finite.
         """
         truth_of = dict(zip(self.link_ids, self.truth, strict=True))
         current = tables.filter_links(self.outcomes, self.link_ids)
         files = tables.feature_files(current)
-        found = 0
+        n_read = 0
         for place in np.random.default_rng(seed).permutation(len(files)):
-            named = current.filter(pc.equal(current["features_file"], files[place]))
-            # Read to its end, so that the reader lets go of its copies of the file.
-            links = [link for part in iter_links(self.store, named) for link in part]
-            # Arrow keeps for itself what it has freed: 200 MB and more.
+            of_file = current.filter(pc.equal(current["features_file"], files[place]))
+            # Exhausted, so that the reader frees its copies of the file.
+            links = [link for batch in iter_links(self.store, of_file) for link in batch]
+            # Arrow's pool would keep 200 MB and more.
             pa.default_memory_pool().release_unused()
-            found += len(links)
+            n_read += len(links)
             while links:
                 link = select_span(links.pop(), self.span)
                 if not np.isfinite(link.features).all():
-                    raise self._broken(f"of {link.link_id} are not all finite")
+                    raise self._error(f"Features of {link.link_id} are not all finite.")
                 yield link, truth_of[link.link_id]
-        if found != len(truth_of):
-            raise self._broken(f"of {len(truth_of)} links were to be read; {found} were found")
+        if n_read != len(truth_of):
+            raise self._error(f"Read the features of {n_read} links instead of {len(truth_of)}.")
 
-    def _broken(self, reason: str) -> StorageError:
-        return StorageError(f"Features {reason}. Check the run: trailergenre verify {self.store}")
+    def _error(self, reason: str) -> StorageError:
+        return StorageError(f"{reason} Check the run: trailergenre verify {self.store}")

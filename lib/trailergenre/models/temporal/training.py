@@ -1,7 +1,6 @@
-"""Streamed links to a fitted temporal head, with Keras.
+"""Training of temporal heads with Keras, which is imported when a head is fitted.
 
-Features are read again in every epoch and never all in memory. Keras is imported where a head is
-fitted. Knows nothing of genre names, of bundles or of how progress is shown.
+Features are read again in every epoch and never all in memory.
 """
 
 from __future__ import annotations
@@ -39,16 +38,16 @@ def fit_temporal(
 ) -> TemporalHead:
     """Fit a head: binary cross-entropy, Adam, early stopping on the validation's mAP.
 
-    Keras's random state is set for the whole process. Two fits on one machine are equal.
+    Sets Keras's random state for the whole process; two fits on one machine are equal.
 
     Args:
         training: links to learn from.
-        validation: links that say when to stop; the weights of the best epoch are kept.
-        config: which head, its size, and how long.
-        on_step: called with (epochs done, most epochs, label).
+        validation: links that decide when to stop; the weights of the best epoch are kept.
+        config: kind and size of the head, and its training.
+        on_step: called with (epochs done, maximum of epochs, label).
 
     Raises:
-        ConfigError: Keras is missing, there is nothing to learn from, or the loss is no number.
+        ConfigError: Keras is missing, there is no data, or the loss is not finite.
     """
     try:
         scale = measure_scale(training.stream(config.seed))
@@ -94,7 +93,7 @@ def _compile_head(config: TemporalConfig, scale: Scale) -> Model:
 
 
 def _train_epoch(model: Model, training: Source, config: TemporalConfig, epoch: int) -> float:
-    """Go through the training links once; give the mean loss of a link."""
+    """Train for one epoch; return the mean loss per link."""
     seed = config.seed + epoch
     total, n_links = 0.0, 0
     links = training.stream(seed)
@@ -117,16 +116,16 @@ def _measure_map(model: Model, validation: Source, config: TemporalConfig) -> fl
     for batch in ordered_batches(links, batch_size=config.batch_size):
         truth.append(batch.truth)
         probabilities.append(model.predict_on_batch([batch.features, batch.mask]))
-    if not any(part.any() for part in truth):
+    if not any(batch_truth.any() for batch_truth in truth):
         raise ConfigError(
-            "No validation link has a genre that is modelled, so the temporal head does not know "
-            "when to stop. Raise dataset.validation_share."
+            "No validation link has a modelled genre, so early stopping is impossible. "
+            "Raise dataset.validation_share."
         )
     return mean_ap(np.concatenate(truth), np.concatenate(probabilities).astype(np.float64))
 
 
 def export_head(model: Model) -> TemporalHead:
-    """Turn a Keras head into what is kept and scored."""
+    """Export a Keras head to ONNX."""
     with tempfile.TemporaryDirectory(prefix="trailergenre-") as name:
         path = Path(name) / "head.onnx"
         # The converter prints its progress.

@@ -112,7 +112,7 @@ def test_no_links_give_no_rows() -> None:
 def test_more_links_than_fit_into_a_call_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     links = sequences(5, 5, 5, 5, 30)
     expected = made_head().predict_proba(links)
-    monkeypatch.setattr(head, "_MAX_FRAMES_A_CALL", 10)
+    monkeypatch.setattr(head, "_MAX_FRAMES_PER_CALL", 10)
     np.testing.assert_array_equal(made_head().predict_proba(links), expected)
     assert head._rows_by_length([5, 30, 5, 5]) == [[0, 2], [3], [1]]
 
