@@ -17,7 +17,7 @@ def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
     for text in (
         "# Model card",
         "which of 4 genres",
-        "mllib trained it on 2026-01-01",
+        "Trained with mllib on 2026-01-01",
         "| mAP | .450 | .250 | .200 |",
         "| Action | 1 | .450 | .400 | .500 |",
         "Not modelled, too few movies: Western (2)",
@@ -39,7 +39,7 @@ def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
 )
 def test_what_must_be_said_stands_at_the_top(manifest: Manifest, words: str) -> None:
     card = render_card(manifest)
-    assert words in card[: card.index("## How good")]
+    assert words in card[: card.index("## Metrics")]
     (note,) = find_warnings(manifest)
     assert words in note
     assert find_warnings(make_manifest()) == []
