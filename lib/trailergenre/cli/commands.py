@@ -121,6 +121,8 @@ def demo(
 ) -> ExitCode:
     """Run the whole pipeline once: links, features, MongoDB, training, evaluation and a score.
 
+    A demo that was stopped starts over; only the exported network is kept.
+
     \b
     Examples:
       trailergenre demo
@@ -128,11 +130,7 @@ def demo(
     """
     from trailergenre.cli.demo.run import run_demo
 
-    try:
-        run_demo(data, out)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped. The next demo starts over; it keeps only the network.", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    run_demo(data, out)
     return ExitCode.FINISHED
 
 

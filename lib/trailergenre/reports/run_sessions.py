@@ -119,7 +119,7 @@ def measure_throughput(begun_at: Sequence[datetime], joined: pa.Table) -> Throug
         joined: the links and their outcomes, from `run_links.join_links`.
     """
     finished_s, frames = _finished(joined)
-    starts = [moment.timestamp() for moment in begun_at] or list(finished_s[:1])
+    starts = [time.timestamp() for time in begun_at] or list(finished_s[:1])
     if not starts:
         return Throughput((), 0, 0.0, (), (), ())
     begins = np.array(starts)

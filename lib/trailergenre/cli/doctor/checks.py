@@ -50,8 +50,8 @@ def check_packages(config: Config) -> Finding:
         except ConfigError as error:
             errors.append(error)
     if errors:
-        found = " ".join(error.problem for error in errors)
-        return Finding(Verdict.FAILED, found, " ".join(error.remedy for error in errors))
+        summary = " ".join(error.problem for error in errors)
+        return Finding(Verdict.FAILED, summary, " ".join(error.remedy for error in errors))
     versions = {package: _installed(package) for package in MINIMUM_VERSIONS}
     return Finding(Verdict.OK, ", ".join(f"{name} {v}" for name, v in versions.items() if v))
 
@@ -59,16 +59,16 @@ def check_packages(config: Config) -> Finding:
 def check_java(config: Config) -> Finding:
     """Look for the Java that Spark would start."""
     program, major = java.find_java()
-    found = f"{major or 'none'} ({shutil.which(program) or program})"
+    summary = f"{major or 'none'} ({shutil.which(program) or program})"
     if _installed("pyspark") is None:
-        return Finding(Verdict.NOT_USED, f"{found}; only Spark needs it")
+        return Finding(Verdict.NOT_USED, f"{summary}; only Spark needs it")
     try:
         java.check_java()
     except ToolMissingError as error:
         home = os.environ.get("JAVA_HOME")
         advice = f"JAVA_HOME is {home}; Spark looks only there. Correct or unset it."
         return Finding(Verdict.FAILED, error.problem, advice if home else error.remedy)
-    return Finding(Verdict.OK, found)
+    return Finding(Verdict.OK, summary)
 
 
 def check_spark(config: Config) -> Finding:
@@ -126,14 +126,14 @@ def check_weights(config: Config) -> Finding:
         install = "" if can_export else "To export, run: pip install 'trailergenre[tensorflow]'"
         return Finding(Verdict.FAILED, error.problem, f"{error.remedy} {install}".strip())
     path = Path(config.backbone.path).expanduser()
-    found = f"{manifest.network} with weights {manifest.weights}, {manifest.precision} ({path})"
+    summary = f"{manifest.network} with weights {manifest.weights}, {manifest.precision} ({path})"
     if manifest.is_random:
         return Finding(
             Verdict.WARNING,
-            f"{found}; with random weights scores mean nothing",
+            f"{summary}; with random weights scores mean nothing",
             f"trailergenre backbone export --weights imagenet --out {path}",
         )
-    return Finding(Verdict.OK, found)
+    return Finding(Verdict.OK, summary)
 
 
 def check_engine(config: Config) -> Finding:
@@ -141,10 +141,10 @@ def check_engine(config: Config) -> Finding:
     import onnxruntime
 
     providers = ", ".join(onnxruntime.get_available_providers())
-    found = f"onnxruntime {onnxruntime.__version__} ({providers})"
+    summary = f"onnxruntime {onnxruntime.__version__} ({providers})"
     if config.backbone.engine == "tensorflow":
-        found = f"tensorflow {_installed('tensorflow')} and {found}"
-    return Finding(Verdict.OK, found)
+        summary = f"tensorflow {_installed('tensorflow')} and {summary}"
+    return Finding(Verdict.OK, summary)
 
 
 def check_gpu(config: Config) -> Finding:
@@ -203,12 +203,12 @@ def check_disk(config: Config) -> Finding:
         free = shutil.disk_usage(directory).free
         place = directory.parents[1]
     largest = config.limits.max_file_bytes
-    found = f"{free / 1e9:.1f} GB free for temporary files ({place})"
+    summary = f"{free / 1e9:.1f} GB free for temporary files ({place})"
     if free >= _N_VIDEOS * largest:
-        return Finding(Verdict.OK, found)
+        return Finding(Verdict.OK, summary)
     return Finding(
         Verdict.WARNING if free >= largest else Verdict.FAILED,
-        f"{found}; a task holds several videos of up to {largest / 1e9:.1f} GB",
+        f"{summary}; a task holds several videos of up to {largest / 1e9:.1f} GB",
         "Free some space, set TMPDIR to a larger disk, or lower limits.max_file_bytes.",
     )
 

@@ -74,7 +74,7 @@ def check_ffmpeg(config: Config) -> Finding:
     """Decode a generated clip as a trailer is decoded, and look for the usual decoders."""
     program, version = find_ffmpeg(), ffmpeg_version()
     ffmpeg_major()  # raises if the version is not supported
-    found = f"{version} ({program})"
+    summary = f"{version} ({program})"
     with tempfile.TemporaryDirectory() as directory:
         clip = Path(directory) / "clip.mp4"
         source = ("-f", "lavfi", "-i", "testsrc2=s=320x240:r=8:d=2", "-c:v", "mpeg4")
@@ -82,7 +82,7 @@ def check_ffmpeg(config: Config) -> Finding:
         if encoded.returncode != 0:
             reason = one_line(encoded.stderr)
             return Finding(
-                Verdict.FAILED, f"{found} cannot encode a clip: {reason}", _FFMPEG_ADVICE
+                Verdict.FAILED, f"{summary} cannot encode a clip: {reason}", _FFMPEG_ADVICE
             )
         video = Decoder(1.0, config.limits).decode(clip, deadline=Deadline(_DEADLINE_S))
         try:
@@ -90,7 +90,7 @@ def check_ffmpeg(config: Config) -> Finding:
         except ItemError as error:
             return Finding(
                 Verdict.FAILED,
-                f"{found} cannot decode in the sandbox: {error}",
+                f"{summary} cannot decode in the sandbox: {error}",
                 f"If it names a limit, raise that (section limits). Otherwise: {_FFMPEG_ADVICE}",
             )
     listed = _run(program, "-decoders").stdout
@@ -99,10 +99,10 @@ def check_ffmpeg(config: Config) -> Finding:
     if missing:
         return Finding(
             Verdict.WARNING,
-            f"{found} has no decoder for {', '.join(missing)}; trailers in these formats will fail",
+            f"{summary} has no decoder for {', '.join(missing)}; such trailers will fail",
             _FFMPEG_ADVICE,
         )
-    return Finding(Verdict.OK, f"{found}; decoded {n_frames} frames in the sandbox")
+    return Finding(Verdict.OK, f"{summary}; decoded {n_frames} frames in the sandbox")
 
 
 def check_javascript(config: Config) -> Finding:
