@@ -156,10 +156,10 @@ def _open_trainer(
             places, X = local.training_rows(training.link_ids_of(Part.TRAIN), recipe)
             rows = gather_rows(training, places, X, seed=seed)
             with progress_bar("search") as on_step:
-                found = search_parameters(
+                result = search_parameters(
                     spark, rows, recipe.parameters, trials=trials, seed=seed, report=on_step
                 )
-            return replace(recipe, parameters=found.parameters, search=found.facts)
+            return replace(recipe, parameters=result.parameters, search=result.facts)
 
         is_cluster = recipe.trainer == "mllib"
         yield ClusterTrainer(spark, store, outcomes) if is_cluster else local, tune

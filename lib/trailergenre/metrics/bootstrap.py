@@ -124,14 +124,6 @@ def _mean_of_movies(values: NDArray[np.float64], counts: Counts) -> NDArray[np.f
     return means
 
 
-def _mean_ap(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> NDArray[np.float64]:
-    return _mean_of_genres(_average_precisions, truth, scores, counts)
-
-
-def _macro_auc(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> NDArray[np.float64]:
-    return _mean_of_genres(_aucs, truth, scores, counts)
-
-
 def _micro_ap(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> NDArray[np.float64]:
     pairs = np.repeat(counts, truth.shape[1], axis=1)
     return _average_precisions(truth.ravel(), scores.ravel(), pairs)
@@ -139,7 +131,11 @@ def _micro_ap(truth: TruthArray, scores: ProbabilityArray, counts: Counts) -> ND
 
 _GENRE_MEASURES: dict[
     str, Callable[[TruthArray, ProbabilityArray, Counts], NDArray[np.float64]]
-] = {"mean_ap": _mean_ap, "macro_auc": _macro_auc, "micro_ap": _micro_ap}
+] = {
+    "mean_ap": lambda *args: _mean_of_genres(_average_precisions, *args),
+    "macro_auc": lambda *args: _mean_of_genres(_aucs, *args),
+    "micro_ap": _micro_ap,
+}
 
 
 def _mean_of_genres(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trailergenre.base.records import ProbabilityArray, TruthArray
-from trailergenre.metrics.multilabel import N_ECE_BINS
+from trailergenre.metrics.multilabel import N_ECE_BINS, count_hits
 
 MAX_POINTS = 40
 """Points of one curve; 22 genres make 20 KB of JSON."""
@@ -85,12 +85,9 @@ def precision_recall(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> Pr
         truth: shape (n,), 0 or 1; n >= 1.
         scores: shape (n,).
     """
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    hits = np.cumsum(truth[order], dtype=np.int64)[ends]
+    _, hits, ranks = count_hits(truth, scores)
     gained = np.diff(hits, prepend=0)
-    precision = hits / (ends + 1)
+    precision = hits / ranks
     # Points that add no true pair only lower precision at the same recall.
     rises = np.flatnonzero(gained)
     chosen = rises

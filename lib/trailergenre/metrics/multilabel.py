@@ -159,11 +159,18 @@ def mean_ap(truth: TruthArray, scores: NDArray[np.float64]) -> float:
 
 def _fast_average_precision(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> float:
     """The same as scikit-learn's without its checks: baselines need it thousands of times."""
+    _, hits, ranks = count_hits(truth, scores)
+    return float((np.diff(hits, prepend=0) * hits / ranks).sum() / hits[-1])
+
+
+def count_hits(
+    truth: NDArray[np.int8], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct scores, falling; the true rows, and all rows, that score at least as high."""
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    hits = np.cumsum(truth[order], dtype=np.int64)[ends]
-    return float((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / hits[-1])
+    return ordered[ends], np.cumsum(truth[order], dtype=np.int64)[ends], ends + 1
 
 
 def hits_in_top(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[np.int64]:
@@ -201,10 +208,7 @@ def choose_thresholds(truth: TruthArray, probabilities: ProbabilityArray) -> NDA
 def _best_threshold(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> float:
     if not truth.any():
         return 0.5
-    order = np.argsort(-probability, kind="stable")
-    ordered = probability[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    hits = np.cumsum(truth[order], dtype=np.int64)[ends]
-    f1 = 2 * hits / (ends + 1 + hits[-1])
+    thresholds, hits, ranks = count_hits(truth, probability)
+    f1 = 2 * hits / (ranks + hits[-1])
     # Of equal F1, the highest threshold: a tie is no reason to predict the genre more often.
-    return float(ordered[ends][int(np.argmax(f1))])
+    return float(thresholds[int(np.argmax(f1))])

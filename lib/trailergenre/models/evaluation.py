@@ -145,7 +145,8 @@ class Evaluation:
                 for each in self.genre_sets
             ],
             "comparisons": [
-                {"other": other.name, **asdict(found)} for other, found in self.comparisons
+                {"other": other.name, **asdict(comparison)}
+                for other, comparison in self.comparisons
             ],
             "calibration": dict(methods),
             "curves": asdict(self.curves),
@@ -163,7 +164,7 @@ class Evaluation:
             "compared": [other.address for other in self.others],
             "mean_ap": {key: round(metrics.mean_ap, 4) for key, metrics in figures.items()},
             "random_p95": round(self.random.mean_ap_p95, 4),
-            "mixed_p95": {key: round(found.mean_ap_p95, 4) for key, found in self.mixed.items()},
+            "mixed_p95": {key: round(each.mean_ap_p95, 4) for key, each in self.mixed.items()},
             "beats_prior": self.beats_prior,
         }
 
@@ -276,7 +277,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
         random=guesses,
         mixed=mixed,
         beats_prior={
-            key: metrics[key].mean_ap > max(bar, found.mean_ap_p95) for key, found in mixed.items()
+            key: metrics[key].mean_ap > max(bar, each.mean_ap_p95) for key, each in mixed.items()
         },
         genre_sets=_measure_genre_sets(tested),
         comparisons=_compare(model, others),
@@ -299,16 +300,15 @@ def _measure(tested: ScoredModel, *, calibrated: bool = True) -> FoldMetrics:
 
 
 def _baselines(model: ScoredModel) -> dict[str, FoldMetrics]:
-    known = [
-        (fold.truth, fold.bundle.manifest.genres, fold.bundle.manifest.training.genre_shares)
-        for fold in model.folds
-    ]
+    truths = [fold.truth for fold in model.folds]
+    genres = model.model.genres
+    shares = [fold.bundle.manifest.training.genre_shares for fold in model.folds]
+    known = list(zip(truths, shares, strict=True))
+    random = [random_metrics(truth, genres, fold=k) for k, truth in enumerate(truths)]
     return {
-        "prior": join_folds([prior_metrics(*fold) for fold in known]),
-        "majority": join_folds([majority_metrics(*fold) for fold in known]),
-        "random": join_folds(
-            [random_metrics(truth, genres, fold=k) for k, (truth, genres, _) in enumerate(known)]
-        ),
+        "prior": join_folds([prior_metrics(truth, genres, each) for truth, each in known]),
+        "majority": join_folds([majority_metrics(truth, genres, each) for truth, each in known]),
+        "random": join_folds(random),
     }
 
 
@@ -364,9 +364,11 @@ def _compare(
     for other in others:
         theirs = np.concatenate([fold.probabilities for fold in other.folds])
         for name in get_args(MetricName):
-            found = compare_models(truth, ours, theirs, measure=name, folds=numbers, seed=_SEED)
-            if found is not None:
-                comparisons.append((other.model, found))
+            comparison = compare_models(
+                truth, ours, theirs, measure=name, folds=numbers, seed=_SEED
+            )
+            if comparison is not None:
+                comparisons.append((other.model, comparison))
     return comparisons
 
 
@@ -418,10 +420,10 @@ def _verdicts(evaluation: Evaluation) -> list[str]:
         mean_ap = format_figure(evaluation.metrics[key].mean_ap)
         lines.append(f"{evaluation.columns[key]}: mAP {mean_ap} {verdict} {against}")
     lines += [
-        f"mAP against {other.name}: {format_figure(found.difference)} "
-        f"[{format_figure(found.low)}, {format_figure(found.high)}], "
-        f"better in {found.share_a_better:.1%} of {found.draws} draws of the movies"
-        for other, found in evaluation.comparisons
-        if found.measure == "mean_ap"
+        f"mAP against {other.name}: {format_figure(comparison.difference)} "
+        f"[{format_figure(comparison.low)}, {format_figure(comparison.high)}], "
+        f"better in {comparison.share_a_better:.1%} of {comparison.draws} draws of the movies"
+        for other, comparison in evaluation.comparisons
+        if comparison.measure == "mean_ap"
     ]
     return lines

@@ -199,8 +199,8 @@ def _limits(manifest: Manifest) -> str:
 
 
 def _versions(manifest: Manifest) -> str:
-    found = ", ".join(f"{_plain(name)} {_plain(v)}" for name, v in manifest.versions.items())
-    return f"## Versions\n\n{found}; format {manifest.format}."
+    versions = ", ".join(f"{_plain(name)} {_plain(v)}" for name, v in manifest.versions.items())
+    return f"## Versions\n\n{versions}; format {manifest.format}."
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -205,11 +205,11 @@ def _merge_movies(
 
 def _test_facts(metrics: Mapping[str, Metrics]) -> TestFacts:
     measures = {}
-    for name, found in metrics.items():
+    for name, each in metrics.items():
         omitted = {"movies", "genres"}
         # The thresholds were chosen for calibrated probabilities: no F1 of raw ones.
         omitted |= {"macro_f1", "micro_f1"} if name == "uncalibrated" else set()
-        values = asdict(found).items()
+        values = asdict(each).items()
         measures[name] = {key: value for key, value in values if key not in omitted}
     model = metrics["model"]
     genres = {genre.genre: GenreFacts(movies=genre.n, ap=genre.ap) for genre in model.genres}
