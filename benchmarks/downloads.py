@@ -34,7 +34,7 @@ from trailergenre.base.fault_injection import VARIABLE, Point, Victim
 from trailergenre.base.records import Video
 from trailergenre.base.sandbox import Deadline, stop_servers
 from trailergenre.base.storage import Store
-from trailergenre.features.chunks import PARTS_PER_SLOT, count_parts
+from trailergenre.features.chunks import TASKS_PER_SLOT, count_tasks
 from trailergenre.videos import attempt
 from trailergenre.videos.downloader import Downloader
 
@@ -111,7 +111,7 @@ def requests_of_run() -> dict[str, int]:
     with tempfile.TemporaryDirectory() as name, _clip() as clip:
         work = Path(name)
         backbone = export_tiny(work / "tiny")
-        n_links = PARTS_PER_SLOT * _SLOTS * _LINKS_A_TASK
+        n_links = TASKS_PER_SLOT * _SLOTS * _LINKS_A_TASK
         paths = [f"/{number}.mp4" for number in range(n_links)]
         with answer(dict.fromkeys(paths, content(clip))) as server:
             run = work / "run"
@@ -129,7 +129,7 @@ def requests_of_run() -> dict[str, int]:
         "extract_info": max(_looks(kind) for kind in ("file", "page")),
         "repeated": len(repeated),
         "open_chunk": _CHUNK.max_links,
-        "links_a_task": math.ceil(n_links / count_parts(n_links, _SLOTS)),
+        "links_a_task": math.ceil(n_links / count_tasks(n_links, _SLOTS)),
     }
 
 

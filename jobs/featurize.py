@@ -5,33 +5,27 @@ spark-submit --properties-file conf/spark-local.conf jobs/featurize.py RUN --con
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
 
-from trailergenre.base.config import Config
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ExitCode
-from trailergenre.base.fault_injection import read_fault
 from trailergenre.base.sandbox.scratch import remove_abandoned_scratch
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, resumable_entry
 from trailergenre.features.backbone import check_backbone
-from trailergenre.features.chunks import ChunkSettings
-from trailergenre.features.pipeline import feature_settings, stream_settings
+from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
-from trailergenre.runs.kept_frames import KeptFrames
-from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.orphans import remove_orphans
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
 from trailergenre.runs.sessions import record_start, record_summary
 from trailergenre.runs.stage_time import ExecutorTime, time_lines
 from trailergenre.runs.status import read_status, run_with_progress
-from trailergenre.spark.featurize import TaskSettings, featurize_links
+from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import spark_session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -77,7 +71,7 @@ def featurize(
         jobs/featurize.py runs/mine --config conf/local.toml --keep videos
 
     \b
-    A site that must be asked gently has a section in the configuration, or:
+    A rate-limited site has a section in the configuration, or:
       --set 'hosts."youtube.com".lanes=1' --set 'hosts."youtube.com".seconds_between=12'
     Links that a site throttles are deferred, and the exit code is 4: run again later.
 
@@ -86,93 +80,50 @@ def featurize(
       --retry connect --retry dns
     """
     settings = load_config(config or (), overrides or ())
-    again = parse_retry(retry or ())
+    outcomes = parse_retry(retry or ())
     store = Store(run)
     features = feature_settings(settings, check_backbone(settings.backbone))
     tasks = task_settings(settings, store, features, keep)
     with hold_lease(store, "featurize"):
-        kept = tasks.chunk.stream.list_kept()
-        plan = plan_links(store, features, kept, recompute=recompute, retry=again)
+        kept = tasks.list_kept()
+        plan = plan_links(store, features, kept, recompute=recompute, retry=outcomes)
         write_settings(store, features)
         remove_orphans(store, features)
         remove_abandoned_scratch()
         if len(plan.carried):
             content = tables.to_parquet(plan.carried)
             store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
-        times: list[ExecutorTime] = []
-        if plan.todo:
-            _begin(store, features, tasks)
-            times = _featurize(plan, store, features, tasks)
-        return _finish(store, features, plan, times)
+        times = _featurize(plan, tasks) if plan.todo else []
+        return _summarize(store, features, plan, times)
 
 
-def _begin(store: Store, features: FeatureSettings, tasks: TaskSettings) -> None:
-    """Record what the run may do; `verify` holds it to that. Nothing here is secret."""
-    downloader = tasks.chunk.stream.downloader
+def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
+    store, fingerprint, kept = tasks.store, tasks.features.fingerprint, tasks.frames
+    # Nothing here is secret; `verify` checks the outcomes against it.
     record_start(
         store,
         "featurize",
         {
-            "features": features.fingerprint,
-            "limits": downloader.limits.model_dump(),
-            "allow": list(downloader.network.allow),
-            "egress": downloader.egress,
+            "features": fingerprint,
+            "limits": tasks.config.limits.model_dump(),
+            "allow": list(tasks.config.network.allow),
+            "egress": tasks.downloader.egress,
         },
     )
-
-
-def task_settings(
-    config: Config,
-    store: Store,
-    features: FeatureSettings,
-    keep: Literal["videos", "frames"] | None = None,
-) -> TaskSettings:
-    """What every task needs."""
-    # Workers have another working directory than the driver, and perhaps another home.
-    path = str(Path(config.backbone.path).expanduser().absolute())
-    backbone = config.backbone.model_copy(update={"path": path})
-    roots = tuple(str(Path(root).expanduser().resolve()) for root in config.links.allowed_roots)
-    links = config.links.model_copy(update={"allowed_roots": roots})
-    stream = stream_settings(config.model_copy(update={"links": links}))
-    chunk = ChunkSettings(
-        store=store,
-        fingerprint=features.fingerprint,
-        stream=replace(
-            stream,
-            videos=KeptVideos(store, features.videos_key, keeps_new=keep == "videos"),
-            frames=KeptFrames(store, features.frames_key, keeps_new=keep == "frames"),
-        ),
-        chunks=config.chunks,
-    )
-    return TaskSettings(
-        chunk=chunk,
-        backbone=backbone,
-        backbone_id=features.backbone_id,
-        ffmpeg_major=features.ffmpeg_major,
-        hosts=config.hosts,
-        fault=read_fault(),
-        calibration=features.calibration,
-    )
-
-
-def _featurize(
-    plan: Plan, store: Store, features: FeatureSettings, settings: TaskSettings
-) -> list[ExecutorTime]:
-    shelf = settings.chunk.stream.frames
-    list_kept = shelf.list_link_ids if shelf is not None and shelf.keeps_new else None
+    list_kept = kept.list_link_ids if kept is not None and kept.keeps_new else None
     with spark_session("featurize", store) as spark:
         stages = run_with_progress(
-            lambda: featurize_links(spark, plan.todo, settings),
+            lambda: featurize_links(spark, plan.todo, tasks),
             stop=spark.sparkContext.cancelAllJobs,
             store=store,
-            fingerprint=features.fingerprint,
+            fingerprint=fingerprint,
             ready=plan.ready,
             list_kept=list_kept,
         )
     return [executor for stage in stages for executor in stage.by_executor()]
 
 
-def _finish(
+def _summarize(
     store: Store, features: FeatureSettings, plan: Plan, times: list[ExecutorTime]
 ) -> ExitCode:
     for line in time_lines(times):

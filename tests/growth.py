@@ -28,7 +28,8 @@ from trailergenre.base.config_files import load_config
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.sandbox import stop_servers
 from trailergenre.features.backbone import load_embedder
-from trailergenre.features.pipeline import embed_links, stream_settings
+from trailergenre.features.pipeline import embed_links
+from trailergenre.features.settings import stream_settings
 
 MAX_GROWTH = 0.05
 
@@ -61,9 +62,9 @@ def measure(directory: Path, n_links: int) -> dict[str, object]:
         config = load_config((), (f'network.allow=["{server.address}"]',))
         embedder = load_embedder(BackboneConfig(path=str(export_tiny(directory / "tiny"))))
         links = as_links(f"http://{server.address}{path}" for path in answers)
-        records = embed_links(links, stream_settings(config), embedder)
-        for record in track(records, total=n_links, console=Console(stderr=True)):
-            outcomes[record.outcome] = outcomes.get(record.outcome, 0) + 1
+        embedded = embed_links(links, stream_settings(config), embedder)
+        for link in track(embedded, total=n_links, console=Console(stderr=True)):
+            outcomes[link.row.outcome] = outcomes.get(link.row.outcome, 0) + 1
             samples.append((me.memory_info().rss / 1e6, me.num_fds()))
     stop_servers()
     tenth = len(samples) // 10

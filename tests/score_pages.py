@@ -15,14 +15,15 @@ from lists import as_links
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, VideoFacts
+from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray
 from trailergenre.base.storage import Store
-from trailergenre.features.fetch_frames import LinkRecord
+from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.estimators.forest import Forest, join_trees
 from trailergenre.models.score_link import LinkScore
 from trailergenre.reports import link_report
 from trailergenre.reports.link_report import report_link
+from trailergenre.runs.outcome_row import OutcomeRow
 
 LINK = "https://films.test/watch?v=abc"
 
@@ -78,31 +79,36 @@ def make_link_bundle(directory: Path, *, weights: str = "imagenet") -> Bundle:
     return make_bundle(Store(str(directory)), manifest=manifest, model=make_stumps())
 
 
-def make_link_record(n_frames: int = 150) -> LinkRecord:
+def make_embedded_link(n_frames: int = 150) -> FetchedLink:
     """A link that went well."""
-    return LinkRecord(
-        as_links([LINK])[0],
+    link = as_links([LINK])[0]
+    row = OutcomeRow(
+        link.link_id,
         attempts=1,
         download_s=3.2,
         decode_s=1.5,
         embed_s=14.25,
-        n_frames=n_frames,
+        frames=n_frames,
         size_bytes=12_345_678,
-        facts=VideoFacts(duration_s=float(n_frames), width_px=1280, height_px=720),
-        features=make_features(n_frames),
+        duration_s=float(n_frames),
+        width_px=1280,
+        height_px=720,
     )
+    return FetchedLink(link, row, features=make_features(n_frames))
 
 
-def make_failed_record(outcome: Outcome, detail: str, *, size_bytes: int | None) -> LinkRecord:
+def make_failed_link(outcome: Outcome, detail: str, *, size_bytes: int | None) -> FetchedLink:
     """A link that failed; in the download where no size is known."""
-    return LinkRecord(
-        as_links([LINK])[0],
-        outcome,
-        detail,
+    link = as_links([LINK])[0]
+    row = OutcomeRow(
+        link.link_id,
+        outcome=outcome,
+        detail=detail,
         attempts=3,
         download_s=3.2,
         size_bytes=size_bytes,
     )
+    return FetchedLink(link, row)
 
 
 class _Clock:
@@ -114,13 +120,13 @@ class _Clock:
 
 
 def write_score_page(
-    page: Path, *, record: LinkRecord, bundle: Bundle, frames: FrameArray
+    page: Path, *, record: FetchedLink, bundle: Bundle, frames: FrameArray
 ) -> LinkScore:
     """Report a link as if it had come to this record, with these frames on their way."""
 
-    def embed(cell: str, config: Config, *, watch: Callable[[FrameArray], None]) -> LinkRecord:
+    def embed(cell: str, config: Config, *, on_frames: Callable[[FrameArray], None]) -> FetchedLink:
         for start in range(0, len(frames), 16):
-            watch(frames[start : start + 16])
+            on_frames(frames[start : start + 16])
         return record
 
     with pytest.MonkeyPatch.context() as patch:
@@ -133,7 +139,7 @@ def write_score_page(
 def score_page(directory: Path, *, n_frames: int = 150, weights: str = "imagenet") -> str:
     """The page of a link that went well."""
     bundle = make_link_bundle(directory / "bundle", weights=weights)
-    record, frames = make_link_record(n_frames), make_frames(n_frames)
+    record, frames = make_embedded_link(n_frames), make_frames(n_frames)
     write_score_page(directory / "page.html", record=record, bundle=bundle, frames=frames)
     return (directory / "page.html").read_text(encoding="utf-8")
 
@@ -144,7 +150,7 @@ def crowded_page(directory: Path) -> str:
     features = make_features(n_frames)
     features[:, :4] = np.linspace(1.2, 0, n_frames)[:, None]
     features[0, :4] = 5
-    record = replace(make_link_record(n_frames), features=features)
+    record = replace(make_embedded_link(n_frames), features=features)
     # One picture for all: a thousand are 268 MB.
     frames = np.broadcast_to(make_frames(1), (n_frames, 299, 299, 3))
     bundle = make_link_bundle(directory / "bundle")
@@ -155,7 +161,7 @@ def crowded_page(directory: Path) -> str:
 def failed_page(directory: Path) -> str:
     """The page of a link that was removed."""
     bundle = make_link_bundle(directory / "bundle")
-    record = make_failed_record(Outcome.UNAVAILABLE, "it was removed", size_bytes=None)
+    record = make_failed_link(Outcome.UNAVAILABLE, "it was removed", size_bytes=None)
     page = directory / "page.html"
     with pytest.raises(ItemError):
         write_score_page(page, record=record, bundle=bundle, frames=make_frames(0))

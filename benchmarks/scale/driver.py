@@ -21,10 +21,10 @@ import psutil
 
 from scale.made import SETTINGS, make_links, make_outcomes
 from trailergenre.base.storage import Store
-from trailergenre.features.chunks import cut_parts
+from trailergenre.features.chunks import split_links
 from trailergenre.runs.plan import plan_links, read_ready_links
 from trailergenre.runs.status import read_status
-from trailergenre.videos.pacing import deal_links
+from trailergenre.videos.pacing import assign_lanes
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 SLOTS = 64
@@ -62,8 +62,8 @@ def _plan(store: Store) -> object:
 
 def _deal(store: Store) -> object:
     links = read_ready_links(store)
-    _, rest = deal_links(links, {}, n_slots=SLOTS)
-    return [pickle.dumps(part) for part in cut_parts(rest, SLOTS)]
+    _, rest = assign_lanes(links, {}, n_slots=SLOTS)
+    return [pickle.dumps(part) for part in split_links(rest, SLOTS)]
 
 
 def _list(store: Store) -> object:

@@ -9,13 +9,12 @@ import pyarrow as pa
 
 from trailergenre.base.config import ChunksConfig
 from trailergenre.base.storage import Store
-from trailergenre.features.chunks import most_links
-from trailergenre.features.pipeline import links_ahead
+from trailergenre.features.settings import links_per_commit
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
-LINKS_A_FILE = most_links(ChunksConfig(), links_ahead(ChunksConfig()))
+LINKS_A_FILE = links_per_commit(ChunksConfig())
 """A full commit's."""
 
 _VERSIONS = '{"ffmpeg": "7.0.2", "onnxruntime": "1.23.2", "trailergenre": "0.6.0"}'

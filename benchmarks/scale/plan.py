@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 from trailergenre.base.config import ChunksConfig
-from trailergenre.features.chunks import PARTS_PER_SLOT, count_parts, most_links
-from trailergenre.features.pipeline import links_ahead
+from trailergenre.features.chunks import TASKS_PER_SLOT, count_tasks
+from trailergenre.features.settings import links_per_commit
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -52,7 +52,7 @@ class Assumptions:
     thousand_puts: float = 0.005
     driver_bytes: float = 4e9
     poll_s: float = 15
-    links_a_commit: int = most_links(ChunksConfig(), links_ahead(ChunksConfig()))
+    links_a_commit: int = links_per_commit(ChunksConfig())
     commit_s: float = ChunksConfig().max_seconds
     max_tasks: int = 100_000
     mongo_bytes: float = 2e12
@@ -172,7 +172,7 @@ def plan_run(n_links: int, speed: Speed, driver: DriverCost, given: Assumptions)
         cores=cores,
         gpu_hours=gpu_s / HOUR_S,
         gpus=math.ceil(gpu_s / DAY_S),
-        tasks=count_parts(n_links, cores),
+        tasks=count_tasks(n_links, cores),
         downloaded_gb=n_links * given.bytes_a_video / GB,
         features_gb=features_gb,
         outcomes_gb=outcomes_gb,
@@ -225,7 +225,7 @@ def find_walls(driver: DriverCost, given: Assumptions, speed: Speed | None) -> l
     ]
     if speed is not None:
         # A list is dealt to so many tasks a slot, however long it is.
-        slots = given.max_tasks / PARTS_PER_SLOT
+        slots = given.max_tasks / TASKS_PER_SLOT
         links_a_slot = DAY_S / (given.frames_a_video * speed.core_s_a_frame)
         walls.append(
             Wall(

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trailergenre.base.config import BackboneConfig, Config, LimitsConfig, NetworkConfig
-from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link
 from trailergenre.features.backbone import Embedder, load_embedder
-from trailergenre.features.pipeline import embed_links, stream_settings
+from trailergenre.features.pipeline import embed_links
+from trailergenre.features.settings import stream_settings
 from trailergenre.links.canonical import link_id
 
 
@@ -37,9 +37,9 @@ def _run(config: Config, embedder: Embedder, urls: list[str]) -> dict[str, float
     links = [Link(link_id(url), url) for url in urls]
     n_frames, n_bad, last_good_s = 0, 0, 0.0
     started = time.monotonic()
-    for record in embed_links(links, stream_settings(config), embedder):
-        if record.outcome is Outcome.OK:
-            n_frames += len(record.features)
+    for link in embed_links(links, stream_settings(config), embedder):
+        if link.row.is_ok:
+            n_frames += link.row.frames
             last_good_s = time.monotonic() - started
         else:
             n_bad += 1

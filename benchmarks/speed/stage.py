@@ -20,13 +20,12 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import read_manifest
-from trailergenre.features.pipeline import feature_settings
+from trailergenre.features.settings import feature_settings, task_settings
 from trailergenre.runs import tables
 from trailergenre.runs.stage_time import StageTime
-from trailergenre.spark.featurize import TaskSettings, featurize_links
+from trailergenre.spark.featurize import featurize_links
 
 sys.path.insert(0, str(BENCHMARKS.parent / "tests"))
-from submits import load_job
 
 
 @contextmanager
@@ -112,7 +111,7 @@ class Stage:
         store = Store(str(self._inputs.directory("run")))
         links = write_run(store, urls)
         features = feature_settings(config, read_manifest(Path(config.backbone.path)))
-        settings: TaskSettings = load_job("featurize").task_settings(config, store, features, keep)
+        settings = task_settings(config, store, features, keep)
         times = featurize_links(self._spark, links, settings)
         self.spent = [asdict(one) for stage in times for one in stage.by_executor()]
         return count_frames(store, features.fingerprint, links, n_failed=n_failed), times

@@ -7,21 +7,20 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hostile.warm import WarmChild
 from lists import as_links
 from servers import Answer, AnswerServer, answer
 from servers.traps import Traps, traps
-from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.config import Config, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.features.backbone import Embedder
-from trailergenre.features.fetch_frames import LinkRecord, StreamSettings
+from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
-from trailergenre.frames.decoder import Decoder
+from trailergenre.features.settings import stream_settings
 from trailergenre.links.canonical import LinkError, parse_link
-from trailergenre.videos.downloader import Downloader
 
 DEADLINE_S = 60.0
 """Of a link, unless its case is about deadlines."""
@@ -104,21 +103,22 @@ class Bench:
         place = self.place(answers)
         record = self.embed(place.url + path, **limits)
         requests = [r for r in self.server.requests if r.path.startswith(f"{place.path}/")]
-        detail = record.detail.replace(f"{place.path}/", "/")
-        return Measured(record.outcome, self.stable(detail), len(requests))
+        detail = record.row.detail.replace(f"{place.path}/", "/")
+        return Measured(record.row.outcome, self.stable(detail), len(requests))
 
     def visit(self, url: str, *, allow: str | None = None, **limits: float) -> Measured:
         """Bring one link to its end that does not lead to the server."""
         record = self.embed(url, allow=allow, **limits)
-        return Measured(record.outcome, self.stable(record.detail))
+        return Measured(record.row.outcome, self.stable(record.row.detail))
 
-    def embed(self, url: str, *, allow: str | None = None, **limits: float) -> LinkRecord:
+    def embed(self, url: str, *, allow: str | None = None, **limits: float) -> FetchedLink:
         """Bring one canonical link to its end, past what would refuse it in a list."""
         bounds = LimitsConfig.model_validate({"deadline_s": DEADLINE_S, **limits})
         links = LinksConfig(allowed_roots=(str(self.root),))
         network = NetworkConfig(allow=(allow or self.server.address,))
-        downloader = Downloader(links, network, bounds, backoff_s=0.01)
-        settings = StreamSettings(downloader, Decoder(1, bounds), batch_size=4)
+        settings = stream_settings(Config(links=links, network=network, limits=bounds))
+        downloader = replace(settings.downloader, backoff_s=0.01)
+        settings = replace(settings, downloader=downloader)
         (record,) = embed_links(as_links([url]), settings, self.embedder)
         return record
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -22,16 +23,22 @@ from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, content, fails_first, page, redirect, status
 from servers.manifests import gzip_bomb, hls, videos
-from trailergenre.base.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.config import (
+    BackboneConfig,
+    Config,
+    LimitsConfig,
+    LinksConfig,
+    NetworkConfig,
+)
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.sandbox import Deadline
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.features.backbone import load_embedder
-from trailergenre.features.fetch_frames import LinkRecord, StreamSettings
+from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
-from trailergenre.frames.decoder import Decoder
+from trailergenre.features.settings import stream_settings
 from trailergenre.videos.downloader import Downloader
 
 MARK = b"CANARY-7f3a"
@@ -53,12 +60,12 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(directory.iterdir()) == []
 
 
-def embed(address: str, paths: list[str], backbone: Path, **limits: float) -> list[LinkRecord]:
+def embed(address: str, paths: list[str], backbone: Path, **limits: float) -> list[FetchedLink]:
     """Bring links of a server to their ends."""
     bounds = LimitsConfig.model_validate({"deadline_s": 60, **limits})
     network = NetworkConfig(allow=(address,))
-    downloader = Downloader(LinksConfig(), network, bounds, backoff_s=0.01)
-    settings = StreamSettings(downloader, Decoder(1, bounds), batch_size=4)
+    settings = stream_settings(Config(network=network, limits=bounds))
+    settings = replace(settings, downloader=replace(settings.downloader, backoff_s=0.01))
     embedder = load_embedder(BackboneConfig(path=str(backbone), batch_size=4))
     links = as_links([f"http://{address}{path}" for path in paths])
     return list(embed_links(links, settings, embedder))
@@ -88,7 +95,7 @@ def test_no_name_leads_out_of_scratch(
     answers = {"/*": content(clip), "/disposed.mp4": disposed, "/titled": titled}
     with answer(answers) as server:
         records = embed(server.address, paths, tiny_backbone)
-    assert [record.outcome for record in records] == [Outcome.OK] * 4
+    assert [record.row.outcome for record in records] == [Outcome.OK] * 4
     assert tree(tmp_path) == before
 
 
@@ -156,14 +163,14 @@ def test_no_local_file_is_read(scratch: Path, tmp_path: Path, tiny_backbone: Pat
     }
     with answer(answers) as server:
         records = embed(server.address, [p for p in answers if p != "/x.ts"], tiny_backbone)
-    assert {record.outcome for record in records} <= {
+    assert {record.row.outcome for record in records} <= {
         Outcome.SCHEME,
         Outcome.REDIRECT,
         Outcome.FORMAT_NOT_ALLOWED,
         Outcome.UNAVAILABLE,
     }
     for record in records:
-        assert MARK.decode() not in record.detail
+        assert MARK.decode() not in record.row.detail
         assert len(record.features) == 0
 
 
@@ -173,7 +180,7 @@ def test_bomb_does_not_fill_the_parent(scratch: Path, tiny_backbone: Path) -> No
     with answer({"/bomb": gzip_bomb(2000)}) as server:
         before = process.memory_info().rss
         (record,) = embed(server.address, ["/bomb"], tiny_backbone, max_memory_bytes=300_000_000)
-    assert record.outcome is Outcome.RESOURCE
+    assert record.row.outcome is Outcome.RESOURCE
     assert process.memory_info().rss - before < 200_000_000
 
 
@@ -185,7 +192,7 @@ def test_server_is_given_the_time_it_asks_for(
     with answer({"/x.mp4": fails_first(1, throttled, content(clip))}) as server:
         (record,) = embed(server.address, ["/x.mp4"], tiny_backbone)
         first, second, *_ = (request.at_s for request in server.requests)
-    assert record.outcome is Outcome.OK
+    assert record.row.outcome is Outcome.OK
     assert second - first >= 3
 
 
@@ -196,7 +203,7 @@ def test_server_that_asks_for_more_time_than_is_left_is_left_alone(
     later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     with answer({"/x.mp4": status(429, Retry_After=later)}) as server:
         (record,) = embed(server.address, ["/x.mp4"], tiny_backbone)
-        assert (record.outcome, record.attempts) == (Outcome.THROTTLED, 1)
+        assert (record.row.outcome, record.row.attempts) == (Outcome.THROTTLED, 1)
         assert server.requested == {"/x.mp4": 1}
 
 
@@ -204,7 +211,7 @@ def test_server_that_asks_for_more_time_than_is_left_is_left_alone(
 def test_server_that_fails_is_asked_three_times(scratch: Path, tiny_backbone: Path) -> None:
     with answer({"/x.mp4": status(503)}) as server:
         (record,) = embed(server.address, ["/x.mp4"], tiny_backbone)
-        assert (record.outcome, record.attempts) == (Outcome.HTTP_5XX, 3)
+        assert (record.row.outcome, record.row.attempts) == (Outcome.HTTP_5XX, 3)
         assert server.requested == {"/x.mp4": 3}
 
 

@@ -14,10 +14,8 @@ from clips import make_clip
 from lists import as_links
 from runs import outcome_row
 from servers import answer, status
-from submits import load_job
 from trailergenre.base.config import (
     BackboneConfig,
-    ChunksConfig,
     Config,
     HostConfig,
     LinksConfig,
@@ -28,15 +26,16 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, LinkId
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import load_embedder, read_manifest
-from trailergenre.features.chunks import ChunkSettings, Commit, featurize_chunk
-from trailergenre.features.pipeline import embed_links, feature_settings, stream_settings
+from trailergenre.features.chunks import Commit, featurize_task
+from trailergenre.features.pipeline import embed_links
+from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.spark import featurize
-from trailergenre.spark.featurize import TaskSettings, featurize_links
+from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import worker_failures
-from trailergenre.videos.pacing import HostGate
+from trailergenre.videos.pacing import HostPacer
 
 
 @pytest.fixture(scope="module")
@@ -57,26 +56,32 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> list[Link]:
 def settings(links: list[Link], tiny_backbone: Path, tmp_path: Path) -> TaskSettings:
     """Settings of an empty run."""
     root = str(Path(links[0].url.removeprefix("file://")).parent)
-    stream = stream_settings(Config(links=LinksConfig(allowed_roots=(root,))))
-    return TaskSettings(
-        chunk=ChunkSettings(Store(str(tmp_path)), "fp", stream, ChunksConfig()),
-        backbone=BackboneConfig(path=str(tiny_backbone)),
-        backbone_id=read_manifest(tiny_backbone).backbone_id,
-        ffmpeg_major=ffmpeg_major(),
-        hosts={},
-        fault=None,
+    config = Config(
+        links=LinksConfig(allowed_roots=(root,)), backbone=BackboneConfig(path=str(tiny_backbone))
     )
+    features = feature_settings(config, read_manifest(tiny_backbone))
+    return replace(task_settings(config, Store(str(tmp_path)), features), videos=None, frames=None)
 
 
-OPEN = HostGate({}, {}, n_slots=1)
+def with_features(settings: TaskSettings, **changes: object) -> TaskSettings:
+    """The same for other features."""
+    return replace(settings, features=replace(settings.features, **changes))  # type: ignore[arg-type]
+
+
+OPEN = HostPacer({}, {}, n_slots=1)
+
+
+def committed(settings: TaskSettings) -> pa.Table:
+    """The outcomes of a run."""
+    return tables.read_outcomes(settings.store, settings.features.fingerprint)
 
 
 def read_features(settings: TaskSettings) -> dict[str, np.ndarray]:
     """Committed features, shape (n, 2048), by link."""
-    store = settings.chunk.store
+    store = settings.store
     rows = [
         row
-        for part in tables.iter_features(store, tables.read_outcomes(store, "fp"))
+        for part in tables.iter_features(store, committed(settings))
         for row in part.sort_by("frame_index").to_pylist()
     ]
     by_link: dict[str, list[list[float]]] = {}
@@ -89,32 +94,28 @@ def test_every_link_is_committed_with_the_features_it_has_without_spark(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:
     featurize_links(spark, links, settings)
-    outcomes = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
+    outcomes = committed(settings).to_pylist()
     found = {row["link_id"]: (row["outcome"], row["frames"]) for row in outcomes}
     expected = [("ok", 3), ("ok", 2), ("ok", 1), ("not_media", 0)]
     assert [found[link.link_id] for link in links] == expected
 
-    embedder = load_embedder(settings.backbone)
-    alone = list(embed_links(links[:3], settings.chunk.stream, embedder))
-    committed = read_features(settings)
-    assert set(committed) == {link.link_id for link in links[:3]}
+    embedder = load_embedder(settings.config.backbone)
+    alone = list(embed_links(links[:3], settings, embedder))
+    features = read_features(settings)
+    assert set(features) == {link.link_id for link in links[:3]}
     for record in alone:
-        np.testing.assert_array_equal(committed[record.link.link_id], record.features)
+        np.testing.assert_array_equal(features[record.link.link_id], record.features)
 
 
 def keeping_frames(settings: TaskSettings, key: str = "key") -> TaskSettings:
     """The same in two stages."""
-    shelf = KeptFrames(settings.chunk.store, key, keeps_new=True)
-    stream = replace(settings.chunk.stream, frames=shelf)
-    return replace(settings, chunk=replace(settings.chunk, stream=stream))
+    return replace(settings, frames=KeptFrames(settings.store, key, keeps_new=True))
 
 
 def test_kept_frames_give_the_bytes_that_nothing_kept_gives(
     spark: SparkSession, links: list[Link], settings: TaskSettings, tmp_path: Path
 ) -> None:
-    kept = keeping_frames(
-        replace(settings, chunk=replace(settings.chunk, store=Store(str(tmp_path / "kept"))))
-    )
+    kept = keeping_frames(replace(settings, store=Store(str(tmp_path / "kept"))))
     (only,) = featurize_links(spark, links, settings)
     first, second = featurize_links(spark, links, kept)
     assert [stage.name for stage in (only, first, second)] == ["embed", "sample", "embed"]
@@ -131,8 +132,7 @@ def test_kept_frames_give_the_bytes_that_nothing_kept_gives(
         np.testing.assert_array_equal(values, features[1][link_id])
     columns = ["link_id", "outcome", "frames", "attempts", "size_bytes", "width_px"]
     rows = [
-        tables.read_outcomes(each.chunk.store, "fp").select(columns).sort_by("link_id").to_pylist()
-        for each in (settings, kept)
+        committed(each).select(columns).sort_by("link_id").to_pylist() for each in (settings, kept)
     ]
     assert rows[0] == rows[1]
 
@@ -142,7 +142,7 @@ def test_where_no_link_has_frames_nothing_is_embedded(
 ) -> None:
     (only,) = featurize_links(spark, links[3:], keeping_frames(settings))
     assert (only.name, [spent.links for _, spent in only.commits]) == ("sample", [1])
-    (row,) = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
+    (row,) = committed(settings).to_pylist()
     assert row["outcome"] == "not_media"
 
 
@@ -150,8 +150,8 @@ def test_a_first_stage_that_is_tried_again_takes_no_link_whose_frames_are_kept(
     links: list[Link], settings: TaskSettings
 ) -> None:
     keeping = keeping_frames(settings)
-    (first,) = featurize._sample_on_worker(links[:2], keeping, OPEN)
-    (again,) = featurize._sample_on_worker(links, keeping, OPEN)
+    (first,) = featurize._sample(links[:2], keeping, OPEN)
+    (again,) = featurize._sample(links, keeping, OPEN)
     assert (first.spent.links, again.spent.links) == (2, 2)
     assert again.outcomes["outcome"].to_pylist() == ["not_media"]
     assert again.outcomes["engine"].to_pylist() == ["none"]
@@ -167,10 +167,10 @@ def test_a_gpu_is_not_shared_by_the_slots_of_one_machine(
 
 def over_http(settings: TaskSettings, address: str, **more: object) -> TaskSettings:
     """The same for links of a server, with retries at once."""
-    stream = stream_settings(Config(network=NetworkConfig(allow=(address,))))
-    downloader = replace(stream.downloader, backoff_s=0.01)
-    chunk = replace(settings.chunk, stream=replace(stream, downloader=downloader))
-    return replace(settings, chunk=chunk, **more)  # type: ignore[arg-type]
+    network = NetworkConfig(allow=(address,))
+    config = settings.config.model_copy(update={"network": network, **more})
+    downloader = replace(settings.downloader, network=network, backoff_s=0.01)
+    return replace(settings, config=config, downloader=downloader)
 
 
 @pytest.mark.parametrize(("lanes", "asking"), [(None, 2), (1, 1), (2, 2)])
@@ -182,7 +182,7 @@ def test_a_host_that_throttles_everything_is_soon_left_alone(
         links = as_links(f"http://{server.address}/{number}.mp4" for number in range(12))
         featurize_links(spark, links, over_http(settings, server.address, hosts=hosts))
         n_asked = len(server.requests)
-    rows = tables.read_outcomes(settings.chunk.store, "fp").to_pylist()
+    rows = committed(settings).to_pylist()
     assert {row["outcome"] for row in rows} == {"deferred"}
     assert all("429" in row["detail"] for row in rows)
     assert len(rows) == 12
@@ -192,10 +192,10 @@ def test_a_host_that_throttles_everything_is_soon_left_alone(
 def test_worker_with_another_ffmpeg_fails_the_run_by_name(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:
-    other = replace(settings, ffmpeg_major=ffmpeg_major() + 1)
+    other = with_features(settings, ffmpeg_major=ffmpeg_major() + 1)
     with pytest.raises(ClusterError, match=f"the driver {ffmpeg_major() + 1}"), worker_failures():
         featurize_links(spark, links[:1], other)
-    assert settings.chunk.store.list_files("") == []
+    assert settings.store.list_files("") == []
 
 
 def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
@@ -213,14 +213,14 @@ def test_task_that_is_tried_again_takes_only_what_its_predecessor_left(
         def commit(chunk: Iterable[Link], *rest: object) -> Iterator[Commit]:
             links = list(chunk)
             taken.extend(link.link_id for link in links)
-            return featurize_chunk(links, *rest)
+            return featurize_task(links, *rest)
 
-        monkeypatch.setattr(featurize, "featurize_chunk", commit)
-        list(featurize._embed_on_worker(of, settings, OPEN))
+        monkeypatch.setattr(featurize, "featurize_task", commit)
+        list(featurize._embed(of, settings, OPEN))
         return taken
 
     assert attempt(0, links[:2]) == [link.link_id for link in links[:2]]
-    assert featurize._without_committed(links, settings.chunk) == links[2:]
+    assert featurize._without_committed(links, settings) == links[2:]
     assert attempt(1, links) == [link.link_id for link in links[2:]]
     assert attempt(2, links) == []
     # What an earlier run committed is no reason not to retry.
@@ -235,9 +235,11 @@ def test_a_retry_that_was_deferred_is_not_asked_for_again_by_the_same_task(
     failed = outcome_row(links[0].link_id, Outcome.CONNECT)
     deferred = outcome_row(links[0].link_id, Outcome.DEFERRED) | {"round": 1}
     content = tables.to_parquet(pa.Table.from_pylist([failed, deferred], schemas.OUTCOMES))
-    settings.chunk.store.write_content_addressed("outcomes/fp", content, ".parquet")
+    settings.store.write_content_addressed(
+        f"outcomes/{settings.features.fingerprint}", content, ".parquet"
+    )
     again = replace(links[0], round=1)
-    assert featurize._without_committed([again, links[1]], settings.chunk) == [links[1]]
+    assert featurize._without_committed([again, links[1]], settings) == [links[1]]
 
 
 def test_a_worker_under_an_address_space_limit_is_refused(
@@ -245,34 +247,36 @@ def test_a_worker_under_an_address_space_limit_is_refused(
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda kind: (1 << 30, 1 << 30))
     with pytest.raises(ConfigError, match=r"spark\.executor\.pyspark\.memory"):
-        featurize._embed_on_worker(links, settings, OPEN)
-    assert settings.chunk.store.list_files("") == []
+        featurize._embed(links, settings, OPEN)
+    assert settings.store.list_files("") == []
 
 
 def test_another_ffmpeg_is_found_before_anything_is_read(
     links: list[Link], settings: TaskSettings
 ) -> None:
-    other = replace(settings, ffmpeg_major=1)
+    other = with_features(settings, ffmpeg_major=1)
     with pytest.raises(ToolMissingError, match="the driver 1"):
-        featurize._embed_on_worker(links, other, OPEN)
+        featurize._embed(links, other, OPEN)
 
 
 def test_worker_with_another_backbone_fails_before_anything_is_committed(
     links: list[Link], settings: TaskSettings
 ) -> None:
-    other = replace(settings, backbone_id="driver's")
-    with pytest.raises(WeightsError, match=rf"is {settings.backbone_id}, the driver's is driver's"):
-        featurize._embed_on_worker(links, other, OPEN)
-    assert settings.chunk.store.list_files("") == []
+    other = with_features(settings, backbone_id="driver's")
+    with pytest.raises(
+        WeightsError, match=rf"is {settings.features.backbone_id}, the driver's is driver's"
+    ):
+        featurize._embed(links, other, OPEN)
+    assert settings.store.list_files("") == []
 
 
 def test_worker_with_another_calibration_fails_before_anything_is_committed(
     links: list[Link], settings: TaskSettings
 ) -> None:
-    other = replace(settings, calibration="driver's")
-    with pytest.raises(WeightsError, match=r"fp32, its calibrated network none; .* is driver's"):
-        featurize._embed_on_worker(links, other, OPEN)
-    assert settings.chunk.store.list_files("") == []
+    other = with_features(settings, calibration="driver's")
+    with pytest.raises(WeightsError, match=r"fp32, its int8 network none; .* is driver's"):
+        featurize._embed(links, other, OPEN)
+    assert settings.store.list_files("") == []
 
 
 def test_a_chunk_is_a_task_of_the_only_stage(
@@ -308,8 +312,7 @@ def test_tasks_find_paths_that_the_driver_was_given(
     links = LinksConfig(allowed_roots=("clips", "~/clips"))
     config = Config(links=links, backbone=BackboneConfig(path="backbone"))
     store, features = Store("run"), feature_settings(config, read_manifest(tiny_backbone))
-    settings = load_job("featurize").task_settings(config, store, features)
-    assert settings.backbone.path == str(tmp_path / "backbone")
-    roots = settings.chunk.stream.downloader.links.allowed_roots
+    settings = task_settings(config, store, features)
+    assert settings.config.backbone.path == str(tmp_path / "backbone")
+    roots = settings.downloader.links.allowed_roots
     assert roots == (str(tmp_path / "clips"), str(tmp_path / "home" / "clips"))
-    assert settings.backbone_id == features.backbone_id

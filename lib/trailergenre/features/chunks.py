@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 
-from trailergenre import __version__
-from trailergenre.base.config import ChunksConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, LinkFrames
 from trailergenre.base.sandbox import missing_protections
-from trailergenre.base.storage import Store
 from trailergenre.features.backbone import Embedder
-from trailergenre.features.fetch_frames import LinkRecord, StreamSettings
+from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links, keep_frames
+from trailergenre.features.settings import TaskSettings, links_per_commit
 from trailergenre.frames.ffmpeg import ffmpeg_version
 from trailergenre.runs import schemas
 from trailergenre.runs.commit import write_commit
 from trailergenre.runs.stage_time import TimeSpent
-from trailergenre.videos.gate import Gate
+from trailergenre.videos.pacing import Pacer
 
-PARTS_PER_SLOT = 4
+TASKS_PER_SLOT = 4
 """Enough tasks that slots which drew long videos do not keep the others waiting at the end."""
-
-NO_ENGINE = "none"
-"""Stands as engine and device of a link that failed before any network was there for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkSettings:
-    """What a task needs besides its links and the network; small, so that it travels.
-
-    Attributes:
-        store: the run.
-        fingerprint: of the features.
-        stream: how links become features.
-        chunks: when a chunk is closed.
-    """
-
-    store: Store
-    fingerprint: str
-    stream: StreamSettings
-    chunks: ChunksConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,44 +41,40 @@ class Commit:
     spent: TimeSpent
 
 
-def cut_parts(links: list[Link], n_slots: int) -> list[list[Link]]:
-    """Cut a list into what each task takes: parts few enough to balance.
+def split_links(links: list[Link], n_slots: int) -> list[list[Link]]:
+    """Split a list into what each task takes: few tasks, since each ends with a last download.
 
-    And no more of them, since a task ends with its last download. It commits whenever
-    `ChunksConfig` says, so its length costs nothing when it is killed.
+    A task commits whenever `ChunksConfig` says, so its length costs nothing when it is killed.
 
     Returns:
-        Parts that differ by one link at most, the longer ones first: where every slot gets the
-        same number of parts, every slot gets as many links.
+        Lists that differ by one link at most, the longer ones first: where every slot gets the
+        same number of lists, every slot gets as many links.
     """
-    n_parts = count_parts(len(links), n_slots)
-    size, n_longer = divmod(len(links), n_parts) if n_parts else (0, 0)
-    starts = [size * part + min(part, n_longer) for part in range(n_parts + 1)]
+    n_tasks = count_tasks(len(links), n_slots)
+    size, n_longer = divmod(len(links), n_tasks) if n_tasks else (0, 0)
+    starts = [size * task + min(task, n_longer) for task in range(n_tasks + 1)]
     return [links[start:end] for start, end in itertools.pairwise(starts)]
 
 
-def count_parts(n_links: int, n_slots: int) -> int:
+def count_tasks(n_links: int, n_slots: int) -> int:
     """Tasks that take so many links.
 
-    >>> count_parts(4000, 8), count_parts(5, 8)
+    >>> count_tasks(4000, 8), count_tasks(5, 8)
     (32, 5)
     """
-    return min(n_links, PARTS_PER_SLOT * n_slots)
+    return min(n_links, TASKS_PER_SLOT * n_slots)
 
 
-def featurize_chunk(
-    links: Iterable[Link],
-    settings: ChunkSettings,
-    embedder: Embedder,
-    gate: Gate | None = None,
+def featurize_task(
+    links: Iterable[Link], settings: TaskSettings, embedder: Embedder, pacer: Pacer | None = None
 ) -> Iterator[Commit]:
     """Bring the links of a task to their outcomes and commit them.
 
     Args:
         links: taken one by one.
-        settings: of the run.
+        settings: of the task.
         embedder: the loaded network.
-        gate: passed by every attempt at a download; None: nothing is paced.
+        pacer: asked before every attempt at a download; None to pace nothing.
 
     Yields:
         A commit whenever the open links are old, large or many enough, and at the end.
@@ -110,130 +82,93 @@ def featurize_chunk(
     Raises:
         StorageError: the run's storage cannot be written.
     """
-    return _commit_all(embed_links(links, settings.stream, embedder, gate), settings, embedder)
+    return _commit_all(embed_links(links, settings, embedder, pacer), settings, embedder)
 
 
-def sample_chunk(
-    links: Iterable[Link], settings: ChunkSettings, gate: Gate | None = None
+def sample_task(
+    links: Iterable[Link], settings: TaskSettings, pacer: Pacer | None = None
 ) -> Iterator[Commit]:
-    """Bring the frames of a task's links to the shelf, and commit the outcomes of those that fail.
+    """Keep the frames of a task's links, and commit the outcomes of those that fail.
 
-    Args:
-        links: taken one by one.
-        settings: of the run; their stream's shelf of frames is filled.
-        gate: passed by every attempt at a download; None: nothing is paced.
-
-    Yields:
-        A commit as `featurize_chunk` does.
-
-    Raises:
-        StorageError: the run's storage cannot be written.
+    The arguments, commits and errors are those of `featurize_task`; `settings.frames` keeps the
+    frames.
     """
-    return _commit_all(keep_frames(links, settings.stream, gate), settings, None)
-
-
-def most_links(chunks: ChunksConfig, ahead: int) -> int:
-    """Links of one commit, at most.
-
-    With those that the stream has begun, `ahead`, they are the open ones, which a kill costs.
-    """
-    return max(1, chunks.max_links - ahead)
+    return _commit_all(keep_frames(links, settings, pacer), settings, None)
 
 
 def _commit_all(
-    records: Iterable[LinkRecord], settings: ChunkSettings, embedder: Embedder | None
+    links: Iterable[FetchedLink], settings: TaskSettings, embedder: Embedder | None
 ) -> Iterator[Commit]:
-    most = most_links(settings.chunks, settings.stream.ahead)
-    opened_at = time.monotonic()
-    open_links: list[LinkRecord] = []
-    for record in records:
-        _defer_throttled(record)
-        open_links.append(record)
-        n_bytes = sum(link.features.nbytes for link in open_links)
-        age_s = time.monotonic() - opened_at
-        if (
-            len(open_links) >= most
-            or n_bytes >= settings.chunks.max_bytes
-            or age_s >= settings.chunks.max_seconds
-        ):
-            yield _commit(open_links, settings, embedder, opened_at)
-            open_links, opened_at = [], time.monotonic()
-    if open_links:
-        yield _commit(open_links, settings, embedder, opened_at)
+    chunk = _Chunk(settings, embedder)
+    for link in links:
+        chunk.add(link)
+        if chunk.is_full:
+            yield chunk.commit()
+            chunk = _Chunk(settings, embedder)
+    if chunk.links:
+        yield chunk.commit()
 
 
-def _defer_throttled(record: LinkRecord) -> None:
-    """Leave a link to a later run whose site only wants to be asked less."""
-    if record.outcome is Outcome.THROTTLED:
-        record.fail(ItemError(Outcome.DEFERRED, f"throttled: {record.detail}"))
+class _Chunk:
+    """The open links of a task, which are committed together."""
 
+    def __init__(self, settings: TaskSettings, embedder: Embedder | None) -> None:
+        self.links: list[FetchedLink] = []
+        self._settings = settings
+        self._embedder = embedder
+        self._opened_at = time.monotonic()
 
-def _commit(
-    records: Sequence[LinkRecord],
-    settings: ChunkSettings,
-    embedder: Embedder | None,
-    opened_at: float,
-) -> Commit:
-    started = time.monotonic()
-    frames_per_s = settings.stream.decoder.frames_per_s
-    frames = [
-        LinkFrames(
-            link_id=record.link.link_id,
-            features=record.features,
-            frame_time_s=np.arange(len(record.features), dtype=np.int32) / frames_per_s,
+    def add(self, link: FetchedLink) -> None:
+        """Take a finished link; one that its site throttles is left to a later run."""
+        if link.row.outcome is Outcome.THROTTLED:
+            link.row.fail(ItemError(Outcome.DEFERRED, f"throttled: {link.row.detail}"))
+        self.links.append(link)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to commit."""
+        limits = self._settings.config.chunks
+        return (
+            len(self.links) >= links_per_commit(limits)
+            or sum(link.features.nbytes for link in self.links) >= limits.max_bytes
+            or time.monotonic() - self._opened_at >= limits.max_seconds
         )
-        for record in records
-        if record.outcome is Outcome.OK and embedder is not None
-    ]
-    # A link whose frames are kept has no outcome yet.
-    rows = [
-        _outcome_row(record, embedder)
-        for record in records
-        if record.outcome is not Outcome.OK or embedder is not None
-    ]
-    outcomes = schemas.OUTCOMES.empty_table()
-    if rows:
-        outcomes = write_commit(settings.store, settings.fingerprint, frames=frames, rows=rows)
-    ended = time.monotonic()
-    return Commit(
-        outcomes,
-        TimeSpent(
-            links=len(records),
-            frames=sum(record.n_frames for record in records if record.outcome is Outcome.OK),
-            # An integer zero would be no double for Spark.
-            download_s=sum((record.download_s for record in records if not record.is_kept), 0.0),
-            decode_s=sum((record.decode_s for record in records if not record.is_kept), 0.0),
-            embed_s=sum(record.embed_s for record in records),
-            write_s=ended - started + sum(record.write_s for record in records),
-            wall_s=ended - opened_at,
-        ),
-    )
 
+    def commit(self) -> Commit:
+        """Write the features and outcomes."""
+        started = time.monotonic()
+        outcomes = self._write()
+        ended = time.monotonic()
+        sampled = [link.row for link in self.links if not link.is_kept]
+        spent = TimeSpent(
+            links=len(self.links),
+            frames=sum(link.row.frames for link in self.links),
+            # Spark takes no integer zero for a double.
+            download_s=sum((row.download_s for row in sampled), 0.0),
+            decode_s=sum((row.decode_s for row in sampled), 0.0),
+            embed_s=sum(link.row.embed_s for link in self.links),
+            write_s=ended - started + sum(link.write_s for link in self.links),
+            wall_s=ended - self._opened_at,
+        )
+        return Commit(outcomes, spent)
 
-def _outcome_row(record: LinkRecord, embedder: Embedder | None) -> dict[str, object]:
-    facts = record.facts
-    versions = {"trailergenre": __version__, "ffmpeg": ffmpeg_version()}
-    if embedder is not None:
-        versions[embedder.engine] = embedder.version
-    return {
-        "link_id": record.link.link_id,
-        "outcome": record.outcome.value,
-        "detail": record.detail,
-        "attempts": record.attempts,
-        "round": record.link.round,
-        "download_s": record.download_s,
-        "decode_s": record.decode_s,
-        "embed_s": record.embed_s,
-        "size_bytes": record.size_bytes,
-        "duration_s": facts.duration_s if facts else None,
-        "width_px": facts.width_px if facts else None,
-        "height_px": facts.height_px if facts else None,
-        "frames": len(record.features),
-        "decode_errors": facts.decode_errors if facts else 0,
-        "connections": list(record.connections),
-        "engine": embedder.engine if embedder else NO_ENGINE,
-        "device": embedder.device if embedder else NO_ENGINE,
-        "versions": json.dumps(versions, sort_keys=True),
-        "sandbox": missing_protections() or "full",
-        "finished_at": datetime.now(UTC),
-    }
+    def _write(self) -> pa.Table:
+        frames_per_s = self._settings.config.frames.per_second
+        frames, rows = [], []
+        for link in self.links:
+            row = link.row
+            if row.is_ok and self._embedder is None:
+                continue  # its frames are kept: it has no outcome yet
+            row.sandbox = missing_protections() or "full"
+            row.versions = {"ffmpeg": ffmpeg_version()}
+            if self._embedder is not None:
+                row.engine, row.device = self._embedder.engine, self._embedder.device
+                row.versions[row.engine] = self._embedder.version
+            rows.append(row)
+            if row.is_ok:
+                times = np.arange(len(link.features), dtype=np.int32) / frames_per_s
+                frames.append(LinkFrames(row.link_id, link.features, times))
+        if not rows:
+            return schemas.OUTCOMES.empty_table()
+        store, fingerprint = self._settings.store, self._settings.features.fingerprint
+        return write_commit(store, fingerprint, frames=frames, rows=rows)

@@ -1,265 +1,266 @@
-"""Links to sampled frames as one overlapped stream: download and decode at the same time.
+"""Links to frames: downloads and decodes run ahead of the reader, within bounds.
 
-While a link is decoded those after it are downloaded, each step in threads of their own with
-bounded queues; a download that hangs keeps nothing else waiting. Kept videos are not downloaded,
-and kept frames neither downloaded nor decoded. Knows nothing of Spark, tables or networks.
+Three kinds of threads work at the same time: up to 8 download links, one decodes the videos in the
+order in which their downloads end, and the caller's reads the frames. Kept videos are not
+downloaded; kept frames are neither downloaded nor decoded.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
-import time
 import traceback
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from trailergenre.base.errors import ItemError, RunError
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link, Video, VideoFacts
+from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link, Video
 from trailergenre.base.sandbox import Deadline
 from trailergenre.base.sandbox.scratch import scratch_directory
-from trailergenre.features.prefetch import Prefetch
-from trailergenre.features.staggered_map import Ahead
-from trailergenre.frames.decoder import Decoder
+from trailergenre.features.settings import StreamSettings
 from trailergenre.runs.kept_frames import KeptFrames
-from trailergenre.runs.kept_videos import KeptVideos
-from trailergenre.videos.downloader import Downloader
-from trailergenre.videos.gate import Gate, OpenGate
+from trailergenre.runs.outcome_row import OutcomeRow
+from trailergenre.videos.pacing import Pacer
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_BATCHES_AHEAD = 3
-"""Decoded batches that may wait for the engine; 16 frames are 4.3 MB."""
-
 SLOW_S = 2.0
-"""After which a download no longer keeps the next from starting; most take less."""
+"""A download that takes longer no longer keeps the next one from starting; most take less."""
 
-_AT_ONCE = 8
-"""Downloads of a stream at the same time: what a slow host sees of a slot, and what the scratch
-disk and the memory must hold. Fewer would not do where every tenth link hangs
-(docs/decisions/0016-kept-frames.md)."""
+_MAX_DOWNLOADS = 8
+"""Downloads at the same time: what a slow host sees of a task, and what its scratch disk and memory
+must hold. Fewer would not do where every tenth link hangs (docs/decisions/0016-kept-frames.md)."""
 
-LEAST_AHEAD = 4
-"""Links that a stream needs open to overlap its steps: one a step, and one that waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """What a stream needs besides its links; small, so that it travels to workers.
-
-    Attributes:
-        downloader: link to video.
-        decoder: video to frames.
-        batch_size: frames a call of the network.
-        ahead: links that may be begun and not yet at their end.
-        videos: kept videos; None where nothing is kept or looked up.
-        frames: kept frames; None where nothing is kept or looked up.
-    """
-
-    downloader: Downloader
-    decoder: Decoder
-    batch_size: int
-    ahead: int = LEAST_AHEAD
-    videos: KeptVideos | None = None
-    frames: KeptFrames | None = None
-
-    def list_kept(self) -> set[str]:
-        """Ids of links that no site is asked for: their videos or frames are there."""
-        shelves = (self.videos, self.frames)
-        return set().union(*(shelf.list_link_ids() for shelf in shelves if shelf is not None))
+_STEPS_AHEAD = 4
+"""Decoded batches that may wait for the reader; 16 frames are 4.3 MB."""
 
 
 @dataclass(slots=True)
-class LinkRecord:
-    """What became of one link.
+class FetchedLink:
+    """A link whose download has ended.
 
     Attributes:
         link: the link.
-        outcome: its class; features are kept only where it is `ok`.
-        detail: the reason, one line; empty for `ok`.
-        attempts: downloads tried.
-        download_s: wall seconds of the download, without those that its host's pace took.
-        decode_s: wall seconds that were spent waiting for the decoder.
-        embed_s: wall seconds of the network.
-        write_s: wall seconds that its frames took on their way to the shelf.
-        n_frames: that were decoded, or read where they were kept.
-        is_kept: whether its frames were kept, so that the two steps before were another task's.
-        size_bytes: of the video file; None where none came.
-        connections: `address:port` of every server that the download spoke to.
-        facts: what the decoder saw; None where it saw nothing.
-        features: shape (n, 2048), float32; row i belongs to frame i; n = 0 unless `ok`.
+        row: its outcome; complete once `frames` has ended.
+        frames: its frames in batches, to be read once. They end early when the link fails, and
+            raise only what is the run's own fault (a full disk, a missing tool).
+        features: shape (n, 2048), float32; row i belongs to frame i. Empty until `embed_links`
+            fills it, and for a link that failed.
+        is_kept: whether its frames were kept: download and decode were another task's.
+        write_s: wall seconds of keeping its frames.
     """
 
     link: Link
-    outcome: Outcome = Outcome.OK
-    detail: str = ""
-    attempts: int = 0
-    download_s: float = 0.0
-    decode_s: float = 0.0
-    embed_s: float = 0.0
-    write_s: float = 0.0
-    n_frames: int = 0
-    is_kept: bool = False
-    size_bytes: int | None = None
-    connections: tuple[str, ...] = ()
-    facts: VideoFacts | None = None
+    row: OutcomeRow
+    frames: Iterator[FrameArray] = field(default_factory=lambda: iter(()))
     features: FeatureArray = field(default_factory=lambda: np.empty((0, N_FEATURES), np.float32))
-
-    def fail(self, error: ItemError) -> None:
-        """Take the error's class and reason."""
-        self.outcome, self.detail = error.outcome, error.detail
+    is_kept: bool = False
+    write_s: float = 0.0
 
 
-def sample_links(
-    links: Iterable[Link], settings: StreamSettings, gate: Gate | None = None
-) -> Generator[tuple[LinkRecord, FrameArray | None]]:
-    """Yield each link's batches of frames, then its record with None; one link after the other.
+def fetch_links(
+    links: Iterable[Link], settings: StreamSettings, pacer: Pacer | None = None
+) -> Generator[FetchedLink]:
+    """Download and decode links ahead of the reader.
 
-    Frames that came before a failure must be dropped with it.
+    Leaving early ends all threads and child processes at once.
 
     Args:
-        links: any number; the next is taken when the download of the one before has ended, or
-            takes long.
-        settings: of the stream.
-        gate: passed by every attempt at a download; None: nothing is paced.
+        links: any number; the next is taken when its download can start.
+        settings: of the task.
+        pacer: asked before every attempt at a download; None to pace nothing.
+
+    Yields:
+        Every link once, in the order in which the downloads end.
     """
-    # Leaving early ends all threads and their children at once: the event is set before any wait.
-    stopped = threading.Event()
-    ahead = Ahead(settings.ahead, at_once=_AT_ONCE, slow_s=SLOW_S)
     with scratch_directory() as scratch:
-        fetch = _Fetch(settings, gate or OpenGate(), scratch)
-        with (
-            Prefetch(
-                ahead.run(links, fetch, stopped), depth=settings.ahead, stopped=stopped
-            ) as fetched,
-            Prefetch(
-                _decode_all(fetched, settings, stopped), depth=_BATCHES_AHEAD, stopped=stopped
-            ) as steps,
-        ):
-            for record, frames in steps:
-                yield record, frames
-                if frames is None:
-                    ahead.leave()
+        stream = _Stream(iter(links), settings, pacer or Pacer(), scratch)
+        with closing(prefetch(stream.steps(), _STEPS_AHEAD, stop=stream.stop)) as steps:
+            for link, _ in steps:
+                link.frames = _read_batches(steps)
+                yield link
+                for _unread in link.frames:
+                    pass
+                stream.open_links.release()
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """A link on its way to the decoder; one without a video failed, or has its frames kept."""
+Step: TypeAlias = "tuple[FetchedLink, FrameArray | None]"
+"""A link with a batch of its frames; with None at its start and at its end."""
 
-    record: LinkRecord
-    video: Video | None
-    left_s: float
+_Download: TypeAlias = "tuple[FetchedLink, Generator[FrameArray]]"
+"""A link, and the batches of its frames, which are decoded as they are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    """The first step of a stream, for one link a call."""
+def _read_batches(steps: Iterator[Step]) -> Iterator[FrameArray]:
+    for _, frames in steps:
+        if frames is None:
+            return
+        yield frames
 
-    settings: StreamSettings
-    gate: Gate
-    scratch: Path
 
-    def __call__(self, link: Link, stopped: threading.Event) -> _Fetched:
-        record = LinkRecord(link)
-        deadline = Deadline(self.settings.downloader.limits.deadline_s, stopped)
-        if self.settings.frames is not None and self.settings.frames.has(link):
-            record.is_kept = True
-            return _Fetched(record, None, deadline.left_s)
-        directory = self.scratch / link.link_id
-        directory.mkdir()
-        step = partial(self._find, record, directory, deadline)
-        video = _guarded(record, step, self.settings.downloader)
-        record.download_s = deadline.seconds - deadline.left_s
+def prefetch(values: Generator[T], n: int, *, stop: Callable[[], None]) -> Generator[T]:
+    """Yield what a generator yields; a thread of its own runs it up to `n` values ahead.
+
+    Args:
+        values: run by one thread from first to last: ffmpeg ends with the thread that started it.
+        n: values that may wait for the reader.
+        stop: called at the end, before the thread is waited for.
+    """
+    end = object()
+    with ThreadPoolExecutor(1) as executor:
+        waiting = deque(executor.submit(next, values, end) for _ in range(n))
+        try:
+            while (value := waiting.popleft().result()) is not end:
+                waiting.append(executor.submit(next, values, end))
+                yield cast(T, value)
+        finally:
+            stop()
+            executor.shutdown(cancel_futures=True)
+            values.close()
+
+
+class _Stream:
+    """The threads behind `fetch_links`, and what they share.
+
+    Attributes:
+        open_links: one less for every link that is begun and not yet finished by the reader.
+    """
+
+    def __init__(
+        self, links: Iterator[Link], settings: StreamSettings, pacer: Pacer, scratch: Path
+    ) -> None:
+        self.open_links = threading.Semaphore(settings.links_ahead)
+        self._links = links
+        self._settings = settings
+        self._pacer = pacer
+        self._scratch = scratch
+        self._stopped = threading.Event()
+        self._downloaded: queue.SimpleQueue[Future[_Download] | None] = queue.SimpleQueue()
+
+    def stop(self) -> None:
+        """End all threads and child processes at once; nothing is begun any more."""
+        self._stopped.set()
+        self.open_links.release()  # wakes the thread that waits for it
+
+    def steps(self) -> Generator[Step]:
+        """Decode one link after the other, in the order in which their downloads end."""
+        with ThreadPoolExecutor(1) as executor:
+            downloads = executor.submit(self._download_all)
+            try:
+                for download in iter(self._downloaded.get, None):
+                    link, batches = download.result()
+                    yield link, None
+                    with self._failing(link), closing(batches):
+                        for frames in batches:
+                            reach(Point.MID_DECODE)
+                            link.row.frames += len(frames)
+                            yield link, frames
+                    yield link, None
+                downloads.result()
+            finally:
+                self.stop()
+
+    def _download_all(self) -> None:
+        """Download one link after the other; no download waits for a slow one."""
+        running: set[Future[_Download]] = set()
+        try:
+            with ThreadPoolExecutor(_MAX_DOWNLOADS) as executor:
+                while (link := self._next_link()) is not None:
+                    newest = executor.submit(self._download, link)
+                    newest.add_done_callback(self._downloaded.put)
+                    wait([newest], SLOW_S)
+                    running = {each for each in (*running, newest) if not each.done()}
+                    if len(running) == _MAX_DOWNLOADS:
+                        wait(running, return_when=FIRST_COMPLETED)
+        finally:
+            self._downloaded.put(None)
+
+    def _next_link(self) -> Link | None:
+        self.open_links.acquire()
+        return None if self._stopped.is_set() else next(self._links, None)
+
+    def _download(self, link: Link) -> _Download:
+        fetched = FetchedLink(link, OutcomeRow.of(link))
+        kept = self._settings.frames
+        if kept is not None and kept.has(link):
+            fetched.is_kept = True
+            return fetched, self._read_kept(fetched, kept)
+        deadline = Deadline(self._settings.config.limits.deadline_s, self._stopped)
+        video = None
+        with self._failing(fetched):
+            video = self._find_video(fetched, deadline)
+        # Waiting for the decoder is not the link's fault.
+        deadline.pause()
+        fetched.row.download_s = deadline.used_s
         reach(Point.DOWNLOADED)
-        return _Fetched(record, video, deadline.left_s)
+        return fetched, self._decode(fetched, video, deadline)
 
-    def _find(self, record: LinkRecord, directory: Path, deadline: Deadline) -> Video:
-        shelf, link = self.settings.videos, record.link
-        kept = shelf.find(link, directory) if shelf and not link.is_refetched else None
-        if kept is not None:
-            record.size_bytes = kept.size_bytes
-            return kept
-        with self.gate.hold(link, deadline):
-            video, record.attempts = self.settings.downloader.fetch(
-                link, directory, deadline, self.gate
-            )
-        record.size_bytes, record.connections = video.size_bytes, video.connections
-        if shelf is not None and shelf.keeps_new and video.is_owned:
-            with deadline.paused():  # a slow storage is not the link's fault
-                shelf.keep(link, video)
+    def _find_video(self, fetched: FetchedLink, deadline: Deadline) -> Video:
+        link, row, kept = fetched.link, fetched.row, self._settings.videos
+        directory = self._scratch / link.link_id
+        directory.mkdir()
+        video = kept.find(link, directory) if kept and not link.is_refetched else None
+        if video is None:
+            with self._pacer.lane(link, deadline):
+                video, row.attempts = self._settings.downloader.fetch(
+                    link, directory, deadline, self._pacer
+                )
+            row.connections = video.connections
+            if kept is not None and kept.keeps_new and video.is_owned:
+                with deadline.paused():  # a slow storage is not the link's fault
+                    kept.keep(link, video)
+        row.size_bytes = video.size_bytes
         return video
 
+    def _decode(
+        self, fetched: FetchedLink, video: Video | None, deadline: Deadline
+    ) -> Generator[FrameArray]:
+        if video is None:
+            return  # the download failed
+        deadline.resume()
+        decoded = self._settings.decoder.decode(video.path, deadline=deadline)
+        try:
+            yield from decoded.batches(self._settings.batch_size)
+        finally:
+            fetched.row.decode_s = deadline.used_s - fetched.row.download_s
+            if decoded.facts is not None:
+                fetched.row.add_facts(decoded.facts)
+            if video.is_owned:
+                video.path.unlink()
 
-def _decode_all(
-    fetched: Iterable[_Fetched], settings: StreamSettings, stopped: threading.Event
-) -> Generator[tuple[LinkRecord, FrameArray | None]]:
-    for item in fetched:
-        batches: Generator[FrameArray] | None = None
-        if item.record.is_kept and settings.frames is not None:
-            batches = _read_kept(item.record, settings.frames, settings.batch_size)
-        elif item.video is not None:
-            batches = _decode(item, item.video, settings, stopped)
-        while batches is not None:
-            started = time.monotonic()
-            frames = _guarded(item.record, partial(next, batches, None), settings.downloader)
-            item.record.decode_s += time.monotonic() - started
-            if frames is None:
-                break
-            reach(Point.MID_DECODE)
-            item.record.n_frames += len(frames)
-            yield item.record, frames
-        yield item.record, None
+    def _read_kept(self, fetched: FetchedLink, kept: KeptFrames) -> Generator[FrameArray]:
+        reader = kept.read(fetched.link.link_id)
+        yield from reader.batches(self._settings.batch_size)
+        if reader.row is not None:
+            fetched.row = replace(reader.row, round=fetched.link.round)
 
-
-def _decode(
-    item: _Fetched, video: Video, settings: StreamSettings, stopped: threading.Event
-) -> Generator[FrameArray]:
-    # Waiting in the queue is not the link's fault: only what it used itself counts.
-    decoded = settings.decoder.decode(video.path, deadline=Deadline(item.left_s, stopped))
-    try:
-        yield from decoded.batches(settings.batch_size)
-    finally:
-        item.record.facts = decoded.facts
-        if video.is_owned:
-            video.path.unlink()
-
-
-def _read_kept(record: LinkRecord, shelf: KeptFrames, batch_size: int) -> Generator[FrameArray]:
-    kept = shelf.read(record.link.link_id)
-    yield from kept.batches(batch_size)
-    origin = kept.origin
-    if origin is not None:
-        record.attempts, record.connections = origin.attempts, origin.connections
-        record.size_bytes, record.facts = origin.size_bytes, origin.facts
-        record.download_s, record.decode_s = origin.download_s, origin.decode_s
-
-
-def _guarded(record: LinkRecord, step: Callable[[], T], downloader: Downloader) -> T | None:
-    """Run one step of one link; what goes wrong with the link becomes its class.
-
-    The run's own faults (a full disk, a missing tool) go on: they must fail the task. Nobody knows
-    what an unforeseen one quotes, so what the downloader holds is hidden in its words.
-    """
-    try:
-        return step()
-    except ItemError as error:
-        record.fail(error)
-        record.attempts = max(record.attempts, error.attempts)
-        record.connections = record.connections or error.connections
-    except (RunError, OSError):
-        raise
-    except Exception as error:  # noqa: BLE001 - the one broad handler: it costs one link, not all
-        said = downloader.redact(traceback.format_exc())
-        log.error("link %s\n%s", record.link.link_id, said)
-        detail = downloader.redact(f"{type(error).__name__}: {error}")
-        record.fail(ItemError(Outcome.INTERNAL, detail))
-    return None
+    @contextmanager
+    def _failing(self, fetched: FetchedLink) -> Iterator[None]:
+        """Turn what goes wrong with a link into its outcome; the run's own faults are raised."""
+        row, downloader = fetched.row, self._settings.downloader
+        try:
+            yield
+        except ItemError as error:
+            row.fail(error)
+            row.attempts = max(row.attempts, error.attempts)
+            row.connections = row.connections or error.connections
+        except (RunError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - an unforeseen fault costs one link, not all
+            # Nobody knows what its message quotes.
+            trace = downloader.redact(traceback.format_exc())
+            log.error("link %s\n%s", row.link_id, trace)
+            detail = downloader.redact(f"{type(error).__name__}: {error}")
+            row.fail(ItemError(Outcome.INTERNAL, detail))

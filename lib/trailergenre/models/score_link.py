@@ -18,8 +18,9 @@ from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.records import FrameArray, GenreScore, LinkFrames
 from trailergenre.features.backbone import load_embedder, read_manifest
-from trailergenre.features.fetch_frames import LinkRecord
-from trailergenre.features.pipeline import embed_links, feature_settings, stream_settings
+from trailergenre.features.fetch_frames import FetchedLink
+from trailergenre.features.pipeline import embed_links
+from trailergenre.features.settings import feature_settings, stream_settings
 from trailergenre.links.canonical import LinkError, parse_link
 from trailergenre.models.bundle import Bundle, check_fits
 from trailergenre.models.timeline import Timeline
@@ -75,7 +76,7 @@ def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
         BundleError: the bundle was made for another backbone or sampling.
     """
     notes = find_notes(bundle, config)
-    return score_record(embed_link(cell, config), bundle, config, notes=notes)
+    return score_embedded(embed_link(cell, config), bundle, config, notes=notes)
 
 
 def find_notes(bundle: Bundle, config: Config) -> list[str]:
@@ -89,17 +90,17 @@ def find_notes(bundle: Bundle, config: Config) -> list[str]:
 
 
 def embed_link(
-    cell: str, config: Config, *, watch: Callable[[FrameArray], None] | None = None
-) -> LinkRecord:
+    cell: str, config: Config, *, on_frames: Callable[[FrameArray], None] | None = None
+) -> FetchedLink:
     """Bring one link to its features, or to the class and the reason of its failure.
 
     Args:
         cell: a link, or the path of a video on this machine.
         config: the whole configuration.
-        watch: shown all frames on their way to the network, those before a failure too.
+        on_frames: called with all frames that go to the network, those before a failure too.
 
     Raises:
-        ItemError: the cell is no link that may be asked for.
+        ItemError: the cell is not a link that may be downloaded.
     """
     path = Path(cell).expanduser()
     if path.is_file():
@@ -115,17 +116,17 @@ def embed_link(
     # One link has the machine to itself; the output does not depend on the number of threads.
     threads = {"threads": os.cpu_count() or 1}
     embedder = load_embedder(config.backbone.model_copy(update=threads))
-    (record,) = embed_links([link], stream_settings(config), embedder, watch=watch)
-    return record
+    (embedded,) = embed_links([link], stream_settings(config), embedder, on_frames=on_frames)
+    return embedded
 
 
-def score_record(
-    record: LinkRecord, bundle: Bundle, config: Config, *, notes: list[str]
+def score_embedded(
+    embedded: FetchedLink, bundle: Bundle, config: Config, *, notes: list[str]
 ) -> LinkScore:
     """Score a link that was embedded.
 
     Args:
-        record: from `embed_link`.
+        embedded: from `embed_link`.
         bundle: the model.
         config: that the link was embedded with.
         notes: from `find_notes`.
@@ -133,27 +134,28 @@ def score_record(
     Raises:
         ItemError: the link failed; its class and reason.
     """
-    if record.outcome is not Outcome.OK:
-        raise ItemError(record.outcome, record.detail)
+    row = embedded.row
+    if not row.is_ok:
+        raise ItemError(row.outcome, row.detail)
     started = time.monotonic()
-    probabilities = bundle.predict_proba([link_frames(record, config)])[0]
+    probabilities = bundle.predict_proba([link_frames(embedded, config)])[0]
     seconds = {
-        "download": record.download_s,
-        "decode": record.decode_s,
-        "embed": record.embed_s,
+        "download": row.download_s,
+        "decode": row.decode_s,
+        "embed": row.embed_s,
         "score": time.monotonic() - started,
     }
     return LinkScore(
-        url=record.link.url,
-        link_id=record.link.link_id,
+        url=embedded.link.url,
+        link_id=embedded.link.link_id,
         genres=bundle.top_genres(probabilities, config.score.top),
-        frames=len(record.features),
+        frames=row.frames,
         seconds={step: round(spent, 3) for step, spent in seconds.items()},
         notes=notes,
     )
 
 
-def link_frames(record: LinkRecord, config: Config) -> LinkFrames:
-    """Give the frames of a link that was embedded, with their times."""
-    frame_time_s = np.arange(len(record.features)) / config.frames.per_second
-    return LinkFrames(record.link.link_id, record.features, frame_time_s)
+def link_frames(embedded: FetchedLink, config: Config) -> LinkFrames:
+    """Features of a link with the times of their frames."""
+    frame_time_s = np.arange(len(embedded.features)) / config.frames.per_second
+    return LinkFrames(embedded.link.link_id, embedded.features, frame_time_s)

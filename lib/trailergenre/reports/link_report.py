@@ -20,7 +20,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FrameArray, GenreScore
-from trailergenre.features.fetch_frames import LinkRecord
+from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.links.canonical import without_user
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.manifest import Manifest
@@ -30,11 +30,12 @@ from trailergenre.models.score_link import (
     embed_link,
     find_notes,
     link_frames,
-    score_record,
+    score_embedded,
 )
 from trailergenre.models.timeline import make_timeline
 from trailergenre.reports.pages import write_page
 from trailergenre.reports.score_page import GenreResult, render_score
+from trailergenre.runs.outcome_row import OutcomeRow
 
 _STEPS = ("link", "download", "decode", "embed", "score", "timeline", "thumbnails")
 _NOT_REACHED = "not reached"
@@ -62,31 +63,31 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     started = time.monotonic()
     notes = find_notes(bundle, config)
     thumbnails = _Thumbnails()
-    record: LinkRecord | None = None
+    embedded: FetchedLink | None = None
     score: LinkScore | None = None
     failure: ItemError | None = None
     try:
-        record = embed_link(cell, config, watch=thumbnails.add)
-        score = score_record(record, bundle, _with_all_genres(config, bundle), notes=notes)
+        embedded = embed_link(cell, config, on_frames=thumbnails.add)
+        score = score_embedded(embedded, bundle, _with_all_genres(config, bundle), notes=notes)
     except ItemError as error:
         failure = error
     genres = _genre_results(score.genres if score else [], bundle.manifest)
-    if record is not None and score is not None:
+    if embedded is not None and score is not None:
         score = replace(score, genres=score.genres[: config.score.top])
-        score = _add_timeline(score, record, bundle, config)
+        score = _add_timeline(score, embedded, bundle, config)
         score.seconds["thumbnails"] = round(thumbnails.seconds, 3)
     outcome = failure.outcome if failure else Outcome.OK
     facts = {
         # A page may be shared: a link that is refused for its user name may hold a password.
-        "link": record.link.url if record else without_user(cell),
-        "link_id": record.link.link_id if record else None,
+        "link": embedded.link.url if embedded else without_user(cell),
+        "link_id": embedded.link.link_id if embedded else None,
         "outcome": outcome,
         "help": outcome.meaning,
         "detail": failure.detail if failure else "",
         "notes": notes,
-        "steps": _steps(record, failure, score.seconds if score else {}),
+        "steps": _steps(embedded, failure, score.seconds if score else {}),
         "total_s": time.monotonic() - started,
-        "video": _video_facts(record, config),
+        "video": _video_facts(embedded, config),
         "manifest": bundle.manifest,
         "kind": MODELS[bundle.manifest.model],
         "input": ROWS[bundle.manifest.rows],
@@ -134,12 +135,12 @@ def _with_all_genres(config: Config, bundle: Bundle) -> Config:
 
 
 def _add_timeline(
-    score: LinkScore, record: LinkRecord, bundle: Bundle, config: Config
+    score: LinkScore, embedded: FetchedLink, bundle: Bundle, config: Config
 ) -> LinkScore:
     started = time.monotonic()
     timeline = make_timeline(
         bundle.scorer,
-        link_frames(record, config),
+        link_frames(embedded, config),
         frames_per_s=config.frames.per_second,
         genres={each.genre: bundle.manifest.genres.index(each.genre) for each in score.genres},
     )
@@ -161,16 +162,16 @@ def _genre_results(scores: list[GenreScore], manifest: Manifest) -> list[GenreRe
 
 
 def _steps(
-    record: LinkRecord | None, failure: ItemError | None, seconds: Mapping[str, float]
+    embedded: FetchedLink | None, failure: ItemError | None, seconds: Mapping[str, float]
 ) -> list[dict[str, object]]:
     """Each step's outcome and wall seconds, in order."""
     failed_at = len(_STEPS)
     if failure is not None:
         failed = "link"
-        if record is not None:
+        if embedded is not None:
             # The size of a video is known once it is downloaded.
-            failed = "download" if record.size_bytes is None else "decode"
-            seconds = {"download": record.download_s, "decode": record.decode_s}
+            failed = "download" if embedded.row.size_bytes is None else "decode"
+            seconds = {"download": embedded.row.download_s, "decode": embedded.row.decode_s}
         failed_at = _STEPS.index(failed)
     steps: list[dict[str, object]] = []
     for index, step in enumerate(_STEPS):
@@ -182,14 +183,10 @@ def _steps(
     return steps
 
 
-def _video_facts(record: LinkRecord | None, config: Config) -> dict[str, object]:
-    facts = record.facts if record else None
+def _video_facts(embedded: FetchedLink | None, config: Config) -> dict[str, object]:
+    row = embedded.row if embedded else OutcomeRow("")
+    columns = ("frames", "size_bytes", "attempts", "duration_s", "width_px", "height_px")
     return {
-        "frames": len(record.features) if record else 0,
         "frames_per_s": config.frames.per_second,
-        "size_bytes": record.size_bytes if record else None,
-        "attempts": record.attempts if record else 0,
-        "duration_s": facts.duration_s if facts else None,
-        "width_px": facts.width_px if facts else None,
-        "height_px": facts.height_px if facts else None,
+        **{column: getattr(row, column) for column in columns},
     }

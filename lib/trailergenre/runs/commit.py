@@ -1,14 +1,14 @@
 """Features and outcomes of some links to one commit: two files, each named by its own SHA-256.
 
-First the features, then the outcomes whose rows name the features file. A reader reaches features
-only through outcomes rows, so a half-done commit is a file that nobody names, and the same work
-done twice is the same file.
+The features file is written first, then the outcomes file, whose rows name it. Readers reach
+features only through outcomes, so a commit that was cut short leaves a file that nobody reads, and
+the same work done twice gives the same file.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,36 +17,34 @@ from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
+from trailergenre.runs.outcome_row import OutcomeRow
 from trailergenre.runs.tables import hash_commit, to_parquet
-
-Row = Mapping[str, object]
-"""One row of the outcomes table, without the columns `tables.REFERENCE_COLUMNS`."""
 
 
 def write_commit(
-    store: Store, fingerprint: str, *, frames: Sequence[LinkFrames], rows: Sequence[Row]
+    store: Store, fingerprint: str, *, frames: Sequence[LinkFrames], rows: Sequence[OutcomeRow]
 ) -> pa.Table:
     """Commit some links.
 
     Args:
         store: the run.
         fingerprint: of the features.
-        frames: of the links that are `ok`.
-        rows: of all links.
+        frames: features of the links that are `ok`.
+        rows: outcomes of all links.
 
     Returns:
-        The outcomes rows as written.
+        The rows of the outcomes table as written.
 
     Raises:
         StorageError: the run's storage cannot be written.
     """
-    named: dict[str, object] = {}
+    file: dict[str, object] = {}
     if frames:
-        named = _write_features(store, fingerprint, frames)
+        file = _write_features(store, fingerprint, frames)
         reach(Point.FEATURES_WRITTEN)
     ok = {link.link_id for link in frames}
     outcomes = pa.Table.from_pylist(
-        [{**row, **(named if row["link_id"] in ok else {})} for row in rows],
+        [row.to_columns() | (file if row.link_id in ok else {}) for row in rows],
         schema=schemas.OUTCOMES,
     )
     store.write_content_addressed(f"outcomes/{fingerprint}", to_parquet(outcomes), ".parquet")
@@ -57,7 +55,7 @@ def write_commit(
 def _write_features(
     store: Store, fingerprint: str, frames: Sequence[LinkFrames]
 ) -> dict[str, object]:
-    """Write a features file; gives the columns by which outcomes rows name it."""
+    """Write a features file; returns the columns by which outcomes name it."""
     features = _features_table(frames)
     content = to_parquet(features)
     path = store.write_content_addressed(f"features/{fingerprint}", content, ".parquet")
@@ -71,7 +69,7 @@ def _write_features(
 
 
 def _features_table(frames: Sequence[LinkFrames]) -> pa.Table:
-    """Lay out features as rows of the features table; `commit` is the SHA-256 of their content."""
+    """Build rows of the features table; `commit` is the SHA-256 of their content."""
     counts = [len(link.features) for link in frames]
     frame_time_s = np.concatenate([link.frame_time_s for link in frames])
     frame_index = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])

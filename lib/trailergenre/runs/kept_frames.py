@@ -9,39 +9,22 @@ of a last, empty batch holds what the outcomes row says of download and decode.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from trailergenre.base.errors import StorageError
-from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, Link, VideoFacts
+from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, Link
 from trailergenre.base.storage import Store
+from trailergenre.runs.outcome_row import OutcomeRow
 
 _SCHEMA = pa.schema([pa.field("frame", pa.binary(FRAME_BYTES), nullable=False)])
 _PLACE = b"place"
-_ORIGIN = b"origin"
+_ROW = b"origin"
 _DIGEST_BYTES = hashlib.sha256().digest_size
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where kept frames come from, as the outcomes row says it.
-
-    Seconds are wall-clock seconds; `size_bytes` is of the video file, `connections` are the
-    `address:port` of every server that the download connected to.
-    """
-
-    frames: int
-    attempts: int
-    download_s: float
-    decode_s: float
-    size_bytes: int | None
-    connections: tuple[str, ...]
-    facts: VideoFacts
 
 
 class FramesWriter:
@@ -66,21 +49,20 @@ class FramesWriter:
         self._writer.write_batch(pa.record_batch([column], schema=_SCHEMA))
         self.n_frames += len(frames)
 
-    def close(self, origin: Origin | None) -> None:
-        """Close the file; without an origin it stays incomplete and is not to be read."""
-        if origin is not None:
+    def close(self, row: OutcomeRow | None) -> None:
+        """Close the file; without the link's row it stays incomplete and is not to be read."""
+        if row is not None:
             empty = pa.RecordBatch.from_pylist([], _SCHEMA)
-            metadata = {_ORIGIN: json.dumps(asdict(origin))}
-            self._writer.write_batch(empty, custom_metadata=metadata)
+            self._writer.write_batch(empty, custom_metadata={_ROW: row.to_json()})
         self._writer.close()
         self._sink.close()
-        if origin is not None:
+        if row is not None:
             with self.path.open("r+b") as file:
                 file.write(hashlib.file_digest(file, "sha256").digest())
 
 
 class FramesReader:
-    """Reads the frames of one link, once, in order. `origin` is known after the last batch."""
+    """Reads the frames of one link, once, in order. `row` is known after the last batch."""
 
     def __init__(self, content: bytes, place: str, *, where: str) -> None:
         """Check everything but the number of frames; `where` names the file in errors.
@@ -96,7 +78,8 @@ class FramesReader:
         actual = (self._reader.schema.metadata or {}).get(_PLACE, b"unknown").decode()
         if actual != place:
             raise self._damaged(f"its frames belong to {actual}")
-        self.origin: Origin | None = None
+        self._link_id = place.rpartition("/")[2]
+        self.row: OutcomeRow | None = None
 
     def batches(self, size: int) -> Iterator[FrameArray]:
         """Yield the frames in batches of `size`; only the last may be smaller.
@@ -118,17 +101,17 @@ class FramesReader:
                 if filled == size:
                     yield batch
                     batch, filled = _empty(size), 0
-        if self.origin is None or self.origin.frames != n_frames:
+        if self.row is None or self.row.frames != n_frames:
             raise self._damaged(f"its {n_frames} frames are not the recorded number")
         if filled:
             yield batch[:filled]
 
     def _read(self) -> Iterator[FrameArray]:
-        """Yield the differences batch by batch; the last batch holds the origin."""
-        while self.origin is None:
+        """Yield the differences batch by batch; the last batch holds the row."""
+        while self.row is None:
             batch, metadata = self._reader.read_next_batch_with_custom_metadata()
             if metadata is not None:
-                self.origin = _parse_origin(metadata[_ORIGIN])
+                self.row = OutcomeRow.from_json(metadata[_ROW], self._link_id)
             elif len(batch):
                 values = np.frombuffer(batch.column(0).buffers()[1], np.uint8)
                 yield values[: len(batch) * FRAME_BYTES].reshape(_shape(len(batch)))
@@ -185,9 +168,3 @@ def _shape(n_frames: int) -> tuple[int, int, int, int]:
 
 def _empty(n_frames: int) -> FrameArray:
     return np.empty(_shape(n_frames), np.uint8)
-
-
-def _parse_origin(text: bytes) -> Origin:
-    values = json.loads(text)
-    facts = VideoFacts(**values.pop("facts"))
-    return Origin(**values | {"facts": facts, "connections": tuple(values["connections"])})

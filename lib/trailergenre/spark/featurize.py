@@ -1,7 +1,7 @@
-"""Links to features over a cluster: a task a part of the list or a lane.
+"""Links to features on a cluster; a task is a part of the list, or a lane of a paced host.
 
-Links go in, and the task itself writes its files, so no frame or feature crosses the JVM; what
-comes back is where the time went.
+A task takes links and writes its files itself, so no frame or feature crosses the JVM; what comes
+back is where the time went.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, astuple, fields
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,17 +19,11 @@ from pyspark.resource import ResourceProfile
 from pyspark.sql import Row, SparkSession
 
 from trailergenre.base import fault_injection
-from trailergenre.base.config import BackboneConfig, HostConfig
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError
 from trailergenre.base.records import Link
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
-from trailergenre.features.chunks import (
-    ChunkSettings,
-    Commit,
-    cut_parts,
-    featurize_chunk,
-    sample_chunk,
-)
+from trailergenre.features.chunks import Commit, featurize_task, sample_task, split_links
+from trailergenre.features.settings import TaskSettings
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs import tables
 from trailergenre.runs.stage_time import Place, StageTime, TimeSpent
@@ -42,50 +36,17 @@ from trailergenre.spark.gpu_resources import (
 )
 from trailergenre.spark.image_udf import load_once
 from trailergenre.spark.session import wait_for_slots
-from trailergenre.videos.pacing import HostGate, Throttles, deal_links
+from trailergenre.videos.pacing import HostPacer, Throttles, assign_lanes
 
 _LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
-_PLACE_COLUMNS = "executor string, host string, worker long"
-_SPENT_COLUMNS = (
-    "links long, frames long, download_s double, decode_s double, embed_s double, write_s double, "
-    "wall_s double"
+_SPARK_TYPES = {"str": "string", "int": "long", "float": "double"}
+_COMMIT_COLUMNS = ", ".join(
+    f"{field.name} {_SPARK_TYPES[str(field.type)]}"
+    for field in (*fields(Place), *fields(TimeSpent))
 )
 
-
-@dataclass(frozen=True, slots=True)
-class TaskSettings:
-    """What travels to every task.
-
-    Attributes:
-        chunk: how a chunk becomes features.
-        backbone: the network to load there.
-        backbone_id: of the driver's; another on a worker would give other features.
-        ffmpeg_major: of the driver; another on a worker would give other frames.
-        hosts: the paced ones.
-        fault: a kill on purpose.
-        calibration: SHA-256 of the driver's int8 network; empty for fp32.
-    """
-
-    chunk: ChunkSettings
-    backbone: BackboneConfig
-    backbone_id: str
-    ffmpeg_major: int
-    hosts: Mapping[str, HostConfig]
-    fault: fault_injection.Fault | None
-    calibration: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What the tasks of a stage do with their links.
-
-    Attributes:
-        name: for people.
-        work: links to commits.
-    """
-
-    name: str
-    work: Callable[[list[Link], TaskSettings, HostGate], Iterator[Commit]]
+StageWork = Callable[[list[Link], TaskSettings, HostPacer], Iterator[Commit]]
+"""What a task of a stage does with its links."""
 
 
 def featurize_links(
@@ -93,8 +54,8 @@ def featurize_links(
 ) -> list[StageTime]:
     """Bring links to their outcomes on the cluster.
 
-    Where frames are to be kept, a first stage brings them to the shelf on CPUs alone, and a second
-    one reads and embeds them, on GPUs where there are any.
+    Where frames are to be kept, a first stage brings them to storage on CPUs alone, and a second
+    stage reads and embeds them, on GPUs if `backbone.device` says so.
 
     Relies on `spark.python.worker.reuse` (true by default): the network is loaded once a worker.
 
@@ -106,123 +67,106 @@ def featurize_links(
     Returns:
         Where each stage's time went.
     """
-    is_gpu = settings.backbone.device == "gpu"
+    is_gpu = settings.config.backbone.device == "gpu"
     if is_gpu:
         check_gpu_slots(spark)
-    shelf = settings.chunk.stream.frames
-    if shelf is None or not shelf.keeps_new:
-        return [_run_stage(spark, links, settings, EMBED)]
-    # What the second stage lacks is told before the first one takes its hours.
+    kept = settings.frames
+    if kept is None or not kept.keeps_new:
+        return [_run_stage(spark, links, settings, "embed", _embed)]
+    # What the second stage lacks must be known before the first one takes its hours.
     profile = gpu_profile(spark) if is_gpu else None
-    kept = shelf.list_link_ids()
-    missing = [link for link in links if link.link_id not in kept]
-    times = [_run_stage(spark, missing, settings, SAMPLE)] if missing else []
+    times = []
+    kept_ids = kept.list_link_ids()
+    if missing := [link for link in links if link.link_id not in kept_ids]:
+        times.append(_run_stage(spark, missing, settings, "sample", _sample))
+        kept_ids = kept.list_link_ids()
     # The others failed, and have their outcomes.
-    kept = shelf.list_link_ids()
-    left = [link for link in links if link.link_id in kept]
-    if not left:
-        return times
-    return [*times, _run_stage(spark, left, settings, EMBED, profile)]
+    if ready := [link for link in links if link.link_id in kept_ids]:
+        times.append(_run_stage(spark, ready, settings, "embed", _embed, profile))
+    return times
 
 
 def _run_stage(
     spark: SparkSession,
     links: Sequence[Link],
     settings: TaskSettings,
-    stage: Stage,
+    name: str,
+    work: StageWork,
     profile: ResourceProfile | None = None,
 ) -> StageTime:
     started = time.monotonic()
+    hosts = settings.config.hosts
     n_slots = coming_slots(spark, on_gpus=profile is not None) or wait_for_slots(spark)
-    kept = settings.chunk.stream.list_kept() if settings.hosts else ()
-    # Lanes come first: they take the longest, for most of their time is waiting.
-    parts, rest = deal_links(links, settings.hosts, n_slots=n_slots, kept=kept)
-    parts += cut_parts(rest, max(1, n_slots - len(parts)))
-    rows = spark.sparkContext.parallelize(parts, len(parts)).flatMap(
-        lambda part: [astuple(link) for link in part]
+    kept = settings.list_kept() if hosts else ()
+    # Lanes come first: they mostly wait, so they take the longest.
+    tasks, rest = assign_lanes(links, hosts, n_slots=n_slots, kept=kept)
+    tasks += split_links(rest, max(1, n_slots - len(tasks)))
+    rows = spark.sparkContext.parallelize(tasks, len(tasks)).flatMap(
+        lambda task: [astuple(link) for link in task]
     )
     table = spark.createDataFrame(rows, _LINK_COLUMNS)
+    session = uuid4().hex
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One task: its partition's rows are its links; a row comes out for each commit."""
+        links = [Link(**row) for batch in batches for row in batch.to_pylist()]
+        pacer = HostPacer(hosts, _throttles(session), n_slots=n_slots)
+        place = find_place()
+        for commit in work(links, settings, pacer):
+            yield pa.RecordBatch.from_pylist([asdict(place) | asdict(commit.spent)])
+
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
-    task = _task(stage, settings, session=uuid4().hex, n_slots=n_slots)
-    commits = table.mapInArrow(
-        task, f"{_PLACE_COLUMNS}, {_SPENT_COLUMNS}", profile=profile
-    ).collect()
-    return StageTime(
-        name=stage.name,
-        wall_s=time.monotonic() - started,
-        commits=[_read_time(row) for row in commits],
-    )
+    commits = table.mapInArrow(run, _COMMIT_COLUMNS, profile=profile).collect()
+    return StageTime(name, time.monotonic() - started, [_read_time(row) for row in commits])
 
 
 def _read_time(row: Row) -> tuple[Place, TimeSpent]:
     values = row.asDict()
-    place = Place(**{name: values.pop(name) for name in ("executor", "host", "worker")})
+    place = Place(**{field.name: values.pop(field.name) for field in fields(Place)})
     return place, TimeSpent(**values)
 
 
-def _task(
-    stage: Stage, settings: TaskSettings, *, session: str, n_slots: int
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """One task: the batches of its partition are its links; a small row a commit comes out."""
-
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        links = [Link(**row) for batch in batches for row in batch.to_pylist()]
-        gate = HostGate(settings.hosts, _throttles(session), n_slots=n_slots)
-        place = find_place()
-        for commit in stage.work(links, settings, gate):
-            row = asdict(place) | asdict(commit.spent)
-            yield pa.RecordBatch.from_pylist([row])
-
-    return run
-
-
-def _sample_on_worker(
-    links: list[Link], settings: TaskSettings, gate: HostGate
-) -> Iterator[Commit]:
+def _sample(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Iterator[Commit]:
     _check_worker(settings)
-    shelf = settings.chunk.stream.frames
+    kept = settings.frames
     # An earlier attempt of this task may have kept some.
     missing = (
         link
-        for link in gate.order(_begin(links, settings))
-        if shelf is not None and not shelf.has(link)
+        for link in pacer.order(_begin(links, settings))
+        if kept is not None and not kept.has(link)
     )
-    return sample_chunk(missing, settings.chunk, gate)
+    return sample_task(missing, settings, pacer)
 
 
-def _embed_on_worker(links: list[Link], settings: TaskSettings, gate: HostGate) -> Iterator[Commit]:
+def _embed(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Iterator[Commit]:
     _check_worker(settings)
-    address = granted_address() if settings.backbone.device == "gpu" else None
-    embedder = load_once(settings.backbone, address)
-    found = embedder.manifest
-    if found.int8_sha256 != settings.calibration:
+    backbone, features = settings.config.backbone, settings.features
+    address = granted_address() if backbone.device == "gpu" else None
+    embedder = load_once(backbone, address)
+    manifest = embedder.manifest
+    if manifest.int8_sha256 != features.calibration:
         raise WeightsError(
-            f"The backbone at {settings.backbone.path} on this worker is {found.precision}, "
-            f"its calibrated network {found.int8_sha256 or 'none'}; the driver's is "
-            f"{settings.calibration or 'none'}: their features differ. Copy the driver's to all "
+            f"The backbone at {backbone.path} on this worker is {manifest.precision}, its int8 "
+            f"network {manifest.int8_sha256 or 'none'}; the driver's is "
+            f"{features.calibration or 'none'}: their features differ. Copy the driver's to all "
             "nodes, or name a path that they share."
         )
-    if found.backbone_id != settings.backbone_id:
+    if manifest.backbone_id != features.backbone_id:
         raise WeightsError(
-            f"The backbone at {settings.backbone.path} on this worker is "
-            f"{found.backbone_id}, the driver's is {settings.backbone_id}: their "
-            "features differ. Copy the driver's to all nodes, or name a path that they share."
+            f"The backbone at {backbone.path} on this worker is {manifest.backbone_id}, the "
+            f"driver's is {features.backbone_id}: their features differ. Copy the driver's to all "
+            "nodes, or name a path that they share."
         )
-    links = _begin(links, settings)
-    return featurize_chunk(gate.order(links), settings.chunk, embedder, gate)
-
-
-SAMPLE = Stage("sample", _sample_on_worker)
-EMBED = Stage("embed", _embed_on_worker)
+    return featurize_task(pacer.order(_begin(links, settings)), settings, embedder, pacer)
 
 
 def _check_worker(settings: TaskSettings) -> None:
     check_minimum_versions("pyarrow", *DOWNLOAD_PACKAGES)
-    if ffmpeg_major() != settings.ffmpeg_major:
+    if ffmpeg_major() != settings.features.ffmpeg_major:
         raise ToolMissingError(
-            f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.ffmpeg_major}: "
-            "their frames differ. Install the same major version on all nodes."
+            f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.features.ffmpeg_major}:"
+            " their frames differ. Install the same major version on all nodes."
         )
     address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
     if address_space != resource.RLIM_INFINITY:
@@ -234,21 +178,22 @@ def _check_worker(settings: TaskSettings) -> None:
 
 
 def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
-    """Arm the kill on purpose; gives the links that no earlier attempt of the task committed."""
+    """Arm the kill on purpose; return the links that no earlier attempt of the task committed."""
     context = TaskContext.get()
     if context is not None:
         attempt = context.attemptNumber()
         fault_injection.arm(settings.fault, task=context.partitionId(), attempt=attempt)
-        links = _without_committed(links, settings.chunk) if attempt > 0 else links
+        links = _without_committed(links, settings) if attempt > 0 else links
     fault_injection.reach(fault_injection.Point.PLANNED)
     return links
 
 
-def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
-    """A task that is tried again asks for nothing that its predecessor committed."""
+def _without_committed(links: list[Link], settings: TaskSettings) -> list[Link]:
+    """A retried task asks for nothing that its earlier attempts committed."""
     # All rows, also those that do not count: a retry that was deferred is not asked for again.
-    columns = ("link_id", "round")
-    outcomes = tables.read_all_outcomes(chunk.store, chunk.fingerprint, columns=columns)
+    outcomes = tables.read_all_outcomes(
+        settings.store, settings.features.fingerprint, columns=("link_id", "round")
+    )
     rounds: dict[str, int] = {}
     for row in tables.filter_links(outcomes, (link.link_id for link in links)).to_pylist():
         rounds[row["link_id"]] = max(row["round"], rounds.get(row["link_id"], -1))
@@ -257,5 +202,5 @@ def _without_committed(links: list[Link], chunk: ChunkSettings) -> list[Link]:
 
 @functools.cache
 def _throttles(session: str) -> Throttles:
-    """What hosts said to the tasks of one call of `featurize_links` in this Python worker."""
+    """Throttles that the tasks of one stage share in this Python worker."""
     return {}

@@ -16,7 +16,7 @@ from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox import Deadline
 from trailergenre.videos.attempt import Attempt
 from trailergenre.videos.credentials import list_secrets, read_cookies, read_proxy, redact
-from trailergenre.videos.gate import Gate, OpenGate
+from trailergenre.videos.pacing import Pacer
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_MAX_S = 60.0
@@ -68,7 +68,7 @@ class Downloader:
         return redact(text, list_secrets(proxy=self.proxy, cookies=self.cookies))
 
     def fetch(
-        self, link: Link, scratch: Path, deadline: Deadline, gate: Gate | None = None
+        self, link: Link, scratch: Path, deadline: Deadline, pacer: Pacer | None = None
     ) -> tuple[Video, int]:
         """Download a link's video to the local disk.
 
@@ -76,7 +76,7 @@ class Downloader:
             link: http(s), or a file under an allowed root, which is used in place.
             scratch: existing directory for this link only.
             deadline: of all attempts together.
-            gate: rate limits that every attempt waits for; None: none.
+            pacer: asked before every attempt; None to pace nothing.
 
         Returns:
             The video and the number of attempts.
@@ -86,13 +86,13 @@ class Downloader:
         """
         if link.url.startswith("file:"):
             return _open_local(link.url, self.links), 1
-        gate = gate or OpenGate()
+        pacer = pacer or Pacer()
         attempt = Attempt(self.network, self.limits, self.proxy, self.cookies)
         connections: dict[str, None] = {}
         n_attempts = 0
         while True:
             try:
-                gate.wait(link, deadline)
+                pacer.wait(link, deadline)
             except ItemError as refusal:
                 refusal.attempts, refusal.connections = n_attempts, tuple(connections)
                 raise
@@ -102,7 +102,7 @@ class Downloader:
                 end = attempt.run(link, scratch, deadline)
             except ItemError as error:
                 end = error
-            gate.report(link, end)
+            pacer.record(link, end)
             connections |= dict.fromkeys(end.connections)
             if isinstance(end, Video):
                 return replace(end, connections=tuple(connections)), n_attempts

@@ -1,8 +1,7 @@
-"""How gently hosts are asked: who shares a lane, when the next may start, when to stop asking.
+"""Pace and circuit breaker of hosts: who downloads from a host, when, and when to stop asking it.
 
-A lane is one task that takes its part of a paced host's links one after the other, so its pace and
-its circuit breaker hold over the whole cluster without anything being shared. Knows nothing of
-Spark, nor of how a download is made.
+A lane is one task that takes its share of a paced host's links one after the other. So pace and
+circuit breaker hold over the whole cluster, and nothing is shared between tasks.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox import Deadline
 
 BREAKER_ATTEMPTS = 5
-"""Throttled attempts in a row after which a host is left alone, all who ask it together."""
+"""Throttled attempts in a row, over the whole cluster, that open a host's circuit breaker."""
 
 _POLL_S = 0.1
-_STOPPED = "stopped before it was asked for"
 
 Throttles = dict[str, list[str]]
-"""Host -> what it said to the throttled attempts since its last other answer."""
+"""Host -> details of the throttled attempts since its last other answer."""
 
 
 def find_host(url: str, hosts: Collection[str]) -> str | None:
@@ -43,24 +41,23 @@ def find_host(url: str, hosts: Collection[str]) -> str | None:
     return name or None
 
 
-def deal_links(
+def assign_lanes(
     links: Iterable[Link],
     hosts: Mapping[str, HostConfig],
     *,
     n_slots: int,
     kept: Collection[str] = (),
 ) -> tuple[list[list[Link]], list[Link]]:
-    """Part links into lanes and those that any task may take.
+    """Split links into lanes and those that any task may take.
 
-    A lane that waits would hold a slot of the cluster for nothing. So each also gets the part of
-    the other links that falls to a slot, to take between its own; no slot stands idle, and where
-    the lanes fill all slots the other links need not wait until a lane ends.
+    A lane mostly waits. So that no slot is idle meanwhile, each lane also gets a slot's share of
+    the other links, to take between its own.
 
     Args:
         links: of the run.
         hosts: the paced ones.
         n_slots: tasks that run at the same time.
-        kept: ids of links whose video is kept; nobody is asked for it.
+        kept: ids of links whose video or frames are kept; they need no request.
 
     Returns:
         The lanes, each with some of its host's links, then others; and the links that are left.
@@ -81,8 +78,29 @@ def deal_links(
     return lanes, [link for place, link in enumerate(others) if place % n_slots >= len(lanes)]
 
 
-class HostGate:
-    """Lets the attempts of one task pass at their hosts' pace, until a host has had enough."""
+class Pacer:
+    """Asked before and told after every attempt at a download, by several threads.
+
+    This one paces nothing.
+    """
+
+    def lane(self, link: Link, deadline: Deadline) -> contextlib.AbstractContextManager[None]:
+        """Surround all attempts at a link; those of one lane exclude each other."""
+        return contextlib.nullcontext()
+
+    def wait(self, link: Link, deadline: Deadline) -> None:
+        """Return when an attempt may begin; the clock of the link is paused meanwhile.
+
+        Raises:
+            ItemError: the attempt must not begin; it is not counted, and no other follows.
+        """
+
+    def record(self, link: Link, result: Video | ItemError) -> None:
+        """Take note of how an attempt ended."""
+
+
+class HostPacer(Pacer):
+    """Paces the attempts of one task by host, and opens the circuit breakers of hosts."""
 
     def __init__(
         self, hosts: Mapping[str, HostConfig], throttles: Throttles, *, n_slots: int
@@ -91,23 +109,22 @@ class HostGate:
 
         Args:
             hosts: the paced ones.
-            throttles: kept from task to task by who runs them one after the other.
+            throttles: shared by the tasks that one process runs one after the other.
             n_slots: tasks that may ask one unpaced host at the same time.
         """
         self._hosts = hosts
         self._throttles = throttles
         self._n_slots = n_slots
-        # When a host was last asked, by a task or a run that was killed perhaps, nobody knows.
+        # Another task, perhaps a killed one, may have asked a host just now.
         now = time.monotonic()
-        self._free_at = {host: now + config.seconds_between for host, config in hosts.items()}
-        self._rests_until: dict[str, float] = {}
-        self._held = {host: threading.Lock() for host in hosts}
-        self._noting = threading.Lock()
-        # Attempts under way by host: of one that throttles, one at a time tries again.
-        self._asking: Counter[str] = Counter()
+        self._next_start = {host: now + config.seconds_between for host, config in hosts.items()}
+        self._back_off_until: dict[str, float] = {}
+        self._lanes = {host: threading.Lock() for host in hosts}
+        self._lock = threading.Lock()
+        self._attempts: Counter[str] = Counter()  # under way, by host
 
     def order(self, links: Iterable[Link]) -> Iterator[Link]:
-        """Give a task's links one by one: of paced hosts when they are due, else others."""
+        """Yield a task's links: one of a paced host when it is due, else another."""
         paced: deque[Link] = deque()
         others: deque[Link] = deque()
         for link in links:
@@ -117,68 +134,60 @@ class HostGate:
             yield (paced if is_next else others).popleft()
 
     @contextlib.contextmanager
-    def hold(self, link: Link, deadline: Deadline) -> Iterator[None]:
-        """Have the lane of a paced host to oneself; the link's own time stands still meanwhile.
-
-        Raises:
-            ItemError: the task was stopped.
-        """
-        held = self._held.get(self._host_of(link))
-        if held is None:
+    def lane(self, link: Link, deadline: Deadline) -> Iterator[None]:
+        """Wait for the lane of a paced host, and hold it."""
+        lane = self._lanes.get(self._host_of(link))
+        if lane is None:
             yield
             return
         with deadline.paused():
-            while not held.acquire(timeout=_POLL_S):
+            while not lane.acquire(timeout=_POLL_S):
                 if deadline.stopped.is_set():
-                    raise ItemError(Outcome.DEFERRED, _STOPPED)
+                    raise _stopped()
         try:
             yield
         finally:
-            held.release()
+            lane.release()
 
     def wait(self, link: Link, deadline: Deadline) -> None:
-        """Return when the link's host may be asked; the link's own time stands still.
-
-        Raises:
-            ItemError: the host throttles too much, or the task was stopped.
-        """
+        """Return when the link's host may be asked."""
         host = self._host_of(link)
         with deadline.paused():
-            while not self._may_ask(host, deadline):
+            while not self._may_begin(host, deadline):
                 if deadline.stopped.wait(_POLL_S):
-                    raise ItemError(Outcome.DEFERRED, _STOPPED)
+                    raise _stopped()
             if deadline.stopped.wait(self._wait_s(host)):
-                with self._noting:
-                    self._asking[host] -= 1
-                raise ItemError(Outcome.DEFERRED, _STOPPED)
+                with self._lock:
+                    self._attempts[host] -= 1
+                raise _stopped()
 
-    def _may_ask(self, host: str, deadline: Deadline) -> bool:
-        """Count an attempt that may begin; false while another finds out whether it may."""
-        with self._noting:
-            said = self._throttles.get(host, ())
-            if said and self._asking[host]:
+    def _may_begin(self, host: str, deadline: Deadline) -> bool:
+        """Count an attempt that may begin. A host that throttled gets one attempt at a time."""
+        with self._lock:
+            throttles = self._throttles.get(host, ())
+            if throttles and self._attempts[host]:
                 return False
-            # A rest that the link's own time would not outlast is not waited for.
-            if said and (self._is_open(host) or self._rest_s(host) >= deadline.left_s):
-                raise ItemError(Outcome.DEFERRED, f"throttled: {said[-1]}")
-            self._asking[host] += 1
+            # Nor is a back-off waited for that takes longer than the link has left.
+            if throttles and (self._is_open(host) or self._back_off_s(host) >= deadline.left_s):
+                raise ItemError(Outcome.THROTTLED, throttles[-1])
+            self._attempts[host] += 1
             return True
 
-    def report(self, link: Link, end: Video | ItemError) -> None:
-        """Count throttles, and start the host's clock from when the attempt reached it."""
+    def record(self, link: Link, result: Video | ItemError) -> None:
+        """Count throttles, and start the clock of the host when the attempt reached it."""
         host = self._host_of(link)
-        with self._noting:
-            self._asking[host] -= 1
-            if isinstance(end, ItemError) and end.outcome is Outcome.THROTTLED:
-                self._throttles.setdefault(host, []).append(end.detail)
-                # Who backs off himself must not be passed by the next link of the host.
-                self._rests_until[host] = time.monotonic() + (end.retry_after_s or 0.0)
+        with self._lock:
+            self._attempts[host] -= 1
+            if isinstance(result, ItemError) and result.outcome is Outcome.THROTTLED:
+                self._throttles.setdefault(host, []).append(result.detail)
+                # While one link backs off, the next one of its host must not pass it.
+                self._back_off_until[host] = time.monotonic() + (result.retry_after_s or 0.0)
             else:
                 self._throttles.pop(host, None)
         if host in self._hosts:
-            # A child takes a while to begin, now more, now less: its start is not what sites see.
-            asked_at_s = time.monotonic() if end.asked_at_s is None else end.asked_at_s
-            self._free_at[host] = asked_at_s + self._hosts[host].seconds_between
+            # The host sees when a child process connects, not when it is started.
+            asked_at_s = time.monotonic() if result.asked_at_s is None else result.asked_at_s
+            self._next_start[host] = asked_at_s + self._hosts[host].seconds_between
 
     def _host_of(self, link: Link) -> str:
         return find_host(link.url, self._hosts) or urlsplit(link.url).hostname or ""
@@ -186,18 +195,22 @@ class HostGate:
     def _wait_s(self, host: str) -> float:
         if self._is_open(host):
             return 0.0
-        return max(self._rest_s(host), self._free_at.get(host, 0.0) - time.monotonic())
+        return max(self._back_off_s(host), self._next_start.get(host, 0.0) - time.monotonic())
 
-    def _rest_s(self, host: str) -> float:
-        """Seconds that the host asked to be left alone for."""
-        return max(0.0, self._rests_until.get(host, 0.0) - time.monotonic())
+    def _back_off_s(self, host: str) -> float:
+        return max(0.0, self._back_off_until.get(host, 0.0) - time.monotonic())
 
     def _is_due(self, host: str) -> bool:
-        held = self._held.get(host)
-        return self._wait_s(host) <= 0 and not (held and held.locked())
+        lane = self._lanes.get(host)
+        return self._wait_s(host) <= 0 and not (lane and lane.locked())
 
     def _is_open(self, host: str) -> bool:
-        n_asking = self._hosts[host].lanes if host in self._hosts else self._n_slots
-        # One throttle is no breakdown: a Retry-After may be all that the host wanted.
-        allowed = max(2, math.ceil(BREAKER_ATTEMPTS / n_asking))
+        """Whether the circuit breaker of a host is open: it is asked no more."""
+        n_tasks = self._hosts[host].lanes if host in self._hosts else self._n_slots
+        # One throttle may have been a Retry-After that is all that the host wants.
+        allowed = max(2, math.ceil(BREAKER_ATTEMPTS / n_tasks))
         return len(self._throttles.get(host, ())) >= allowed
+
+
+def _stopped() -> ItemError:
+    return ItemError(Outcome.TIMEOUT, "the task was stopped before the link was asked for")

@@ -9,6 +9,7 @@ import pytest
 
 from clips import make_clip
 from lists import as_links
+from runs import SETTINGS
 from servers import answer, status
 from trailergenre.base.config import (
     BackboneConfig,
@@ -20,8 +21,8 @@ from trailergenre.base.config import (
 from trailergenre.base.records import Link, LinkId
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import Embedder, load_embedder
-from trailergenre.features.chunks import ChunkSettings, cut_parts, featurize_chunk
-from trailergenre.features.pipeline import stream_settings
+from trailergenre.features.chunks import featurize_task, split_links
+from trailergenre.features.settings import TaskSettings, task_settings
 from trailergenre.runs import tables
 
 
@@ -43,26 +44,21 @@ def embedder(tiny_backbone: Path) -> Embedder:
 
 def settings_for(
     run: Path, links: list[Link], network: tuple[str, ...] = (), **chunks: object
-) -> ChunkSettings:
+) -> TaskSettings:
     root = str(Path(links[0].url.removeprefix("file://")).parent)
     config = Config(
         links=LinksConfig(allowed_roots=(root,)),
         network=NetworkConfig(allow=network),
         chunks=ChunksConfig(**chunks),  # type: ignore[arg-type]
     )
-    return ChunkSettings(
-        store=Store(str(run)),
-        fingerprint="fp",
-        stream=stream_settings(config),
-        chunks=config.chunks,
-    )
+    return task_settings(config, Store(str(run)), SETTINGS)
 
 
 def test_outcomes_name_their_features_file(
     links: list[Link], embedder: Embedder, tmp_path: Path
 ) -> None:
     settings = settings_for(tmp_path, links)
-    (commit,) = featurize_chunk(links, settings, embedder)
+    (commit,) = featurize_task(links, settings, embedder)
     rows = {row["link_id"]: row for row in commit.outcomes.to_pylist()}
     assert [rows[link.link_id]["outcome"] for link in links] == ["ok", "not_media", "ok"]
     assert rows[links[1].link_id]["features_file"] is None
@@ -76,8 +72,8 @@ def test_committed_features_are_read_back_by_link(
     links: list[Link], embedder: Embedder, tmp_path: Path
 ) -> None:
     settings = settings_for(tmp_path, links)
-    list(featurize_chunk(links, settings, embedder))
-    outcomes = tables.read_outcomes(settings.store, "fp")
+    list(featurize_task(links, settings, embedder))
+    outcomes = tables.read_outcomes(settings.store, settings.features.fingerprint)
     (features,) = tables.iter_features(settings.store, outcomes, [links[2].link_id])
     assert features["frame_index"].to_pylist() == [0, 1]
     assert features["frame_time_s"].to_pylist() == [0.0, 1.0]
@@ -89,19 +85,19 @@ def test_same_work_twice_is_the_same_features_file(
 ) -> None:
     settings = settings_for(tmp_path, links)
     for _ in range(2):
-        list(featurize_chunk(links, settings, embedder))
-    assert len(settings.store.list_files("features/fp")) == 1
-    assert len(tables.read_outcomes(settings.store, "fp")) == 3
+        list(featurize_task(links, settings, embedder))
+    assert len(settings.store.list_files(f"features/{settings.features.fingerprint}")) == 1
+    assert len(tables.read_outcomes(settings.store, settings.features.fingerprint)) == 3
 
 
 def test_strays_are_not_reached(links: list[Link], embedder: Embedder, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, links)
-    list(featurize_chunk(links[:1], settings, embedder))
-    outcomes = tables.read_outcomes(settings.store, "fp")
+    list(featurize_task(links[:1], settings, embedder))
+    outcomes = tables.read_outcomes(settings.store, settings.features.fingerprint)
     # A twin that died before its outcomes: its features are there, and nobody names them.
     other = replace(settings, store=Store(str(tmp_path / "other")))
-    list(featurize_chunk(links[2:], other, embedder))
-    for stray in other.store.list_files("features/fp"):
+    list(featurize_task(links[2:], other, embedder))
+    for stray in other.store.list_files(f"features/{settings.features.fingerprint}"):
         settings.store.write_bytes(stray.path, other.store.read_bytes(stray.path))
     read = list(tables.iter_features(settings.store, outcomes))
     assert [set(part["link_id"].to_pylist()) for part in read] == [{links[0].link_id}]
@@ -113,8 +109,8 @@ def test_cut_of_the_chunks_does_not_change_the_features(
     contents = []
     for name, more in (("whole", {}), ("large", {"max_bytes": 1}), ("many", {"max_links": 1})):
         settings = settings_for(tmp_path / name, links, **more)
-        commits = list(featurize_chunk(links, settings, embedder))
-        outcomes = tables.read_outcomes(settings.store, "fp")
+        commits = list(featurize_task(links, settings, embedder))
+        outcomes = tables.read_outcomes(settings.store, settings.features.fingerprint)
         rows = [
             r for part in tables.iter_features(settings.store, outcomes) for r in part.to_pylist()
         ]
@@ -140,7 +136,7 @@ def test_a_kill_costs_no_more_links_than_a_chunk_may_hold(
             most = max(most, begun - committed)
             yield replace(links[1], link_id=LinkId(f"{number:064}"))
 
-    for commit in featurize_chunk(source(), settings, embedder):
+    for commit in featurize_task(source(), settings, embedder):
         committed += len(commit.outcomes)
     assert (begun, committed) == (20, 20)
     # More than half of it is in use, so that steps overlap.
@@ -153,7 +149,7 @@ def test_a_throttled_link_is_left_to_a_later_run_with_the_sites_own_words(
     with answer({"/busy.mp4": status(429, Retry_After="0")}) as server:
         settings = settings_for(tmp_path, links, network=(server.address,))
         (link,) = as_links([f"http://{server.address}/busy.mp4"])
-        (commit,) = featurize_chunk([replace(link, round=4)], settings, embedder)
+        (commit,) = featurize_task([replace(link, round=4)], settings, embedder)
     (row,) = commit.outcomes.to_pylist()
     assert (row["outcome"], row["attempts"], row["round"]) == ("deferred", 3, 4)
     assert row["detail"].startswith("throttled: ")
@@ -175,6 +171,6 @@ def test_parts_differ_by_one_link_at_most_the_longer_first(
     n_links: int, n_slots: int, sizes: list[int]
 ) -> None:
     links = [Link(LinkId(f"{number}"), f"file:///{number}.mp4") for number in range(n_links)]
-    parts = cut_parts(links, n_slots)
+    parts = split_links(links, n_slots)
     assert [len(part) for part in parts] == sizes
     assert [link for part in parts for link in part] == links

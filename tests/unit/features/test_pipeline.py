@@ -14,20 +14,27 @@ from clips import make_clip
 from lists import as_links
 from servers import answer, content, drips, hangs
 from servers.files import serve
-from trailergenre.base.config import BackboneConfig, LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.config import (
+    BackboneConfig,
+    Config,
+    LimitsConfig,
+    LinksConfig,
+    NetworkConfig,
+)
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox import Deadline
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import Embedder, load_embedder
-from trailergenre.features.fetch_frames import StreamSettings
+from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links, keep_frames
+from trailergenre.features.settings import StreamSettings, stream_settings
 from trailergenre.frames.decoder import Decoder
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.videos.downloader import Downloader
-from trailergenre.videos.gate import OpenGate
+from trailergenre.videos.pacing import Pacer
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +60,23 @@ def settings_for(
     root: Path,
     *,
     allow: tuple[str, ...] = (),
-    shelf: KeptVideos | None = None,
+    videos: KeptVideos | None = None,
     frames: KeptFrames | None = None,
     deadline_s: float = 600,
 ) -> StreamSettings:
-    limits = LimitsConfig(deadline_s=deadline_s)
-    downloader = Downloader(
-        LinksConfig(allowed_roots=(str(root),)), NetworkConfig(allow=allow), limits
+    config = Config(
+        links=LinksConfig(allowed_roots=(str(root),)),
+        network=NetworkConfig(allow=allow),
+        backbone=BackboneConfig(batch_size=2),
+        limits=LimitsConfig(deadline_s=deadline_s),
     )
-    return StreamSettings(downloader, Decoder(1, limits), batch_size=2, videos=shelf, frames=frames)
+    return replace(stream_settings(config), videos=videos, frames=frames)
+
+
+def facts(link: FetchedLink) -> tuple[object, ...]:
+    """What the decoder and the download saw of a link's video."""
+    row = link.row
+    return row.duration_s, row.width_px, row.height_px, row.decode_errors, row.size_bytes
 
 
 def file_links(root: Path, *names: str) -> list[str]:
@@ -72,7 +87,7 @@ def test_every_link_comes_out_in_order_with_its_class(clips: Path, embedder: Emb
     links = as_links(file_links(clips, "noise.mp4", "a.mp4", "cut.mp4", "gone.mp4", "b.mp4"))
     records = list(embed_links(links, settings_for(clips), embedder))
     assert [record.link for record in records] == links
-    assert [(record.outcome, len(record.features)) for record in records] == [
+    assert [(record.row.outcome, len(record.features)) for record in records] == [
         (Outcome.NOT_MEDIA, 0),
         (Outcome.OK, 3),
         (Outcome.PARTIAL, 0),
@@ -94,14 +109,14 @@ def test_kept_video_is_not_requested_again(clips: Path, embedder: Embedder, tmp_
     with serve(clips) as server:
         links = as_links([f"http://{server.address}/a.mp4"])
         shelf = KeptVideos(Store(str(tmp_path)), "key", keeps_new=True)
-        settings = settings_for(clips, allow=(server.address,), shelf=shelf)
+        settings = settings_for(clips, allow=(server.address,), videos=shelf)
         first = list(embed_links(links, settings, embedder))
         asked = len(server.requested)
         second = list(embed_links(links, settings, embedder))
         assert asked > 0
         assert len(server.requested) == asked
     np.testing.assert_array_equal(first[0].features, second[0].features)
-    assert (first[0].attempts, second[0].attempts) == (1, 0)
+    assert (first[0].row.attempts, second[0].row.attempts) == (1, 0)
     assert shelf.list_link_ids() == {links[0].link_id}
 
 
@@ -112,28 +127,28 @@ def test_kept_video_that_was_at_fault_is_requested_again_and_replaced(
         (link,) = as_links([f"http://{server.address}/a.mp4"])
         store = Store(str(tmp_path))
         shelf = KeptVideos(store, "key", keeps_new=True)
-        settings = settings_for(clips, allow=(server.address,), shelf=shelf)
+        settings = settings_for(clips, allow=(server.address,), videos=shelf)
         store.write_bytes(f"videos/key/{link.link_id}", b"damaged")
         outcomes = [
-            record.outcome
+            record.row.outcome
             for again in (link, replace(link, is_refetched=True), link)
             for record in embed_links([again], settings, embedder)
         ]
     assert outcomes == [Outcome.NOT_MEDIA, Outcome.OK, Outcome.OK]
 
 
-def test_the_gate_is_told_when_an_attempt_reached_its_server(
+def test_the_pacer_is_told_when_an_attempt_reached_its_server(
     clips: Path, embedder: Embedder
 ) -> None:
     passed_at_s: list[float] = []
     ends: list[Video | ItemError] = []
 
-    class Log(OpenGate):
+    class Log(Pacer):
         def wait(self, link: Link, deadline: Deadline) -> None:
             passed_at_s.append(time.monotonic())
 
-        def report(self, link: Link, end: Video | ItemError) -> None:
-            ends.append(end)
+        def record(self, link: Link, result: Video | ItemError) -> None:
+            ends.append(result)
 
     with answer({"/a.mp4": content((clips / "a.mp4").read_bytes())}) as server:
         links = as_links([f"http://{server.address}/{name}.mp4" for name in ("a", "gone")])
@@ -155,8 +170,8 @@ def test_kept_frames_give_the_same_features_and_are_neither_asked_for_nor_decode
         settings = settings_for(clips, allow=(server.address,), frames=shelf)
         alone = list(embed_links(links, replace(settings, frames=None), embedder))
         kept = list(keep_frames(links, settings))
-        assert [record.outcome for record in kept] == ["ok", "not_media", "ok"]
-        assert [record.n_frames for record in kept] == [3, 0, 5]
+        assert [record.row.outcome for record in kept] == ["ok", "not_media", "ok"]
+        assert [record.row.frames for record in kept] == [3, 0, 5]
         assert shelf.list_link_ids() == {links[0].link_id, links[2].link_id}
         server.requested.clear()
         monkeypatch.setattr(Decoder, "decode", None)
@@ -164,9 +179,9 @@ def test_kept_frames_give_the_same_features_and_are_neither_asked_for_nor_decode
         assert server.requested == []
     for first, stored, record in zip(alone[::2], kept[::2], again, strict=True):
         np.testing.assert_array_equal(first.features, record.features)
-        assert (first.facts, first.size_bytes) == (record.facts, record.size_bytes)
-        assert (record.attempts, record.connections) == (1, (server.address,))
-        assert stored.download_s == record.download_s
+        assert facts(first) == facts(record)
+        assert (record.row.attempts, record.row.connections) == (1, (server.address,))
+        assert stored.row.download_s == record.row.download_s
 
 
 def test_a_link_that_hangs_costs_the_others_nothing(
@@ -183,7 +198,7 @@ def test_a_link_that_hangs_costs_the_others_nothing(
         before = [next(stream) for _ in links[1:]]
         # Side by side, their order is the machine's.
         assert {record.link.url for record in before} == {link.url for link in links[1:]}
-        assert {record.outcome for record in before} == {Outcome.OK}
+        assert {record.row.outcome for record in before} == {Outcome.OK}
         release.set()
         (last,) = stream
     assert last.link == links[0]
@@ -202,8 +217,8 @@ def test_fault_of_ours_costs_one_link_and_names_itself(
 
     monkeypatch.setattr(Downloader, "fetch", broken)
     records = list(embed_links(links, settings_for(clips), embedder))
-    assert [record.outcome for record in records] == [Outcome.INTERNAL, Outcome.OK]
-    assert "KeyError" in records[0].detail
+    assert [record.row.outcome for record in records] == [Outcome.INTERNAL, Outcome.OK]
+    assert "KeyError" in records[0].row.detail
 
 
 def test_what_a_fault_of_ours_says_holds_no_secret(
@@ -223,7 +238,7 @@ def test_what_a_fault_of_ours_says_holds_no_secret(
     downloader = replace(settings.downloader, proxy="http://me:zq%5C%27wx@proxy.test:1")
     settings = replace(settings, downloader=downloader)
     (record,) = embed_links(as_links(file_links(clips, "a.mp4")), settings, embedder)
-    for text in (record.detail, caplog.text):
+    for text in (record.row.detail, caplog.text):
         assert "cannot parse http://***@proxy.test:1" in text
         assert not re.search("zq|wx", text)
     assert "in broken" in caplog.text
@@ -261,7 +276,7 @@ def test_leaving_early_does_not_wait_for_a_download(
     with answer(answers) as server:
         links = as_links([f"http://{server.address}/{name}.mp4" for name in ("a", "hangs")])
         stream = embed_links(links, settings_for(clips, allow=(server.address,)), embedder)
-        assert next(stream).outcome is Outcome.OK
+        assert next(stream).row.outcome is Outcome.OK
         while not server.requested.get("/hangs.mp4"):
             time.sleep(0.05)
         # The server would say nothing for minutes, and the link's deadline is ten of them.

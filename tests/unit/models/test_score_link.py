@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trailergenre.base.embeddeds import LinkFrames
 
 from bundles import make_bundle, manifest_for
 from clips import make_clip
@@ -12,11 +13,10 @@ from lists import as_links
 from trailergenre.base.config import BackboneConfig, Config, FramesConfig, LinksConfig
 from trailergenre.base.errors import BundleError, ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import load_embedder, read_manifest
-from trailergenre.features.chunks import ChunkSettings, featurize_chunk
-from trailergenre.features.pipeline import stream_settings
+from trailergenre.features.chunks import featurize_task
+from trailergenre.features.settings import feature_settings, task_settings
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.score_link import embed_link, score_link
 from trailergenre.runs import tables
@@ -46,14 +46,16 @@ def test_features_are_the_bytes_that_a_chunk_commits(
 ) -> None:
     links = as_links([clip.as_uri()])
     allowed = config.model_copy(update={"links": LinksConfig(allowed_roots=(str(clip.parent),))})
-    settings = ChunkSettings(Store(str(tmp_path)), "fp", stream_settings(allowed), config.chunks)
-    list(featurize_chunk(links, settings, load_embedder(config.backbone)))
-    outcomes = tables.read_outcomes(settings.store, "fp")
+    embedder = load_embedder(config.backbone)
+    features = feature_settings(allowed, embedder.manifest)
+    settings = task_settings(allowed, Store(str(tmp_path)), features)
+    list(featurize_task(links, settings, embedder))
+    outcomes = tables.read_outcomes(settings.store, features.fingerprint)
     (committed,) = tables.iter_features(settings.store, outcomes)
 
-    record = embed_link(str(clip), config)
-    assert record.link == links[0]
-    np.testing.assert_array_equal(record.features, np.stack(committed["features"].to_pylist()))
+    embedded = embed_link(str(clip), config)
+    assert embedded.link == links[0]
+    np.testing.assert_array_equal(embedded.features, np.stack(committed["features"].to_pylist()))
 
 
 def test_the_model_is_given_the_links_own_frames_and_their_times(
@@ -76,10 +78,10 @@ def test_the_model_is_given_the_links_own_frames_and_their_times(
 
 def test_frames_on_their_way_to_the_network_may_be_watched(clip: Path, config: Config) -> None:
     watched: list[np.ndarray] = []
-    record = embed_link(str(clip), config, watch=watched.append)
+    embedded = embed_link(str(clip), config, on_frames=watched.append)
     frames = np.concatenate(watched)
     expected = load_embedder(config.backbone).embed(frames)
-    np.testing.assert_array_equal(record.features, expected)
+    np.testing.assert_array_equal(embedded.features, expected)
 
 
 def test_a_score_that_nobody_wants_a_report_of_has_no_timeline(

@@ -18,10 +18,10 @@ from clips import make_clip
 from parsed import assert_stands_alone
 from score_pages import (
     LINK,
-    make_failed_record,
+    make_embedded_link,
+    make_failed_link,
     make_frames,
     make_link_bundle,
-    make_link_record,
     score_page,
     write_score_page,
 )
@@ -62,7 +62,7 @@ class ScoredModel:
 def scored(tmp_path_factory: pytest.TempPathFactory) -> ScoredModel:
     directory = tmp_path_factory.mktemp("scored")
     page, bundle, frames = directory / "a.html", make_link_bundle(directory), make_frames(150)
-    record = make_link_record()
+    record = make_embedded_link()
     score = write_score_page(page, record=record, bundle=bundle, frames=frames)
     return ScoredModel(score, bundle, frames, page.read_text(encoding="utf-8"))
 
@@ -87,7 +87,7 @@ def test_all_genres_that_reach_their_threshold_are_given_also_those_that_are_not
     made = make_link_bundle(tmp_path)
     thresholds = {"thresholds": (0.05,) * 4}
     bundle = replace(made, manifest=made.manifest.model_copy(update=thresholds))
-    page, record = tmp_path / "a.html", make_link_record(20)
+    page, record = tmp_path / "a.html", make_embedded_link(20)
     score = write_score_page(page, record=record, bundle=bundle, frames=make_frames(20))
     content = page.read_text(encoding="utf-8")
     assert len(score.genres) == content.count('<section class="panel"') == 3
@@ -132,7 +132,7 @@ def test_a_link_that_fails_has_a_page_that_says_where_and_why(
     tmp_path: Path,
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
-    record = make_failed_record(outcome, "it <script> ended", size_bytes=size_bytes)
+    record = make_failed_link(outcome, "it <script> ended", size_bytes=size_bytes)
     with pytest.raises(ItemError) as raised:
         write_score_page(page, record=record, bundle=bundle, frames=make_frames(20))
     assert raised.value.outcome is outcome

@@ -8,19 +8,22 @@ import pytest
 
 from lists import as_links
 from trailergenre.base.errors import StorageError
-from trailergenre.base.records import VideoFacts
 from trailergenre.base.storage import Store
-from trailergenre.runs.kept_frames import FramesWriter, KeptFrames, Origin
+from trailergenre.runs.kept_frames import FramesWriter, KeptFrames
+from trailergenre.runs.outcome_row import OutcomeRow
 
 (LINK, OTHER) = as_links(["https://example.org/a.mp4", "https://example.org/b.mp4"])
-ORIGIN = Origin(
+ROW = OutcomeRow(
+    LINK.link_id,
     frames=7,
     attempts=2,
     download_s=1.5,
     decode_s=0.25,
     size_bytes=1000,
     connections=("192.0.2.1:443",),
-    facts=VideoFacts(duration_s=None, width_px=640, height_px=360, decode_errors=1),
+    width_px=640,
+    height_px=360,
+    decode_errors=1,
 )
 FRAMES = np.random.default_rng(7).integers(0, 256, (7, 299, 299, 3), np.uint8)
 
@@ -29,16 +32,16 @@ FRAMES = np.random.default_rng(7).integers(0, 256, (7, 299, 299, 3), np.uint8)
 def kept(tmp_path: Path) -> KeptFrames:
     """A kept that holds the frames of LINK, written in batches of 3, 3 and 1."""
     kept = KeptFrames(Store(str(tmp_path / "run")), "key", keeps_new=True)
-    keep(kept, tmp_path / "file", ORIGIN)
+    keep(kept, tmp_path / "file", ROW)
     return kept
 
 
-def keep(kept: KeptFrames, path: Path, origin: Origin) -> None:
+def keep(kept: KeptFrames, path: Path, row: OutcomeRow) -> None:
     file = FramesWriter(path, kept.place(LINK.link_id))
     for start in range(0, 7, 3):
         file.add(FRAMES[start : start + 3])
     assert file.n_frames == 7
-    file.close(origin)
+    file.close(row)
     kept.keep(file)
 
 
@@ -50,14 +53,14 @@ def test_frames_come_back_as_they_were_in_batches_of_any_size(
     batches = list(frames.batches(size))
     assert [len(batch) for batch in batches] == sizes
     np.testing.assert_array_equal(np.concatenate(batches), FRAMES)
-    assert frames.origin == ORIGIN
+    assert frames.row == ROW
 
 
 def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> None:
     slope = np.arange(299, dtype=np.uint8)
     file = FramesWriter(tmp_path / "file", "place")
     file.add(np.broadcast_to(slope[None, None, :, None], FRAMES.shape).copy())
-    file.close(ORIGIN)
+    file.close(ROW)
     assert file.path.stat().st_size < FRAMES.nbytes / 2
 
 
@@ -99,6 +102,6 @@ def test_frames_of_another_link_or_of_other_settings_are_refused_by_name(
 def test_more_or_fewer_frames_than_a_file_says_are_refused_by_name(
     kept: KeptFrames, says: int, tmp_path: Path
 ) -> None:
-    keep(kept, tmp_path / "file", replace(ORIGIN, frames=says))
+    keep(kept, tmp_path / "file", replace(ROW, frames=says))
     with pytest.raises(StorageError, match=rf"{LINK.link_id} .* its 7 frames.*Delete it"):
         list(kept.read(LINK.link_id).batches(4))

@@ -16,6 +16,7 @@ from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox import Deadline
 from trailergenre.videos.attempt import Attempt
 from trailergenre.videos.downloader import BACKOFF_BASE_S, Downloader
+from trailergenre.videos.pacing import Pacer
 
 (LINK,) = as_links(["https://example.org/x.mp4"])
 End = Video | ItemError | ToolMissingError
@@ -46,7 +47,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[End]:
     return ends
 
 
-class NotedGate:
+class NotingPacer(Pacer):
     """Records its calls; may refuse the first."""
 
     def __init__(self, refusal: ItemError | None = None) -> None:
@@ -58,8 +59,8 @@ class NotedGate:
         if self.refusal is not None:
             raise self.refusal
 
-    def report(self, link: Link, end: Video | ItemError) -> None:
-        self.notes.append(end)
+    def record(self, link: Link, result: Video | ItemError) -> None:
+        self.notes.append(result)
 
 
 def downloader(*, backoff_s: float = 0.001, n_attempts: int = 3) -> Downloader:
@@ -67,9 +68,9 @@ def downloader(*, backoff_s: float = 0.001, n_attempts: int = 3) -> Downloader:
     return Downloader(LinksConfig(), NetworkConfig(), limits, backoff_s=backoff_s)
 
 
-def failure(deadline: Deadline, *, gate: NotedGate | None = None, **more: float) -> ItemError:
+def failure(deadline: Deadline, *, pacer: NotingPacer | None = None, **more: float) -> ItemError:
     with pytest.raises(ItemError) as raised:
-        downloader(**more).fetch(LINK, Path("scratch"), deadline, gate)  # type: ignore[arg-type]
+        downloader(**more).fetch(LINK, Path("scratch"), deadline, pacer)
     return raised.value
 
 
@@ -94,10 +95,10 @@ def test_what_will_not_pass_is_tried_once(outcome: Outcome, attempts: list[End])
 
 def test_a_fault_of_the_machine_is_not_tried_again(attempts: list[End]) -> None:
     attempts += [ToolMissingError("no yt-dlp"), video()]
-    gate = NotedGate()
+    pacer = NotingPacer()
     with pytest.raises(ToolMissingError):
-        downloader().fetch(LINK, Path("scratch"), Deadline(60), gate)
-    assert gate.notes == ["wait"]
+        downloader().fetch(LINK, Path("scratch"), Deadline(60), pacer)
+    assert pacer.notes == ["wait"]
 
 
 def test_the_servers_of_all_attempts_are_handed_on(attempts: list[End]) -> None:
@@ -145,34 +146,34 @@ def test_own_waits_grow_and_are_random(
     assert bounds[:9] == [(0, high) for high in (2, 4, 8, 16, 32, 60, 60, 60, 60)]
 
 
-def test_gate_is_asked_before_and_told_after_every_attempt(attempts: list[End]) -> None:
-    gate, first = NotedGate(), failed(Outcome.STALLED)
+def test_pacer_is_asked_before_and_told_after_every_attempt(attempts: list[End]) -> None:
+    pacer, first = NotingPacer(), failed(Outcome.STALLED)
     attempts += [first, video()]
-    downloader().fetch(LINK, Path("scratch"), Deadline(60), gate)
-    assert gate.notes == ["wait", first, "wait", video()]
+    downloader().fetch(LINK, Path("scratch"), Deadline(60), pacer)
+    assert pacer.notes == ["wait", first, "wait", video()]
 
 
-def test_a_closed_gate_ends_the_link_before_it_is_tried(attempts: list[End]) -> None:
+def test_a_link_that_must_not_be_asked_for_is_not_tried(attempts: list[End]) -> None:
     attempts += [video()]
-    gate = NotedGate(ItemError(Outcome.DEFERRED, "its host throttles"))
-    error = failure(Deadline(60), gate=gate)
-    assert (error.outcome, error.attempts, len(attempts)) == (Outcome.DEFERRED, 0, 1)
-    assert gate.notes == ["wait"]
+    pacer = NotingPacer(ItemError(Outcome.THROTTLED, "its host throttles"))
+    error = failure(Deadline(60), pacer=pacer)
+    assert (error.outcome, error.attempts, len(attempts)) == (Outcome.THROTTLED, 0, 1)
+    assert pacer.notes == ["wait"]
 
 
-def test_time_that_the_gate_takes_for_itself_is_not_the_links(
+def test_time_that_the_pacer_takes_is_not_the_links(
     attempts: list[End], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
-    class SlowGate(NotedGate):
+    class SlowPacer(NotingPacer):
         def wait(self, link: Link, deadline: Deadline) -> None:
             with deadline.paused():
                 now[0] += 1000
 
     attempts += [failed(Outcome.STALLED), video()]
-    _, n_attempts = downloader().fetch(LINK, Path("scratch"), Deadline(60), SlowGate())
+    _, n_attempts = downloader().fetch(LINK, Path("scratch"), Deadline(60), SlowPacer())
     assert n_attempts == 2
 
 

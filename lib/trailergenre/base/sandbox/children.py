@@ -49,14 +49,27 @@ class Deadline:
         running_s = 0.0 if since is None else time.monotonic() - since
         return max(0.0, self._left_s - running_s)
 
+    @property
+    def used_s(self) -> float:
+        """Seconds used so far."""
+        return self.seconds - self.left_s
+
+    def pause(self) -> None:
+        """Pause the countdown."""
+        self._left_s, self._since = self.left_s, None
+
+    def resume(self) -> None:
+        """Continue the countdown."""
+        self._since = time.monotonic()
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Pause the countdown while others are waited for."""
-        self._left_s, self._since = self.left_s, None
+        self.pause()
         try:
             yield
         finally:
-            self._since = time.monotonic()
+            self.resume()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trailergenre import __version__
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FeatureArray, LinkFrames, LinkId
 from trailergenre.base.storage import Store
 from trailergenre.links.input_lists import InputList
@@ -26,6 +22,7 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.runs import tables
 from trailergenre.runs.commit import write_commit
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, list_settings, write_settings
+from trailergenre.runs.outcome_row import OutcomeRow
 
 MAX_VALUES = 100_000_000
 """Rows times columns, 0.8 GB while reading. MMTF-14K's visual features have 1.5 million."""
@@ -109,7 +106,11 @@ class ExternalFeatures:
                 LinkFrames(link_id, self.features[ready[link_id]][np.newaxis], np.zeros(1))
                 for link_id in link_ids
             ]
-            rows = [_outcome_row(link_id) for link_id in link_ids]
+            # Nothing was downloaded, decoded or embedded, and no child process needed a sandbox.
+            rows = [
+                OutcomeRow(link_id, frames=1, engine=EXTERNAL, sandbox="not needed")
+                for link_id in link_ids
+            ]
             write_commit(store, fingerprint, frames=frames, rows=rows)
 
 
@@ -121,28 +122,6 @@ def _replace_non_finite(values: NDArray[np.float64]) -> tuple[FeatureArray, int]
         finite = values[~wrong[:, column], column]
         features[wrong[:, column], column] = np.median(finite) if len(finite) else 0.0
     return features, int(wrong.sum())
-
-
-def _outcome_row(link_id: str) -> dict[str, object]:
-    """Nothing was downloaded, decoded or embedded, and no child process needed a sandbox."""
-    return {
-        "link_id": link_id,
-        "outcome": Outcome.OK.value,
-        "detail": "",
-        "attempts": 0,
-        "round": 0,
-        "download_s": 0.0,
-        "decode_s": 0.0,
-        "embed_s": 0.0,
-        "frames": 1,
-        "decode_errors": 0,
-        "connections": [],
-        "engine": EXTERNAL,
-        "device": "none",
-        "versions": json.dumps({"trailergenre": __version__}),
-        "sandbox": "not needed",
-        "finished_at": datetime.now(UTC),
-    }
 
 
 def read_text(path: Path) -> str:

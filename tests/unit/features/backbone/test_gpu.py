@@ -22,7 +22,7 @@ from trailergenre.base.onnx_session import open_gpu_session, open_session, run_b
 from trailergenre.features.backbone import check_backbone, load_embedder, onnx_engine
 from trailergenre.features.backbone.fixed_batches import FixedBatches
 from trailergenre.features.backbone.tensorflow_engine import TensorFlowEmbedder, take_gpu
-from trailergenre.features.pipeline import feature_settings, stream_settings
+from trailergenre.features.settings import feature_settings, stream_settings
 
 
 def test_a_call_brings_several_batches_to_a_gpu() -> None:

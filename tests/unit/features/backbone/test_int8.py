@@ -24,7 +24,7 @@ from trailergenre.features.backbone import (
 from trailergenre.features.backbone.artefact import ONNX_FILE, hash_file, write_manifest
 from trailergenre.features.backbone.export import Int8Frames, export_backbone
 from trailergenre.features.backbone.int8 import compare_features
-from trailergenre.features.pipeline import feature_settings
+from trailergenre.features.settings import feature_settings
 
 
 def make_frames(n: int, seed: int, *, brightest: int = 255) -> np.ndarray:

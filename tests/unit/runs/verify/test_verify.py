@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from runs import SETTINGS, link_id, write_features
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.records import VideoFacts
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.runs import tables
-from trailergenre.runs.kept_frames import FramesWriter, KeptFrames, Origin
+from trailergenre.runs.kept_frames import FramesWriter, KeptFrames
 from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.outcome_row import OutcomeRow
 from verified import FP, Run, cut, empty, flip, found, make_verified, notes, zero
 
 
@@ -30,8 +30,7 @@ def make_kept(store: Store, id_: str, file: Path) -> None:
     kept = KeptFrames(store, SETTINGS.frames_key, keeps_new=True)
     frames = FramesWriter(file, kept.place(id_))
     frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
-    facts = VideoFacts(duration_s=1.0, width_px=320, height_px=320)
-    frames.close(Origin(1, 1, 0.1, 0.1, 100, (), facts))
+    frames.close(OutcomeRow(id_, frames=1))
     kept.keep(frames)
 
 

@@ -1,0 +1,145 @@
+"""What a task needs besides its links: one object, small enough to travel to every worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trailergenre.base.config import ChunksConfig, Config
+from trailergenre.base.fault_injection import Fault, read_fault
+from trailergenre.base.records import FRAME_SIDE_PX
+from trailergenre.base.storage import Store
+from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
+from trailergenre.features.backbone import BackboneManifest, frames_a_call
+from trailergenre.frames.decoder import Decoder
+from trailergenre.frames.ffmpeg import ffmpeg_major
+from trailergenre.runs.fingerprint import FeatureSettings
+from trailergenre.runs.kept_frames import KeptFrames
+from trailergenre.runs.kept_videos import KeptVideos
+from trailergenre.videos.downloader import Downloader
+from trailergenre.videos.formats import FORMAT_RULE
+
+_MIN_LINKS_AHEAD = 4
+"""Links that must be open for the steps to overlap: one a step, and one that waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings:
+    """What bringing links to features takes, with or without a run.
+
+    Attributes:
+        config: the whole configuration.
+        downloader: link to video; holds what only the driver can read.
+        videos: kept videos; None to neither read nor keep any.
+        frames: kept frames; None to neither read nor keep any.
+    """
+
+    config: Config
+    downloader: Downloader
+    videos: KeptVideos | None = None
+    frames: KeptFrames | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        """Video to frames."""
+        return Decoder(self.config.frames.per_second, self.config.limits)
+
+    @property
+    def batch_size(self) -> int:
+        """Frames a call of the network."""
+        return frames_a_call(self.config.backbone)
+
+    @property
+    def links_ahead(self) -> int:
+        """Links that may be begun and not yet finished."""
+        return links_ahead(self.config.chunks)
+
+    def list_kept(self) -> set[str]:
+        """Ids of links that need no download: their videos or frames are kept."""
+        kept = (self.videos, self.frames)
+        return set().union(*(each.list_link_ids() for each in kept if each is not None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings(StreamSettings):
+    """What a task of a run takes.
+
+    Attributes:
+        store: the run.
+        features: what the features depend on; a worker that would give others must fail.
+        fault: a kill on purpose.
+    """
+
+    store: Store
+    features: FeatureSettings
+    fault: Fault | None = None
+
+
+def stream_settings(config: Config) -> StreamSettings:
+    """Settings for links outside of a run.
+
+    Raises:
+        ConfigError: a package that downloading uses is too old to be safe.
+    """
+    check_minimum_versions(*DOWNLOAD_PACKAGES)
+    return StreamSettings(config=config, downloader=Downloader.from_config(config))
+
+
+def task_settings(
+    config: Config,
+    store: Store,
+    features: FeatureSettings,
+    keep: Literal["videos", "frames"] | None = None,
+) -> TaskSettings:
+    """Settings for the tasks of a run; made on the driver.
+
+    Raises:
+        ConfigError: a package that downloading uses is too old to be safe.
+    """
+    # Workers have another working directory than the driver, and perhaps another home.
+    path = str(Path(config.backbone.path).expanduser().absolute())
+    roots = tuple(str(Path(root).expanduser().resolve()) for root in config.links.allowed_roots)
+    config = config.model_copy(
+        update={
+            "backbone": config.backbone.model_copy(update={"path": path}),
+            "links": config.links.model_copy(update={"allowed_roots": roots}),
+        }
+    )
+    check_minimum_versions(*DOWNLOAD_PACKAGES)
+    return TaskSettings(
+        config=config,
+        downloader=Downloader.from_config(config),
+        videos=KeptVideos(store, features.videos_key, keeps_new=keep == "videos"),
+        frames=KeptFrames(store, features.frames_key, keeps_new=keep == "frames"),
+        store=store,
+        features=features,
+        fault=read_fault(),
+    )
+
+
+def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSettings:
+    """What the features of a configuration depend on."""
+    return FeatureSettings(
+        format_rule=FORMAT_RULE,
+        frames_per_s=config.frames.per_second,
+        frame_side_px=FRAME_SIDE_PX,
+        ffmpeg_major=ffmpeg_major(),
+        backbone_id=manifest.backbone_id,
+        precision="mixed_float16" if config.backbone.mixed_precision else manifest.precision,
+        calibration=manifest.int8_sha256,
+    )
+
+
+def links_ahead(chunks: ChunksConfig) -> int:
+    """Links that a task begins before the first of them is finished.
+
+    A killed task's open links are downloaded again, so these are half of a chunk, and never more
+    than `max_links`, even where that leaves the steps nothing to overlap with.
+    """
+    return min(chunks.max_links, max(_MIN_LINKS_AHEAD, chunks.max_links // 2))
+
+
+def links_per_commit(chunks: ChunksConfig) -> int:
+    """Links of one commit at most: with those that are ahead of it, `max_links` are open."""
+    return max(1, chunks.max_links - links_ahead(chunks))

@@ -1,0 +1,104 @@
+"""One link's row of the outcomes table, filled while the link proceeds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from trailergenre import __version__
+from trailergenre.base.errors import ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import Link, VideoFacts
+
+
+@dataclass(slots=True)
+class OutcomeRow:
+    """A row of `schemas.OUTCOMES`; a field is a column.
+
+    `finished_at` and the columns that name a features file are added by the commit.
+
+    Attributes:
+        link_id: the link.
+        round: see `Link.round`.
+        outcome: its class. Only links that are `ok` have features.
+        detail: the reason, one line; empty for `ok`.
+        attempts: downloads tried.
+        download_s: wall seconds of the download, without waiting for the pace of its host.
+        decode_s: wall seconds of the decoder.
+        embed_s: wall seconds of the network.
+        size_bytes: of the video file; None where the download failed.
+        duration_s: declared duration of the video; this and the next three as in `VideoFacts`.
+        width_px: of a source frame.
+        height_px: of a source frame.
+        decode_errors: complaints of the decoder.
+        frames: frames with features; 0 unless `ok`.
+        connections: `address:port` of every server that the download connected to.
+        engine: that ran the network; `none` where no network was loaded.
+        device: of the engine.
+        versions: program -> version, besides this package's own.
+        sandbox: `full`, `not needed`, or the protections that the machine lacks.
+    """
+
+    link_id: str
+    round: int = 0
+    outcome: Outcome = Outcome.OK
+    detail: str = ""
+    attempts: int = 0
+    download_s: float = 0.0
+    decode_s: float = 0.0
+    embed_s: float = 0.0
+    size_bytes: int | None = None
+    duration_s: float | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    decode_errors: int = 0
+    frames: int = 0
+    connections: tuple[str, ...] = ()
+    engine: str = "none"
+    device: str = "none"
+    versions: dict[str, str] = field(default_factory=dict)
+    sandbox: str = "full"
+
+    @classmethod
+    def of(cls, link: Link) -> OutcomeRow:
+        """Start the row of a link."""
+        return cls(link.link_id, link.round)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing went wrong so far."""
+        return self.outcome is Outcome.OK
+
+    def fail(self, error: ItemError) -> None:
+        """Take the class and reason of an error."""
+        self.outcome, self.detail, self.frames = error.outcome, error.detail, 0
+
+    def add_facts(self, facts: VideoFacts) -> None:
+        """Take what the decoder reported."""
+        for name, value in asdict(facts).items():
+            setattr(self, name, value)
+
+    def to_columns(self) -> dict[str, object]:
+        """Finish the row: column -> value."""
+        versions = {"trailergenre": __version__, **self.versions}
+        return asdict(self) | {
+            "versions": json.dumps(versions, sort_keys=True),
+            "finished_at": datetime.now(UTC),
+        }
+
+    def to_json(self) -> str:
+        """Keep the row beside its frames, for the task that embeds them."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes, link_id: str) -> OutcomeRow:
+        """Read a kept row."""
+        values = json.loads(text)
+        # Files of earlier versions lack the link and nest what the decoder reported.
+        values = {"link_id": link_id, **values, **values.pop("facts", {})}
+        values |= {
+            "outcome": Outcome(values.get("outcome", Outcome.OK)),
+            "connections": tuple(values["connections"]),
+        }
+        return cls(**values)
