@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trailergenre.base.embeddeds import LinkFrames
+from trailergenre.base.records import LinkFrames
 
 from bundles import make_bundle, manifest_for
 from clips import make_clip
