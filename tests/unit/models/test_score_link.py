@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trailergenre.base.records import LinkFrames
 
 from bundles import make_bundle, manifest_for
 from clips import make_clip
@@ -13,6 +12,7 @@ from lists import as_links
 from trailergenre.base.config import BackboneConfig, Config, FramesConfig, LinksConfig
 from trailergenre.base.errors import BundleError, ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.chunks import featurize_task
