@@ -60,7 +60,8 @@ from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ExitCode
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import load_embedder
-from trailergenre.features.pipeline import embed_links, stream_settings
+from trailergenre.features.pipeline import embed_links
+from trailergenre.features.settings import stream_settings
 from trailergenre.mongo.connection import Document
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint

@@ -149,15 +149,17 @@ def test_a_fault_in_the_list_of_links_comes_out_after_those_before_it(
 
 
 def test_leaving_early_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
+    started, ended = threading.Event(), threading.Event()
 
     def download(number: int, deadline: Deadline) -> None:
         if number:
+            started.set()
             assert deadline.stopped.wait(BOUND_S)
             ended.set()
 
     fetched = fetch(monkeypatch, download, iter(LINKS[:2]))
     assert next(fetched).link == LINKS[0]
+    assert started.wait(BOUND_S)
     fetched.close()
     assert ended.is_set()
 

@@ -204,7 +204,7 @@ def test_command_takes_videos_and_says_the_figures(
     command += ["--calibration", str(videos), "--out", str(out)]
     result = CliRunner().invoke(app, [*command, "--set", "frames.per_second=8"])
     assert result.exit_code == 0, result.output
-    assert "int8 against fp32, weights random(seed=7): cosine 0.9" in result.stdout
+    assert "int8 compared with fp32, weights random(seed=7): cosine 0.9" in result.stdout
     found = read_manifest(out).calibration
     assert found is not None
     assert (found.n_frames, found.n_judged) == (20, 20)
@@ -216,4 +216,4 @@ def test_int8_and_calibration_need_each_other(options: list[str], tmp_path: Path
     command = ["backbone", "export", "--out", str(tmp_path / "out"), *options]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2
-    assert "need each other" in result.stderr
+    assert "must be given together" in result.stderr
