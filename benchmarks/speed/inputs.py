@@ -65,7 +65,7 @@ class Inputs:
 
     @cached_property
     def int8(self) -> Path:
-        """The same network in 8-bit integers, calibrated on published clips where they are."""
+        """The same network in 8-bit integers, quantized with real clips if there are any."""
         videos = published_clips() or self.clips(_DISTINCT, 10)[0].parent
         options = ("--precision", "int8", "--calibration", str(videos))
         # Four frames a second: the published clips are a minute together.

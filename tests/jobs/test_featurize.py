@@ -128,7 +128,7 @@ def test_changed_settings_without_kept_videos_stop_the_run(
     ("setting", "message"),
     [
         ("backbone.path=/nowhere", "trailergenre backbone export"),
-        ("backbone.path={cut}", "network.onnx was changed or cut: SHA-256 is"),
+        ("backbone.path={cut}", "network.onnx was changed or truncated: SHA-256 is"),
         ("limits.deadline=3", "the closest valid one is limits.deadline_s"),
     ],
 )

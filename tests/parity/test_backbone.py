@@ -15,7 +15,7 @@ from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.backbone.artefact import hash_file, read_weights, write_manifest
 from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.int8 import quantize_network
-from trailergenre.features.int8_frames import take_frames
+from trailergenre.features.representative_frames import read_representative_frames
 from trailergenre.frames.decoder import Decoder
 
 pytestmark = pytest.mark.slow
@@ -113,7 +113,7 @@ def test_keras_weights_file_gives_its_own_features_and_the_same_identity(
 @pytest.fixture(scope="module")
 def clips(data_dir: Path) -> list[np.ndarray]:
     """A frame a second of each real clip, uint8 RGB."""
-    return take_frames(data_dir / "video", Config())
+    return read_representative_frames(data_dir / "video", Config())
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +121,14 @@ def int8(artefact: Path, clips: list[np.ndarray], tmp_path_factory: pytest.TempP
     """What `backbone export --precision int8` writes; Keras's part of it is done once."""
     directory = shutil.copytree(artefact, tmp_path_factory.mktemp("int8") / "inception")
     manifest, network = read_manifest(directory), directory / "network.onnx"
-    calibration = quantize_network(network, clips, weights="random", report=lambda *_: None)
+    calibration = quantize_network(network, clips, weights="random", on_step=lambda *_: None)
     files = manifest.files | {network.name: hash_file(network)}
     update = {"precision": "int8", "calibration": calibration, "files": files}
     write_manifest(directory, manifest.model_copy(update=update))
     return directory
 
 
-def test_int8_is_near_fp32_on_frames_that_it_was_not_calibrated_with(int8: Path) -> None:
+def test_int8_is_near_fp32_on_other_frames_than_its_representative_ones(int8: Path) -> None:
     found = read_manifest(int8).calibration
     assert found is not None
     assert (found.n_judged, found.is_held_out) == (20, True)

@@ -166,17 +166,20 @@ def backbone_export(
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import progress_bar
-    from trailergenre.features.backbone.export import Int8Frames, export_backbone
-    from trailergenre.features.int8_frames import take_frames
+    from trailergenre.features.backbone.export import export_backbone
+    from trailergenre.features.representative_frames import read_representative_frames
 
     settings = load_config(config or (), overrides or ())
     if (precision == "int8") != (calibration is not None):
         raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
     directory = out or Path(settings.backbone.path)
-    videos = None if calibration is None else take_frames(calibration.expanduser(), settings)
+    videos = None
+    if calibration is not None:
+        videos = read_representative_frames(calibration.expanduser(), settings)
     with progress_bar("exporting the network", unit="frames") as on_step:
-        int8 = None if videos is None else Int8Frames(videos, on_step)
-        manifest = export_backbone(weights, directory.expanduser(), int8=int8)
+        manifest = export_backbone(
+            weights, directory.expanduser(), representative=videos, on_step=on_step
+        )
     if manifest.is_random:
         typer.echo("note: the weights are random; features and scores mean nothing.", err=True)
     if manifest.calibration:

@@ -1,4 +1,4 @@
-"""The artefact's files and its identity: what is on disk, and whether it is what it says.
+"""The files of a backbone artefact, their identity and their integrity.
 
 DIR/manifest.json         backbone_id, network, preprocessing, weights' source, SHA-256 of the files
 DIR/network.onnx          uint8 RGB (n, 299, 299, 3) -> float32 (n, 2048), preprocessing inside
@@ -34,15 +34,15 @@ OUTPUT_LAYER = "global average pooling of the last mixed block, float32 (n, 2048
 EXPORT_AGAIN = "Export it again."
 
 
-class Int8Calibration(BaseModel):
-    """What an int8 network was calibrated with, and how far it is from fp32 on other frames.
+class Quantization(BaseModel):
+    """The representative frames of an int8 network, and its distance from fp32 on other frames.
 
     Attributes:
-        sha256: over the frames that calibrated.
-        n_frames: those frames.
-        n_judged: other frames, which the figures are of.
-        is_held_out: whether those are of other videos, and not neighbours in the same one.
-        cosine_p1: 1st percentile of the cosine to fp32, the calibration's mean subtracted.
+        sha256: of the representative frames.
+        n_frames: their number.
+        n_judged: number of the other frames, which the two figures are of.
+        is_held_out: whether the other frames are of other videos, not neighbours in the same one.
+        cosine_p1: 1st percentile of the cosine to fp32, after subtracting the mean.
         rms_share: rms(int8 - fp32) over the rms spread between frames.
     """
 
@@ -56,32 +56,32 @@ class Int8Calibration(BaseModel):
     rms_share: float
 
     def line(self, weights: str) -> str:
-        """The figures for people, with the weights that they are of."""
-        judged = (
-            f"{self.n_judged} frames of other videos than the {self.n_frames} that calibrated"
+        """Describe the distance in one line."""
+        frames = (
+            f"{self.n_judged} frames of other videos than the {self.n_frames} representative ones"
             if self.is_held_out
-            else f"{self.n_judged} neighbours of the {self.n_frames} frames that calibrated, which "
-            "flatters: several videos would be judged by others"
+            else f"{self.n_judged} neighbours of the {self.n_frames} representative frames, which "
+            "is optimistic: give several videos"
         )
         text = (
             f"weights {weights}: cosine {self.cosine_p1:.4f} (1st percentile), rms difference "
-            f"{self.rms_share:.4f} of the spread, on {judged}"
+            f"{self.rms_share:.4f} of the spread, on {frames}"
         )
         if weights.startswith("random"):
-            text += "; random weights are no evidence for ImageNet"
+            text += "; random weights say nothing about ImageNet's"
         return text
 
 
 class BackboneManifest(BaseModel):
-    """What an artefact says of itself.
+    """The manifest of an artefact.
 
     Attributes:
         backbone_id: SHA-256 of weights, preprocessing and output layer; the same for every engine
             and precision.
         network: a name of `networks.NETWORKS`.
-        weights: where they come from, e.g. `imagenet`, `random(seed=7)`, or a file's name.
+        weights: their origin: `imagenet`, `random(seed=7)` or a file name.
         precision: of the ONNX file's arithmetic.
-        calibration: of int8; None for fp32.
+        calibration: how an int8 network was quantized; None for fp32.
         files: file name -> SHA-256.
         versions: program -> version at export.
     """
@@ -95,41 +95,41 @@ class BackboneManifest(BaseModel):
     output_layer: str = OUTPUT_LAYER
     weights: str
     precision: Literal["fp32", "int8"] = "fp32"
-    calibration: Int8Calibration | None = None
+    calibration: Quantization | None = None
     files: dict[str, str]
     versions: dict[str, str]
 
     @model_validator(mode="after")
     def _check_calibration(self) -> Self:
         if (self.precision == "int8") != (self.calibration is not None):
-            raise ValueError("int8, and int8 alone, has a calibration")
+            raise ValueError("calibration belongs to int8 alone")
         if self.calibration and ONNX_FILE not in self.files:
             raise ValueError(f"the SHA-256 of {ONNX_FILE} is missing")
         return self
 
     @property
     def int8_sha256(self) -> str:
-        """Of an int8 network's file; empty for fp32.
+        """SHA-256 of an int8 network's file; empty for fp32.
 
-        Its frames do not tell it apart: another ONNX Runtime quantizes the same ones otherwise.
+        The frames alone do not identify it: versions of ONNX Runtime quantize differently.
         """
         return self.files[ONNX_FILE] if self.calibration else ""
 
     @property
     def is_random(self) -> bool:
-        """Whether the weights are random: fit for tests and the demo only."""
+        """Whether the weights are random, for tests and the demo only."""
         return self.weights.startswith("random")
 
 
 def compute_backbone_id(network: str, weights: Sequence[NDArray[np.float32]]) -> str:
-    """Hash what decides the features.
+    """Hash what the features depend on.
 
-    Arrays are hashed one by one and the hashes sorted: layer names count up within a process, and
-    two exports of one model give two ONNX hashes, so neither can carry the identity.
+    Neither layer names nor the ONNX file identify a model: names count up within a process, and
+    two exports of one model differ. So the arrays' hashes are sorted and hashed.
 
     Args:
-        network: the network's name.
-        weights: its arrays, any shape, float32, any order.
+        network: its name.
+        weights: its arrays, float32, any shape, any order.
     """
     hashes = sorted(_hash_array(array) for array in weights)
     text = "\n".join([network, PREPROCESSING, OUTPUT_LAYER, *hashes])
@@ -142,15 +142,15 @@ def _hash_array(array: NDArray[np.float32]) -> str:
 
 
 def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
-    """Write the manifest; it comes last, so a directory without one is an unfinished export."""
+    """Write the manifest, after all other files: a directory without it is an unfinished export."""
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
 def read_manifest(directory: Path) -> BackboneManifest:
-    """Read the manifest, without touching the large files.
+    """Read the manifest alone.
 
     Raises:
-        WeightsError: there is no artefact, or its manifest cannot be read.
+        WeightsError: it is missing or invalid.
     """
     path = directory / MANIFEST_FILE
     if not path.is_file():
@@ -173,17 +173,14 @@ def read_manifest(directory: Path) -> BackboneManifest:
         ) from error
     if (manifest.preprocessing, manifest.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
         raise WeightsError(
-            f"{path} is of a backbone with other preprocessing or another output than this "
-            "version's.",
+            f"{path} describes other preprocessing or another output than this version's.",
             EXPORT_AGAIN,
         )
     return manifest
 
 
 def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
-    """Give a file's content after comparing its SHA-256 with the manifest's.
-
-    What was hashed is what is used: a file that is changed in between is not read again.
+    """Read a file once and compare its SHA-256 with the manifest's.
 
     Raises:
         WeightsError: the file is missing or was changed.
@@ -195,7 +192,7 @@ def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
     received = hashlib.sha256(content).hexdigest()
     if received != manifest.files.get(name):
         raise WeightsError(
-            f"The backbone's file {path} was changed or cut: SHA-256 is {received}, "
+            f"The backbone's file {path} was changed or truncated: SHA-256 is {received}, "
             f"the manifest says {manifest.files.get(name)}.",
             EXPORT_AGAIN,
         )
@@ -203,23 +200,23 @@ def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file as hex."""
+    """Hash a file with SHA-256."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
-    """Store arrays in the network's own order."""
-    # safetensors writes memory as it lies: it must be in C order.
+    """Write arrays in the network's order."""
+    # safetensors writes the memory as it is, so it must be in C order.
     arrays = (np.asarray(array, order="C") for array in weights)
     save_file({f"{place:04d}": array for place, array in enumerate(arrays)}, path)
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:
-    """Load arrays in the network's own order; never anything that could run code.
+    """Read arrays in the network's order.
 
     Raises:
-        WeightsError: they are no float32 arrays, or not all finite.
+        WeightsError: they are not float32, or not finite.
     """
     try:
         arrays = load(content)
@@ -227,22 +224,22 @@ def read_weights(content: bytes) -> list[NDArray[np.float32]]:
         raise WeightsError(f"The weights cannot be read: {error}. Export them again.") from error
     for name, array in arrays.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
-            raise WeightsError(f"The weights' array {name} is not float32, or not all finite.")
+            raise WeightsError(f"The weights' array {name} is not float32, or not finite.")
     return [arrays[name] for name in sorted(arrays)]
 
 
 def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[NDArray[np.float32]]:
-    """Load the artefact's arrays and see that they are those that `backbone_id` stands for.
+    """Read the artefact's arrays and compare them with its `backbone_id`.
 
     Raises:
-        WeightsError: they are missing, changed, of another shape, or another network's.
+        WeightsError: they are missing, or others.
     """
     weights = read_weights(read_file(directory, manifest, WEIGHTS_FILE))
     received = compute_backbone_id(manifest.network, weights)
     if received != manifest.backbone_id:
         raise WeightsError(
-            f"The weights in {directory} are not the backbone that its manifest names: they hash "
-            f"to {received}, it says {manifest.backbone_id}.",
+            f"The weights in {directory} hash to {received}, the manifest says "
+            f"{manifest.backbone_id}.",
             EXPORT_AGAIN,
         )
     return weights

@@ -1,13 +1,22 @@
-"""The protocol behind which engines stand, and what they all check."""
+"""The interface of all engines, and what they share: checks, and batches of a fixed size."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 import numpy as np
 
+from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
 from trailergenre.features.backbone.artefact import BackboneManifest
+
+log = logging.getLogger(__name__)
+
+GPU_IN_FLIGHT = 2
+"""Batches at a time on a GPU: one is copied while the other is computed."""
 
 
 class Embedder(Protocol):
@@ -26,7 +35,7 @@ class Embedder(Protocol):
     version: str
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Turn frames into features.
+        """Compute the features of frames.
 
         Args:
             frames: shape (n, 299, 299, 3), uint8, RGB, 0..255; the network scales them itself.
@@ -41,10 +50,10 @@ class Embedder(Protocol):
 
 
 def check_frames(frames: FrameArray) -> None:
-    """Refuse anything but uint8 RGB frames of the network's size.
+    """Refuse anything but uint8 RGB frames of the network's input size.
 
     Raises:
-        ValueError: naming what was received.
+        ValueError: the shape or type is wrong.
     """
     expected = (FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != expected:
@@ -57,3 +66,71 @@ def check_frames(frames: FrameArray) -> None:
 def no_features() -> FeatureArray:
     """The features of no frames: shape (0, 2048), float32."""
     return np.empty((0, N_FEATURES), np.float32)
+
+
+class FixedBatches:
+    """Runs a network on batches of one size, several at a time.
+
+    Where a batch does not fit into memory, the size is halved for good.
+    """
+
+    def __init__(
+        self, run: Callable[[FrameArray], FeatureArray], *, size: int, in_flight: int
+    ) -> None:
+        """Start without any batch.
+
+        Args:
+            run: the network on exactly `size` frames; called from `in_flight` threads. Raises
+                MemoryError if they are too many.
+            size: frames per batch; the last batch is padded with black.
+            in_flight: batches that run at the same time.
+        """
+        self._run = run
+        self._size = size
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="embed")
+
+    def embed(self, frames: FrameArray) -> FeatureArray:
+        """Compute the features of frames, as `Embedder.embed` does.
+
+        Raises:
+            ConfigError: not even one frame fits into memory.
+        """
+        check_frames(frames)
+        while True:
+            try:
+                return self._embed(frames)
+            except MemoryError as error:
+                if self._size == 1:
+                    raise ConfigError(
+                        f"The network and one frame do not fit into the device's memory: {error}. "
+                        "Stop other programs that use it, or set backbone.device = cpu."
+                    ) from error
+                self._size //= 2
+                log.warning(
+                    "the device is out of memory; from now on %d frames per batch: set "
+                    "backbone.batch_size = %d (%s)",
+                    self._size,
+                    self._size,
+                    error,
+                )
+
+    def _embed(self, frames: FrameArray) -> FeatureArray:
+        size = self._size
+        futures = [
+            self._threads.submit(self._run_padded, frames[start : start + size], size)
+            for start in range(0, len(frames), size)
+        ]
+        try:
+            batches = [future.result() for future in futures]
+        finally:
+            # Batches that still run would take the memory that a smaller batch needs.
+            for future in futures:
+                future.cancel()
+            wait(futures)
+        return np.concatenate(batches) if batches else no_features()
+
+    def _run_padded(self, frames: FrameArray, size: int) -> FeatureArray:
+        n_frames = len(frames)
+        if n_frames < size:
+            frames = np.pad(frames, ((0, size - n_frames), (0, 0), (0, 0), (0, 0)))
+        return self._run(frames)[:n_frames]

@@ -1,4 +1,4 @@
-"""Configuration to a loaded network: the choice of the engine."""
+"""Choice of the engine: from a configuration to a loaded network."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from trailergenre.features.backbone.artefact import (
 from trailergenre.features.backbone.embedder import Embedder
 
 _GPU_BATCHES = 4
-"""Batches a call: with one alone nothing could be copied while another is computed."""
+"""Batches per call: with a single one, nothing is copied while another is computed."""
 
 
 def frames_a_call(config: BackboneConfig) -> int:
-    """Frames that a call of `Embedder.embed` should bring to keep the device busy."""
+    """Frames per call of `Embedder.embed` that keep the device busy."""
     return config.batch_size * (_GPU_BATCHES if config.device == "gpu" else 1)
 
 
 def check_backbone(config: BackboneConfig) -> BackboneManifest:
-    """Read an artefact as a worker would; on a machine that need not have the worker's GPU.
+    """Check an artefact as a worker would, on a machine that may lack the worker's GPU.
 
     Raises:
-        WeightsError: there is none, or its files are missing, changed, cut or do not fit.
+        WeightsError: its files are missing, changed or do not fit.
         ConfigError: the engine or device cannot run it.
     """
     directory, manifest = _read(config)
@@ -40,15 +40,14 @@ def check_backbone(config: BackboneConfig) -> BackboneManifest:
 
 
 def load_embedder(config: BackboneConfig, *, address: str | None = None) -> Embedder:
-    """Load the network that the configuration names; takes seconds, so do it once a process.
+    """Load a network; this takes seconds.
 
     Args:
         config: engine, device and artefact.
-        address: of the GPU that a cluster granted, its index on this machine; None: the first.
-            Of no meaning for a CPU.
+        address: index of the GPU that a cluster assigned; None for the first.
 
     Raises:
-        WeightsError: there is no artefact or it was changed.
+        WeightsError: the artefact is missing or was changed.
         ConfigError: the engine is not installed, or cannot use the device.
     """
     device_id = _read_address(address)
@@ -69,7 +68,7 @@ def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
     manifest = read_manifest(directory)
     if manifest.precision == "int8" and (config.engine, config.device) != ("onnxruntime", "cpu"):
         raise ConfigError(
-            f"The backbone in {directory} is int8, which runs by backbone.engine = onnxruntime on "
+            f"The backbone in {directory} is int8, which needs backbone.engine = onnxruntime and "
             f"backbone.device = cpu. Received: {config.engine} on {config.device}.",
             "Export one with --precision fp32, or change the configuration.",
         )
@@ -81,7 +80,7 @@ def _read_address(address: str | None) -> int:
         return 0
     if not (address.isascii() and address.isdigit()):
         raise ConfigError(
-            f"A GPU's address is its index on the machine: 0, 1, ... Received: {address!r}. "
+            f"A GPU's address must be its index on the machine: 0, 1, ... Received: {address!r}. "
             "The cluster's discovery script must print indices."
         )
     return int(address)

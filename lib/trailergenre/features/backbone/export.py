@@ -1,4 +1,4 @@
-"""Weights to artefact: `trailergenre backbone export`."""
+"""Export of weights to an artefact: `trailergenre backbone export`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import io
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.base.native_logs import hold_native_logs
+from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
@@ -32,20 +32,7 @@ from trailergenre.features.backbone.artefact import (
 RANDOM_SEED = 7
 
 _PACKAGES = ("keras", "tf2onnx", "numpy", "onnxruntime")
-"""What decides the files, named in the manifest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Int8Frames:
-    """What an int8 export is calibrated with and judged by.
-
-    Attributes:
-        videos: frames of one video each, evenly taken, shape (n, 299, 299, 3), uint8, RGB.
-        report: told the frames that are done and those that there are.
-    """
-
-    videos: Sequence[FrameArray]
-    report: Callable[[int, int], None]
+"""Packages whose versions the manifest records."""
 
 
 def export_backbone(
@@ -54,7 +41,8 @@ def export_backbone(
     *,
     network: str = "inception_v3",
     seed: int = RANDOM_SEED,
-    int8: Int8Frames | None = None,
+    representative: Sequence[FrameArray] | None = None,
+    on_step: OnStep = lambda done, total, label="": None,
 ) -> BackboneManifest:
     """Write an artefact.
 
@@ -64,12 +52,14 @@ def export_backbone(
         out: directory to write; an artefact there is replaced.
         network: a name of `networks.NETWORKS`.
         seed: of random weights.
-        int8: frames to write the network in 8-bit integers by; None: it stays fp32.
+        representative: one array of frames per video, shape (n, 299, 299, 3), uint8, RGB, to
+            write an int8 network; None to write fp32.
+        on_step: called with the frames done and their total.
 
     Raises:
-        WeightsError: the weights cannot be had or do not fit, Keras is not installed, or int8 is
+        WeightsError: the weights cannot be read or do not fit, Keras is not installed, or int8 is
             too far from fp32.
-        ConfigError: `out` holds something that is not an artefact, or the frames are too few.
+        ConfigError: `out` is not an artefact, or the frames are too few.
     """
     check_minimum_versions("keras")
     try:
@@ -84,7 +74,7 @@ def export_backbone(
     source = _set_weights(model, weights, seed)
     _check_replaceable(out)
     arrays = model.get_weights()
-    # Keras exports only a model that was called once.
+    # Keras exports a model only after a call.
     model(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
@@ -94,17 +84,17 @@ def export_backbone(
             model.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
         write_weights(unfinished / WEIGHTS_FILE, arrays)
         calibration = None
-        if int8 is not None:
+        if representative is not None:
             from trailergenre.features.backbone.int8 import quantize_network
 
             calibration = quantize_network(
-                unfinished / ONNX_FILE, int8.videos, weights=source, report=int8.report
+                unfinished / ONNX_FILE, representative, weights=source, on_step=on_step
             )
         manifest = BackboneManifest(
             backbone_id=compute_backbone_id(network, arrays),
             network=network,
             weights=source,
-            precision="fp32" if int8 is None else "int8",
+            precision="fp32" if representative is None else "int8",
             calibration=calibration,
             files={file: hash_file(unfinished / file) for file in (ONNX_FILE, WEIGHTS_FILE)},
             versions={package: version(package) for package in _PACKAGES},
@@ -117,18 +107,16 @@ def export_backbone(
 
 
 def _check_replaceable(out: Path) -> None:
-    """Only an artefact is replaced; anything else at the address is somebody's."""
+    """Refuse to replace anything but an artefact."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         try:
             read_manifest(out)
         except WeightsError as error:
-            raise ConfigError(
-                f"{out} exists and is not a backbone's directory. Give another --out."
-            ) from error
+            raise ConfigError(f"{out} exists and is not a backbone. Give another --out.") from error
 
 
 def _set_weights(model: object, weights: str, seed: int) -> str:
-    """Fill the model and say where the weights come from."""
+    """Set the weights and return their origin."""
     if weights == "random":
         from trailergenre.features.backbone.networks import random_weights
 
@@ -152,10 +140,10 @@ def _set_imagenet(model: object) -> None:
             )
     except Exception as error:
         raise WeightsError(
-            f"The ImageNet weights cannot be downloaded ({error}). Give --weights PATH to a copy, "
-            "or --weights random for tests and the demo (its scores mean nothing)."
+            f"The ImageNet weights cannot be downloaded ({error}). Give --weights the path of a "
+            "copy, or --weights random for tests and the demo (its scores mean nothing)."
         ) from error
-    # The last layer is Inception-V3 itself; before it stands our preprocessing.
+    # The last layer is Inception-V3; the layers before it are our preprocessing.
     model.layers[-1].set_weights(source.get_weights())  # type: ignore[attr-defined]
 
 
@@ -171,7 +159,7 @@ def _set_from_file(model: object, path: Path) -> None:
 
             model.set_weights(read_weights(path.read_bytes()))  # type: ignore[attr-defined]
         else:
-            # The body is the last layer: files hold Inception-V3 without our preprocessing.
+            # Files hold Inception-V3 alone, which is the last layer.
             model.layers[-1].load_weights(path)  # type: ignore[attr-defined]
     except (ValueError, OSError, KeyError) as error:
         raise WeightsError(f"The weights {path} do not fit the network: {error}") from error

@@ -1,7 +1,7 @@
-"""An fp32 network and frames to the same network in 8-bit integers, and how far it is from fp32.
+"""Quantization of an fp32 network to 8-bit integers, and its distance from fp32.
 
-Activations uint8, weights int8 a channel, in ONNX's QDQ form (`docs/decisions/0014-int8.md`).
-Knows nothing of videos: frames come in.
+Activations are uint8 and weights int8 per channel, in ONNX's QDQ format
+(docs/decisions/0014-int8.md).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,52 +25,50 @@ from onnxruntime.quantization import (
 
 from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.base.onnx_session import Session, open_session
+from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray, FrameArray
-from trailergenre.features.backbone.artefact import Int8Calibration
+from trailergenre.features.backbone.artefact import Quantization
 
-COSINE_FLOOR = 0.95
-"""Least 1st percentile of the cosine between int8 and fp32, after subtracting the mean."""
-RMS_CEILING = 0.1
+MIN_COSINE = 0.95
+"""Smallest 1st percentile of the cosine between int8 and fp32, after subtracting the mean."""
+MAX_RMS_SHARE = 0.1
 """Largest rms(int8 - fp32), as a share of the rms spread between frames."""
 
 MIN_FRAMES = 16
-"""Fewest frames to calibrate with, and to judge by."""
-
-Report = Callable[[int, int], None]
-"""Told the frames that are done and those that there are."""
+"""Fewest representative frames, and fewest frames to compare on."""
 
 _BATCH = 8
 _QUANTIZED = ["Conv", "Relu", "MaxPool", "AveragePool", "Concat"]
-"""Not the last average pooling: its sums are what leaves, in float32."""
+"""All but the last average pooling, whose float32 sums are the output."""
 
 
 def quantize_network(
-    path: Path, videos: Sequence[FrameArray], *, weights: str, report: Report
-) -> Int8Calibration:
-    """Replace an fp32 network by its int8 form, and say how far apart they are.
+    path: Path, videos: Sequence[FrameArray], *, weights: str, on_step: OnStep
+) -> Quantization:
+    """Replace an fp32 network by its int8 form, and compare them.
 
     Args:
-        path: the ONNX file; the new one takes its place.
-        videos: frames of one video each, evenly taken, shape (n, 299, 299, 3), uint8, RGB. Every
-            second video calibrates and the others judge; of a single one every second frame does.
-        weights: where the network's weights come from, for messages.
-        report: told of the progress.
+        path: the ONNX file, which is replaced.
+        videos: one array per video, shape (n, 299, 299, 3), uint8, RGB. Every second video holds
+            the representative frames, the others are compared on; of a single one, every second
+            frame.
+        weights: origin of the weights, for messages.
+        on_step: called with the frames done and their total.
 
     Raises:
         ConfigError: the frames are too few, or all alike.
         WeightsError: the int8 network is too far from fp32.
     """
     is_held_out = len(videos) > 1
-    # Of one video its own frames have to do.
     pieces = videos if is_held_out else [videos[0][::2], videos[0][1::2]]
     seen, unseen = np.concatenate(pieces[::2]), np.concatenate(pieces[1::2])
     if min(len(seen), len(unseen)) < MIN_FRAMES:
         raise ConfigError(
-            f"Calibrating takes {MIN_FRAMES} frames at least, and as many to judge by, of other "
-            f"videos where there are several. Received: {len(seen)} and {len(unseen)}. Give more "
-            "or longer videos, or set frames.per_second higher."
+            f"int8 needs {MIN_FRAMES} representative frames or more, and as many to compare on. "
+            f"Received: {len(seen)} and {len(unseen)}. Give more or longer videos, or set "
+            "frames.per_second higher."
         )
-    progress = _Progress(report, 3 * len(seen) + 2 * len(unseen))
+    progress = _Progress(on_step, 3 * len(seen) + 2 * len(unseen))
     fp32 = _open(path)
     fp32_seen = _embed(fp32, seen, progress)
     fp32_unseen = _embed(fp32, unseen, progress)
@@ -81,7 +79,7 @@ def quantize_network(
         _correct_output(quantized, fp32_seen.mean(0) - int8_seen.mean(0))
         int8_unseen = _embed(_open(quantized), unseen, progress)
         cosine_p1, rms_share = compare_features(fp32_unseen, int8_unseen, fp32_seen.mean(0))
-        figures = Int8Calibration(
+        figures = Quantization(
             sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
             n_frames=len(seen),
             n_judged=len(unseen),
@@ -89,11 +87,11 @@ def quantize_network(
             cosine_p1=cosine_p1,
             rms_share=rms_share,
         )
-        if cosine_p1 < COSINE_FLOOR or rms_share > RMS_CEILING:
+        if cosine_p1 < MIN_COSINE or rms_share > MAX_RMS_SHARE:
             raise WeightsError(
                 f"The int8 network is too far from fp32 ({figures.line(weights)}). Needed: "
-                f"cosine >= {COSINE_FLOOR}, rms <= {RMS_CEILING}. Calibrate with other or more "
-                "videos, such as will be embedded, or stay with --precision fp32."
+                f"cosine >= {MIN_COSINE}, rms <= {MAX_RMS_SHARE}. Give more videos, or videos like "
+                "those to embed, or use --precision fp32."
             )
         quantized.replace(path)
     return figures
@@ -102,24 +100,23 @@ def quantize_network(
 def compare_features(
     fp32: FeatureArray, int8: FeatureArray, mean: FeatureArray
 ) -> tuple[float, float]:
-    """Give the 1st percentile of the cosine and the rms difference over the rms spread.
+    """Compute the 1st percentile of the cosine, and the rms difference over the rms spread.
 
-    Without subtracting a mean any two frames are alike (.98 and more on random weights), and a
-    cosine would prove nothing.
+    Without subtracting a mean, any two frames have a cosine of 0.98 or more on random weights.
 
     Args:
         fp32: shape (n, width).
-        int8: the same frames.
-        mean: mean fp32 feature of the calibration frames, shape (width,).
+        int8: of the same frames.
+        mean: mean fp32 feature of the representative frames, shape (width,).
 
     Raises:
-        ConfigError: the frames are all alike, so that there is no spread.
+        ConfigError: the frames are all alike, so there is no spread.
     """
-    # Summed in float64: differences are small against the features.
+    # float64, since the differences are small compared with the features.
     a, b, centre = fp32.astype(np.float64), int8.astype(np.float64), mean.astype(np.float64)
     spread = np.sqrt(np.mean((a - a.mean(0)) ** 2))
     if not spread > 1e-6 * np.abs(a).max():
-        raise ConfigError("The frames to judge int8 by are all alike. Give other videos.")
+        raise ConfigError("The frames to compare int8 on are all alike. Give other videos.")
     rms = np.sqrt(np.mean((b - a) ** 2))
     a, b = a - centre, b - centre
     cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
@@ -129,14 +126,14 @@ def compare_features(
 class _Progress:
     """Counts frames over several passes."""
 
-    def __init__(self, report: Report, total: int) -> None:
-        self._report = report
+    def __init__(self, on_step: OnStep, total: int) -> None:
+        self._on_step = on_step
         self._total = total
         self._done = 0
 
     def add(self, n_frames: int) -> None:
         self._done += n_frames
-        self._report(self._done, self._total)
+        self._on_step(self._done, self._total)
 
 
 def _batches(frames: FrameArray, progress: _Progress) -> Iterator[FrameArray]:
@@ -187,10 +184,7 @@ def _quantize(path: Path, out: Path, frames: FrameArray, progress: _Progress) ->
 
 
 def _correct_output(path: Path, shift: FeatureArray) -> None:
-    """Add a constant to every feature: rounding moves its mean, which calibration knows.
-
-    Pooled features are not negative in fp32, and are not after this either.
-    """
+    """Add a constant to every feature, since rounding shifts its mean; keep it at 0 or above."""
     network = onnx.load(path)
     graph = network.graph
     output = graph.output[0].name

@@ -26,8 +26,12 @@ from trailergenre.features.backbone.artefact import (
     BackboneManifest,
     read_file,
 )
-from trailergenre.features.backbone.embedder import check_frames, no_features
-from trailergenre.features.backbone.fixed_batches import GPU_IN_FLIGHT, FixedBatches
+from trailergenre.features.backbone.embedder import (
+    GPU_IN_FLIGHT,
+    FixedBatches,
+    check_frames,
+    no_features,
+)
 
 _INPUT = ("tensor(uint8)", [FRAME_SIDE_PX, FRAME_SIDE_PX, 3])
 _OUTPUT = ("tensor(float)", [N_FEATURES])
@@ -55,7 +59,7 @@ class OnnxEmbedder:
         self._input = self._session.get_inputs()[0].name
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Turn frames into features; the contract of `Embedder.embed`."""
+        """Compute the features of frames; see `Embedder.embed`."""
         check_frames(frames)
         parts = [
             self._session.run(None, {self._input: frames[start : start + self._batch_size]})[0]
@@ -91,7 +95,7 @@ class OnnxGpuEmbedder:
         )
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Turn frames into features; the contract of `Embedder.embed`."""
+        """Compute the features of frames; see `Embedder.embed`."""
         return self._batches.embed(frames)
 
 

@@ -12,7 +12,7 @@ from trailergenre.base.errors import ConfigError, WeightsError, one_line
 from trailergenre.base.records import FeatureArray, FrameArray
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import BackboneManifest, read_checked_weights
-from trailergenre.features.backbone.fixed_batches import GPU_IN_FLIGHT, FixedBatches
+from trailergenre.features.backbone.embedder import GPU_IN_FLIGHT, FixedBatches
 
 
 class TensorFlowEmbedder:
@@ -61,7 +61,7 @@ class TensorFlowEmbedder:
         )
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Turn frames into features; the contract of `Embedder.embed`."""
+        """Compute the features of frames; see `Embedder.embed`."""
         return self._batches.embed(frames)
 
     def _embed_batch(self, frames: FrameArray) -> FeatureArray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.features.backbone.fixed_batches import FixedBatches
+from trailergenre.features.backbone.embedder import FixedBatches
 
 
 def number_rows(frames: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_out_of_memory_halves_the_batch_until_it_fits_and_says_each_once(
         assert batches.embed(numbered(5))[:, 0].tolist() == list(range(5))
     said = [record.getMessage().split(":")[0] for record in caplog.records]
     assert said == [
-        f"the device is out of memory; from now on {n} frames a batch" for n in (8, 4, 2)
+        f"the device is out of memory; from now on {n} frames per batch" for n in (8, 4, 2)
     ]
     # Remembered: the second call, of three batches, begins with what fitted.
     assert network.sizes[-3:] == [2, 2, 2]
@@ -73,7 +73,10 @@ def test_out_of_memory_halves_the_batch_until_it_fits_and_says_each_once(
 
 
 def test_memory_that_does_not_hold_one_frame_is_a_clear_error() -> None:
-    with pytest.raises(ConfigError, match=r"does not hold the network and one frame: 1 frames"):
+    with pytest.raises(
+        ConfigError,
+        match="do not fit into the device's memory: 1 frames",
+    ):
         FixedBatches(LimitedMemory(0), size=8, in_flight=2).embed(numbered(9))
 
 

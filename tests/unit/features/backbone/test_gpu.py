@@ -20,7 +20,7 @@ from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.onnx_session import open_gpu_session, open_session, run_bound
 from trailergenre.features.backbone import check_backbone, load_embedder, onnx_engine
-from trailergenre.features.backbone.fixed_batches import FixedBatches
+from trailergenre.features.backbone.embedder import FixedBatches
 from trailergenre.features.backbone.tensorflow_engine import TensorFlowEmbedder, take_gpu
 from trailergenre.features.settings import feature_settings, stream_settings
 
@@ -77,7 +77,7 @@ def test_onnxruntimes_own_out_of_memory_halves_the_batch(
     frames = frames_of(40)
     with caplog.at_level(logging.WARNING):
         features = batches.embed(frames)
-    assert "the device is out of memory; from now on 16 frames a batch" in caplog.text
+    assert "the device is out of memory; from now on 16 frames per batch" in caplog.text
     assert "Available memory of" in caplog.text
     cpu = load_embedder(BackboneConfig(path=str(tiny_backbone)))
     np.testing.assert_array_equal(features, cpu.embed(frames))
@@ -207,7 +207,7 @@ def test_a_gpu_that_tensorflow_cannot_take_is_named(settings: Gpus, reason: str)
 @pytest.mark.parametrize("address", ["GPU-8f2a", "", "-1", "0,1", "²"])
 def test_an_address_that_is_no_index_is_refused(tiny_backbone: Path, address: str) -> None:
     config = BackboneConfig(path=str(tiny_backbone), device="gpu", engine="tensorflow")
-    with pytest.raises(ConfigError, match="is its index on the machine"):
+    with pytest.raises(ConfigError, match="must be its index on the machine"):
         load_embedder(config, address=address)
 
 

@@ -1,4 +1,4 @@
-"""int8: exported by frames, judged by others, refused where it is not near fp32."""
+"""int8: quantized with frames, compared on others, refused where it is far from fp32."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trailergenre.features.backbone import (
     read_manifest,
 )
 from trailergenre.features.backbone.artefact import ONNX_FILE, hash_file, write_manifest
-from trailergenre.features.backbone.export import Int8Frames, export_backbone
+from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.int8 import compare_features
 from trailergenre.features.settings import feature_settings
 
@@ -34,8 +34,7 @@ def make_frames(n: int, seed: int, *, brightest: int = 255) -> np.ndarray:
 
 
 def export_int8(out: Path, videos: list[np.ndarray], seed: int = 7) -> Path:
-    int8 = Int8Frames(videos, lambda done, total: None)
-    export_backbone("random", out, network="tiny", seed=seed, int8=int8)
+    export_backbone("random", out, network="tiny", seed=seed, representative=videos)
     return out
 
 
@@ -57,7 +56,7 @@ def test_int8_is_the_same_backbone_with_its_figures_and_its_frames_hash(
     assert found is not None
     assert found.sha256 == hashlib.sha256(VIDEOS[0].tobytes()).hexdigest()
     assert (found.n_frames, found.n_judged, found.is_held_out) == (21, 20, True)
-    assert "on 20 frames of other videos than the 21 that calibrated" in found.line("x")
+    assert "on 20 frames of other videos than the 21 representative ones" in found.line("x")
     assert 0.95 <= found.cosine_p1 < 1
     assert 0 < found.rms_share <= 0.1
 
@@ -106,7 +105,7 @@ def test_calibration_on_other_pictures_is_refused_with_both_figures_and_writes_n
         WeightsError, match=r"cosine 0\.\d{4} .*rms difference \d+\.\d{4}"
     ) as raised:
         export_int8(tmp_path / "new", [frames])
-    assert "random weights are no evidence for ImageNet" in str(raised.value)
+    assert "random weights say nothing about ImageNet" in str(raised.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,8 +121,8 @@ def test_of_several_videos_whole_ones_are_held_out_and_none_is_lost(tmp_path: Pa
     videos = [make_frames(length, 10 + length) for length in (20, 16, 21)]
     found = read_manifest(export_int8(tmp_path / "new", videos)).calibration
     assert found is not None
-    calibrated = np.concatenate([videos[0], videos[2]])
-    assert found.sha256 == hashlib.sha256(calibrated.tobytes()).hexdigest()
+    representative = np.concatenate([videos[0], videos[2]])
+    assert found.sha256 == hashlib.sha256(representative.tobytes()).hexdigest()
     assert (found.n_frames, found.n_judged) == (41, 16)
 
 
@@ -150,7 +149,7 @@ def test_comparison_subtracts_the_mean_and_takes_the_worst_percent() -> None:
 def test_only_onnxruntime_on_a_cpu_takes_int8(int8_backbone: Path, other: dict[str, str]) -> None:
     config = BackboneConfig(path=str(int8_backbone), **other)
     for refuse in (check_backbone, load_embedder):
-        with pytest.raises(ConfigError, match=r"is int8, which runs by backbone\.engine = "):
+        with pytest.raises(ConfigError, match=r"is int8, which needs backbone\.engine = "):
             refuse(config)
 
 
@@ -158,7 +157,7 @@ def test_an_int8_manifest_without_calibration_is_refused(tmp_path: Path) -> None
     directory = export_int8(tmp_path / "tiny", VIDEOS)
     manifest = read_manifest(directory)
     write_manifest(directory, manifest.model_copy(update={"calibration": None}))
-    with pytest.raises(WeightsError, match="int8 alone, has a calibration"):
+    with pytest.raises(WeightsError, match="calibration belongs to int8 alone"):
         read_manifest(directory)
 
 
@@ -208,7 +207,7 @@ def test_command_takes_videos_and_says_the_figures(
     found = read_manifest(out).calibration
     assert found is not None
     assert (found.n_frames, found.n_judged) == (20, 20)
-    assert "on 20 neighbours of the 20 frames that calibrated, which flatters" in result.stdout
+    assert "on 20 neighbours of the 20 representative frames, which is optimistic" in result.stdout
 
 
 @pytest.mark.parametrize("options", [["--precision", "int8"], ["--calibration", "x"]])
