@@ -160,7 +160,8 @@ def test_a_first_stage_that_is_tried_again_takes_no_link_whose_frames_are_kept(
 def test_a_gpu_is_not_shared_by_the_slots_of_one_machine(
     spark: SparkSession, links: list[Link], settings: TaskSettings
 ) -> None:
-    gpu = replace(settings, backbone=settings.backbone.model_copy(update={"device": "gpu"}))
+    backbone = settings.config.backbone.model_copy(update={"device": "gpu"})
+    gpu = replace(settings, config=settings.config.model_copy(update={"backbone": backbone}))
     with pytest.raises(ConfigError, match=r"Received: --master local\[2\]"):
         featurize_links(spark, links, gpu)
 
