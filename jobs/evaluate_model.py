@@ -70,9 +70,9 @@ def evaluate_model(
     fingerprint = choose_fingerprint(store, features)
     settings = list_settings(store)[fingerprint]
     notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
-    labels = tables.read_table(store, "labels")
-    outcomes = tables.read_outcomes(store, fingerprint)
     with hold_lease(store, "evaluate_model"):
+        labels = tables.read_table(store, "labels")
+        outcomes = tables.read_outcomes(store, fingerprint)
         with spark_session("evaluate_model", store) as spark, progress_bar("scoring") as on_step:
 
             def score(
