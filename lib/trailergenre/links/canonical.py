@@ -1,7 +1,6 @@
 """One cell of an input list to one canonical link, or the reason against it.
 
-All spellings of a video's address have one canonical form, whose SHA-256 is the link's id. Nothing
-is resolved or requested here; the download checks addresses again when it connects.
+Nothing is resolved or requested here; the download checks addresses again when it connects.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def link_id(url: str) -> LinkId:
 
 
 def without_user(cell: str) -> str:
-    """One line of what was given for a link, without user name and password.
+    """One line of a cell, without user name and password.
 
     >>> without_user("https://me:secret@films.example/a")
     'https://***@films.example/a'
@@ -68,10 +67,10 @@ def without_user(cell: str) -> str:
 def parse_link(
     cell: str, *, links: LinksConfig, network: NetworkConfig, base: Path | None = None
 ) -> Link:
-    """Turn one cell into its canonical link.
+    """Turn one cell, a link with or without its scheme or a path, into its canonical link.
 
     Args:
-        cell: a link, with or without its scheme, or a path.
+        cell: the cell.
         links: the roots of local files.
         network: the private addresses that are allowed.
         base: directory of relative paths; None: the current one.
@@ -92,9 +91,8 @@ def parse_link(
     elif scheme == "file":
         url = _canonical_file(text, links, base)
     else:
-        raise LinkError(
-            RowOutcome.SCHEME_REFUSED, f"{scheme}: is not supported; use http, https or a file"
-        )
+        detail = f"{scheme}: is not supported; use http, https or a file"
+        raise LinkError(RowOutcome.SCHEME_REFUSED, detail)
     return Link(link_id=link_id(url), url=url)
 
 
@@ -132,12 +130,16 @@ def _canonical_web(text: str, network: NetworkConfig) -> str:
         raise LinkError(RowOutcome.LINK_INVALID, "it has a user name; remove the part up to the @")
     if not parts.hostname:
         raise LinkError(RowOutcome.LINK_INVALID, "it has no host")
-    is_bracketed = parts.netloc.startswith("[")
-    host = _parse_ipv6(parts.hostname) if is_bracketed else _canonical_host(parts.hostname)
-    _check_address(host, _DEFAULT_PORTS[parts.scheme] if port is None else port, network)
+    host = _canonical_host(parts.hostname, is_ipv6=parts.netloc.startswith("["))
+    default_port = _DEFAULT_PORTS[parts.scheme]
+    _check_address(host, default_port if port is None else port, network)
     if is_youtube(host):
         return _canonical_youtube(host, parts)
-    return _join(parts, host, port)
+    shown_port = "" if port in {None, default_port} else f":{port}"
+    path = quote(parts.path, safe=_SAFE_IN_PATH) or "/"
+    query = f"?{quote(parts.query, safe=_SAFE_IN_QUERY)}" if parts.query else ""
+    # Without the fragment, from which yt-dlp would read options.
+    return f"{parts.scheme}://{host}{shown_port}{path}{query}"
 
 
 def _canonical_youtube(host: str, parts: SplitResult) -> str:
@@ -148,52 +150,31 @@ def _canonical_youtube(host: str, parts: SplitResult) -> str:
             "a YouTube page that is not a single video: a channel, user, playlist or search",
         )
     if not VIDEO_ID.fullmatch(video_id):
-        raise LinkError(
-            RowOutcome.LINK_INVALID,
-            f"{video_id!r} is not a YouTube video id of 11 characters",
-        )
+        detail = f"{video_id!r} is not a YouTube video id of 11 characters"
+        raise LinkError(RowOutcome.LINK_INVALID, detail)
     return f"https://www.youtube.com/watch?v={video_id}"
 
 
-def _join(parts: SplitResult, host: str, port: int | None) -> str:
-    shown_port = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
-    path = quote(parts.path, safe=_SAFE_IN_PATH) or "/"
-    query = f"?{quote(parts.query, safe=_SAFE_IN_QUERY)}" if parts.query else ""
-    # Without the fragment, from which yt-dlp would read options.
-    return f"{parts.scheme}://{host}{shown_port}{path}{query}"
-
-
-def _canonical_host(host: str) -> str:
+def _canonical_host(host: str, *, is_ipv6: bool) -> str:
     """Canonical spelling of a host: IDNA, lower case, addresses in full."""
     try:
+        if is_ipv6:
+            return f"[{ipaddress.IPv6Address(host.partition('%')[0]).compressed}]"
         # IDNA also maps characters that look like digits and dots.
-        ascii_host = host if host.isascii() else idna.encode(host, uts46=True).decode()
-    except idna.IDNAError as error:
-        raise LinkError(RowOutcome.LINK_INVALID, f"the host name is not valid: {error}") from error
-    ascii_host = ascii_host.lower().removesuffix(".")
-    if len(ascii_host) > 253 or not _HOST.fullmatch(ascii_host):
-        raise LinkError(RowOutcome.LINK_INVALID, f"the host {host!r} is not a name or an address")
-    return _parse_ipv4(ascii_host) if _is_ipv4(ascii_host) else ascii_host
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode()
+        name = name.lower().removesuffix(".")
+        if len(name) > 253 or not _HOST.fullmatch(name):
+            raise ValueError
+        # The C library reads 127.1, 0x7f.1 and 2130706433 as a connection would.
+        return socket.inet_ntoa(socket.inet_aton(name)) if _is_ipv4(name) else name
+    except (OSError, ValueError) as error:
+        detail = f"the host {host!r} is not a name or an address"
+        raise LinkError(RowOutcome.LINK_INVALID, detail) from error
 
 
 def _is_ipv4(host: str) -> bool:
     """Whether a host is an address, which has many spellings: its last label is a number."""
     return _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
-
-
-def _parse_ipv6(host: str) -> str:
-    try:
-        return f"[{ipaddress.IPv6Address(host.partition('%')[0]).compressed}]"
-    except ValueError as error:
-        raise LinkError(RowOutcome.LINK_INVALID, f"{host!r} is not an address") from error
-
-
-def _parse_ipv4(host: str) -> str:
-    try:
-        # The C library reads 127.1, 0x7f.1 and 2130706433 as a connection would.
-        return socket.inet_ntoa(socket.inet_aton(host))
-    except OSError as error:
-        raise LinkError(RowOutcome.LINK_INVALID, f"{host!r} is not an address") from error
 
 
 def _check_address(host: str, port: int, network: NetworkConfig) -> None:
@@ -214,10 +195,8 @@ def is_denied_host(host: str) -> bool:
     >>> is_denied_host("localhost"), is_denied_host("[::1]"), is_denied_host("example.org")
     (True, True, False)
     """
-    if host.startswith("["):
-        return is_denied_address(host[1:-1])
-    if _is_ipv4(host):
-        return is_denied_address(host)
+    if host.startswith("[") or _is_ipv4(host):
+        return is_denied_address(host.strip("[]"))
     return host == "localhost" or host.endswith(".localhost")
 
 

@@ -21,14 +21,13 @@ _ALIASES = {"trailer_link": "url", "movie_title": "title"}
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """One row of the user's list.
+    """One row of the user's list; `title`, `movie_id` and `genres` may be empty.
 
     Attributes:
         number: of the row, from 1; not of the line.
         url: the unchanged cell.
-        title: stripped; may be empty.
-        movie_id: IMDb id; may be empty.
-        genres: sorted, unique; may be empty.
+        movie_id: IMDb id.
+        genres: sorted, unique.
     """
 
     number: int
@@ -45,8 +44,7 @@ class InputList:
     Attributes:
         name: of the file, without its directory.
         base: directory of relative paths.
-        columns: of the file; for a directory, those that its folders and names provide.
-        rows: in order.
+        columns: of the file, or those that a directory's folders and names provide.
         not_videos: number of files in a directory that are not videos.
     """
 
@@ -88,10 +86,14 @@ def is_video_directory(path: Path) -> bool:
 def _read_directory(root: Path) -> InputList:
     files = sorted(file for file in root.rglob("*") if file.is_file())
     videos = [file for file in files if _is_video(file)]
-    rows = [
-        InputRow(number, file.as_uri(), _title_of(file), "", _folder_genres(file.relative_to(root)))
-        for number, file in enumerate(videos, start=1)
-    ]
+    rows = []
+    for number, file in enumerate(videos, start=1):
+        # Bytes that are not UTF-8 are replaced.
+        title = os.fsencode(file.stem).decode("utf-8", "replace")
+        # `comedy/2016/x.mp4` is a comedy.
+        folder, *inside = file.relative_to(root).parts
+        genres = split_genres(folder.replace("+", "|")) if inside else ()
+        rows.append(InputRow(number, file.as_uri(), title, "", genres))
     columns = ("url", "title", "genres")
     return InputList(root.name, root, columns, rows, not_videos=len(files) - len(videos))
 
@@ -101,16 +103,6 @@ def _is_video(file: Path) -> bool:
     return file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".")
 
 
-def _title_of(file: Path) -> str:
-    """The file name without suffix; bytes that are not UTF-8 are replaced."""
-    return os.fsencode(file.stem).decode("utf-8", "replace")
-
-
-def _folder_genres(inside: Path) -> tuple[str, ...]:
-    """Genres from the first folder: `comedy/2016/x.mp4` is a comedy."""
-    return split_genres(inside.parts[0].replace("+", "|")) if len(inside.parts) > 1 else ()
-
-
 def _read_table(path: Path) -> InputList:
     columns, cells = read_cells(path)
     names = {column: _our_name(column, columns) for column in columns}
@@ -118,15 +110,9 @@ def _read_table(path: Path) -> InputList:
     rows = []
     for number, cell in enumerate(cells, start=1):
         row = {names[column]: value for column, value in cell.items()}
-        rows.append(
-            InputRow(
-                number,
-                "" if row["url"] is None else str(row["url"]),
-                clean_text(row.get("title")),
-                clean_text(row.get("movie_id")),
-                split_genres(row.get("genres")),
-            )
-        )
+        url = "" if row["url"] is None else str(row["url"])
+        title, movie_id = clean_text(row.get("title")), clean_text(row.get("movie_id"))
+        rows.append(InputRow(number, url, title, movie_id, split_genres(row.get("genres"))))
     return InputList(path.name, path.parent, tuple(columns), rows)
 
 
@@ -136,10 +122,7 @@ def _our_name(column: str, columns: Sequence[str]) -> str:
 
 
 def read_cells(path: Path) -> tuple[list[str], list[dict[str, object]]]:
-    """Read a CSV or Parquet file.
-
-    Returns:
-        Column names and rows; CSV cells are text.
+    """Column names and rows of a CSV or Parquet file; CSV cells are text.
 
     Raises:
         ConfigError: the file cannot be read.
