@@ -54,11 +54,6 @@ class InputList:
     rows: list[InputRow]
     not_videos: int = 0
 
-    @property
-    def has_genres(self) -> bool:
-        """Whether the list has genres."""
-        return "genres" in self.columns
-
 
 def read_input(path: Path) -> InputList:
     """Read a list of links.

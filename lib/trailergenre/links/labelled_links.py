@@ -24,14 +24,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LabelledLink:
-    """One row of the labels table.
-
-    Attributes:
-        link_id: the link.
-        movie_id: the movie it is a trailer of.
-        genres: the movie's genres.
-        part: in a given split; None if the split does not name it.
-    """
+    """One row of the labels table; `part` is None if no given split names the movie."""
 
     link_id: str
     movie_id: str
@@ -43,13 +36,8 @@ def labelled_links(labels: pa.Table) -> list[LabelledLink]:
     """Records of the labels table, sorted by link so that a seed determines the split."""
     rows = labels.select(["link_id", "movie_id", "genres", "part"]).sort_by("link_id").to_pylist()
     return [
-        LabelledLink(
-            row["link_id"],
-            row["movie_id"],
-            frozenset(row["genres"]),
-            Part(row["part"]) if row["part"] else None,
-        )
-        for row in rows
+        LabelledLink(link_id, movie_id, frozenset(genres), Part(part) if part else None)
+        for link_id, movie_id, genres, part in map(dict.values, rows)
     ]
 
 
@@ -99,16 +87,11 @@ def group_links(links: Sequence[LabelledLink]) -> NDArray[np.int64]:
 def check_parts(links: Iterable[LabelledLink]) -> None:
     """Raise LeakError if a given split has one movie in two parts."""
     named = [link for link in links if link.part is not None]
-    parts_of: dict[int, set[Part]] = {}
-    movies: dict[int, str] = {}
+    by_group: dict[int, list[LabelledLink]] = {}
     for group, link in zip(group_links(named).tolist(), named, strict=True):
-        parts_of.setdefault(group, set()).add(link.part or Part.TRAIN)
-        movies[group] = link.movie_id
-    wrong = [
-        f"{movies[group]} in {' and '.join(sorted(parts))}"
-        for group, parts in parts_of.items()
-        if len(parts) > 1
-    ]
+        by_group.setdefault(group, []).append(link)
+    parts = {group[-1].movie_id: {str(link.part) for link in group} for group in by_group.values()}
+    wrong = [f"{movie} in {' and '.join(sorted(p))}" for movie, p in parts.items() if len(p) > 1]
     if wrong:
         raise LeakError(
             f"The given split has {len(wrong)} movies in more than one part: "

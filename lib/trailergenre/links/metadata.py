@@ -6,9 +6,10 @@ The check exists because the rows of the original project's genre matrix are shi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from trailergenre.base.errors import AlignmentError, ConfigError
 from trailergenre.links.input_lists import clean_text, read_cells, require_columns, split_genres
@@ -25,14 +26,7 @@ _BINARY = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "Tr
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """One movie of the metadata.
-
-    Attributes:
-        movie_id: IMDb `tt` id.
-        title: stripped.
-        genres: sorted, unique.
-        year: of release; empty if unknown.
-    """
+    """One movie of the metadata, with its IMDb `tt` id; `year` is empty if unknown."""
 
     movie_id: str
     title: str
@@ -83,8 +77,7 @@ def split_dated(title: str) -> list[tuple[str, str]]:
     return [(_ARTICLE.sub(r"\2 \1", name), match["year"]) for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRow:
+class LabelRow(NamedTuple):
     """One row of a label table; `movie_id` or `title` may be empty."""
 
     movie_id: str
@@ -102,14 +95,12 @@ def read_metadata(path: Path) -> Metadata:
     require_columns(path, columns, ["movie_title", "genres", "movie_imdb_link"])
     movies: dict[str, Movie] = {}
     for row in rows:
-        match = _TT_ID.search(clean_text(row["movie_imdb_link"]))
-        if match is not None:
-            genres = split_genres(row["genres"])
+        if match := _TT_ID.search(clean_text(row["movie_imdb_link"])):
             title, year = clean_text(row["movie_title"]), clean_text(row.get("title_year"))
-            movie = Movie(match.group(), title, genres, year)
+            movie = Movie(match[0], title, split_genres(row["genres"]), year)
             # The file repeats some movies, with the same genres.
             first = movies.setdefault(movie.movie_id, movie)
-            _refuse_conflict(path, movie.movie_id, first.genres, genres)
+            _refuse_conflict(path, movie.movie_id, first.genres, movie.genres)
     return Metadata.of(movies.values())
 
 
@@ -129,47 +120,41 @@ def read_labels(path: Path) -> list[LabelRow]:
         raise ConfigError(
             f"{path} has no column movie_id, title or movie_title. Received: {', '.join(columns)}."
         )
-    # A column without a name is the row number that pandas writes.
-    genres = [name for name in columns if name not in {"", title, "movie_id"}]
-    if "genres" not in columns:
-        _require_binary(path, genres, rows)
+    if "genres" in columns:
+        genres = [split_genres(row["genres"]) for row in rows]
+    else:
+        # A column without a name is the row number that pandas writes.
+        genres = _read_binary(path, sorted({*columns} - {"", title, "movie_id"}), rows)
     return [
-        LabelRow(
-            movie_id=clean_text(row.get("movie_id")),
-            title=clean_text(row.get(title)),
-            genres=split_genres(row["genres"])
-            if "genres" in columns
-            else tuple(sorted(name for name in genres if _BINARY[str(row[name])])),
-        )
-        for row in rows
+        LabelRow(clean_text(row.get("movie_id")), clean_text(row.get(title)), of_row)
+        for row, of_row in zip(rows, genres, strict=True)
     ]
 
 
-def _require_binary(path: Path, genres: list[str], rows: list[dict[str, object]]) -> None:
+def _read_binary(
+    path: Path, genres: list[str], rows: list[dict[str, object]]
+) -> list[tuple[str, ...]]:
     strange = {str(row[name]) for row in rows for name in genres} - _BINARY.keys()
     if strange or not genres:
+        received = ", ".join(map(repr, sorted(strange)[:_MAX_SHOWN])) or "no other columns"
         raise ConfigError(
             f"{path} has no genres column, and its other columns are not 0 and 1. "
-            f"Received: {', '.join(map(repr, sorted(strange)[:_MAX_SHOWN])) or 'no other columns'}."
+            f"Received: {received}."
         )
+    return [tuple(name for name in genres if _BINARY[str(row[name])]) for row in rows]
 
 
 def check_alignment(labels: Iterable[LabelRow], metadata: Metadata) -> int:
     """Compare labels with the metadata, where exactly one movie has the row's id or title.
 
-    Returns:
-        Number of movies compared.
+    Returns the number of movies compared.
 
     Raises:
         AlignmentError: more than 0.5 % of them differ, or none could be compared.
     """
     compared: set[str] = set()
     wrong: dict[str, str] = {}
-    for row in labels:
-        movies = metadata.find(row.movie_id, row.title)
-        if len(movies) != 1:
-            continue
-        (movie,) = movies
+    for movie, row in _match(labels, metadata):
         compared.add(movie.movie_id)
         if row.genres != movie.genres:
             has, says = "|".join(row.genres) or "none", "|".join(movie.genres) or "none"
@@ -194,14 +179,19 @@ def replace_genres(metadata: Metadata, labels: Iterable[LabelRow], *, path: Path
         ConfigError: the table has different genres for one movie.
     """
     given: dict[str, tuple[str, ...]] = {}
-    for row in labels:
-        movies = metadata.find(row.movie_id, row.title)
-        if len(movies) == 1:
-            movie_id = movies[0].movie_id
-            _refuse_conflict(path, movie_id, given.setdefault(movie_id, row.genres), row.genres)
+    for movie, row in _match(labels, metadata):
+        first = given.setdefault(movie.movie_id, row.genres)
+        _refuse_conflict(path, movie.movie_id, first, row.genres)
     return Metadata.of(
         replace(movie, genres=given.get(movie.movie_id, ())) for movie in metadata.by_id.values()
     )
+
+
+def _match(labels: Iterable[LabelRow], metadata: Metadata) -> Iterator[tuple[Movie, LabelRow]]:
+    for row in labels:
+        movies = metadata.find(row.movie_id, row.title)
+        if len(movies) == 1:
+            yield movies[0], row
 
 
 def _refuse_conflict(

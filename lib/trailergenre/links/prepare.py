@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -14,9 +15,7 @@ import pyarrow as pa
 from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import RowOutcome
-from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store
-from trailergenre.links.external.features import ExternalFeatures
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.external.split import read_split
@@ -58,16 +57,11 @@ class Sources:
     is_unlabelled: bool = False
 
     def check(self) -> None:
-        """Refuse combinations of options that contradict each other.
-
-        Raises:
-            ConfigError: names the options.
-        """
+        """Raise ConfigError for options that contradict each other."""
+        of_links = self.labels or self.splits or self.split_movies or self.is_unlabelled
         if (self.links is None) == (self.external is None):
             raise ConfigError("Give --links or --published, one of them.")
-        if self.external and (
-            self.labels or self.splits or self.split_movies or self.is_unlabelled
-        ):
+        if self.external and of_links:
             raise ConfigError(
                 "--published can be combined with --metadata only: the data have their own labels "
                 "and parts."
@@ -82,8 +76,7 @@ class Sources:
             raise ConfigError("--split-movies needs --splits.")
 
 
-@dataclass(frozen=True)
-class Preparation:
+class Preparation(NamedTuple):
     """What `prepare_dataset` did.
 
     Attributes:
@@ -110,22 +103,22 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
     """
     notes: list[str] = []
     figures: dict[str, object] = {}
-    data: ExternalFeatures | None = None
-    if sources.external is not None:
+    data = None
+    if sources.external:
         path = sources.external.expanduser().absolute()
         data = read_mulan(path) if path.is_dir() else read_mmtf(path)
         source = data.source
     else:
-        path = (sources.links or Path()).expanduser()
-        _check_directory(path, config.links)
-        source = read_input(path)
+        source = _read_links((sources.links or Path()).expanduser(), config.links)
     _check_source(source, sources)
     metadata = _read_metadata(sources, notes)
-    if data is not None:
+    if data:
         rows = prepare_external(source, data.parts, metadata)
-        figures["features"] = data.settings.fingerprint
-        figures["width"] = data.settings.width
-        figures["replaced_cells"] = data.n_replaced
+        figures = {
+            "features": data.settings.fingerprint,
+            "width": data.settings.width,
+            "replaced_cells": data.n_replaced,
+        }
         if data.n_replaced:
             notes.append(
                 f"note: {data.n_replaced} cells were not finite. They were replaced by the median "
@@ -139,27 +132,32 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
             network=config.network,
             needs_genres=not sources.is_unlabelled,
         )
-    if sources.splits is not None:
+    if sources.splits:
         movies = sources.split_movies
         parts = read_split(sources.splits.expanduser(), movies.expanduser() if movies else None)
         figures["links_with_part"] = assign_parts(rows, parts)
     if source.not_videos:
         notes.append(f"note: {source.not_videos} files are not videos by their names.")
     with hold_lease(store, "prepare_dataset"):
-        if data is not None:
-            data.commit(store, _ready_rows(rows))
-        _write_tables(store, source, rows)
+        if data:
+            ready = {row.ready.link_id: index for index, row in enumerate(rows) if row.ready}
+            data.commit(store, ready)
+        # Deleted first: after a crash in between, missing labels are noticed, old ones are not.
+        store.delete_directory("labels")
+        tables.write_table(store, "links", links_table(source, rows))
+        tables.write_table(store, "labels", labels_table(rows))
     counts = Counter(row.outcome for row in rows)
     return Preparation(source.name, counts, {**_summarize(rows, counts), **figures}, notes)
 
 
-def _check_directory(path: Path, links: LinksConfig) -> None:
-    """Refuse a directory outside of every allowed root: all its rows would be refused."""
+def _read_links(path: Path, links: LinksConfig) -> InputList:
+    # Outside of every allowed root, all rows of the directory would be refused.
     if is_video_directory(path) and not links.allows(path):
         raise ConfigError(
             f"{path} is a directory, and local files are links only under an allowed root. "
             f"Add --set 'links.allowed_roots=[\"{path}\"]' to allow it."
         )
+    return read_input(path)
 
 
 def _check_source(source: InputList, sources: Sources) -> None:
@@ -169,7 +167,7 @@ def _check_source(source: InputList, sources: Sources) -> None:
             f"{source.name} names no movies, so --metadata cannot be joined. Add the column title "
             f"or movie_id. Received: {received}."
         )
-    if not (source.has_genres or sources.metadata or sources.is_unlabelled):
+    if not ("genres" in source.columns or sources.metadata or sources.is_unlabelled):
         raise ConfigError(
             f"{source.name} has no column 'genres'. Received: {received}. Add the column, give "
             "--metadata, or give --unlabelled if the links are only to be scored."
@@ -203,31 +201,14 @@ def assign_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
     """
     n_assigned = 0
     for row in rows:
-        if row.outcome is RowOutcome.READY and row.link is not None:
-            url = urlsplit(row.link.url)
+        if row.ready:
+            url = urlsplit(row.ready.url)
             host = url.hostname or ""
             video_id = find_video_id(host, url) if is_youtube(host) else None
-            row.part = parts.get(row.movie)
-            if row.part is None and video_id is not None:
-                row.part = parts.get(video_id)
+            row.part = parts.get(row.movie) or (parts.get(video_id) if video_id else None)
             n_assigned += row.part is not None
     check_parts(labelled_links(labels_table(rows)))
     return n_assigned
-
-
-def _ready_rows(rows: list[PreparedRow]) -> dict[LinkId, int]:
-    return {
-        row.link.link_id: index
-        for index, row in enumerate(rows)
-        if row.outcome is RowOutcome.READY and row.link is not None
-    }
-
-
-def _write_tables(store: Store, source: InputList, rows: list[PreparedRow]) -> None:
-    # Deleted first: after a crash in between, missing labels are noticed, old ones are not.
-    store.delete_directory("labels")
-    tables.write_table(store, "links", links_table(source, rows))
-    tables.write_table(store, "labels", labels_table(rows))
 
 
 def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
@@ -235,7 +216,9 @@ def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
     return pa.Table.from_pylist(
         [
             {
-                "row_id": _row_id(source.name, row.source.number),
+                "row_id": hashlib.sha256(
+                    f"{source.name}\n{row.source.number}".encode()
+                ).hexdigest(),
                 "link_id": row.link.link_id if row.link else None,
                 "url": row.link.url if row.link else row.source.url,
                 "title": row.source.title,
@@ -255,25 +238,21 @@ def labels_table(rows: list[PreparedRow]) -> pa.Table:
     return pa.Table.from_pylist(
         [
             {
-                "link_id": row.link.link_id,
+                "link_id": row.ready.link_id,
                 "movie_id": row.movie,
                 "title": row.source.title,
                 "genres": list(row.genres),
                 "part": row.part,
             }
             for row in rows
-            if row.outcome is RowOutcome.READY and row.link is not None and row.genres
+            if row.ready and row.genres
         ],
         schema=schemas.LABELS,
     )
 
 
-def _row_id(name: str, number: int) -> str:
-    return hashlib.sha256(f"{name}\n{number}".encode()).hexdigest()
-
-
 def _summarize(rows: list[PreparedRow], counts: Counter[RowOutcome]) -> dict[str, object]:
-    ready = [row for row in rows if row.outcome is RowOutcome.READY]
+    ready = [row for row in rows if row.ready]
     movies = {row.movie: row.genres for row in ready}
     genres = Counter(genre for movie_genres in movies.values() for genre in movie_genres)
     return {

@@ -26,10 +26,8 @@ class PreparedRow:
         source: the input row.
         link: its canonical link; None if it has none.
         movie_id: IMDb id; None if unknown.
-        genres: of the movie.
-        part: the link's part in a given split; None if the split does not name it.
+        part: in a given split; None if the split does not name the link.
         outcome: the first reason against the row, or ready.
-        detail: more on the outcome; empty for ready rows.
     """
 
     source: InputRow
@@ -46,6 +44,11 @@ class PreparedRow:
             self.outcome, self.detail = outcome, one_line(detail)
 
     @property
+    def ready(self) -> Link | None:
+        """The link of a row that is passed on to the download."""
+        return self.link if self.outcome is RowOutcome.READY else None
+
+    @property
     def movie(self) -> str:
         """The movie's IMDb id, else the id of its link. Titles do not identify movies."""
         return self.movie_id or (self.link.link_id if self.link else "")
@@ -59,7 +62,7 @@ def prepare_rows(
     network: NetworkConfig,
     needs_genres: bool,
 ) -> list[PreparedRow]:
-    """Decide on every row of a list.
+    """Decide on every row of a list, in order.
 
     Args:
         source: the list.
@@ -68,9 +71,6 @@ def prepare_rows(
         network: the private addresses that are allowed.
         needs_genres: False if the links are only to be scored: then rows get no genres, and a link
             that several movies claim is ready once.
-
-    Returns:
-        One row per input row, in order.
     """
     rows = [PreparedRow(row) for row in source.rows]
     for row in rows:
@@ -97,9 +97,6 @@ def prepare_external(
         source: the rows; `url` is the name.
         parts: of the data set's own split, one per row.
         metadata: source of genres and IMDb ids, by title and year; None: the rows themselves.
-
-    Returns:
-        One row per input row, in order.
     """
     rows = []
     for row, part in zip(source.rows, parts, strict=True):
@@ -160,18 +157,14 @@ def _refuse_unlabelled(rows: list[PreparedRow], metadata: Metadata | None) -> No
         if row.genres:
             continue
         name = row.source.movie_id or row.source.title
-        if metadata is None:
-            row.refuse(RowOutcome.NO_LABEL, "the row has no genres")
-        elif name:
-            row.refuse(RowOutcome.NO_LABEL, f"the labels have no genres for {name!r}")
-        else:
-            row.refuse(RowOutcome.NO_LABEL, "the row names no movie")
+        reason = f"the labels have no genres for {name!r}" if name else "the row names no movie"
+        row.refuse(RowOutcome.NO_LABEL, reason if metadata else "the row has no genres")
 
 
 def _refuse_duplicates(rows: list[PreparedRow]) -> None:
     first: dict[str, int] = {}
     for row in rows:
-        if row.outcome is RowOutcome.READY and row.link is not None:
-            number = first.setdefault(row.link.link_id, row.source.number)
+        if row.ready:
+            number = first.setdefault(row.ready.link_id, row.source.number)
             if number != row.source.number:
                 row.refuse(RowOutcome.DUPLICATE, f"row {number} has the same link")

@@ -8,8 +8,7 @@ from urllib.parse import SplitResult, parse_qs, unquote
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
 """A video id: 64 bits in URL-safe base64."""
 
-_SITES = ("youtube.com", "youtube-nocookie.com", "youtubekids.com")
-_SHORT_SITE = "youtu.be"
+_SITES = ("youtube.com", "youtube-nocookie.com", "youtubekids.com", "youtu.be")
 _WATCH = {"watch", "watch_popup"}
 _VIDEO_DIRECTORIES = {"embed", "shorts", "live", "v", "e", "watch"}
 # These have 11 characters and are in the place of an id.
@@ -22,17 +21,13 @@ def is_youtube(host: str) -> bool:
     >>> is_youtube("m.youtube.com"), is_youtube("notyoutube.com")
     (True, False)
     """
-    return any(host == site or host.endswith(f".{site}") for site in (*_SITES, _SHORT_SITE))
+    return any(host == site or host.endswith(f".{site}") for site in _SITES)
 
 
 def find_video_id(host: str, parts: SplitResult) -> str | None:
-    """Find the video id of a page.
-
-    Returns:
-        The text in the id's place, which may not be a valid id; None if the page is not of a video.
-    """
+    """The text in the place of a video id, valid or not; None if the page is not of a video."""
     path = [unquote(step) for step in parts.path.split("/") if step]
-    if host.endswith(_SHORT_SITE):
+    if host.endswith("youtu.be"):
         return _clean(path[0]) if path else None
     if len(path) == 1 and path[0] in _WATCH:
         values = parse_qs(parts.query.replace(";", "&")).get("v")

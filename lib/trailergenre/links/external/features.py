@@ -1,7 +1,4 @@
-"""Features that others computed, as features and outcomes of a run.
-
-The readers of the file formats are `mmtf` and `mulan`.
-"""
+"""Features that others computed, as features and outcomes of a run."""
 
 from __future__ import annotations
 
@@ -85,11 +82,8 @@ class ExternalFeatures:
         """Commit the links without an outcome, each with one frame. Requires the lease.
 
         Args:
-            store: the run.
+            store: the run; ConfigError if it holds other features.
             ready: link_id -> index of its row.
-
-        Raises:
-            ConfigError: the run holds other features.
         """
         fingerprint = self.settings.fingerprint
         if others := list_settings(store).keys() - {fingerprint}:
@@ -103,7 +97,7 @@ class ExternalFeatures:
         n_links = max(1, _COMMIT_BYTES // (4 * self.settings.width))
         while link_ids := list(itertools.islice(todo, n_links)):
             frames = [
-                LinkFrames(link_id, self.features[ready[link_id]][np.newaxis], np.zeros(1))
+                LinkFrames(link_id, self.features[[ready[link_id]]], np.zeros(1))
                 for link_id in link_ids
             ]
             # Nothing was downloaded, decoded or embedded, and no child process needed a sandbox.
@@ -125,11 +119,7 @@ def _replace_non_finite(values: NDArray[np.float64]) -> tuple[FeatureArray, int]
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file of bounded size.
-
-    Raises:
-        ConfigError: the file cannot be read, is too large or is not UTF-8.
-    """
+    """Read a UTF-8 file like `read_bytes`."""
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,9 +140,7 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     if len(content) > _MAX_FILE_BYTES:
-        raise ConfigError(
-            f"{path} has {path.stat().st_size} bytes; the limit is {_MAX_FILE_BYTES}."
-        )
+        raise ConfigError(f"{path} has more than {_MAX_FILE_BYTES} bytes.")
     if content.count(b"\n") + content.count(b"\r") > 2 * _MAX_LINES:  # \r\n counts as two
         raise ConfigError(f"{path} has more than {_MAX_LINES} lines.")
     return content

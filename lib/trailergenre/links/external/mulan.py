@@ -70,9 +70,8 @@ def _find_files(directory: Path) -> tuple[Path, list[tuple[Path, Part | None]]]:
             f"{', '.join(path.name for path in label_files) or 'none'}."
         )
     (label_file,) = label_files
-    train, test, whole = (
-        directory / f"{label_file.stem}{ending}.arff" for ending in ("-train", "-test", "")
-    )
+    endings = ("-train.arff", "-test.arff", ".arff")
+    train, test, whole = (directory / f"{label_file.stem}{ending}" for ending in endings)
     if train.is_file() and test.is_file():
         return label_file, [(train, Part.TRAIN), (test, Part.TEST)]
     if whole.is_file():
@@ -85,11 +84,6 @@ def _find_files(directory: Path) -> tuple[Path, list[tuple[Path, Part | None]]]:
 
 
 def _read_label_names(path: Path) -> list[str]:
-    """Names of the `label` elements.
-
-    Raises:
-        ConfigError: the file is not XML, declares a document type, or names no label.
-    """
     names: list[str] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -162,17 +156,11 @@ def read_arff(path: Path) -> tuple[list[str], NDArray[np.float64]]:
 
 
 class _Lines:
-    """Lines of a file for liac-arff, with the headers that it cannot read in bounded time refused.
-
-    Attributes:
-        number: of the line that was read last, from 1.
-        text: of that line.
-    """
+    """Lines of a file for liac-arff; refuses headers that it cannot read in bounded time."""
 
     def __init__(self, path: Path) -> None:
         self._lines = read_text(path).split("\n")
-        self.number = 0
-        self.text = ""
+        self.number, self.text = 0, ""  # of the line that was read last
 
     def __iter__(self) -> Iterator[str]:
         is_header = True
@@ -182,8 +170,7 @@ class _Lines:
             if is_header and line.lower().startswith("@relation"):
                 line = "@relation any"
             elif is_header and line.lower().startswith("@attribute"):
-                match = _ATTRIBUTE.fullmatch(line)
-                if match is None:
+                if not (match := _ATTRIBUTE.fullmatch(line)):
                     raise arff.BadAttributeFormat
                 # liac-arff truncates values that are declared as integers.
                 kind = "numeric" if match[2].lower() == "integer" else match[2]
@@ -194,7 +181,6 @@ class _Lines:
 
 
 def _converter(kind: str | list[str]) -> Callable[[str | float], float]:
-    """How cells of an attribute become numbers."""
     if isinstance(kind, str):
         return float
     try:

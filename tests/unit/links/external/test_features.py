@@ -101,13 +101,13 @@ def test_a_csv_of_more_values_than_are_allowed_is_refused(
     monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 4)
     assert len(read_external(path).features) == 2
     monkeypatch.setattr(mmtf_reader, "MAX_VALUES", 3)
-    with pytest.raises(ConfigError, match="2 rows of 2 numbers; the limit is 3 numbers"):
+    with pytest.raises(ConfigError, match="2 rows of 2 numbers; the limit is 3"):
         read_external(path)
 
 
 @pytest.mark.parametrize(
     ("name", "limit", "message"),
-    [("_MAX_FILE_BYTES", 60, "bytes; the limit is 60"), ("_MAX_LINES", 1, "than 1 lines")],
+    [("_MAX_FILE_BYTES", 60, "more than 60 bytes"), ("_MAX_LINES", 1, "than 1 lines")],
 )
 def test_a_file_that_is_too_large_is_refused(
     name: str, limit: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
