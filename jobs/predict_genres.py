@@ -1,15 +1,10 @@
-"""Features and a bundle to the scores table: every genre's probability for every link of a run.
-
-spark-submit --properties-file conf/spark-local.conf jobs/predict_genres.py RUN --bundle DIR
-"""
+"""Scores the links of a run with a model bundle and writes the table of scores."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
@@ -25,7 +20,7 @@ from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.plan import read_ready_links
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
-from trailergenre.spark.predict import rank_genres, write_scores
+from trailergenre.spark.predict import write_scores
 from trailergenre.spark.session import spark_session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -54,17 +49,19 @@ def predict_genres(
         typer.echo(f"note: {note}", err=True)
     with hold_lease(store, "predict_genres"):
         ready = [link.link_id for link in read_ready_links(store)]
-        # Outcomes are kept of links that left the list.
+        # Links that left the list still have outcomes.
         outcomes = tables.filter_links(tables.read_outcomes(store, fingerprint), ready)
-        by_outcome = _count_links(ready, outcomes)
         ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
         with spark_session("predict_genres", store) as spark:
             files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
-            scores = files.scores(model.scorer.predict_proba)
             with progress_bar(f"scoring {len(ok)} links"):
-                write_scores(rank_genres(scores, model.manifest.genres), store)
-    scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
-    check_all_read(store, wanted=len(ok), read=scored)
+                scores = files.scores(model.scorer.predict_proba)
+                write_scores(scores, model.manifest.genres, store)
+    n_scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
+    check_all_read(store, wanted=len(ok), read=n_scored)
+    not_scored = Counter(outcomes["outcome"].to_pylist())
+    not_scored[Outcome.DEFERRED.value] += len(ready) - len(outcomes)  # never tried
+    del not_scored[Outcome.OK.value]
     record_summary(
         store,
         "predict_genres",
@@ -72,26 +69,14 @@ def predict_genres(
             "bundle": str(Store(bundle)),
             "sha256": model.sha256,
             "features": fingerprint,
-            "links": sum(by_outcome.values()),
-            "scored": scored,
-            "not_scored": {name: n for name, n in by_outcome.items() if name != Outcome.OK},
+            "links": len(ready),
+            "scored": n_scored,
+            "not_scored": dict(+not_scored),
             "genres": len(model.manifest.genres),
             "notes": notes,
             "seconds": round(time.monotonic() - started, 1),
         },
     )
-
-
-def _count_links(ready: Collection[str], outcomes: pa.Table) -> dict[str, int]:
-    """Count the list's ready links by outcome; those never tried are `deferred`.
-
-    Args:
-        ready: the distinct ready links.
-        outcomes: theirs, one row a link.
-    """
-    counts = Counter(outcomes["outcome"].to_pylist())
-    counts[Outcome.DEFERRED.value] += len(ready) - len(outcomes)
-    return dict(+counts)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def _open_trainer(
             rows = gather_rows(training, places, X, seed=seed)
             with progress_bar("search") as on_step:
                 result = search_parameters(
-                    spark, rows, recipe.parameters, trials=trials, seed=seed, report=on_step
+                    spark, rows, recipe.parameters, trials=trials, seed=seed, on_step=on_step
                 )
             return replace(recipe, parameters=result.parameters, search=result.facts)
 

@@ -19,6 +19,7 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.storage import Store
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import Forest, fit_forest
+from trailergenre.spark.fit_per_genre import label_rows
 from trailergenre.spark.forest import fit_forests
 
 N_TEST = 2000
@@ -140,13 +141,13 @@ def _by_mllib(
         table = spark.createDataFrame(pa.table(columns)).cache()
         table.count()
         started = time.monotonic()
+        store = Store(str(inputs.directory("forest")))
         forest = fit_forests(
-            table,
-            link_ids,
-            rows.y,
+            label_rows(table, link_ids, rows.y, store=store),
+            genres=("Made",),
             config=config,
-            store=Store(str(inputs.directory("forest"))),
-            report=lambda genre, nodes: None,
+            store=store,
+            on_step=lambda done, total, label="": None,
         )
         seconds = time.monotonic() - started
         table.unpersist()

@@ -163,8 +163,8 @@ def test_workers_that_lack_packages_end_the_run_and_are_named(
     )
     assert ended.code == ExitCode.USAGE
     where = f"on {gethostname()} ({python})"
-    lacking = "; ".join(f"{name} {where}" for name in ("onnxruntime", "pyarrow", "yt-dlp"))
-    assert f"error: Workers lack Python packages: {lacking}. Send dist/" in ended.output
+    lacking = "; ".join(f"{name} {where}" for name in ("onnxruntime", "pyarrow", "yt_dlp"))
+    assert f"error: Workers lack Python modules: {lacking}. Ship dist/" in ended.output
     assert "Traceback" not in ended.output
     assert "org.apache.spark" not in ended.output
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,56 +130,6 @@ def test_exported_probabilities_are_sparks_on_every_row(
     np.testing.assert_allclose(forest.predict_proba(seen)[:, 0], expected, rtol=0, atol=1e-6)
 
 
-def change_metadata(change: dict[str, object]) -> Callable[[Path], None]:
-    def edit(saved: Path) -> None:
-        (file,) = (saved / "metadata").glob("part-*")
-        file.write_text(json.dumps(json.loads(file.read_text()) | change))
-        (saved / "metadata" / f".{file.name}.crc").unlink()
-
-    return edit
-
-
-def change_nodes(edit_table: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
-    def edit(saved: Path) -> None:
-        (file,) = (saved / "data").glob("*.parquet")
-        pq.write_table(edit_table(pq.read_table(file)), file)
-
-    return edit
-
-
-def rename(table: pa.Table) -> pa.Table:
-    return table.rename_columns(["tree", "nodeData"])
-
-
-def drop_first(table: pa.Table) -> pa.Table:
-    return table.slice(1)
-
-
-def make_categorical(table: pa.Table) -> pa.Table:
-    rows: list[dict[str, Any]] = table.to_pylist()
-    for row in rows:
-        row["nodeData"]["split"]["numCategories"] = 3
-    return pa.Table.from_pylist(rows, table.schema)
-
-
-def test_another_saved_form_is_refused(spark: SparkSession, tmp_path: Path) -> None:
-    X, y = likely_rows(200)
-    model = fit_genre(to_rows(spark, X, y), 0, CONFIG.model_copy(update={"trees": 2}))
-    cases: list[tuple[Callable[[Path], None], str]] = [
-        (change_metadata({"numClasses": 3}), "numClasses"),
-        (change_metadata({"numFeatures": 9}), "numFeatures"),
-        (change_metadata({"class": "GBTClassificationModel"}), "GBTClassificationModel"),
-        (change_nodes(rename), "treeID"),
-        (change_nodes(drop_first), "not numbered from 0"),
-        (change_nodes(make_categorical), "categories"),
-    ]
-    for edit, reason in cases:
-        export(model, tmp_path)
-        edit(tmp_path / "saved")
-        with pytest.raises(SchemaError, match=reason):
-            read_saved_forest(Store(str(tmp_path)), "saved", genre=0, n_features=N_COLUMNS)
-
-
 def frame_rows(
     spark: SparkSession, X: NDArray[np.float32], *, per_link: int, n_partitions: int
 ) -> tuple[DataFrame, list[str]]:
@@ -207,12 +155,16 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
     truth = np.stack([first[:, 0] > 0, first[:, 1] > 1, first[:, 0] < 9, first[:, 0] > 9], axis=1)
     train, truth = link_ids[:-1], truth[:-1].astype(np.int8)
     config = ForestConfig(trees=4, max_depth=4, parallelism=2)
-    reported: dict[int, int] = {}
-    arguments: dict[str, Any] = {"config": config, "store": store}
-    forest = fit_forests(rows, train, truth, **arguments, report=reported.__setitem__)
+    labels: list[str] = []
+    arguments: dict[str, Any] = {"genres": "ABCD", "config": config, "store": store}
+    labelled = fit_per_genre.label_rows(rows, train, truth, store=store)
+    forest = fit_forests(
+        labelled, **arguments, on_step=lambda done, total, label="": labels.append(label)
+    )
     check_forest(forest)
     assert (forest.n_trees, forest.n_features) == (4 + 4 + 1 + 1, N_COLUMNS)
-    assert sum(reported.values()) == len(forest.feature)
+    assert sorted(label[:3] for label in labels) == ["A (", "B (", "C (", "D ("]
+    assert sum(int(label[3:-1]) for label in labels) == len(forest.feature)
     probabilities = forest.predict_proba(first[:-1])
     for genre in (0, 1):
         true = truth[:, genre] == 1
@@ -222,7 +174,7 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
     assert store.list_files("training") == []
     with pytest.raises(StorageError, match="of 59 links instead of 60"):
         gone = np.vstack([truth, truth[:1]])
-        fit_forests(rows, [*train, "gone"], gone, **arguments, report=lambda *_: None)
+        fit_per_genre.label_rows(rows, [*train, "gone"], gone, store=store)
 
 
 def test_the_forest_does_not_depend_on_how_the_rows_come(
@@ -240,7 +192,7 @@ def test_the_forest_does_not_depend_on_how_the_rows_come(
         labelled = fit_per_genre.label_rows(rows, link_ids, y[::3, None], store=store)
         assert labelled.rows.rdd.getNumPartitions() == 4
         forest = fit_forests(
-            rows, link_ids, y[::3, None], config=config, store=store, report=lambda *_: None
+            labelled, genres=("A",), config=config, store=store, on_step=lambda *_: None
         )
         contents.add(to_bytes(forest))
     assert len(contents) == 1

@@ -17,12 +17,14 @@ from trailergenre.models.estimators import rank_scaling
 from trailergenre.models.estimators.logistic import Logistic, check_logistic, fit_logistic
 from trailergenre.models.estimators.rank_scaling import fit_scaling
 from trailergenre.spark import logistic as spark_logistic
+from trailergenre.spark.fit_per_genre import label_rows
 from trailergenre.spark.logistic import fit_genre, fit_regressions
 
 pytestmark = pytest.mark.slow
 
 CONFIG = LogisticConfig()
 N_COLUMNS = 12
+GENRES = ("Action", "Comedy", "War")
 
 
 def make_rows(
@@ -55,16 +57,14 @@ def fit_both(
     spark: SparkSession, directory: Path, *, n_links: int, per_link: int
 ) -> tuple[Logistic, Logistic]:
     rows, link_ids, X, truth = make_rows(spark, n_links, per_link=per_link)
-    reported: dict[int, int] = {}
+    labels: list[str] = []
     ours = fit_regressions(
-        rows,
-        link_ids,
-        truth,
+        label_rows(rows, link_ids, truth, store=Store(str(directory))),
+        genres=GENRES,
         config=CONFIG,
-        store=Store(str(directory)),
-        report=reported.__setitem__,
+        on_step=lambda done, total, label="": labels.append(label),
     )
-    assert reported == {0: N_COLUMNS, 1: N_COLUMNS, 2: 0}
+    assert sorted(labels) == [f"Action ({N_COLUMNS})", f"Comedy ({N_COLUMNS})", "War (0)"]
     return ours, fit_logistic(X, np.repeat(truth, per_link, axis=0), CONFIG)
 
 
@@ -116,12 +116,6 @@ def test_probabilities_are_sparks_on_every_row(spark: SparkSession) -> None:
 
 def test_lost_rows_are_not_trained_without(spark: SparkSession, tmp_path: Path) -> None:
     rows, link_ids, _, truth = make_rows(spark, 5, per_link=2)
-    with pytest.raises(StorageError, match="of 5 links instead of 6"):
-        fit_regressions(
-            rows,
-            [*link_ids, "gone"],
-            np.vstack([truth, truth[:1]]),
-            config=CONFIG,
-            store=Store(str(tmp_path)),
-            report=lambda *_: None,
-        )
+    with pytest.raises(StorageError, match="of 6 links were to be read; 5 were found"):
+        gone = np.vstack([truth, truth[:1]])
+        label_rows(rows, [*link_ids, "gone"], gone, store=Store(str(tmp_path)))

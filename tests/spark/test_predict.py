@@ -19,13 +19,13 @@ from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.pooling import iter_links, link_rows
 from trailergenre.runs import tables
 from trailergenre.spark.feature_files import FeatureFiles
-from trailergenre.spark.predict import rank_genres, to_scores, write_scores
+from trailergenre.spark.predict import rank_genres, write_scores
 
 pytestmark = pytest.mark.slow
 
 
 def test_ranks_count_from_the_most_probable_genre() -> None:
-    scores = to_scores(["a", "b"], np.array([[0.1, 0.9], [0.5, 0.5]]), ("Action", "Drama"))
+    scores = rank_genres(["a", "b"], np.array([[0.1, 0.9], [0.5, 0.5]]), ("Action", "Drama"))
     assert scores.to_pylist() == [
         {"link_id": "a", "genre": "Action", "probability": 0.1, "rank": 2},
         {"link_id": "a", "genre": "Drama", "probability": 0.9, "rank": 1},
@@ -47,7 +47,7 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
     bundle = make_bundle(Store(str(tmp_path / "bundle")), model=forest)
     for _ in range(2):  # the second replaces the first
         found = FeatureFiles(spark, store, outcomes, link_of).scores(bundle.scorer.predict_proba)
-        write_scores(rank_genres(found, GENRES), store)
+        write_scores(found, GENRES, store)
     scores = tables.read_table(store, "scores")
     assert len(scores) == len(links) * len(GENRES)
     expected = bundle.predict_proba(links)

@@ -22,6 +22,7 @@ from trailergenre.base.storage import Store
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import fit_forest
+from trailergenre.spark.fit_per_genre import label_rows
 from trailergenre.spark.forest import fit_forests
 
 CONFIG = ForestConfig(trees=25, max_depth=10, min_rows_per_leaf=3, parallelism=2)
@@ -65,13 +66,13 @@ def test_mllib_forests_are_as_published(
     train = parts[Part.TRAIN]
     link_ids = [f"{number:064x}" for number in range(len(train.X))]
     table = pa.table({"link_id": link_ids, "number": [0] * len(link_ids), "row": list(train.X)})
+    store = Store(str(tmp_path))
     forest = fit_forests(
-        spark.createDataFrame(table),
-        link_ids,
-        train.y,
+        label_rows(spark.createDataFrame(table), link_ids, train.y, store=store),
+        genres=[str(column) for column in range(train.y.shape[1])],
         config=CONFIG,
-        store=Store(str(tmp_path)),
-        report=lambda *_: None,
+        store=store,
+        on_step=lambda *_: None,
     )
     test = parts[Part.TEST]
     assert_as_published(forest.predict_proba(test.X), test)

@@ -21,7 +21,7 @@ def test_trials_on_the_cluster_are_those_on_one_machine(
     rows, told = make_rows(), []
     start = ForestConfig(trees=2, min_rows_per_leaf=60)
     found = search_parameters(
-        spark, rows, start, trials=3, seed=5, report=lambda *said: told.append(said)
+        spark, rows, start, trials=3, seed=5, on_step=lambda *step: told.append(step)
     )
     tried = draw_trials(start, trials=3, seed=5)
     scores = [score_trial(rows, trial) for trial in tried]
@@ -36,4 +36,4 @@ def test_a_trial_that_fails_ends_the_search_with_its_reason(spark: SparkSession)
     rows.X[0, 0] = float("nan")
     start = ForestConfig(trees=2)
     with pytest.raises(ClusterError, match="not all finite"), worker_failures():
-        search_parameters(spark, rows, start, trials=1, seed=5, report=lambda *said: None)
+        search_parameters(spark, rows, start, trials=1, seed=5, on_step=lambda *step: None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from trailergenre.spark.signals import jobs_end_by_signal, py4j_is_quiet
+from trailergenre.spark.signals import cancel_jobs_on_signal, silence_py4j
 
 
 class Terminated(BaseException):
@@ -55,12 +55,13 @@ def test_a_signal_ends_the_call_that_this_thread_waits_in(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     begun, context = tmp_path / "begun", spark.sparkContext
+    silence_py4j()
 
     def hang(_: int) -> None:
         begun.touch()
         time.sleep(300)
 
-    with pytest.raises(raised), py4j_is_quiet(), jobs_end_by_signal(context):
+    with pytest.raises(raised), cancel_jobs_on_signal(context):
         send_once(number, begun)
         try:
             context.parallelize([1], 1).foreach(hang)
@@ -84,7 +85,7 @@ def test_jobs_of_other_threads_end_too_and_those_that_follow_them(
         while True:  # job after job
             context.parallelize([1], 1).foreach(work)
 
-    with pytest.raises(KeyboardInterrupt), jobs_end_by_signal(context):
+    with pytest.raises(KeyboardInterrupt), cancel_jobs_on_signal(context):
         send_once(signal.SIGINT, begun)
         executor = ThreadPoolExecutor(max_workers=1)
         try:
@@ -94,7 +95,7 @@ def test_jobs_of_other_threads_end_too_and_those_that_follow_them(
 
 
 def test_afterwards_signals_are_the_jobs_own_again(spark: SparkSession) -> None:
-    with jobs_end_by_signal(spark.sparkContext):
+    with cancel_jobs_on_signal(spark.sparkContext):
         assert signal.getsignal(signal.SIGTERM) is not terminate
     assert signal.getsignal(signal.SIGTERM) is terminate
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -102,7 +103,7 @@ def test_afterwards_signals_are_the_jobs_own_again(spark: SparkSession) -> None:
 
 def test_in_another_thread_nothing_is_changed(spark: SparkSession) -> None:
     def enter() -> object:
-        with jobs_end_by_signal(spark.sparkContext):
+        with cancel_jobs_on_signal(spark.sparkContext):
             return signal.getsignal(signal.SIGTERM)
 
     with ThreadPoolExecutor(max_workers=1) as executor:

@@ -1,8 +1,7 @@
 """Rows and scores of links on the cluster: each task reads whole features files.
 
-A link's frames lie in one file, so nothing is shuffled and no frame crosses the JVM unless it is a
-training row. `trailergenre.models.pooling` says what a row is, `trailergenre.models.scorer` what a
-score is.
+All frames of a link are in one file, so nothing is shuffled, and no frame crosses the JVM unless it
+is a training row.
 """
 
 from __future__ import annotations
@@ -24,61 +23,50 @@ from trailergenre.runs import tables
 from trailergenre.spark.session import slots
 
 Predict = Callable[[Sequence[LinkFrames]], ProbabilityArray]
-"""Probabilities of links, shape (n_links, n_genres); travels to the workers."""
+"""Gives the probabilities of links, shape (n_links, n_genres); sent to the workers."""
 
 
 class FeatureFiles:
-    """The features files of some links, to be worked on by the cluster file by file."""
+    """The features files of some links."""
 
     def __init__(
         self, spark: SparkSession, store: Store, outcomes: pa.Table, link_ids: Iterable[str]
     ) -> None:
-        """Plan; nothing is read.
+        """Plan without reading a file.
 
         Args:
             spark: the session.
             store: the run, on storage that every worker sees.
             outcomes: from `tables.read_outcomes`.
-            link_ids: the links wanted; those without features are left out.
+            link_ids: the wanted links; those without features are left out.
         """
         self._spark = spark
         self._store = store
-        named = tables.filter_links(outcomes, link_ids)
-        self._named = named.select(["link_id", "outcome", *tables.REFERENCE_COLUMNS])
-        self._files = tables.feature_files(self._named)
+        rows = tables.filter_links(outcomes, link_ids)
+        self._rows = rows.select(["link_id", "outcome", *tables.REFERENCE_COLUMNS])
+        self._files = tables.feature_files(self._rows)
 
     def training_rows(self, kind: RowKind, config: RowsConfig) -> DataFrame:
-        """Make the rows that links are trained on.
-
-        Returns:
-            link_id, number (of the row in its link), row (floats).
-        """
+        """Make the training rows: link_id, number (within the link), row (floats)."""
 
         def to_batch(links: list[LinkFrames]) -> pa.RecordBatch:
-            parts = [training_rows(link, kind, config) for link in links]
-            counts = [len(part) for part in parts]
+            rows = [training_rows(link, kind, config) for link in links]
+            counts = [len(each) for each in rows]
             columns = {
                 "link_id": pa.array(np.repeat([link.link_id for link in links], counts)),
                 "number": pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts])),
-                "row": to_lists(np.concatenate(parts)),
+                "row": to_lists(np.concatenate(rows)),
             }
             return pa.RecordBatch.from_pydict(columns)
 
         return self._map(to_batch, "link_id string, number int, row array<float>")
 
     def scores(self, predict: Predict) -> DataFrame:
-        """Score links where their features are read.
-
-        Args:
-            predict: sent to each worker once.
-
-        Returns:
-            link_id, probabilities (one a genre); one row a link.
-        """
+        """Score links: link_id, probabilities (one per genre); one row per link."""
         return self._scores(self._spark.sparkContext.broadcast(predict))
 
     def collect_scores(self, predict: Predict) -> tuple[list[str], ProbabilityArray]:
-        """Score links and bring the scores to the driver, sorted by link: 160 bytes a link."""
+        """Score links and collect the scores, sorted by link: 160 bytes per link."""
         shared = self._spark.sparkContext.broadcast(predict)
         try:
             table = self._scores(shared).toArrow().sort_by("link_id")
@@ -99,30 +87,30 @@ class FeatureFiles:
     def _map(
         self, to_batch: Callable[[list[LinkFrames]], pa.RecordBatch], schema: str
     ) -> DataFrame:
-        named, files, store = self._named, self._files, self._store
+        rows, files, store = self._rows, self._files, self._store
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 for number in batch.column("id").to_pylist():
-                    rows = named.filter(pc.equal(named["features_file"], files[number]))
-                    for table in tables.iter_features(store, rows):
+                    rows_of_file = rows.filter(pc.equal(rows["features_file"], files[number]))
+                    for table in tables.iter_features(store, rows_of_file):
                         links = list(frames_of_table(table))
                         if links:
                             yield to_batch(links)
 
-        # Twice as many tasks as slots even out files of different size.
+        # Two tasks per slot balance files of different sizes.
         n_tasks = max(1, min(len(files), 2 * slots(self._spark)))
         return self._spark.range(0, len(files), 1, n_tasks).mapInArrow(read, schema)
 
 
 def to_lists(values: NDArray[np.float32] | NDArray[np.float64]) -> pa.ListArray:
-    """A matrix as a list column."""
+    """Convert a matrix to a list column."""
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
 
 
 def from_lists(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    """A list column, all of one length, as a matrix; no row gives shape (0, 1)."""
+    """Convert a list column, all of one length, to a matrix; no row gives shape (0, 1)."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     flat = column.flatten().to_numpy(zero_copy_only=False)
@@ -131,7 +119,7 @@ def from_lists(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def collect_rows(rows: DataFrame) -> tuple[list[str], RowArray]:
-    """Bring training rows to the driver, sorted by link and number."""
+    """Collect training rows, sorted by link and number."""
     table = rows.select("link_id", "number", "row").toArrow()
     table = table.sort_by([("link_id", "ascending"), ("number", "ascending")])
     return table["link_id"].to_pylist(), from_lists(table["row"]).astype(np.float32)

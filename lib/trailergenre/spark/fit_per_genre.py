@@ -1,8 +1,4 @@
-"""What fitting one model a genre on the cluster needs, whatever the model.
-
-Rows of the training links beside their truth, spread in a way that the data alone decides, and
-genres fitted side by side.
-"""
+"""What MLlib's models share: labelled rows, partitioned by the data alone, and parallel fits."""
 
 from __future__ import annotations
 
@@ -18,33 +14,32 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trailergenre.base.errors import SchemaError
+from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.models.training_set import check_all_read
 
 _PARTITION_BYTES = 12 << 20
-"""Of a partition's vectors, eight bytes a value. Every level of every tree is a job over all
-partitions: on a hundred rows one partition fits in half the time of four; on 700 rows of 6,144
-columns four cost 15 % more CPU than one, and let four slots work."""
+"""Vectors per partition, at eight bytes a value. Every level of every tree is a job over all
+partitions: small data fits fastest in one, and 700 rows of 6,144 columns keep four slots busy."""
 
-Report = Callable[[int, int], None]
-"""Told the column of a genre whose model is ready, and its nodes or coefficients."""
-
-Fitted = TypeVar("Fitted")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRows:
     """Rows of the training part with their truth.
 
     Attributes:
         rows: link_id, number, row (floats), truth (0.0 or 1.0 for each genre); not computed yet.
-            Which rows stand together, and in what order, depends on nothing but the rows: MLlib
-            draws a tree's rows by partition and place.
-        counts: table of link_id and n_rows, sorted by link.
+            Partitions and order depend on the rows alone, because MLlib draws a tree's rows by
+            partition and position.
+        truth: shape (n_links, n_genres), int8.
+        counts: link_id and n_rows, sorted by link.
         n_features: columns of a row.
     """
 
     rows: DataFrame
+    truth: NDArray[np.int8]
     counts: pa.Table
     n_features: int
 
@@ -56,66 +51,66 @@ class Labelled:
 
 def label_rows(
     rows: DataFrame, link_ids: Sequence[str], truth: NDArray[np.int8], *, store: Store
-) -> Labelled:
+) -> LabelledRows:
     """Join rows with their truth.
 
     Args:
-        rows: link_id, number, row; may hold other links too. Cached and computed before, or they
-            would be made twice.
+        rows: link_id, number, row; may contain other links. Cached, since they are read twice.
         link_ids: the training part.
         truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
-        store: the run, to be named if features are gone.
+        store: the run, for messages.
 
     Raises:
-        StorageError: features of a training link are gone.
+        StorageError: the features of a training link are missing.
         SchemaError: rows have different widths.
     """
     table = pa.table({"link_id": list(link_ids), "truth": truth.astype(np.float64).tolist()})
     labels = rows.sparkSession.createDataFrame(table)
     joined = rows.join(F.broadcast(labels), on="link_id", how="inner")
-    counts, n_features = _count(joined)
-    check_all_read(store, wanted=len(link_ids), read=len(counts))
-    n_rows = int(np.sum(counts["n_rows"].to_numpy()))
-    n_partitions = -(-n_rows * n_features * 8 // _PARTITION_BYTES)
-    spread = joined.repartition(n_partitions, "link_id").sortWithinPartitions("link_id", "number")
-    return Labelled(spread.select("link_id", "number", "row", "truth"), counts, n_features)
-
-
-def _count(rows: DataFrame) -> tuple[pa.Table, int]:
-    """Rows of each link, and the width that all rows have."""
     width = F.size("row")
-    counts = rows.groupBy("link_id").agg(
-        F.count("*").alias("n_rows"), F.min(width).alias("least"), F.max(width).alias("most")
+    aggregates = joined.groupBy("link_id").agg(
+        F.count("*").alias("n_rows"), F.min(width).alias("min"), F.max(width).alias("max")
     )
-    table = counts.toArrow().sort_by("link_id")
-    widths = {*table["least"].to_pylist(), *table["most"].to_pylist()}
+    counts = aggregates.toArrow().sort_by("link_id")
+    check_all_read(store, wanted=len(link_ids), read=len(counts))
+    widths = {*counts["min"].to_pylist(), *counts["max"].to_pylist()}
     if len(widths) > 1:
         raise SchemaError(
-            f"Rows of one training must have one width. Received: {sorted(widths)}. "
+            f"All training rows must have the same width. Received: {sorted(widths)}. "
             "Make the features again, all with one backbone."
         )
-    return table.select(["link_id", "n_rows"]), max(widths, default=0)
+    n_features = max(widths, default=0)
+    n_bytes = int(np.sum(counts["n_rows"].to_numpy())) * n_features * 8
+    n_partitions = -(-n_bytes // _PARTITION_BYTES)
+    spread = joined.repartition(n_partitions, "link_id").sortWithinPartitions("link_id", "number")
+    labelled = spread.select("link_id", "number", "row", "truth")
+    return LabelledRows(labelled, truth, counts.select(["link_id", "n_rows"]), n_features)
 
 
-def fit_each(
-    fit: Callable[[int], tuple[Fitted, int]], n_genres: int, parallelism: int, report: Report
-) -> list[Fitted]:
-    """Fit all genres, some at a time; the first failure ends the others.
+def run_parallel(
+    function: Callable[[int], T],
+    n: int,
+    parallelism: int,
+    on_step: OnStep,
+    describe: Callable[[int, T], str],
+) -> list[T]:
+    """Call a function with 0 to n - 1 in threads; the first failure cancels the rest.
 
     Args:
-        fit: fits the genre of a column; gives the model and its size.
-        n_genres: columns of truth.
-        parallelism: genres at the same time.
-        report: progress; called from this thread.
+        function: waits for Spark.
+        n: number of calls.
+        parallelism: calls at the same time.
+        on_step: called from this thread.
+        describe: makes the label of a step, from the number and the result of a call.
     """
-    models: dict[int, Fitted] = {}
+    results: dict[int, T] = {}
     executor = ThreadPoolExecutor(max_workers=parallelism)
     try:
-        genre_of = {executor.submit(fit, genre): genre for genre in range(n_genres)}
-        for future in as_completed(genre_of):
-            genre = genre_of[future]
-            models[genre], size = future.result()
-            report(genre, size)
+        number_of = {executor.submit(function, number): number for number in range(n)}
+        for future in as_completed(number_of):
+            number = number_of[future]
+            results[number] = future.result()
+            on_step(len(results), n, describe(number, results[number]))
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-    return [models[genre] for genre in range(n_genres)]
+    return [results[number] for number in range(n)]

@@ -1,7 +1,7 @@
-"""One MLlib forest a genre, fitted side by side on the cluster, and taken out of Spark as arrays.
+"""Fits one MLlib forest per genre, several at a time, and takes them out of Spark as arrays.
 
-MLlib by default merges sibling leaves that predict the same class, whatever their probabilities
-(SPARK-3159); the mean over trees is then a mean of other numbers. Hence `pruneTree=False`.
+By default MLlib merges sibling leaves that predict the same class (SPARK-3159), whatever their
+probabilities, which changes the mean over the trees. Hence `pruneTree=False`.
 """
 
 from __future__ import annotations
@@ -10,68 +10,57 @@ import math
 from collections.abc import Sequence
 from uuid import uuid4
 
-import numpy as np
-from numpy.typing import NDArray
 from pyspark.ml.classification import RandomForestClassificationModel, RandomForestClassifier
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trailergenre.base.config import ForestConfig
+from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
-from trailergenre.spark.fit_per_genre import Report, fit_each, label_rows
+from trailergenre.spark.fit_per_genre import LabelledRows, run_parallel
 from trailergenre.spark.mllib_forest import read_saved_forest
 
 
 def fit_forests(
-    rows: DataFrame,
-    link_ids: Sequence[str],
-    truth: NDArray[np.int8],
+    labelled: LabelledRows,
     *,
+    genres: Sequence[str],
     config: ForestConfig,
     store: Store,
-    report: Report,
+    on_step: OnStep,
 ) -> Forest:
-    """Fit one forest a genre; the same rows give the same forest on any number of slots.
+    """Fit one forest per genre. The same rows give the same forest on any number of slots.
 
     Args:
-        rows: link_id, number, row; see `label_rows`.
-        link_ids: the training part.
-        truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
+        labelled: the training part.
+        genres: names of the columns of truth.
         config: size, seed, and how many forests are fitted at the same time.
-        store: the run; holds the saved models for a moment, since executors write them.
-        report: progress; called from this thread.
-
-    Raises:
-        StorageError: features of a training link are gone.
-        SchemaError: rows have different widths.
+        store: executors save models there for a moment.
+        on_step: called from this thread.
     """
-    labelled = label_rows(rows, link_ids, truth, store=store)
     n_features = labelled.n_features
     vectors = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth").cache()
     scratch = f"training/{uuid4().hex}"
 
-    def fit(genre: int) -> tuple[Forest, int]:
-        share = float(truth[:, genre].mean())
+    def fit(genre: int) -> Forest:
+        share = float(labelled.truth[:, genre].mean())
         if share in (0.0, 1.0):
-            return constant_tree(share, genre=genre, n_features=n_features), 1
+            return constant_tree(share, genre=genre, n_features=n_features)
         model = fit_genre(vectors, genre, config)
         path = f"{scratch}/{genre}"
         model.write().save(store.spark_path(path))
-        forest = read_saved_forest(store, path, genre=genre, n_features=n_features)
-        return forest, len(forest.feature)
+        return read_saved_forest(store, path, genre=genre, n_features=n_features)
+
+    def describe(genre: int, forest: Forest) -> str:
+        return f"{genres[genre]} ({len(forest.feature)})"
 
     try:
-        return join_trees(fit_each(fit, truth.shape[1], config.parallelism, report))
+        return join_trees(run_parallel(fit, len(genres), config.parallelism, on_step, describe))
     finally:
         store.delete_directory(scratch)
         vectors.unpersist()
-
-
-def _with_copies(n_rows: int) -> int:
-    """How often the bootstrap drew so many rows, on average; one row may be drawn once."""
-    return 1 if n_rows == 1 else round(n_rows / (1 - math.exp(-1)))
 
 
 def fit_genre(
@@ -79,22 +68,21 @@ def fit_genre(
 ) -> RandomForestClassificationModel:
     """Fit the forest of one genre.
 
+    MLlib's other settings keep their defaults: a larger `maxMemoryInMB` and `cacheNodeIds` change
+    no node and save no time.
+
     Args:
         rows: row (vector), truth (0.0 or 1.0 for each genre).
         genre: its column of truth.
-        config: size and seed. MLlib counts a row in a leaf as often as the bootstrap drew it,
-            scikit-learn once; `min_rows_per_leaf` means rows. MLlib's other settings are left: a
-            larger `maxMemoryInMB` and `cacheNodeIds` change no node and gain nothing (1,450 rows
-            of 107 columns, 60 trees: 6.5, 6.4 and 7.0 CPU-seconds a genre); on 6,144 columns most
-            goes into finding the 32 bins of each, for every genre anew.
-        prune: MLlib's own default, for the test that shows what it costs.
+        config: size and seed.
+        prune: MLlib's default, for the test that shows its cost.
     """
     forest = RandomForestClassifier(
         featuresCol="row",
         labelCol="label",
         numTrees=config.trees,
         maxDepth=config.max_depth,
-        minInstancesPerNode=_with_copies(config.min_rows_per_leaf),
+        minInstancesPerNode=_count_draws(config.min_rows_per_leaf),
         featureSubsetStrategy="sqrt",
         pruneTree=prune,
         seed=config.seed + genre,
@@ -102,3 +90,11 @@ def fit_genre(
     labelled = rows.select("row", F.col("truth")[genre].alias("label"))
     model: RandomForestClassificationModel = forest.fit(labelled)
     return model
+
+
+def _count_draws(n_rows: int) -> int:
+    """Return how many bootstrap draws hit `n_rows` distinct rows on average.
+
+    MLlib counts a row of a leaf as often as the bootstrap drew it, scikit-learn once.
+    """
+    return 1 if n_rows == 1 else round(n_rows / (1 - math.exp(-1)))

@@ -1,7 +1,8 @@
-"""What a task was given to run on: its place in the cluster, and its GPU."""
+"""The GPUs and slots of a stage, and where a task runs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from socket import gethostname
 
@@ -17,98 +18,96 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.runs.stage_time import Place
+from trailergenre.spark.session import is_local
 
 GPU = "gpu"
 """Spark's name of the resource."""
 
 _CORES = "spark.executor.cores"
-_TASK_CORES = "spark.task.cpus"
-_BY_DEMAND = "spark.dynamicAllocation.enabled"
-_MOST_EXECUTORS = "spark.dynamicAllocation.maxExecutors"
-_SCRIPT = "spark.executor.resource.gpu.discoveryScript"
-_VENDOR = "spark.executor.resource.gpu.vendor"
+_DYNAMIC = "spark.dynamicAllocation.enabled"
+_MAX_EXECUTORS = "spark.dynamicAllocation.maxExecutors"
 _EXECUTOR_ID = "--executor-id"
 
 
 def check_gpu_slots(spark: SparkSession) -> None:
-    """Refuse to run several tasks on one GPU: without a cluster Spark grants no addresses.
+    """Refuse several tasks on one GPU: without a cluster Spark assigns no GPU addresses.
 
     Raises:
         ConfigError: this is one machine with several slots.
     """
-    master = spark.sparkContext.master or ""
-    if _is_local(master) and spark.sparkContext.defaultParallelism > 1:
+    if is_local(spark) and spark.sparkContext.defaultParallelism > 1:
         raise ConfigError(
-            "backbone.device = gpu takes one task a GPU, and without a cluster Spark grants no "
-            f"addresses. Received: --master {master}. Use --master local[1], or a cluster."
+            "backbone.device = gpu takes one task per GPU, and without a cluster Spark assigns no "
+            f"GPU addresses. Received: --master {spark.sparkContext.master}. Use --master "
+            "local[1], or a cluster."
         )
-
-
-def _is_local(master: str) -> bool:
-    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def coming_slots(spark: SparkSession, *, on_gpus: bool) -> int | None:
-    """Tasks of a stage that run at the same time once all executors that may come are there.
+    """Count the tasks that a stage can run at the same time under dynamic allocation.
 
     Args:
         spark: the session.
-        on_gpus: whether the stage has the profile of `gpu_profile`, one task an executor.
+        on_gpus: whether the stage has the profile of `gpu_profile`, one task per executor.
 
     Returns:
-        None where executors do not come by demand: there those that have come are all.
+        None without dynamic allocation: all executors have registered already.
 
     Raises:
-        ConfigError: nothing says how many may come, or of what size.
+        ConfigError: the number or the size of the executors is not configured.
     """
     conf = spark.sparkContext.getConf()
-    if _is_local(spark.sparkContext.master or "") or conf.get(_BY_DEMAND, "false") != "true":
+    if is_local(spark) or conf.get(_DYNAMIC, "false") != "true":
         return None
-    most, cores = conf.get(_MOST_EXECUTORS), conf.get(_CORES)
-    if most is None or cores is None:
+    n_executors, cores = conf.get(_MAX_EXECUTORS), conf.get(_CORES)
+    if n_executors is None or cores is None:
         raise ConfigError(
-            f"With {_BY_DEMAND}=true executors come when tasks wait for them, so the list is cut "
-            f"by how many may come: set {_MOST_EXECUTORS} and {_CORES}. "
-            f"Received: {most or 'nothing'} and {cores or 'nothing'}."
+            f"With {_DYNAMIC}=true the list of links is split by the number of executors that may "
+            f"start: set {_MAX_EXECUTORS} and {_CORES}. "
+            f"Received: {n_executors or 'nothing'} and {cores or 'nothing'}."
         )
-    tasks = 1 if on_gpus else int(cores) // int(conf.get(_TASK_CORES, "1") or 1)
-    return max(1, int(most) * tasks)
+    tasks = 1 if on_gpus else int(cores) // int(conf.get("spark.task.cpus", "1") or 1)
+    return max(1, int(n_executors) * tasks)
 
 
 def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
-    """The executors and tasks of a stage that embeds on GPUs: one GPU and all cores each.
+    """Make the profile of a stage that embeds on GPUs: one GPU and all cores per task.
 
-    Stages before it run on the default profile's executors, which have no GPU.
+    Earlier stages run on the default profile's executors, which have no GPU.
 
     Returns:
-        None on one machine without a cluster: there Spark grants no addresses.
+        None on one machine without a cluster: there Spark assigns no GPU addresses.
 
     Raises:
         ConfigError: the cluster could not start such executors.
     """
     conf = spark.sparkContext.getConf()
-    if _is_local(spark.sparkContext.master or ""):
+    if is_local(spark):
         return None
-    if conf.get(_BY_DEMAND, "false") != "true":
+    if conf.get(_DYNAMIC, "false") != "true":
         raise ConfigError(
-            "With --keep frames and backbone.device = gpu Spark starts executors with a GPU for "
-            f"the second stage, which needs {_BY_DEMAND}=true and what docs/gpu.md lists "
-            "beside it. Received: false."
+            "With --keep frames and backbone.device = gpu, Spark starts executors with a GPU for "
+            f"the second stage, which needs {_DYNAMIC}=true and what docs/gpu.md lists beside it. "
+            "Received: false."
         )
     cores = int(conf.get(_CORES, "1") or 1)
     memory = conf.get("spark.executor.memory", "1g") or "1g"
     executors = ExecutorResourceRequests().cores(cores).memory(memory)
-    script, vendor = conf.get(_SCRIPT, "") or "", conf.get(_VENDOR, "") or ""
-    executors = executors.resource(GPU, 1, discoveryScript=script, vendor=vendor)
+    executors = executors.resource(
+        GPU,
+        1,
+        discoveryScript=conf.get("spark.executor.resource.gpu.discoveryScript", "") or "",
+        vendor=conf.get("spark.executor.resource.gpu.vendor", "") or "",
+    )
     tasks = TaskResourceRequests().cpus(cores).resource(GPU, 1)
     return ResourceProfileBuilder().require(executors).require(tasks).build
 
 
 def granted_address() -> str | None:
-    """The GPU that this task may use; None on one machine with a single slot.
+    """Return the GPU that this task may use; None on one machine with a single slot.
 
     Raises:
-        ConfigError: Spark granted none, or several.
+        ConfigError: Spark assigned none, or several.
     """
     context = TaskContext.get()
     granted = context.resources() if context is not None else {}
@@ -118,22 +117,20 @@ def granted_address() -> str | None:
     if not addresses and find_place().executor == "driver":
         return None
     raise ConfigError(
-        "backbone.device = gpu takes one GPU for each task, and Spark granted this one "
-        f"{len(addresses)}. Set spark.executor.resource.gpu.amount and "
-        "spark.task.resource.gpu.amount=1 (conf/discover_gpu.sh finds the addresses), or "
-        "backbone.device = cpu."
+        f"backbone.device = gpu takes one GPU per task. Received: {len(addresses)} from Spark. Set "
+        "spark.executor.resource.gpu.amount and spark.task.resource.gpu.amount=1 "
+        "(conf/discover_gpu.sh finds the addresses), or backbone.device = cpu."
     )
 
 
 def find_place() -> Place:
-    """Where this task runs."""
-    return Place(executor=_executor_id(), host=gethostname(), worker=os.getpid())
+    """Find where this task runs.
 
-
-def _executor_id() -> str:
-    """From the command line of the JVM above Spark's daemon, which tells Python nothing of it."""
-    try:
-        words = psutil.Process(os.getppid()).parent().cmdline()  # type: ignore[union-attr]
-    except (psutil.Error, AttributeError):
-        return "unknown"
-    return words[words.index(_EXECUTOR_ID) + 1] if _EXECUTOR_ID in words else "driver"
+    Spark does not tell Python the executor, so it is read from the command line of the JVM.
+    """
+    words = [_EXECUTOR_ID, "unknown"]
+    with contextlib.suppress(psutil.Error):
+        jvm = psutil.Process(os.getppid()).parent()  # above Spark's daemon
+        words = words if jvm is None else jvm.cmdline()
+    executor = words[words.index(_EXECUTOR_ID) + 1] if _EXECUTOR_ID in words else "driver"
+    return Place(executor=executor, host=gethostname(), worker=os.getpid())

@@ -1,4 +1,4 @@
-"""Images in a DataFrame to features: one Arrow UDF over raw pixels, for users' own tables.
+"""Images in a DataFrame to features, for users' own tables: one Arrow UDF over raw pixels.
 
 Jobs do not use it: they move no frame through a column (`docs/decisions/0016-kept-frames.md`).
 """
@@ -22,14 +22,14 @@ from trailergenre.spark.gpu_resources import granted_address
 
 
 def embed_images(config: BackboneConfig) -> Callable[[str | Column], Column]:
-    """Make a function of a `binary` column that gives `array<float>`, 2,048 features an image.
+    """Make a function from a `binary` column to `array<float>`: 2,048 features per image.
 
     An image is 268,203 bytes: 299 rows of 299 pixels from the top, each red, green, blue. A null
-    gives a null. Keep `spark.sql.execution.arrow.maxBytesPerBatch` at 64 MB as `conf/` has it:
-    10,000 rows a batch, Spark's other bound, would be 2.7 GB.
+    gives a null. Keep `spark.sql.execution.arrow.maxBytesPerBatch` at 64 MB as in `conf/`: a batch
+    of 10,000 rows, Spark's other limit, would take 2.7 GB.
 
     Args:
-        config: the network; its path leads to it on every worker, where it is loaded once.
+        config: the network, at a path that every worker sees; each worker loads it once.
     """
 
     def embed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
@@ -37,50 +37,48 @@ def embed_images(config: BackboneConfig) -> Callable[[str | Column], Column]:
         embedder = load_once(config, address)
         return (_embed_batch(images, embedder) for images in batches)
 
-    # Spark reads the kind of function from its annotations, which its stubs do not know.
+    # Spark infers the kind of function from annotations that its stubs do not describe.
     return arrow_udf(embed, "array<float>")  # type: ignore[call-overload, no-any-return]
 
 
 @functools.cache
 def load_once(config: BackboneConfig, address: str | None) -> Embedder:
-    """Load the network once a Python worker."""
+    """Load the network once per Python worker."""
     return load_embedder(config, address=address)
 
 
 def decode_images(images: pa.Array) -> FrameArray:
-    """Read raw pixels, without a copy where no image is null.
+    """Read raw pixels, without a copy if no image is null.
 
     Args:
         images: `binary` or `large_binary`; nulls are left out.
 
     Returns:
-        Shape (n, 299, 299, 3), uint8, RGB; row i is the i-th image that is no null.
+        Shape (n, 299, 299, 3), uint8, RGB; row i is the i-th image that is not null.
 
     Raises:
-        SchemaError: an image has another length; names it.
+        SchemaError: an image has another length.
     """
     images = images.drop_null()
-    wrong = pc.unique(pc.binary_length(images)).to_pylist()
-    if wrong not in ([], [FRAME_BYTES]):
-        lengths = sorted(set(wrong) - {FRAME_BYTES})
+    lengths = set(pc.unique(pc.binary_length(images)).to_pylist()) - {FRAME_BYTES}
+    if lengths:
         raise SchemaError(
             f"An image is {FRAME_BYTES} bytes: 299 x 299 pixels, RGB, row by row from the top. "
-            f"Received: {', '.join(f'{length}' for length in lengths[:5])} bytes."
+            f"Received: {', '.join(str(length) for length in sorted(lengths)[:5])} bytes."
         )
     shape = (len(images), FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
     if not len(images):
         return np.empty(shape, np.uint8)
     _, offsets, values = images.buffers()
     offset_type = np.dtype(np.int64 if pa.types.is_large_binary(images.type) else np.int32)
-    # A null before this part of a column takes no bytes, so its place alone does not tell.
+    # The first image of a slice need not be the first of the buffer.
     (start,) = np.frombuffer(offsets, offset_type, 1, images.offset * offset_type.itemsize)
     return np.frombuffer(values, np.uint8, len(images) * FRAME_BYTES, start).reshape(shape)
 
 
 def _embed_batch(images: pa.Array, embedder: Embedder) -> pa.Array:
     features = embedder.embed(decode_images(images))
-    is_there = images.is_valid().to_numpy(zero_copy_only=False)
-    ends = np.cumsum(is_there, dtype=np.int32) * features.shape[1]
+    is_valid = images.is_valid().to_numpy(zero_copy_only=False)
+    ends = np.cumsum(is_valid, dtype=np.int32) * features.shape[1]
     offsets = pa.array(np.concatenate([np.zeros(1, np.int32), ends]))
-    mask = pa.array(~is_there)
-    return pa.ListArray.from_arrays(offsets, pa.array(features.ravel()), mask=mask)
+    return pa.ListArray.from_arrays(offsets, pa.array(features.ravel()), mask=pa.array(~is_valid))

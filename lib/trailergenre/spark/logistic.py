@@ -1,7 +1,6 @@
-"""One MLlib logistic regression a genre, fitted side by side on the cluster.
+"""Fits one MLlib logistic regression per genre, several at a time.
 
-The columns are scaled by our own code, the same as for scikit-learn, so that MLlib sees what
-scoring will see; of its model two arrays are taken and no file is written.
+Our own code scales the columns, as for scikit-learn, so that training sees what scoring will see.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from trailergenre.base.config import LogisticConfig
-from trailergenre.base.storage import Store
+from trailergenre.base.progress import OnStep
 from trailergenre.models.estimators.logistic import Logistic, constant_intercept
 from trailergenre.models.estimators.rank_scaling import (
     MAX_SCALING_ROWS,
@@ -26,56 +25,49 @@ from trailergenre.models.estimators.rank_scaling import (
     fit_scaling,
 )
 from trailergenre.spark.feature_files import collect_rows, from_lists, to_lists
-from trailergenre.spark.fit_per_genre import Labelled, Report, fit_each, label_rows
+from trailergenre.spark.fit_per_genre import LabelledRows, run_parallel
 
-_GENRES_AT_A_TIME = 2
-"""MLlib holds a copy of the rows for each."""
+_PARALLELISM = 2
+"""MLlib holds a copy of the rows for each genre that is being fitted."""
 
 _TOLERANCE = 1e-8
-"""MLlib stops when the loss changes by less than this share. On 1,400 rows of 40 columns its
-coefficients are then within 2e-6 of scikit-learn's; a smaller one brings them no nearer."""
+"""MLlib stops when the loss changes by a smaller share. Coefficients are then within 2e-6 of
+scikit-learn's (1,400 rows of 40 columns); a smaller one brings them no closer."""
 
 Weights = tuple[NDArray[np.float64], float]
 """Coefficients, shape (n_features,), and intercept."""
 
 
 def fit_regressions(
-    rows: DataFrame,
-    link_ids: Sequence[str],
-    truth: NDArray[np.int8],
+    labelled: LabelledRows,
     *,
+    genres: Sequence[str],
     config: LogisticConfig,
-    store: Store,
-    report: Report,
+    on_step: OnStep,
 ) -> Logistic:
-    """Fit one regression a genre; scikit-learn's coefficients within 1e-3.
+    """Fit one regression per genre, with scikit-learn's coefficients within 1e-3.
 
     Args:
-        rows: link_id, number, row; see `label_rows`.
-        link_ids: the training part.
-        truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
+        labelled: the training part.
+        genres: names of the columns of truth.
         config: strength of the penalty.
-        store: the run, to be named if features are gone.
-        report: progress; called from this thread.
-
-    Raises:
-        StorageError: features of a training link are gone.
-        SchemaError: rows have different widths.
+        on_step: called from this thread.
     """
-    labelled = label_rows(rows, link_ids, truth, store=store)
-    scaling = fit_scaling(_scaling_rows(labelled))
+    scaling = fit_scaling(_collect_scaling_rows(labelled))
     scaled = _scale(labelled, scaling).cache()
 
-    def fit(genre: int) -> tuple[Weights, int]:
-        share = float(truth[:, genre].mean())
+    def fit(genre: int) -> Weights:
+        share = float(labelled.truth[:, genre].mean())
         if share in (0.0, 1.0):
-            intercept = constant_intercept(share, labelled.n_rows)
-            return (np.zeros(labelled.n_features), intercept), 0
+            return np.zeros(labelled.n_features), constant_intercept(share, labelled.n_rows)
         model = fit_genre(scaled, genre, labelled.n_rows, config)
-        return (model.coefficients.toArray(), float(model.intercept)), labelled.n_features
+        return model.coefficients.toArray(), float(model.intercept)
+
+    def describe(genre: int, weights: Weights) -> str:
+        return f"{genres[genre]} ({np.count_nonzero(weights[0])})"
 
     try:
-        fitted = fit_each(fit, truth.shape[1], _GENRES_AT_A_TIME, report)
+        fitted = run_parallel(fit, len(genres), _PARALLELISM, on_step, describe)
     finally:
         scaled.unpersist()
     coefficients, intercepts = zip(*fitted, strict=True)
@@ -90,7 +82,7 @@ def fit_genre(
     Args:
         scaled: row (vector, scaled), truth (0.0 or 1.0 for each genre).
         genre: its column of truth.
-        n_rows: of `scaled`; scikit-learn sums the loss that MLlib takes the mean of.
+        n_rows: of `scaled`. scikit-learn sums the loss that MLlib averages.
         config: strength of the penalty.
     """
     regression = LogisticRegression(
@@ -102,33 +94,28 @@ def fit_genre(
         maxIter=config.max_iterations,
         tol=_TOLERANCE,
     )
-    model: LogisticRegressionModel = regression.fit(
-        scaled.select("row", F.col("truth")[genre].alias("label"))
-    )
+    labelled = scaled.select("row", F.col("truth")[genre].alias("label"))
+    model: LogisticRegressionModel = regression.fit(labelled)
     return model
 
 
-def _scaling_rows(labelled: Labelled) -> NDArray[np.float32]:
-    """Bring the rows to the driver that scikit-learn's scaling is learned on: 100 MB at most."""
+def _collect_scaling_rows(labelled: LabelledRows) -> NDArray[np.float32]:
+    """Collect the rows from which scikit-learn would learn the scaling: at most 100 MB."""
     counts = labelled.counts["n_rows"].to_numpy()
     ends = np.cumsum(counts)
-    places = evenly_spaced(labelled.n_rows, MAX_SCALING_ROWS)
-    links = np.searchsorted(ends, places, side="right")
-    wanted = pa.table(
-        {
-            "link_id": labelled.counts["link_id"].take(pa.array(links)),
-            "number": pa.array((places - (ends - counts)[links]).astype(np.int32)),
-        }
-    )
-    session = labelled.rows.sparkSession
-    chosen = labelled.rows.join(
-        F.broadcast(session.createDataFrame(wanted)), on=["link_id", "number"], how="left_semi"
-    )
-    return collect_rows(chosen)[1]
+    chosen = evenly_spaced(labelled.n_rows, MAX_SCALING_ROWS)
+    links = np.searchsorted(ends, chosen, side="right")
+    columns = {
+        "link_id": labelled.counts["link_id"].take(pa.array(links)),
+        "number": pa.array((chosen - (ends - counts)[links]).astype(np.int32)),
+    }
+    wanted = labelled.rows.sparkSession.createDataFrame(pa.table(columns))
+    rows = labelled.rows.join(F.broadcast(wanted), on=["link_id", "number"], how="left_semi")
+    return collect_rows(rows)[1]
 
 
-def _scale(labelled: Labelled, scaling: Scaling) -> DataFrame:
-    """Scale the rows where they are; row (vector), truth."""
+def _scale(labelled: LabelledRows, scaling: Scaling) -> DataFrame:
+    """Scale the rows on the workers; gives row (vector) and truth."""
     shared = labelled.rows.sparkSession.sparkContext.broadcast(scaling)
 
     def scale(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""Scores of links to the scores table, on the cluster. What a score is: `bundle`."""
+"""Writes the scores of links to the table of scores, one row per link and genre."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from trailergenre.runs import schemas
 from trailergenre.spark.feature_files import from_lists
 
 
-def rank_genres(scores: DataFrame, genres: tuple[str, ...]) -> DataFrame:
-    """Lay out scores one genre a row.
+def write_scores(scores: DataFrame, genres: tuple[str, ...], store: Store) -> None:
+    """Replace the table of scores of a run.
 
     Args:
         scores: link_id, probabilities.
         genres: of the bundle, in its order.
-
-    Returns:
-        link_id, genre, probability, rank: one row a link and genre.
+        store: the run.
     """
 
     def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             probabilities = from_lists(batch.column("probabilities"))
-            yield to_scores(batch.column("link_id").to_pylist(), probabilities, genres)
+            yield rank_genres(batch.column("link_id").to_pylist(), probabilities, genres)
 
-    return scores.mapInArrow(rank, from_arrow_schema(schemas.SCORES))
+    ranked = scores.mapInArrow(rank, from_arrow_schema(schemas.SCORES))
+    ranked.write.mode("overwrite").parquet(store.spark_path("scores"))
 
 
-def to_scores(
+def rank_genres(
     link_ids: list[str], probabilities: ProbabilityArray, genres: tuple[str, ...]
 ) -> pa.RecordBatch:
-    """Give every link one row a genre, its rank from 1; ties go to the genre with more movies."""
+    """Give every link one row per genre, ranked from 1; ties go to the genre with more movies."""
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(1, len(genres) + 1)[None, :], axis=1)
@@ -48,8 +47,3 @@ def to_scores(
         pa.array(ranks.ravel().astype(np.int32)),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schemas.SCORES)
-
-
-def write_scores(scores: DataFrame, store: Store) -> None:
-    """Replace the scores table of a run."""
-    scores.write.mode("overwrite").parquet(store.spark_path("scores"))

@@ -1,7 +1,4 @@
-"""Training on a cluster with MLlib: rows are made there, fitted there, and the model is exported.
-
-The same protocol as `trailergenre.models.trainers.LocalTrainer`.
-"""
+"""Training with MLlib on the cluster; see the protocol `trailergenre.models.trainers.Trainer`."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ from trailergenre.models.scorer import Scorer
 from trailergenre.models.trainers import Recipe
 from trailergenre.models.training_set import TrainingSet, check_all_read
 from trailergenre.spark.feature_files import FeatureFiles
+from trailergenre.spark.fit_per_genre import label_rows
 from trailergenre.spark.forest import fit_forests
 from trailergenre.spark.logistic import fit_regressions
 
@@ -37,29 +35,20 @@ class ClusterTrainer:
 
     def fit(self, training: TrainingSet, recipe: Recipe, on_step: OnStep) -> Scorer:
         """See `Trainer.fit`."""
-        train = training.link_ids_of(Part.TRAIN)
-        truth = training.truth_of(Part.TRAIN)
-        files = FeatureFiles(self._spark, self._store, self._outcomes, train)
+        link_ids, truth = training.link_ids_of(Part.TRAIN), training.truth_of(Part.TRAIN)
+        files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
         rows = files.training_rows(recipe.rows, recipe.row_config).cache()
-        ready = 0
-
-        def told(genre: int, size: int) -> None:
-            nonlocal ready
-            ready += 1
-            on_step(ready, len(training.genres), f"{training.genres[genre]} ({size})")
-
-        parameters = recipe.parameters
+        genres, config, store = training.genres, recipe.parameters, self._store
         try:
-            rows.count()  # makes the rows once, on all slots
+            rows.count()  # computes and caches the rows on all slots
+            labelled = label_rows(rows, link_ids, truth, store=store)
             model: Forest | Logistic
-            if isinstance(parameters, ForestConfig):
+            if isinstance(config, ForestConfig):
                 model = fit_forests(
-                    rows, train, truth, config=parameters, store=self._store, report=told
+                    labelled, genres=genres, config=config, store=store, on_step=on_step
                 )
-            elif isinstance(parameters, LogisticConfig):
-                model = fit_regressions(
-                    rows, train, truth, config=parameters, store=self._store, report=told
-                )
+            elif isinstance(config, LogisticConfig):
+                model = fit_regressions(labelled, genres=genres, config=config, on_step=on_step)
             else:
                 raise ConfigError("MLlib trains forests and logistic regressions.")
             return Scorer(model, recipe.rows, recipe.row_config)
@@ -69,7 +58,7 @@ class ClusterTrainer:
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Trainer.score`."""
         files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
-        found, scores = files.collect_scores(scorer.predict_proba)
-        check_all_read(self._store, wanted=len(link_ids), read=len(found))
-        place = {link_id: row for row, link_id in enumerate(found)}
-        return scores[[place[link_id] for link_id in link_ids]]
+        scored, scores = files.collect_scores(scorer.predict_proba)
+        check_all_read(self._store, wanted=len(link_ids), read=len(scored))
+        row_of = {link_id: row for row, link_id in enumerate(scored)}
+        return scores[[row_of[link_id] for link_id in link_ids]]
