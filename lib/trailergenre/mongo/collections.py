@@ -37,7 +37,6 @@ def prepare_collections(destination: Destination, settings: FeatureSettings) -> 
 
     Raises:
         ConfigError: the collections hold other features, or documents of unknown origin.
-        ConfigError, StorageError: as `open_database`.
     """
     from pymongo.errors import DuplicateKeyError
 

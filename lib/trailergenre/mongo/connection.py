@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 Document = dict[str, object]
 """What MongoDB stores; see `mongo.documents` for the fields."""
 
-_INSECURE_TLS_OPTIONS = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
-_PASSWORDLESS_MECHANISMS = ("MONGODB-X509", "MONGODB-AWS", "MONGODB-OIDC", "GSSAPI")
+_INSECURE_OPTIONS = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
+_PASSWORDLESS = ("MONGODB-X509", "MONGODB-AWS", "MONGODB-OIDC", "GSSAPI")
 
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
 _ATLAS_ERROR = 8000
-"""Atlas uses this one code for many errors; only the text tells them apart."""
+"""Atlas's code for many errors; only the text tells them apart."""
 _ATLAS_UNAUTHORIZED = re.compile("not (allowed|authorized)")
 
 
@@ -55,23 +55,14 @@ class MongoAddress:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where documents go.
-
-    Attributes:
-        address: of the server.
-        config: database, collections, batch size, timeout.
-    """
+    """Where documents go: the server, its database and collections."""
 
     address: MongoAddress
     config: MongoConfig
 
 
 def read_destination(config: MongoConfig) -> Destination:
-    """Read the connection string from `uri_file` if it is set, else from the environment.
-
-    Raises:
-        ConfigError: there is none, or `parse_address` rejects it.
-    """
+    """Read the connection string from `uri_file` if it is set, else from the environment."""
     if config.uri_file is not None:
         path = Path(config.uri_file).expanduser()
         try:
@@ -102,7 +93,6 @@ def parse_address(uri: str) -> MongoAddress:
     Raises:
         ConfigError: it cannot be parsed or is unsafe. The message repeats only the hosts and the
             name of an unreadable file: any other part may be a badly encoded password.
-        ToolMissingError: pymongo is not installed.
     """
     try:
         from pymongo.errors import PyMongoError
@@ -129,12 +119,8 @@ def parse_address(uri: str) -> MongoAddress:
     servers = parsed["nodelist"]
     hosts = ", ".join(_format_host(host, port) for host, port in servers)
     options = parsed["options"]
-    has_credentials = (
-        bool(parsed["password"]) or options.get("authMechanism") in _PASSWORDLESS_MECHANISMS
-    )
-    has_verified_tls = options.get("tls") is True and not any(
-        map(options.get, _INSECURE_TLS_OPTIONS)
-    )
+    has_credentials = bool(parsed["password"]) or options.get("authMechanism") in _PASSWORDLESS
+    has_verified_tls = options.get("tls") is True and not any(map(options.get, _INSECURE_OPTIONS))
     is_safe = has_credentials and has_verified_tls
     if not is_safe and not all(_is_this_machine(host, port) for host, port in servers):
         raise ConfigError(

@@ -1,7 +1,4 @@
-"""The documents of one published link; the same tables give the same bytes.
-
-bson belongs to pymongo, the extra `mongo`, and is imported where it is used.
-"""
+"""The documents of one published link; the same tables give the same bytes."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,13 +51,9 @@ class PublishPlan:
     def links_by_file(self) -> list[pa.Table]:
         """Split `links` into one table per features file."""
         ordered = self.links.sort_by([("features_file", "ascending"), ("link_id", "ascending")])
-        if not len(ordered):
-            return []
-        files = ordered["features_file"].to_numpy()
-        starts = np.flatnonzero(np.r_[True, files[1:] != files[:-1]])
-        lengths = np.diff(starts, append=len(ordered))
-        slices = zip(starts.tolist(), lengths.tolist(), strict=True)
-        return [ordered.slice(start, length) for start, length in slices]
+        lengths = pc.value_counts(ordered["features_file"]).field("counts").to_pylist()
+        starts = itertools.accumulate(lengths, initial=0)
+        return [ordered.slice(start, n) for start, n in zip(starts, lengths, strict=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +63,10 @@ class PublishedLink:
     Attributes:
         frames: its features.
         url: the canonical link.
-        movie_id: of IMDb, if known.
+        movie_id: IMDb's.
         title: empty if unknown.
         genres: empty without a label.
-        duration_s: of the video; None if unknown.
+        duration_s: of the video.
         commit: SHA-256 of the content with which the features were committed.
         finished_at: when they were made.
     """
@@ -87,10 +83,6 @@ class PublishedLink:
 
 def plan_publishing(store: Store, fingerprint: str) -> PublishPlan:
     """Find the links of the list that have features, and those to withdraw.
-
-    Args:
-        store: the run.
-        fingerprint: a key of `list_settings`.
 
     Raises:
         ConfigError: the run has no list of links, or no labels.

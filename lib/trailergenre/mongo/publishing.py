@@ -49,11 +49,6 @@ def publish_links(
     Frames are written first, then stale frames deleted, then trailers written: if a trailer's
     document exists, so do its frames.
 
-    Args:
-        destination: after `prepare_collections`.
-        fingerprint: of the features.
-        links: with their features.
-
     Raises:
         ConfigError: as `open_database`; what was written stays.
         StorageError: as `open_database`, or another run changes these links at the same time.
@@ -96,12 +91,9 @@ def withdraw_links(destination: Destination, link_ids: Sequence[str]) -> Publish
 def _delete_stale_frames(
     collection: Collection[Document], links: Sequence[PublishedLink], *, is_complete: bool
 ) -> int:
-    """Delete the documents of these links that are none of their frames.
+    """Delete the documents of just written links that are none of their frames.
 
-    Args:
-        collection: of frames.
-        links: just written.
-        is_complete: whether the server accepted every frame.
+    `is_complete` means that the server accepted every frame.
 
     Raises:
         StorageError: another run changed them meanwhile.

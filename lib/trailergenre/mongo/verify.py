@@ -33,13 +33,7 @@ _LINKS_PER_QUERY = 1000
 def check_published(
     store: Store, fingerprint: str, destination: Destination, on_step: OnStep
 ) -> list[Check]:
-    """Compare the collections with the run.
-
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        destination: the collections.
-        on_step: progress, in frames.
+    """Compare the collections with the run; progress is in frames.
 
     Raises:
         ConfigError, StorageError: as `open_database`.

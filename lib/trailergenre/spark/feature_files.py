@@ -32,14 +32,7 @@ class FeatureFiles:
     def __init__(
         self, spark: SparkSession, store: Store, outcomes: pa.Table, link_ids: Iterable[str]
     ) -> None:
-        """Plan without reading a file.
-
-        Args:
-            spark: the session.
-            store: the run, on storage that every worker sees.
-            outcomes: from `tables.read_outcomes`.
-            link_ids: the wanted links; those without features are left out.
-        """
+        """Plan without reading a file; links without features in `outcomes` are left out."""
         self._spark = spark
         self._store = store
         rows = tables.filter_links(outcomes, link_ids)

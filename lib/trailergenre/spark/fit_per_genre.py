@@ -35,18 +35,15 @@ class LabelledRows:
             partition and position.
         truth: shape (n_links, n_genres), int8.
         counts: link_id and n_rows, sorted by link.
+        n_rows: of all links.
         n_features: columns of a row.
     """
 
     rows: DataFrame
     truth: NDArray[np.int8]
     counts: pa.Table
+    n_rows: int
     n_features: int
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of all links."""
-        return int(np.sum(self.counts["n_rows"].to_numpy()))
 
 
 def label_rows(
@@ -80,11 +77,11 @@ def label_rows(
             "Make the features again, all with one backbone."
         )
     n_features = max(widths, default=0)
-    n_bytes = int(np.sum(counts["n_rows"].to_numpy())) * n_features * 8
-    n_partitions = -(-n_bytes // _PARTITION_BYTES)
+    n_rows = int(np.sum(counts["n_rows"].to_numpy()))
+    n_partitions = -(-n_rows * n_features * 8 // _PARTITION_BYTES)
     spread = joined.repartition(n_partitions, "link_id").sortWithinPartitions("link_id", "number")
     labelled = spread.select("link_id", "number", "row", "truth")
-    return LabelledRows(labelled, truth, counts.select(["link_id", "n_rows"]), n_features)
+    return LabelledRows(labelled, truth, counts, n_rows, n_features)
 
 
 def run_parallel(
@@ -96,12 +93,7 @@ def run_parallel(
 ) -> list[T]:
     """Call a function with 0 to n - 1 in threads; the first failure cancels the rest.
 
-    Args:
-        function: waits for Spark.
-        n: number of calls.
-        parallelism: calls at the same time.
-        on_step: called from this thread.
-        describe: makes the label of a step, from the number and the result of a call.
+    `on_step` is called from this thread, with the label that `describe` makes of a result.
     """
     results: dict[int, T] = {}
     executor = ThreadPoolExecutor(max_workers=parallelism)

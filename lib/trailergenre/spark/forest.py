@@ -31,14 +31,10 @@ def fit_forests(
     store: Store,
     on_step: OnStep,
 ) -> Forest:
-    """Fit one forest per genre. The same rows give the same forest on any number of slots.
+    """Fit one forest per genre (column of truth); `config` says how many at the same time.
 
-    Args:
-        labelled: the training part.
-        genres: names of the columns of truth.
-        config: size, seed, and how many forests are fitted at the same time.
-        store: executors save models there for a moment.
-        on_step: called from this thread.
+    The same rows give the same forest on any number of slots. Executors save models to the store
+    for a moment.
     """
     n_features = labelled.n_features
     vectors = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth").cache()
@@ -66,16 +62,10 @@ def fit_forests(
 def fit_genre(
     rows: DataFrame, genre: int, config: ForestConfig, *, prune: bool = False
 ) -> RandomForestClassificationModel:
-    """Fit the forest of one genre.
+    """Fit the forest of a genre (column of truth) on row (vector) and truth.
 
     MLlib's other settings keep their defaults: a larger `maxMemoryInMB` and `cacheNodeIds` change
-    no node and save no time.
-
-    Args:
-        rows: row (vector), truth (0.0 or 1.0 for each genre).
-        genre: its column of truth.
-        config: size and seed.
-        prune: MLlib's default, for the test that shows its cost.
+    no node and save no time. `prune` is for the test that shows its cost.
     """
     forest = RandomForestClassifier(
         featuresCol="row",

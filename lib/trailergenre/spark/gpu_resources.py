@@ -30,11 +30,7 @@ _EXECUTOR_ID = "--executor-id"
 
 
 def check_gpu_slots(spark: SparkSession) -> None:
-    """Refuse several tasks on one GPU: without a cluster Spark assigns no GPU addresses.
-
-    Raises:
-        ConfigError: this is one machine with several slots.
-    """
+    """Refuse several tasks on one GPU: without a cluster Spark assigns no GPU addresses."""
     if is_local(spark) and spark.sparkContext.defaultParallelism > 1:
         raise ConfigError(
             "backbone.device = gpu takes one task per GPU, and without a cluster Spark assigns no "
@@ -48,10 +44,10 @@ def coming_slots(spark: SparkSession, *, on_gpus: bool) -> int | None:
 
     Args:
         spark: the session.
-        on_gpus: whether the stage has the profile of `gpu_profile`, one task per executor.
+        on_gpus: whether the stage has `gpu_profile`, one task per executor.
 
     Returns:
-        None without dynamic allocation: all executors have registered already.
+        None without dynamic allocation.
 
     Raises:
         ConfigError: the number or the size of the executors is not configured.
@@ -73,13 +69,8 @@ def coming_slots(spark: SparkSession, *, on_gpus: bool) -> int | None:
 def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
     """Make the profile of a stage that embeds on GPUs: one GPU and all cores per task.
 
-    Earlier stages run on the default profile's executors, which have no GPU.
-
-    Returns:
-        None on one machine without a cluster: there Spark assigns no GPU addresses.
-
-    Raises:
-        ConfigError: the cluster could not start such executors.
+    Earlier stages run on the default profile's executors, which have no GPU. None without a
+    cluster, where Spark assigns no GPU addresses.
     """
     conf = spark.sparkContext.getConf()
     if is_local(spark):
@@ -104,11 +95,7 @@ def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
 
 
 def granted_address() -> str | None:
-    """Return the GPU that this task may use; None on one machine with a single slot.
-
-    Raises:
-        ConfigError: Spark assigned none, or several.
-    """
+    """Return the GPU that this task may use; None on one machine with a single slot."""
     context = TaskContext.get()
     granted = context.resources() if context is not None else {}
     addresses = granted[GPU].addresses if GPU in granted else []

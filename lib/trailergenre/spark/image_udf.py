@@ -26,10 +26,8 @@ def embed_images(config: BackboneConfig) -> Callable[[str | Column], Column]:
 
     An image is 268,203 bytes: 299 rows of 299 pixels from the top, each red, green, blue. A null
     gives a null. Keep `spark.sql.execution.arrow.maxBytesPerBatch` at 64 MB as in `conf/`: a batch
-    of 10,000 rows, Spark's other limit, would take 2.7 GB.
-
-    Args:
-        config: the network, at a path that every worker sees; each worker loads it once.
+    of 10,000 rows, Spark's other limit, would take 2.7 GB. Each worker loads the network once, from
+    a path that all of them must see.
     """
 
     def embed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:

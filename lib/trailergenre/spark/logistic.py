@@ -45,14 +45,7 @@ def fit_regressions(
     config: LogisticConfig,
     on_step: OnStep,
 ) -> Logistic:
-    """Fit one regression per genre, with scikit-learn's coefficients within 1e-3.
-
-    Args:
-        labelled: the training part.
-        genres: names of the columns of truth.
-        config: strength of the penalty.
-        on_step: called from this thread.
-    """
+    """Fit one regression per genre (column of truth); scikit-learn's coefficients within 1e-3."""
     scaling = fit_scaling(_collect_scaling_rows(labelled))
     scaled = _scale(labelled, scaling).cache()
 
@@ -77,18 +70,11 @@ def fit_regressions(
 def fit_genre(
     scaled: DataFrame, genre: int, n_rows: int, config: LogisticConfig
 ) -> LogisticRegressionModel:
-    """Fit the regression of one genre.
-
-    Args:
-        scaled: row (vector, scaled), truth (0.0 or 1.0 for each genre).
-        genre: its column of truth.
-        n_rows: of `scaled`. scikit-learn sums the loss that MLlib averages.
-        config: strength of the penalty.
-    """
+    """Fit the regression of a genre (column of truth) on row (scaled vector) and truth."""
     regression = LogisticRegression(
         featuresCol="row",
         labelCol="label",
-        regParam=1 / (config.c * n_rows),
+        regParam=1 / (config.c * n_rows),  # scikit-learn sums the loss that MLlib averages
         elasticNetParam=0.0,
         standardization=False,
         maxIter=config.max_iterations,

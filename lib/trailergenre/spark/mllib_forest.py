@@ -25,14 +25,13 @@ def read_saved_forest(store: Store, path: str, *, genre: int, n_features: int) -
         n_features: columns of a row.
     """
     nodes = _read_nodes(store, f"{path}/data")
-    tree = _integers(nodes, "treeID")
+    children = ("nodeData.leftChild", "nodeData.rightChild")
+    names = ("treeID", *children, "nodeData.split.featureIndex")
+    tree, left, right, feature = (nodes[name].to_numpy().astype(np.int64) for name in names)
     starts = np.flatnonzero(np.diff(tree, prepend=-1))
     offsets = np.append(starts, len(tree)).astype(np.int64)
     # Node ids count within a tree; arrays count over all trees.
     start = np.repeat(offsets[:-1], np.diff(offsets))
-    left = _integers(nodes, "nodeData.leftChild")
-    right = _integers(nodes, "nodeData.rightChild")
-    feature = _integers(nodes, "nodeData.split.featureIndex")
     is_inner = left >= 0
     threshold = np.zeros(len(tree))
     # A leaf has an empty list of thresholds, an inner node a list of one.
@@ -59,11 +58,6 @@ def _read_nodes(store: Store, directory: str) -> pa.Table:
             tables.append(pq.read_table(source))
     nodes = pa.concat_tables(tables).flatten().flatten()
     return nodes.sort_by([("treeID", "ascending"), ("nodeData.id", "ascending")])
-
-
-def _integers(nodes: pa.Table, name: str) -> NDArray[np.int64]:
-    values: NDArray[np.int64] = nodes[name].to_numpy().astype(np.int64)
-    return values
 
 
 def _flatten(nodes: pa.Table, name: str) -> NDArray[np.float64]:

@@ -16,13 +16,7 @@ from trailergenre.spark.feature_files import from_lists
 
 
 def write_scores(scores: DataFrame, genres: tuple[str, ...], store: Store) -> None:
-    """Replace the table of scores of a run.
-
-    Args:
-        scores: link_id, probabilities.
-        genres: of the bundle, in its order.
-        store: the run.
-    """
+    """Replace the scores of a run, given link_id and probabilities, in the order of `genres`."""
 
     def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

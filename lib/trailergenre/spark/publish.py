@@ -25,17 +25,11 @@ _POLL_S = 5.0
 def publish_documents(
     spark: SparkSession, plan: PublishPlan, destination: Destination, on_step: OnStep
 ) -> PublishResult:
-    """Make the collections equal to the links with features.
+    """Make the collections, after `prepare_collections`, equal to the links with features.
 
-    Args:
-        spark: the session.
-        plan: the links.
-        destination: after `prepare_collections`. Its address travels inside the tasks, so neither
-            Spark's configuration nor a command line ever contains it.
-        on_step: called every few seconds with the frames of the finished tasks.
-
-    Raises:
-        PythonException: a task failed. What was written stays, and publishing again replaces it.
+    The server's address travels inside the tasks, so neither Spark's configuration nor a command
+    line ever contains it. `on_step` gets the frames of the finished tasks every few seconds. If a
+    task fails, what was written stays, and publishing again replaces it.
     """
     store, fingerprint, fault = plan.store, plan.fingerprint, fault_injection.read_fault()
     frames_done = spark.sparkContext.accumulator(0)

@@ -29,19 +29,10 @@ def search_parameters(
     seed: int,
     on_step: OnStep,
 ) -> SearchResult:
-    """Find the best of some random hyper-parameters.
-
-    Args:
-        spark: the session.
-        rows: the training part; sent to each worker once.
-        start: the configuration's values, which are tried, too.
-        trials: number of trials.
-        seed: of the random draws.
-        on_step: called from this thread.
+    """Find the best of some random hyper-parameters and of `start`, the configuration's.
 
     Raises:
         ConfigError: this kind of model has no search range.
-        ClusterError: a trial failed; raised by `session.worker_failures`.
     """
     tried = draw_trials(start, trials=trials, seed=seed)
     shared = spark.sparkContext.broadcast(rows)

@@ -21,11 +21,7 @@ from trailergenre.base.errors import ClusterError, RunError
 from trailergenre.base.java import check_java
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_minimum_versions
-from trailergenre.spark.signals import (
-    cancel_jobs_on_signal,
-    ignore_sigint_in_jvm,
-    silence_py4j,
-)
+from trailergenre.spark.signals import cancel_jobs_on_signal, ignore_sigint_in_jvm, silence_py4j
 from trailergenre.spark.worker_checks import ADVICE, check_packages, check_storage_is_shared
 
 log = logging.getLogger(__name__)
@@ -43,11 +39,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     """Give the session that spark-submit configured, and stop it at the end, also on a signal.
 
     Spark's properties files (`conf/spark-*.conf`) describe the cluster; only settings that
-    correctness depends on are made here.
-
-    Args:
-        app_name: the job.
-        store: the run, which every worker must see.
+    correctness depends on are made here. Every worker must see the store.
 
     Raises:
         ToolMissingError: no Java that Spark can start.

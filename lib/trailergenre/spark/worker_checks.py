@@ -24,11 +24,7 @@ ADVICE = (
 
 
 def check_packages(spark: SparkSession, n_slots: int) -> None:
-    """Refuse workers that lack a package.
-
-    Args:
-        spark: the session; all its slots are free, so that each gets one task.
-        n_slots: tasks that run at the same time.
+    """Refuse workers that lack a package; all slots must be free, so that each gets one task.
 
     Raises:
         ClusterError: names each module, host and interpreter.
