@@ -47,10 +47,8 @@ def publish_features(
     others are published.
 
     \b
-    Examples:
+    Example:
       export TRAILERGENRE_MONGO_URI='mongodb://127.0.0.1:27017'
-      spark-submit --properties-file conf/spark-local.conf \\
-        jobs/publish_features.py runs/mine
       spark-submit --properties-file conf/spark-local.conf \\
         jobs/publish_features.py runs/mine --set mongo.collection=frames_2fps
     """
