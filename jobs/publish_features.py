@@ -41,7 +41,7 @@ def publish_features(
     """Publish the features of a run to MongoDB. Publishing again repairs what differs.
 
     The connection string is read from the environment, or from the file mongo.uri_file. A
-    collection holds features of one fingerprint; set mongo.collection to publish others.
+    collection holds features of one fingerprint; for others: --set mongo.collection=NAME.
 
     Exit code 4: the server refused some documents, e.g. as too large. The first are named; all
     others are published.
@@ -50,7 +50,7 @@ def publish_features(
     Example:
       export TRAILERGENRE_MONGO_URI='mongodb://127.0.0.1:27017'
       spark-submit --properties-file conf/spark-local.conf \\
-        jobs/publish_features.py runs/mine --set mongo.collection=frames_2fps
+        jobs/publish_features.py runs/mine
     """
     settings = load_config(config or (), overrides or ()).mongo
     store = Store(run)
