@@ -81,7 +81,8 @@ def cancel_jobs_on_signal(context: SparkContext) -> Iterator[None]:
 
 def _cancel_jobs(context: SparkContext, is_over: threading.Event) -> None:
     """Cancel all jobs until the end: one that fits a forest starts job after job."""
-    with contextlib.suppress(Py4JError):  # the JVM may be gone
-        while not is_over.is_set():
+    while not is_over.is_set():
+        # The JVM may be gone, and py4j closes other threads' connections on an interrupt.
+        with contextlib.suppress(Py4JError):
             context.cancelAllJobs()
-            is_over.wait(_CANCEL_EVERY_S)
+        is_over.wait(_CANCEL_EVERY_S)
