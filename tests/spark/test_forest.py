@@ -201,7 +201,7 @@ def test_the_forest_does_not_depend_on_how_the_rows_come(
 def test_rows_of_two_widths_are_refused(spark: SparkSession, tmp_path: Path) -> None:
     table = pa.table({"link_id": ["a", "b"], "number": [0, 0], "row": [[1.0], [1.0, 2.0]]})
     rows = spark.createDataFrame(table)
-    with pytest.raises(SchemaError, match=r"one width. Received: \[1, 2\]"):
+    with pytest.raises(SchemaError, match=r"same width\. Received: \[1, 2\]"):
         fit_per_genre.label_rows(
             rows, ["a", "b"], np.ones((2, 1), np.int8), store=Store(str(tmp_path))
         )

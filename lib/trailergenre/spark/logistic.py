@@ -57,7 +57,7 @@ def fit_regressions(
         return model.coefficients.toArray(), float(model.intercept)
 
     def describe(genre: int, weights: Weights) -> str:
-        return f"{genres[genre]} ({np.count_nonzero(weights[0])})"
+        return f"{genres[genre]} ({len(weights[0]) if weights[0].any() else 0})"
 
     try:
         fitted = run_parallel(fit, len(genres), _PARALLELISM, on_step, describe)

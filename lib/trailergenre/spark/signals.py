@@ -10,10 +10,11 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from py4j.clientserver import JavaClient
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 
@@ -30,13 +31,11 @@ def ignore_sigint_in_jvm() -> None:
 
 
 def silence_py4j() -> None:
-    """Hide the tracebacks that py4j logs when a signal interrupts one of its calls."""
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    """Hide the traceback that py4j 0.10.9.9 logs when Ctrl-C interrupts a call."""
     logging.getLogger().addFilter(_is_relevant)
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    # py4j 0.10.9.9, GatewayClient.send_command, logs this to the root logger.
     return record.msg != "KeyboardInterrupt while sending command."
 
 
@@ -44,45 +43,52 @@ def _is_relevant(record: logging.LogRecord) -> bool:
 def cancel_jobs_on_signal(context: SparkContext) -> Iterator[None]:
     """Cancel Spark's jobs on Ctrl-C and SIGTERM.
 
-    Replaces pyspark's own handler. That one calls the JVM from the thread that waits for the JVM,
-    so neither call gets an answer.
+    Replaces pyspark's own handler. That one calls the JVM on the connection on which this thread
+    waits, so neither call gets an answer.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled in the main thread only
         return
-    received: list[int] = []
+    handlers: dict[int, Callable[[int, FrameType | None], object]]
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    terminate = signal.getsignal(signal.SIGTERM)
+    if callable(terminate):
+        handlers[signal.SIGTERM] = terminate
     is_over = threading.Event()
     cancelling = threading.Thread(target=_cancel_jobs, args=(context, is_over), daemon=True)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if not received:
+        _close_connection()
+        if cancelling.ident is None:
             cancelling.start()
-        received.append(number)
-        # For SIGTERM, too: it makes py4j drop the connection on which this thread waits.
-        raise KeyboardInterrupt
+        handlers[number](number, frame)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, interrupt) for number in numbers}
-    handlers[signal.SIGINT] = signal.default_int_handler
+    for number in handlers:
+        signal.signal(number, interrupt)
     try:
         yield
-    except KeyboardInterrupt:
-        handler = handlers[signal.SIGTERM]
-        if signal.SIGTERM in received and callable(handler):
-            handler(signal.SIGTERM, None)
-        raise
     finally:
         is_over.set()
-        if received:
+        if cancelling.ident is not None:
             cancelling.join()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
+def _close_connection() -> None:
+    """Close the connection on which this thread waits for the JVM; the next call opens another.
+
+    There is no public way: py4j closes connections on a KeyboardInterrupt only, and others' too.
+    """
+    client = SparkContext._gateway._gateway_client  # type: ignore[union-attr]
+    connection = client.get_thread_connection() if isinstance(client, JavaClient) else None
+    if connection is not None:
+        connection.close()
+
+
 def _cancel_jobs(context: SparkContext, is_over: threading.Event) -> None:
     """Cancel all jobs until the end: one that fits a forest starts job after job."""
-    while not is_over.is_set():
-        # The JVM may be gone, and py4j closes other threads' connections on an interrupt.
-        with contextlib.suppress(Py4JError):
+    with contextlib.suppress(Py4JError):  # the JVM may be gone
+        while not is_over.is_set():
             context.cancelAllJobs()
-        is_over.wait(_CANCEL_EVERY_S)
+            is_over.wait(_CANCEL_EVERY_S)
