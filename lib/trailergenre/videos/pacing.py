@@ -50,8 +50,7 @@ def assign_lanes(
 ) -> tuple[list[list[Link]], list[Link]]:
     """Split links into lanes and those that any task may take.
 
-    A lane mostly waits. So that no slot is idle meanwhile, each lane also gets a slot's share of
-    the other links, to take between its own.
+    A lane mostly waits, so it also gets a slot's share of the other links to take meanwhile.
 
     Args:
         links: of the run.
@@ -79,24 +78,21 @@ def assign_lanes(
 
 
 class Pacer:
-    """Asked before and told after every attempt at a download, by several threads.
-
-    This one paces nothing.
-    """
+    """Called before and after every attempt at a download, by several threads; paces nothing."""
 
     def lane(self, link: Link, deadline: Deadline) -> contextlib.AbstractContextManager[None]:
-        """Surround all attempts at a link; those of one lane exclude each other."""
+        """Hold the lane of a link for all its attempts."""
         return contextlib.nullcontext()
 
     def wait(self, link: Link, deadline: Deadline) -> None:
-        """Return when an attempt may begin; the clock of the link is paused meanwhile.
+        """Wait until an attempt may begin; the link's deadline is paused meanwhile.
 
         Raises:
             ItemError: the attempt must not begin; it is not counted, and no other follows.
         """
 
     def record(self, link: Link, result: Video | ItemError) -> None:
-        """Take note of how an attempt ended."""
+        """Record the result of an attempt."""
 
 
 class HostPacer(Pacer):
@@ -135,7 +131,7 @@ class HostPacer(Pacer):
 
     @contextlib.contextmanager
     def lane(self, link: Link, deadline: Deadline) -> Iterator[None]:
-        """Wait for the lane of a paced host, and hold it."""
+        """Wait for the lane of a paced host and hold it."""
         lane = self._lanes.get(self._host_of(link))
         if lane is None:
             yield
@@ -150,7 +146,7 @@ class HostPacer(Pacer):
             lane.release()
 
     def wait(self, link: Link, deadline: Deadline) -> None:
-        """Return when the link's host may be asked."""
+        """Wait until the link's host may be asked."""
         host = self._host_of(link)
         with deadline.paused():
             while not self._may_begin(host, deadline):

@@ -101,10 +101,10 @@ class OnnxGpuEmbedder:
 
 def _check_interface(session: Session, path: Path) -> None:
     """Refuse a network that does not take frames and give features."""
-    found = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
-    if found != [[_INPUT], [_OUTPUT]]:
+    actual = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
+    if actual != [[_INPUT], [_OUTPUT]]:
         raise WeightsError(
             f"{path} does not turn frames into features: expected {_INPUT} to {_OUTPUT} for each "
-            f"frame, received {found[0]} to {found[1]}.",
+            f"frame, received {actual[0]} to {actual[1]}.",
             EXPORT_AGAIN,
         )
