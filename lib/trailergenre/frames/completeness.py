@@ -1,7 +1,7 @@
-"""Whether a video was decoded to its end.
+"""Whether a video was decoded to its end: the last picture's end against the stream's duration.
 
-The end of the last picture is compared with the duration of the video stream. If only the container
-has a duration, it may be that of longer sound; the file is then cut only if no stream reaches it.
+If only the container has a duration, it may be that of longer sound; the file is then cut only if
+no stream reaches it.
 """
 
 from __future__ import annotations
@@ -38,17 +38,11 @@ _LINE_BYTES = 4096
 
 @dataclass(slots=True)
 class _Probe:
-    """Times that only a pass over all packets gives.
+    """Times that only a pass over all packets gives."""
 
-    Attributes:
-        starts_s: first time of each stream.
-        lengths_s: duration of each stream that has one.
-        end_s: last time of any stream.
-    """
-
-    starts_s: dict[int, float] = field(default_factory=dict)
-    lengths_s: dict[int, float] = field(default_factory=dict)
-    end_s: float | None = None
+    starts_s: dict[int, float] = field(default_factory=dict)  # first time of each stream
+    lengths_s: dict[int, float] = field(default_factory=dict)  # of the streams that declare it
+    end_s: float | None = None  # last time of any stream
 
 
 def find_missing_end(
@@ -76,13 +70,13 @@ def find_missing_end(
     if not _is_short(end_s, declared_s):
         return None
     probe = _probe(path, limits, deadline)
-    stream_end_s = _stream_end_s(log, probe)
-    if stream_end_s is None and probe.end_s is not None and not _is_short(probe.end_s, declared_s):
-        return None
-    expected_s = declared_s if stream_end_s is None else stream_end_s
-    if not _is_short(end_s, expected_s):
-        return None
-    return f"the pictures end at {end_s:g} s of {expected_s:g} s"
+    expected_s = _stream_end_s(log, probe)
+    if expected_s is None:
+        if probe.end_s is not None and not _is_short(probe.end_s, declared_s):
+            return None
+        expected_s = declared_s
+    is_short = _is_short(end_s, expected_s)
+    return f"the pictures end at {end_s:g} s of {expected_s:g} s" if is_short else None
 
 
 def _is_short(end_s: float, expected_s: float) -> bool:
@@ -91,11 +85,10 @@ def _is_short(end_s: float, expected_s: float) -> bool:
 
 def _stream_end_s(log: FfmpegLog, probe: _Probe) -> float | None:
     """The declared end of the video stream after the container's first time stamp."""
-    index = -1 if log.video_index is None else log.video_index
+    index, end_s = log.video_index, log.stream_end_s
     if log.format_names.startswith(_FORMATS_WITH_STREAM_LENGTHS) and index in probe.lengths_s:
-        start_s = probe.starts_s.get(index, log.start_s) - log.start_s
-        return start_s + probe.lengths_s[index]
-    return None if log.stream_end_s is None else log.stream_end_s - log.start_s
+        end_s = probe.starts_s.get(index, log.start_s) + probe.lengths_s[index]
+    return None if end_s is None else end_s - log.start_s
 
 
 def _probe(path: Path, limits: LimitsConfig, deadline: Deadline) -> _Probe:

@@ -27,12 +27,8 @@ def is_mp4(path: Path) -> bool:
 def is_container(path: Path) -> bool:
     """Whether the file starts like one of the allowed containers."""
     head = _read_head(path)
-    return (
-        head[4:8] in _MP4_BOXES
-        or head.startswith(_MAGIC)
-        or _is_avi(head)
-        or _ts_packet_bytes(head) is not None
-    )
+    is_known = head[4:8] in _MP4_BOXES or head.startswith(_MAGIC)
+    return is_known or _is_avi(head) or _ts_packet_bytes(head) is not None
 
 
 def is_truncated(path: Path) -> bool:

@@ -27,34 +27,24 @@ from trailergenre.frames.ffmpeg_log import FfmpegLog, read_log
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """The settings of all decodes of a run.
-
-    Attributes:
-        frames_per_s: sampling rate F.
-        limits: per link.
-    """
+    """The settings of all decodes of a run; `frames_per_s` is the sampling rate F."""
 
     frames_per_s: float
     limits: LimitsConfig
 
     def decode(self, path: Path, *, deadline: Deadline) -> DecodedVideo:
         """Prepare a decode; ffmpeg starts with the iteration."""
-        return DecodedVideo(path=path, settings=self, deadline=deadline)
+        return DecodedVideo(path, self, deadline)
 
 
+@dataclass(slots=True)
 class DecodedVideo:
-    """The frames of one video, once, in order.
+    """The frames of one video, once, in order; `facts` are set when iteration has ended."""
 
-    Attributes:
-        facts: about the video; set when iteration has ended.
-    """
-
-    def __init__(self, *, path: Path, settings: Decoder, deadline: Deadline) -> None:
-        """Store what iteration needs."""
-        self._path = path
-        self._settings = settings
-        self._deadline = deadline
-        self.facts: VideoFacts | None = None
+    path: Path
+    settings: Decoder
+    deadline: Deadline
+    facts: VideoFacts | None = None
 
     def batches(self, size: int) -> Iterator[FrameArray]:
         """Yield frames as they are decoded.
@@ -69,18 +59,15 @@ class DecodedVideo:
             ItemError: the video cannot be decoded whole; drop the batches yielded before.
             RunError: ffmpeg cannot run here, or its log could not be stored.
         """
-        if not self._path.is_file():
+        if not self.path.is_file():
             raise ItemError(Outcome.PATH, "the video is not a regular file")
-        limits = self._settings.limits
-        arguments = decode_arguments(
-            self._path, frames_per_s=self._settings.frames_per_s, limits=limits
-        )
+        limits, frames_per_s = self.settings.limits, self.settings.frames_per_s
         n_frames = 0
         with (
             tempfile.TemporaryFile() as stderr,
             start_child(
-                arguments,
-                deadline=self._deadline,
+                decode_arguments(self.path, frames_per_s=frames_per_s, limits=limits),
+                deadline=self.deadline,
                 stderr=stderr,
                 env=ENVIRONMENT,
                 limits=child_limits(limits),
@@ -90,7 +77,7 @@ class DecodedVideo:
             for batch in _read_batches(child.stdout, size):
                 n_frames += len(batch)
                 # The consumer's time does not count.
-                with self._deadline.paused():
+                with self.deadline.paused():
                     yield batch
             code = child.process.wait()
             stderr.seek(0)
@@ -100,24 +87,20 @@ class DecodedVideo:
         if code == 0:
             check_log(log, n_frames)
         if code != 0 or n_frames == 0:
-            raise explain_failure(log, self._path)
+            raise explain_failure(log, self.path)
         self._check_whole(n_frames, log)
 
     def _check_whole(self, n_frames: int, log: FfmpegLog) -> None:
-        limits, frames_per_s = self._settings.limits, self._settings.frames_per_s
+        limits, frames_per_s = self.settings.limits, self.settings.frames_per_s
         last_s = max(log.declared_s or 0.0, (n_frames - 1) / frames_per_s)
         if n_frames > limits.max_frames:
             raise ItemError(Outcome.TOO_LONG, f"more than {limits.max_frames} frames")
         if last_s > limits.max_duration_s:
             raise ItemError(Outcome.TOO_LONG, f"{last_s:g} s, over {limits.max_duration_s:g} s")
-        missing = find_missing_end(
-            self._path,
-            log,
-            pictures_s=n_frames / frames_per_s,
-            limits=limits,
-            deadline=self._deadline,
-        )
-        if missing:
+        pictures_s = n_frames / frames_per_s
+        if missing := find_missing_end(
+            self.path, log, pictures_s=pictures_s, limits=limits, deadline=self.deadline
+        ):
             raise ItemError(Outcome.PARTIAL, missing)
         if damage := find_damage(log):
             raise damage

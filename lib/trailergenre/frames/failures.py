@@ -17,30 +17,20 @@ MAX_DAMAGED_SHARE = 0.01
 """A video with a larger share of damaged frames is damaged."""
 
 # In order, each against all errors: the first match is the reason.
-_REASONS: tuple[tuple[re.Pattern[str], Outcome], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), outcome)
-    for pattern, outcome in (
-        # ffmpeg recognizes a playlist under another name, and does not read it.
-        (r"format not on whitelist|not detecting m3u8", Outcome.FORMAT_NOT_ALLOWED),
-        (r"exceeds specified max pixel count", Outcome.DIMENSIONS),
-        (r"picture size \d{3,}x\d{3,} is invalid", Outcome.DIMENSIONS),
-        (r"exceeds max_streams", Outcome.RESOURCE),
-        (r"cannot allocate memory|resource temporarily unavailable", Outcome.RESOURCE),
-        (r"permission denied|no such file or directory|is a directory", Outcome.PATH),
-    )
+_REASONS = (
+    # ffmpeg recognizes a playlist under another name, and does not read it.
+    (r"format not on whitelist|not detecting m3u8", Outcome.FORMAT_NOT_ALLOWED),
+    (r"exceeds specified max pixel count", Outcome.DIMENSIONS),
+    (r"picture size \d{3,}x\d{3,} is invalid", Outcome.DIMENSIONS),
+    (r"exceeds max_streams", Outcome.RESOURCE),
+    (r"cannot allocate memory|resource temporarily unavailable", Outcome.RESOURCE),
+    (r"permission denied|no such file or directory|is a directory", Outcome.PATH),
 )
-_NO_STREAM = re.compile(r"matches no streams|does not contain any stream")
-_NO_INDEX = re.compile(r"moov atom not found")
 _TOO_OLD = re.compile(r"Unrecognized option '|Error splitting the argument list: Option not found")
 
 
 def check_exit(child: Child, code: int, log: FfmpegLog) -> None:
-    """Raise if ffmpeg did not exit by itself.
-
-    Raises:
-        ItemError: it was ended by the deadline, a limit or a signal.
-        ToolMissingError: it could not start.
-    """
+    """Raise ItemError if a limit or signal ended ffmpeg; ToolMissingError if it cannot be used."""
     if child.is_timed_out:
         raise ItemError(Outcome.TIMEOUT, "decoding passed the link's deadline")
     if child.is_over_memory:
@@ -65,16 +55,11 @@ def check_exit(child: Child, code: int, log: FfmpegLog) -> None:
 
 
 def check_log(log: FfmpegLog, n_frames: int) -> None:
-    """Raise if the log of a successful exit lacks the figures that the checks need.
-
-    Raises:
-        StorageError: it does; the machine is at fault, not the video.
-    """
+    """Raise StorageError if the log of a successful exit lacks figures: the machine is at fault."""
     if not log.format_names or (n_frames > 0 and log.n_decoded == 0):
         raise StorageError(
             f"ffmpeg gave {n_frames} frames, but its log is not complete. Free space in "
-            f"{tempfile.gettempdir()}, where the log is stored. If there is space, install ffmpeg "
-            "6 or newer."
+            f"{tempfile.gettempdir()}, where it is stored, or else install ffmpeg 6 or newer."
         )
 
 
@@ -86,9 +71,10 @@ def explain_failure(log: FfmpegLog, path: Path) -> ItemError:
     if log.refused_codecs & set(re.findall(r"\w+", codec)):
         return ItemError(Outcome.FORMAT_NOT_ALLOWED, f"codec not on the list: {codec}")
     # Without a single stream the container is broken.
-    if _find_error(log, _NO_STREAM) and log.n_streams > 0:
+    no_stream = r"matches no streams|does not contain any stream"
+    if _find_error(log, no_stream) and log.n_streams > 0:
         return ItemError(Outcome.NO_VIDEO, f"{log.n_streams} streams, none of them video")
-    if _find_error(log, _NO_INDEX) and is_mp4(path):
+    if _find_error(log, "moov atom not found") and is_mp4(path):
         return ItemError(Outcome.PARTIAL, "the index is missing: moov atom not found")
     detail = log.errors[0].text if log.errors else "ffmpeg gives no reason"
     if log.n_streams == 0 and not is_container(path):
@@ -118,5 +104,6 @@ def _find_reason(log: FfmpegLog) -> ItemError | None:
     return None
 
 
-def _find_error(log: FfmpegLog, pattern: re.Pattern[str]) -> LogError | None:
-    return next((error for error in log.errors if pattern.search(error.text)), None)
+def _find_error(log: FfmpegLog, pattern: str) -> LogError | None:
+    is_match = re.compile(pattern, re.IGNORECASE).search
+    return next((error for error in log.errors if is_match(error.text)), None)

@@ -19,10 +19,9 @@ from trailergenre.base.sandbox import ChildLimits
 FORMATS = "mov,mp4,matroska,webm,avi,flv,mpegts,mpeg"
 
 DECODERS = "h264,hevc,vp8,vp9,libdav1d,av1,mpeg4,mpeg2video,mpeg1video,flv"
-"""The codecs of trailers in those containers.
+"""The codecs of trailers in those containers; the last two are of old .mpg and .flv files.
 
-The last two, of old .mpg and .flv files, share their code with mpeg2video and mpeg4. No sound
-decoder is allowed: ffmpeg logs an error for each sound stream and goes on.
+No sound decoder is allowed: ffmpeg logs an error for each sound stream and goes on.
 """
 
 ENVIRONMENT = {"LANG": "C.UTF-8"}
@@ -38,13 +37,8 @@ _CPU_SHARE = 2.0
 
 @cache
 def find_ffmpeg() -> str:
-    """Path of the ffmpeg on PATH, else of the one in imageio-ffmpeg.
-
-    Raises:
-        ToolMissingError: there is neither.
-    """
-    on_path = shutil.which("ffmpeg")
-    if on_path:
+    """Path of the ffmpeg on PATH, else of the one in imageio-ffmpeg."""
+    if on_path := shutil.which("ffmpeg"):
         return str(Path(on_path).absolute())
     import imageio_ffmpeg
 
@@ -60,20 +54,18 @@ def find_ffmpeg() -> str:
 @cache
 def ffmpeg_version() -> str:
     """The version that the program reports, e.g. `9.0.2`."""
-    program = find_ffmpeg()
+    command = [find_ffmpeg(), "-version"]
     try:
-        output = subprocess.run(
-            [program, "-version"], capture_output=True, text=True, errors="replace", check=True
-        ).stdout
+        run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise ToolMissingError(
             f"ffmpeg cannot be run: {error}. Install another one (apt-get install ffmpeg, dnf "
             "install ffmpeg, brew install ffmpeg), or remove this one from PATH and unset "
             "IMAGEIO_FFMPEG_EXE to use the one in imageio-ffmpeg."
         ) from error
-    match = re.match(r"ffmpeg version n?(\S+)", output)
+    match = re.match(r"ffmpeg version n?(\S+)", run.stdout)
     if match is None:
-        raise ToolMissingError(f"{program} reports no version: {output[:80]!r}")
+        raise ToolMissingError(f"{command[0]} reports no version: {run.stdout[:80]!r}")
     return match.group(1)
 
 
@@ -154,13 +146,6 @@ def _compile(output: object, *, loglevel: str) -> list[str]:
     import ffmpeg
 
     # By default filters use one thread per core, which exceeds the address space on large machines.
-    quiet = output.global_args(  # type: ignore[attr-defined]
-        "-hide_banner",
-        "-nostdin",
-        "-nostats",
-        "-filter_threads",
-        "1",
-        "-loglevel",
-        f"level+{loglevel}",
-    )
+    options = f"-hide_banner -nostdin -nostats -filter_threads 1 -loglevel level+{loglevel}"
+    quiet = output.global_args(*options.split())  # type: ignore[attr-defined]
     return list(ffmpeg.compile(quiet, cmd=find_ffmpeg()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from trailergenre.base.records import VideoFacts
 
@@ -15,74 +16,43 @@ _UNDECLARED = frozenset({"mpegts", "mpeg"})
 """Formats without a declared length: ffmpeg shows the span of the time stamps in the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogError:
-    """A line of level error or fatal.
+class LogError(NamedTuple):
+    """A line of level error or fatal, and how often it is repeated."""
 
-    Attributes:
-        component: e.g. `h264` or `in#0/matroska,webm`; empty for ffmpeg itself.
-        text: the message.
-        times: repetitions in a row.
-    """
-
-    component: str
+    component: str  # e.g. `h264` or `in#0/matroska,webm`; empty for ffmpeg itself
     text: str
     times: int = 1
 
 
 @dataclass(slots=True)
 class FfmpegLog:
-    """One log.
+    """One log."""
 
-    Attributes:
-        format_names: of the container, e.g. `mov,mp4,m4a`; empty if it could not be opened.
-        duration_s: of the container.
-        start_s: first time stamp of the container.
-        first_picture_s: time of the first picture after `start_s`; None if unknown.
-        is_estimated: whether the duration is a guess from the bit rate.
-        n_streams: of any kind.
-        video_index: of the first video stream that is not a cover picture; None without one.
-        video: ffmpeg's description of that stream.
-        is_rotated: whether its pictures are shown rotated by 90 degrees.
-        stream_end_s: end of that stream by a tag of its own.
-        errors: in order, without those about refused codecs.
-        refused_codecs: not on the list of allowed decoders.
-        signal: that ffmpeg caught and ended on; 0 for none.
-        n_corrupt: frames that were decoded with damage.
-        n_failed: packets that gave no frame.
-        n_decoded: source frames.
-        n_sampled: frames after sampling.
-        n_repeated: of those, repetitions for lack of a new frame.
-    """
-
-    format_names: str = ""
-    duration_s: float | None = None
-    start_s: float = 0.0
-    first_picture_s: float | None = None
-    is_estimated: bool = False
-    n_streams: int = 0
-    video_index: int | None = None
-    video: str = ""
-    is_rotated: bool = False
-    stream_end_s: float | None = None
-    errors: list[LogError] = field(default_factory=list)
-    refused_codecs: set[str] = field(default_factory=set)
-    signal: int = 0
-    n_corrupt: int = 0
-    n_failed: int = 0
-    n_decoded: int = 0
-    n_sampled: int = 0
-    n_repeated: int = 0
+    format_names: str = ""  # of the container, e.g. `mov,mp4`; empty if it could not be opened
+    duration_s: float | None = None  # of the container
+    start_s: float = 0.0  # first time stamp of the container
+    first_picture_s: float | None = None  # after `start_s`; None if unknown
+    is_estimated: bool = False  # whether the duration is a guess from the bit rate
+    n_streams: int = 0  # of any kind
+    video_index: int | None = None  # of the first video stream that is not a cover picture
+    video: str = ""  # ffmpeg's description of that stream
+    is_rotated: bool = False  # whether its pictures are shown rotated by 90 degrees
+    stream_end_s: float | None = None  # end of that stream by a tag of its own
+    errors: list[LogError] = field(default_factory=list)  # without those about refused codecs
+    refused_codecs: set[str] = field(default_factory=set)  # not on the list of allowed decoders
+    signal: int = 0  # that ffmpeg caught and ended on; 0 for none
+    n_corrupt: int = 0  # frames that were decoded with damage
+    n_failed: int = 0  # packets that gave no frame
+    n_decoded: int = 0  # source frames
+    n_sampled: int = 0  # frames after sampling
+    n_repeated: int = 0  # of those, repetitions for lack of a new frame
 
     @property
     def length_s(self) -> float | None:
         """The container's duration after its first time stamp."""
         # In Matroska durations count from zero, in other formats from the first time stamp.
-        if (
-            self.duration_s is not None
-            and self.format_names.startswith("matroska")
-            and 0 < self.start_s < self.duration_s
-        ):
+        is_from_zero = self.format_names.startswith("matroska")
+        if self.duration_s and is_from_zero and 0 < self.start_s < self.duration_s:
             return self.duration_s - self.start_s
         return self.duration_s
 
@@ -108,63 +78,36 @@ class FfmpegLog:
         size = re.search(r"\b(\d{1,6})x(\d{1,6})\b", self.video)
         if size is None:
             return None
-        width_px, height_px = size.groups()[:: -1 if self.is_rotated else 1]
-        return VideoFacts(
-            duration_s=self.length_s,
-            width_px=int(width_px),
-            height_px=int(height_px),
-            decode_errors=sum(error.times for error in self.errors) + self.n_corrupt,
-        )
+        width_px, height_px = map(int, size.groups()[:: -1 if self.is_rotated else 1])
+        n_errors = sum(error.times for error in self.errors) + self.n_corrupt
+        return VideoFacts(self.length_s, width_px, height_px, decode_errors=n_errors)
 
 
 _CLOCK = r"\d{1,6}:\d\d:\d\d(?:\.\d+)?"
 
-# The pattern of a line behind its level, what it says (the named groups), and a sample.
-INPUT_LINES = (
-    (
-        r"Input #0, (?P<format_names>\S+), from ",
-        "[info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:x.mp4':",
-    ),
-    (
+# Lines on the input, then those on its decoding, without their level. Named groups are the figures.
+_PATTERNS = {
+    True: (
+        #   Duration: 00:01:20.50, start: 0.000000, bitrate: 212 kb/s
         rf"  Duration: (?P<duration>{_CLOCK})(?:, start: (?P<start>-?\d+\.\d+))?",
-        "[info]   Duration: 00:01:20.50, start: 0.000000, bitrate: 212 kb/s",
-    ),
-    (
+        #   Stream #0:1[0x2](und): Video: h264 (High), yuv420p, 320x240, 24 fps (default)
         r"  Stream #0:(?P<stream>\d{1,4})\S*: (?P<kind>\w+): (?P<description>.*)",
-        "[info]   Stream #0:1[0x2](und): Video: h264 (High), yuv420p, 320x240, 24 fps (default)",
-    ),
-    (
+        #       DURATION        : 00:01:20.000000000
         rf"      DURATION        : (?P<stream_end>{_CLOCK})",
-        "[info]       DURATION        : 00:01:20.000000000",
-    ),
-    (
+        #       Display Matrix: rotation of -90.00 degrees
         r" +[Dd]isplay ?[Mm]atrix: rotation of (?P<rotation>-?\d+\.\d+) degrees",
-        "[info]       Display Matrix: rotation of -90.00 degrees",
     ),
-)
-FIGURE_LINES = (
-    (
+    False: (
+        # video frame properties congruent with link at pts_time: 0.5
         r"video frame properties congruent with link at pts_time: (?P<first_picture>\d+\.?\d*)",
-        "[graph 0 @ 0x2] [verbose] video frame properties congruent with link at pts_time: 0.5",
-    ),
-    (
+        # 90 frames in, 9 frames out; 82 frames dropped, 1 frames duplicated.
         r"\d+ frames in, (?P<sampled>\d+) frames out; .* dropped, (?P<repeated>\d+) .*duplicated",
-        "[fps @ 0x1] [verbose] 90 frames in, 9 frames out; 82 frames dropped, 1 frames duplicated.",
-    ),
-    (
+        #   Input stream #0:1 (video): 285 packets read; 284 frames decoded; 1 decode errors;
         r"  Input stream #0:\d+ \(video\): .*?(?P<decoded>\d+) frames decoded"
         r"(?:.*?(?P<failed>\d+) decode errors)?",
-        "[in#0/mov @ 0x3] [verbose]   Input stream #0:1 (video): 285 packets read (413348 bytes); "
-        "284 frames decoded; 1 decode errors;",
-    ),
-    (
+        # Exiting normally, received signal 24.
         r"Exiting normally, received signal (?P<signal>\d+)",
-        "[info] Exiting normally, received signal 24.",
     ),
-)
-_PATTERNS = {
-    is_input: [re.compile(pattern) for pattern, _ in lines]
-    for is_input, lines in ((True, INPUT_LINES), (False, FIGURE_LINES))
 }
 _LINE = re.compile(
     r"((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)\[(fatal|error|warning|info|verbose|debug|trace)\] (.*)"
@@ -194,22 +137,18 @@ def read_log(text: str) -> FfmpegLog:
             continue
         if message.startswith("Input #0, "):
             is_input = True
+            log.format_names = message.removeprefix("Input #0, ").partition(", from ")[0]
         elif message.startswith(("Output #0", "Stream mapping:")):
             is_input = False
-        matches = (pattern.match(message) for pattern in _PATTERNS[is_input])
+        matches = (re.match(pattern, message) for pattern in _PATTERNS[is_input])
         figures = next((match.groupdict() for match in matches if match), {})
-        if is_input:
-            stream = _read_description(log, figures, stream)
-        else:
-            _read_figures(log, figures)
+        stream = _read_figures(log, figures, stream)
     return log
 
 
-def _read_description(log: FfmpegLog, figures: dict[str, str], stream: int) -> int:
-    """Read a line on the input; return the stream that the next lines are about."""
+def _read_figures(log: FfmpegLog, figures: dict[str, str], stream: int) -> int:
+    """Store the figures of a line; return the stream that the next lines are about."""
     match figures:
-        case {"format_names": names}:
-            log.format_names = names
         case {"duration": clock, "start": start}:
             log.duration_s, log.start_s = _seconds(clock), float(start or 0)
         case {"stream": index, "kind": kind, "description": description}:
@@ -222,11 +161,6 @@ def _read_description(log: FfmpegLog, figures: dict[str, str], stream: int) -> i
             log.stream_end_s = _seconds(clock)
         case {"rotation": degrees} if stream == log.video_index:
             log.is_rotated = round(abs(float(degrees))) % 180 == 90
-    return stream
-
-
-def _read_figures(log: FfmpegLog, figures: dict[str, str]) -> None:
-    match figures:
         case {"first_picture": seconds} if log.first_picture_s is None:
             log.first_picture_s = float(seconds)
         case {"sampled": sampled, "repeated": repeated}:
@@ -237,6 +171,7 @@ def _read_figures(log: FfmpegLog, figures: dict[str, str]) -> None:
             log.n_decoded, log.n_failed = int(decoded), int(failed or 0)
         case {"signal": number}:
             log.signal = int(number)
+    return stream
 
 
 def _read_problem(log: FfmpegLog, prefix: str, level: str, message: str, *, times: int) -> None:

@@ -1,7 +1,6 @@
 """One attempt at a download: one child process, one request, one answer, at most one file.
 
-The attempt's directory is always deleted, with everything that the child left there. Files are
-named by `link_id`, never by a title or a site's id, which the link's author controls.
+Files are named by `link_id`, never by a title or a site's id, which the link's author controls.
 """
 
 from __future__ import annotations
@@ -11,25 +10,18 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import trailergenre
+from trailergenre.base import sandbox
 from trailergenre.base.config import LimitsConfig, NetworkConfig
 from trailergenre.base.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import (
-    SERVER_GONE,
-    Child,
-    ChildLimits,
-    Deadline,
-    ForkError,
-    fork_child,
-)
+from trailergenre.base.sandbox import Child, ChildLimits, Deadline, ForkError
 from trailergenre.videos.credentials import list_secrets, redact
 
 _CPU_S = 120.0
@@ -51,14 +43,7 @@ serve(main, warm_up())
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The settings of an attempt.
-
-    Attributes:
-        network: what may be reached besides public addresses, and who gets the cookies.
-        limits: per link.
-        proxy: address with its password.
-        cookies: content of a cookie file.
-    """
+    """The settings of an attempt; `cookies` is the content of a cookie file."""
 
     network: NetworkConfig
     limits: LimitsConfig
@@ -93,22 +78,20 @@ class Attempt:
             directory = Path(name)
             answer = self._ask(link, directory, deadline)
             connections, asked_at_s = tuple(answer["connections"]), answer["asked_at_s"]
-            if "errno" in answer:
-                raise _disk_error(answer["errno"], scratch)
+            if number := answer.get("errno"):
+                advice = "Free space on this machine, or set TMPDIR to another disk"
+                raise OSError(number, f"{os.strerror(number)}. {advice}", str(scratch))
             try:
-                _check_answer(answer)
+                if (outcome := Outcome(answer["outcome"])) is not Outcome.OK:
+                    retry_after_s = answer["retry_after_s"]
+                    raise ItemError(outcome, answer["detail"], retry_after_s=retry_after_s)
                 file = _find_video(directory / "video", self.limits)
             except ItemError as error:
                 error.connections, error.asked_at_s = connections, asked_at_s
                 raise
             path = file.rename(scratch / f"{link.link_id}{file.suffix}")
-        return Video(
-            path,
-            path.stat().st_size,
-            is_owned=True,
-            connections=connections,
-            asked_at_s=asked_at_s,
-        )
+        n_bytes = path.stat().st_size
+        return Video(path, n_bytes, is_owned=True, connections=connections, asked_at_s=asked_at_s)
 
     # Any: JSON of our own child.
     def _ask(self, link: Link, directory: Path, deadline: Deadline) -> dict[str, Any]:
@@ -130,7 +113,7 @@ class Attempt:
         package_home = str(Path(trailergenre.__file__).parents[1])
         with (
             tempfile.TemporaryFile(dir=directory) as stderr,
-            fork_child(
+            sandbox.fork_child(
                 ["-c", _BOOTSTRAP, package_home],
                 directory=directory,
                 deadline=deadline,
@@ -164,20 +147,19 @@ class Attempt:
         )
 
     def _check_exit(self, child: Child, stderr: IO[bytes], deadline: Deadline) -> None:
-        code = child.process.wait()
+        code, used_more = child.process.wait(), "the download used more than"
         if child.is_timed_out:
             detail = f"the download passed the deadline of {deadline.seconds:g} s"
             raise ItemError(Outcome.TIMEOUT, detail)
         if child.is_over_memory:
-            detail = f"the download used more than {self.limits.max_memory_bytes} bytes of memory"
-            raise ItemError(Outcome.RESOURCE, detail)
-        if code == SERVER_GONE:
-            raise ForkError("the process that they are forked from was ended")
+            memory_bytes = self.limits.max_memory_bytes
+            raise ItemError(Outcome.RESOURCE, f"{used_more} {memory_bytes} bytes of memory")
         if code == -signal.SIGXCPU:
-            detail = f"the download used more than {_CPU_S:g} s of processor time"
-            raise ItemError(Outcome.RESOURCE, detail)
+            raise ItemError(Outcome.RESOURCE, f"{used_more} {_CPU_S:g} s of processor time")
         if code < 0:
             raise ItemError(Outcome.RESOURCE, f"the download child was ended by signal {-code}")
+        if code == sandbox.SERVER_GONE:
+            raise ForkError("the process that they are forked from was ended")
         if code > 0:
             # Errors of yt-dlp are answers; without an answer the machine is at fault.
             stderr.seek(0)
@@ -188,18 +170,6 @@ class Attempt:
                 f"{redact(last_line, hidden)}. Install the package with all its dependencies "
                 "(yt-dlp, deno) on this machine."
             )
-
-
-def _check_answer(answer: Mapping[str, Any]) -> None:
-    if answer["outcome"] != Outcome.OK:
-        raise ItemError(
-            Outcome(answer["outcome"]), answer["detail"], retry_after_s=answer["retry_after_s"]
-        )
-
-
-def _disk_error(number: int, scratch: Path) -> OSError:
-    what = f"{os.strerror(number)}. Free space on this machine, or set TMPDIR to another disk"
-    return OSError(number, what, str(scratch))
 
 
 def _has_bytes(directory: Path) -> bool:

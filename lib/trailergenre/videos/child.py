@@ -15,14 +15,9 @@ from typing import Any
 
 from trailergenre.base.errors import ItemError, one_line
 from trailergenre.base.outcomes import Outcome
+from trailergenre.videos import error_classes
 from trailergenre.videos.credentials import list_secrets, redact
 from trailergenre.videos.egress_guard import Guard, resolve_proxy
-from trailergenre.videos.error_classes import (
-    DISK_FULL,
-    classify,
-    defer_if_proxy_failed,
-    find_disk_full,
-)
 from trailergenre.videos.options import DownloadLimits, link_options
 from trailergenre.videos.ytdlp_patches import load_yt_dlp
 
@@ -49,7 +44,7 @@ def main() -> None:
             "retry_after_s": error.retry_after_s,
         }
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in error_classes.DISK_FULL:
             raise
         answer = {"errno": error.errno}
     answer["connections"] = guard.connections if guard else []
@@ -59,11 +54,7 @@ def main() -> None:
 
 
 def warm_up() -> Iterator[None]:
-    """Load what every link needs. If something is missing, the server ends.
-
-    Returns:
-        Steps that compile the patterns of 1,750 sites, so that no link has to.
-    """
+    """Load what every link needs, or end the server; then compile the patterns of 1,750 sites."""
     find_deno()
     load_yt_dlp()
     return _compile_patterns()
@@ -94,15 +85,16 @@ def find_deno() -> str:
 
 
 def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of our own parent
-    limits = DownloadLimits(
-        max_file_bytes=request["max_file_bytes"], max_duration_s=request["max_duration_s"]
-    )
+    max_file_bytes, max_duration_s = request["max_file_bytes"], request["max_duration_s"]
+    limits = DownloadLimits(max_file_bytes=max_file_bytes, max_duration_s=max_duration_s)
     try:
         options = link_options(request, limits, cookie_extractor=_cookie_extractor(request))
         with load_yt_dlp()(options) as ydl:
             info = ydl.extract_info(request["url"], download=True)
     except BaseException as error:
-        reason = limits.reason or next(iter(guard.refusals), None) or find_disk_full(error)
+        reason = (
+            limits.reason or next(iter(guard.refusals), None) or error_classes.find_disk_full(error)
+        )
         raise reason or _judge(error, has_proxy=bool(request["proxy"])) from error
     if limits.reason is not None:
         raise limits.reason
@@ -113,8 +105,8 @@ def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of
 def _judge(error: BaseException, *, has_proxy: bool) -> ItemError:
     """Classify an error. A site's text can break the classification, which is an answer too."""
     try:
-        judged = classify(error)
-        return defer_if_proxy_failed(judged, error) if has_proxy else judged
+        judged = error_classes.classify(error)
+        return error_classes.defer_if_proxy_failed(judged, error) if has_proxy else judged
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         return ItemError(Outcome.INTERNAL, f"{type(e).__name__}: {e}")
 

@@ -36,20 +36,14 @@ _QUOTING: tuple[Callable[[str], str], ...] = (
 
 
 def read_proxy(network: NetworkConfig) -> str | None:
-    """The proxy's address with user name and password; None if none is configured.
-
-    Raises:
-        ConfigError: the variable is not set, or is not such an address.
-    """
+    """The proxy's address with user name and password; None if none is configured."""
     variable = network.proxy_variable
     if variable is None:
         return None
     address = os.environ.get(variable, "").strip()
     what = f"a proxy address scheme://host:port, the scheme one of {', '.join(_PROXY_SCHEMES)}"
     if not address:
-        raise ConfigError(
-            f"network.proxy_variable names {variable}, which is not set. Set it to {what}."
-        )
+        raise ConfigError(f"network.proxy_variable: {variable} is not set. Set it to {what}.")
     try:
         parts = urlsplit(address)
         is_valid = parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and bool(parts.port)
@@ -62,11 +56,7 @@ def read_proxy(network: NetworkConfig) -> str | None:
 
 
 def read_cookies(network: NetworkConfig) -> str | None:
-    """The content of the cookie file; None if none is configured.
-
-    Raises:
-        ConfigError: the file cannot be read, is not in Netscape format, or is for all sites.
-    """
+    """The content of the cookie file; None if none is configured."""
     if network.cookie_file is None:
         return None
     if "generic" in {site.lower() for site in network.cookie_sites}:
@@ -92,12 +82,7 @@ def read_cookies(network: NetworkConfig) -> str | None:
 
 
 def list_secrets(*, proxy: str | None, cookies: str | None) -> list[str]:
-    """Every spelling of every secret, also as quoted by `repr` or JSON, longest first.
-
-    Args:
-        proxy: its address with user name and password.
-        cookies: content of a cookie file in Netscape format.
-    """
+    """Every spelling of every secret, also as quoted by `repr` or JSON, longest first."""
     secrets: set[str] = set()
     userinfo = urlsplit(proxy or "").netloc.rpartition("@")[0]
     user, _, password = userinfo.partition(":")

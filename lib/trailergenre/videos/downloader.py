@@ -27,9 +27,6 @@ class Downloader:
     """The settings of all downloads of a run; small, because they are sent to the workers.
 
     Attributes:
-        links: roots of local files.
-        network: what may be reached besides public addresses, and who gets the cookies.
-        limits: per link.
         backoff_s: upper bound of the first wait; doubles per attempt, with full jitter.
         proxy: address with its password.
         cookies: content of a cookie file.
@@ -45,18 +42,9 @@ class Downloader:
 
     @classmethod
     def from_config(cls, config: Config) -> Downloader:
-        """Read the proxy's address and the cookies, which only the driver can.
-
-        Raises:
-            ConfigError: one of them cannot be read.
-        """
-        return cls(
-            config.links,
-            config.network,
-            config.limits,
-            proxy=read_proxy(config.network),
-            cookies=read_cookies(config.network),
-        )
+        """Read the proxy's address and the cookies, which only the driver can."""
+        proxy, cookies = read_proxy(config.network), read_cookies(config.network)
+        return cls(config.links, config.network, config.limits, proxy=proxy, cookies=cookies)
 
     @property
     def egress(self) -> Literal["guarded", "proxy's"]:
@@ -70,16 +58,13 @@ class Downloader:
     def fetch(
         self, link: Link, scratch: Path, deadline: Deadline, pacer: Pacer | None = None
     ) -> tuple[Video, int]:
-        """Download a link's video to the local disk.
+        """Download a link's video, and count the attempts. Files are used in place.
 
         Args:
-            link: http(s), or a file under an allowed root, which is used in place.
+            link: http(s), or a file under an allowed root.
             scratch: existing directory for this link only.
             deadline: of all attempts together.
             pacer: asked before every attempt; None to pace nothing.
-
-        Returns:
-            The video and the number of attempts.
 
         Raises:
             ItemError: the class of the last attempt.
@@ -90,29 +75,28 @@ class Downloader:
         attempt = Attempt(self.network, self.limits, self.proxy, self.cookies)
         connections: dict[str, None] = {}
         n_attempts = 0
-        while True:
-            try:
+        try:
+            while True:
                 pacer.wait(link, deadline)
-            except ItemError as refusal:
-                refusal.attempts, refusal.connections = n_attempts, tuple(connections)
-                raise
-            n_attempts += 1
-            end: Video | ItemError
-            try:
-                end = attempt.run(link, scratch, deadline)
-            except ItemError as error:
-                end = error
-            pacer.record(link, end)
-            connections |= dict.fromkeys(end.connections)
-            if isinstance(end, Video):
-                return replace(end, connections=tuple(connections)), n_attempts
-            wait_s = self._wait_s(end, n_attempts)
-            is_last = n_attempts == self.limits.attempts or not end.outcome.is_retryable
-            # No wait past the deadline: the outcome stays the site's.
-            if is_last or wait_s >= deadline.left_s:
-                end.attempts, end.connections = n_attempts, tuple(connections)
-                raise end
-            deadline.stopped.wait(wait_s)
+                n_attempts += 1
+                result: Video | ItemError
+                try:
+                    result = attempt.run(link, scratch, deadline)
+                except ItemError as error:
+                    result = error
+                pacer.record(link, result)
+                connections |= dict.fromkeys(result.connections)
+                if isinstance(result, Video):
+                    return replace(result, connections=tuple(connections)), n_attempts
+                wait_s = self._wait_s(result, n_attempts)
+                is_last = n_attempts == self.limits.attempts or not result.outcome.is_retryable
+                # No wait past the deadline: the outcome stays the site's.
+                if is_last or wait_s >= deadline.left_s:
+                    raise result
+                deadline.stopped.wait(wait_s)
+        except ItemError as error:
+            error.attempts, error.connections = n_attempts, tuple(connections)
+            raise
 
     def _wait_s(self, error: ItemError, n_attempts: int) -> float:
         """Exponential back-off with full jitter, unless the server sent Retry-After."""

@@ -2,7 +2,6 @@
 
 It checks the address of each connection, so redirects, embeds and DNS rebinding make no
 difference, and it cannot be removed. Name resolution happens in the C library and is not checked.
-Standard library only.
 """
 
 from __future__ import annotations
@@ -47,16 +46,13 @@ class Guard:
         self.refusals: list[ItemError] = []
         self.connections: list[str] = []
         self.asked_at_s: float | None = None
-        self._allow = allow
-        self._proxy = proxy
-        self._program = program
+        self._allow, self._proxy, self._program = allow, proxy, program
 
     def check(self, event: str, arguments: tuple[object, ...]) -> None:
         """Raise PermissionError for an event that breaks the rules."""
         if event in _CONNECTS:
-            address = arguments[1]
             # None: the socket is connected, and its address was checked then.
-            if address is not None:
+            if (address := arguments[1]) is not None:
                 self._check_address(address)
         elif event == "subprocess.Popen":
             if arguments[0] != self._program:
@@ -65,8 +61,7 @@ class Guard:
             raise PermissionError(f"a download may not call {event}")
 
     def _check_address(self, address: object) -> None:
-        reason = self._reason_against(address)
-        if reason is not None:
+        if reason := self._reason_against(address):
             self.refusals.append(ItemError(Outcome.HOST_DENIED, f"leads to {reason}"))
             raise PermissionError(self.refusals[-1].detail)
         if self.asked_at_s is None:
@@ -126,14 +121,10 @@ def resolve_proxy(proxy: str | None) -> frozenset[str]:
 
     Returns:
         Its `address:port` pairs; empty without a proxy.
-
-    Raises:
-        ItemError: the name is not found.
     """
     if proxy is None:
         return frozenset()
-    parts = urlsplit(proxy)
-    look_up = socket.getaddrinfo
+    parts, look_up = urlsplit(proxy), socket.getaddrinfo
     try:
         resolved = look_up(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -141,9 +132,7 @@ def resolve_proxy(proxy: str | None) -> frozenset[str]:
         raise ItemError(Outcome.DEFERRED, detail) from error
 
     def pinned(host: str | None, *arguments: object, **more: object) -> object:
-        if host == parts.hostname:
-            return resolved
-        return look_up(host, *arguments, **more)  # type: ignore[arg-type]
+        return resolved if host == parts.hostname else look_up(host, *arguments, **more)  # type: ignore[arg-type]
 
     socket.getaddrinfo = pinned  # type: ignore[assignment]
     return frozenset(format_endpoint(address) for *_, address in resolved)

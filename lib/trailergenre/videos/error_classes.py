@@ -1,7 +1,6 @@
-"""yt-dlp's exceptions to outcomes: by class and HTTP status, else by text.
+"""yt-dlp's exceptions to outcomes: by class name and HTTP status, else by text.
 
-Also finds the errors that are not the link's fault: a full disk, and a proxy that failed. Looks at
-class names only, so it does not import yt_dlp.
+Also finds the errors that are not the link's fault: a full disk, and a proxy that failed.
 """
 
 from __future__ import annotations
@@ -30,36 +29,29 @@ _BY_STATUS = {
     429: Outcome.THROTTLED,
 }
 
-# In order: the first class that occurs in the chain of causes decides.
-_BY_CLASS = {
-    "CertificateVerifyError": Outcome.TLS,
-    "SSLError": Outcome.TLS,
-    "IncompleteRead": Outcome.TRUNCATED_DOWNLOAD,
-    "ContentTooShortError": Outcome.TRUNCATED_DOWNLOAD,
-    "gaierror": Outcome.DNS,
-    "NameResolutionError": Outcome.DNS,
+_Table = tuple[tuple[str, Outcome], ...]
+
+# In order: the first line with a class from the chain of causes decides.
+_BY_CLASS: _Table = (
+    ("CertificateVerifyError SSLError", Outcome.TLS),
+    ("IncompleteRead ContentTooShortError", Outcome.TRUNCATED_DOWNLOAD),
+    ("gaierror NameResolutionError", Outcome.DNS),
     # Links are http(s), so only a redirect can lead elsewhere.
-    "InvalidSchema": Outcome.REDIRECT,
-    "MissingSchema": Outcome.REDIRECT,
-    "UnsupportedError": Outcome.UNSUPPORTED_SITE,
-    "UserNotLive": Outcome.LIVE,
-    "GeoRestrictedError": Outcome.UNAVAILABLE,
-    "UnavailableVideoError": Outcome.RESOURCE,
-    "NoSupportingHandlers": Outcome.SCHEME,
-    "ConnectionRefusedError": Outcome.CONNECT,
-    "NewConnectionError": Outcome.CONNECT,
-    "ConnectTimeout": Outcome.CONNECT,
-    "ConnectTimeoutError": Outcome.CONNECT,
-    "TimeoutError": Outcome.STALLED,
-    "ReadTimeout": Outcome.STALLED,
-    "ReadTimeoutError": Outcome.STALLED,
-    "ConnectionResetError": Outcome.TRUNCATED_DOWNLOAD,
-    "RemoteDisconnected": Outcome.TRUNCATED_DOWNLOAD,
-    "MemoryError": Outcome.RESOURCE,
-}
+    ("InvalidSchema MissingSchema", Outcome.REDIRECT),
+    ("UnsupportedError", Outcome.UNSUPPORTED_SITE),
+    ("UserNotLive", Outcome.LIVE),
+    ("GeoRestrictedError", Outcome.UNAVAILABLE),
+    ("UnavailableVideoError", Outcome.RESOURCE),
+    ("NoSupportingHandlers", Outcome.SCHEME),
+    ("ConnectionRefusedError NewConnectionError", Outcome.CONNECT),
+    ("ConnectTimeout ConnectTimeoutError", Outcome.CONNECT),
+    ("TimeoutError ReadTimeout ReadTimeoutError", Outcome.STALLED),
+    ("ConnectionResetError RemoteDisconnected", Outcome.TRUNCATED_DOWNLOAD),
+    ("MemoryError", Outcome.RESOURCE),
+)
 
 # In order, for errors without a class of their own: of yt-dlp's requests, and the sites' messages.
-_BY_TEXT: tuple[tuple[str, Outcome], ...] = (
+_BY_TEXT: _Table = (
     (r"not a bot|too many requests|rate.?limit", Outcome.THROTTLED),
     (r"is not a valid url|invalid url|no host", Outcome.LINK_INVALID),
     (r"certificate verify failed|\bssl:", Outcome.TLS),
@@ -86,14 +78,13 @@ _BY_TEXT: tuple[tuple[str, Outcome], ...] = (
 )
 
 # The fallback if neither a class above nor the text decides.
-_BY_BASE_CLASS = {
-    "TransportError": Outcome.CONNECT,
-    "ExtractorError": Outcome.UNSUPPORTED_SITE,
+_BY_BASE_CLASS: _Table = (
+    ("TransportError", Outcome.CONNECT),
+    ("ExtractorError", Outcome.UNSUPPORTED_SITE),
     # A page or playlist leads to something that is not a link.
-    "RequestError": Outcome.LINK_INVALID,
-    "ValueError": Outcome.LINK_INVALID,
-    "DownloadError": Outcome.NO_FILE,
-}
+    ("RequestError ValueError", Outcome.LINK_INVALID),
+    ("DownloadError", Outcome.NO_FILE),
+)
 
 # Details that replace yt-dlp's, whose advice our users cannot follow.
 _DETAILS: tuple[tuple[Outcome, str, str], ...] = (
@@ -114,7 +105,9 @@ def classify(error: BaseException) -> ItemError:
     for cause in chain:
         status = getattr(cause, "status", None)
         if type(cause).__name__ == "HTTPError" and isinstance(status, int):
-            return _from_http(cause, status, detail)
+            if getattr(cause, "redirect_loop", False) or 300 <= status < 400:
+                return ItemError(Outcome.REDIRECT, detail)
+            return ItemError(_from_status(status), detail, retry_after_s=_retry_after_s(cause))
     names = {name for cause in chain for name in _class_names(cause)}
     outcome = _from_names(names, _BY_CLASS) or _from_text(detail)
     outcome = outcome or _from_names(names, _BY_BASE_CLASS)
@@ -126,23 +119,15 @@ def classify(error: BaseException) -> ItemError:
     return ItemError(outcome, detail)
 
 
-def _from_names(names: set[str], table: dict[str, Outcome]) -> Outcome | None:
-    return next((outcome for name, outcome in table.items() if name in names), None)
+def _from_names(names: set[str], table: _Table) -> Outcome | None:
+    return next((outcome for classes, outcome in table if names & set(classes.split())), None)
 
 
 def _from_text(detail: str) -> Outcome | None:
     if status := re.search(r"HTTP Error (\d{3})", detail):
         return _from_status(int(status[1]))
-    return next(
-        (outcome for pattern, outcome in _BY_TEXT if re.search(pattern, detail, re.IGNORECASE)),
-        None,
-    )
-
-
-def _from_http(cause: BaseException, status: int, detail: str) -> ItemError:
-    if getattr(cause, "redirect_loop", False) or 300 <= status < 400:
-        return ItemError(Outcome.REDIRECT, detail)
-    return ItemError(_from_status(status), detail, retry_after_s=_retry_after_s(cause))
+    matching = (kind for pattern, kind in _BY_TEXT if re.search(pattern, detail, re.IGNORECASE))
+    return next(matching, None)
 
 
 def _from_status(status: int) -> Outcome:
@@ -202,19 +187,14 @@ def _detail(error: BaseException) -> str:
 
 def find_disk_full(error: BaseException) -> OSError | None:
     """The disk's error among the causes of an error; None if the disk is not full."""
-    for cause in causes_of(error):
-        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-            return cause
-    return None
+    causes = (cause for cause in causes_of(error) if isinstance(cause, OSError))
+    return next((cause for cause in causes if cause.errno in DISK_FULL), None)
 
 
 def defer_if_proxy_failed(judged: ItemError, error: BaseException) -> ItemError:
-    """Defer a link if the proxy failed, not the site.
+    """Defer a link if the proxy failed, not the site: `judged` disregards that there is a proxy.
 
-    Args:
-        judged: the classification without regard to the proxy.
-        error: of yt-dlp. With a proxy, failed names and connections are the proxy's, except those
-            that the proxy reports about the site.
+    Failed names and connections are the proxy's, except those that it reports about the site.
     """
     if judged.outcome not in {Outcome.DNS, Outcome.CONNECT}:
         return judged

@@ -6,6 +6,7 @@ smallest such format with sound; else, if all are smaller or of unknown size, th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from trailergenre.base.errors import ItemError
@@ -23,11 +24,7 @@ Format = Mapping[str, object]
 
 
 def select_format(context: Mapping[str, Sequence[Format]]) -> Iterator[Format]:
-    """The rule as yt-dlp calls it: `context["formats"]` in, one format out.
-
-    Raises:
-        ItemError: no format has video, or none comes over an allowed protocol.
-    """
+    """The rule as yt-dlp calls it: `context["formats"]` in, one format out, or ItemError."""
     formats = context["formats"]
     chosen = choose_format(formats)
     if chosen is None:
@@ -54,8 +51,7 @@ def _sides(offered: Format) -> tuple[int, int]:
 
 
 def _n_pixels(offered: Format) -> int:
-    width, height = _sides(offered)
-    return width * height
+    return math.prod(_sides(offered))
 
 
 def _has_sound(offered: Format) -> bool:

@@ -1,6 +1,6 @@
 """The options of a download: a closed set for yt-dlp, and callbacks that stop it at its limits.
 
-Nothing from the configuration or the link reaches yt-dlp in any other way. Standard library only.
+Nothing from the configuration or the link reaches yt-dlp in any other way.
 """
 
 from __future__ import annotations
@@ -50,8 +50,6 @@ CONSTANT_OPTIONS: Mapping[str, object] = {
 }
 """The options that do not depend on the link."""
 
-_EVERY_SITE_BUT_SEARCHES = ("default", "-.*search.*")
-
 
 def link_options(
     request: Mapping[str, object], limits: DownloadLimits, *, cookie_extractor: str | None
@@ -66,7 +64,8 @@ def link_options(
     """
     options = {
         **CONSTANT_OPTIONS,
-        "allowed_extractors": list(_EVERY_SITE_BUT_SEARCHES),
+        # Every site, but no searches.
+        "allowed_extractors": ["default", "-.*search.*"],
         "paths": {"home": request["directory"]},
         "outtmpl": {"default": f"{request['name']}.%(ext)s"},
         # An empty directory: ffmpeg would fetch what a playlist names, past every check.
@@ -92,12 +91,7 @@ class DownloadLimits:
     """
 
     def __init__(self, *, max_file_bytes: int, max_duration_s: float) -> None:
-        """Set the limits.
-
-        Args:
-            max_file_bytes: of all files and fragments together.
-            max_duration_s: longest duration that a video may declare.
-        """
+        """Set the limits: of all files and fragments together, and of the declared duration."""
         self.reason: ItemError | None = None
         self._max_file_bytes = max_file_bytes
         self._max_duration_s = max_duration_s
@@ -112,17 +106,12 @@ class DownloadLimits:
         elif info.get("is_live") or info.get("live_status") in {"is_live", "is_upcoming"}:
             self.reason = ItemError(Outcome.LIVE, "a live stream or an upcoming premiere")
         elif isinstance(duration_s, int | float) and duration_s > self._max_duration_s:
-            self.reason = ItemError(
-                Outcome.TOO_LONG, f"{duration_s:g} s long, the limit is {self._max_duration_s:g} s"
-            )
+            detail = f"{duration_s:g} s long, the limit is {self._max_duration_s:g} s"
+            self.reason = ItemError(Outcome.TOO_LONG, detail)
         return str(self.reason) if self.reason else None
 
     def count(self, progress: Mapping[str, object]) -> None:
-        """Called after every block: a server may send more than it announces.
-
-        Raises:
-            ItemError: all files together are too large, or too slow.
-        """
+        """Called after every block: a server may send more than it announces."""
         name = str(progress.get("filename"))
         downloaded = _integer(progress.get("downloaded_bytes"))
         self._bytes_by_file[name] = max(downloaded, self._bytes_by_file.get(name, 0))

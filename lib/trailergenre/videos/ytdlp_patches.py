@@ -1,7 +1,6 @@
-"""What the download child changes in yt-dlp, one function per change.
+"""What the download child changes in yt-dlp (2026.7.4 and later), one function per change.
 
-Written for yt-dlp 2026.7.4 and later. Every patch closes a way out of the child that no option of
-yt-dlp closes. `child` and this module are the only ones that import yt_dlp.
+Every patch closes a way out of the child that no option of yt-dlp closes.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _MAX_HOPS = 5
 """Redirects per request, and pages that lead to pages. Embedded players need three."""
 
-_PR_SET_PDEATHSIG = 1
-"""Of prctl(2)."""
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 @cache

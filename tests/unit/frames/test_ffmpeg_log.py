@@ -3,13 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trailergenre.base.records import VideoFacts
-from trailergenre.frames.ffmpeg_log import (
-    FIGURE_LINES,
-    INPUT_LINES,
-    FfmpegLog,
-    LogError,
-    read_log,
-)
+from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError, read_log
 
 LOG = """\
 [verbose] Routing option codec_whitelist to both codec and muxer layer
@@ -111,10 +105,9 @@ def test_log_of_nothing_is_empty() -> None:
     assert FfmpegLog().facts is None
 
 
-@pytest.mark.parametrize("sample", [sample for _, sample in (*INPUT_LINES, *FIGURE_LINES)])
-def test_every_sample_line_says_something(sample: str) -> None:
-    is_input = sample in dict(INPUT_LINES).values()
-    head = "[info] Input #0, x, from 'y':\n" if is_input else ""
-    if is_input and "Stream" not in sample:
-        head += "[info]   Stream #0:0: Video: h264\n"
-    assert read_log(head + sample) != read_log(head)
+def test_rotation_and_signal_are_read() -> None:
+    stream = "[info] Input #0, x, from 'y':\n[info]   Stream #0:0: Video: h264\n"
+    rotation = "[info]       Display Matrix: rotation of -90.00 degrees\n"
+    end = "[info] Output #0, x\n[info] Exiting normally, received signal 24.\n"
+    assert (read_log(stream + end).is_rotated, read_log(stream + end).signal) == (False, 24)
+    assert read_log(stream + rotation).is_rotated

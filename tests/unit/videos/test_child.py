@@ -141,7 +141,7 @@ def test_what_breaks_the_judge_is_an_answer_too(monkeypatch: pytest.MonkeyPatch)
     def broken(error: BaseException) -> ItemError:
         raise OverflowError("too far away")
 
-    monkeypatch.setattr(child, "classify", broken)
+    monkeypatch.setattr(child.error_classes, "classify", broken)
     judged = _judge(ValueError("x"), has_proxy=False)
     assert judged.outcome is Outcome.INTERNAL
     assert judged.detail == "OverflowError: too far away"

@@ -51,7 +51,7 @@ def test_a_variable_that_is_not_set_ends_the_run(
     monkeypatch.delenv(VARIABLE, raising=False)
     if address is not None:
         monkeypatch.setenv(VARIABLE, address)
-    with pytest.raises(ConfigError, match=f"{VARIABLE}, which is not set"):
+    with pytest.raises(ConfigError, match=f"{VARIABLE} is not set"):
         read_proxy(NetworkConfig(proxy_variable=VARIABLE))
 
 
