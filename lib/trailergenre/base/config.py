@@ -1,7 +1,4 @@
-"""The configuration: one frozen pydantic model per section, with every default.
-
-`config_files` reads it from TOML. Functions take the section they need, never the whole tree.
-"""
+"""The configuration: one frozen pydantic model per section. `config_files` reads it from TOML."""
 
 from __future__ import annotations
 
@@ -81,13 +78,11 @@ class LimitsConfig(Section):
     max_duration_s: float = Field(default=1200, gt=0)
     """Maximum video length; a longer video ends as `too_long`."""
     max_frames: int = Field(default=1200, gt=0)
-    """Maximum frames of one video; more end as `too_long`. Raise it together with
-    `frames.per_second`: at 10 frames a second the default is two minutes."""
+    """Maximum frames of one video; more end as `too_long`. Raise it with `frames.per_second`."""
     max_pixels: int = Field(default=8_300_000, gt=0)
     """Maximum pixels of a source frame."""
     max_memory_bytes: int = Field(default=1_500_000_000, gt=0)
-    """Maximum memory of one download, including its child processes, and of one decoder. A decoder
-    needs 750 MB for 4K video."""
+    """Maximum memory of one download with its children, and of one decoder (4K needs 750 MB)."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Attempts at a download that fails for a transient reason. No other layer retries."""
 
@@ -105,13 +100,11 @@ class BackboneConfig(Section):
     path: str = "artefacts/backbone"
     """Directory written by `trailergenre backbone export`."""
     engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
-    """Library that runs the network."""
     device: Literal["cpu", "gpu"] = "cpu"
     """With `gpu`, a task without a GPU fails. It never falls back to the CPU."""
     threads: int = Field(default=1, ge=1)
     """Engine threads per task. Tasks times threads should equal the number of cores."""
     batch_size: int = Field(default=16, ge=1)
-    """Frames per call of the network."""
     mixed_precision: bool = False
     """Compute in float16 on GPUs; requires TensorFlow. The features differ from float32."""
 
@@ -128,11 +121,8 @@ class ChunksConfig(Section):
     max_links: int = Field(default=32, ge=1)
     """Maximum links that a killed task loses. Values below 4 reduce the overlap of the stages."""
     max_seconds: float = Field(default=300, gt=0)
-    """A chunk older than this is committed as soon as a link ends.
-
-    If all concurrent downloads hang, finished links wait for their commit until the first download
-    ends, at the latest after `limits.deadline_s`.
-    """
+    """A chunk older than this is committed as soon as a link ends: if all downloads hang, after
+    `limits.deadline_s` at the latest."""
     max_bytes: int = Field(default=64_000_000, gt=0)
     """A chunk is committed as soon as its features reach this size."""
 
@@ -164,7 +154,7 @@ class RowsConfig(Section):
     """How the frames of a link become the rows of a model."""
 
     statistics: tuple[Literal["mean", "max", "std"], ...] = Field(
-        default=("mean", "max", "std"), min_length=1, max_length=3
+        default=("mean", "max", "std"), min_length=1
     )
     """Statistics of a pooled row, in order. Features with one row per link need the mean."""
     span: Literal["whole", "middle"] = "whole"
@@ -184,9 +174,7 @@ class ForestConfig(Section):
     """Random forest, for both trainers."""
 
     trees: int = Field(default=100, ge=1)
-    """Trees per forest."""
     max_depth: int = Field(default=12, ge=1, le=30)
-    """Maximum depth of a tree."""
     min_rows_per_leaf: int = Field(default=3, ge=1)
     """Minimum training rows per leaf."""
     seed: int = 7
@@ -201,7 +189,6 @@ class LogisticConfig(Section):
     c: float = Field(default=0.03, gt=0)
     """Inverse strength of the L2 penalty, as in scikit-learn."""
     max_iterations: int = Field(default=500, ge=1)
-    """Maximum iterations of the optimizer."""
 
 
 class TemporalConfig(Section):
@@ -214,13 +201,10 @@ class TemporalConfig(Section):
     heads: int = Field(default=4, ge=1)
     """Attention heads of the transformer."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
-    """Dropout rate."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Learning rate of the Adam optimizer."""
     batch_size: int = Field(default=32, ge=1)
     """Links per training step."""
     max_epochs: int = Field(default=50, ge=1)
-    """Maximum number of epochs."""
     patience: int = Field(default=5, ge=1)
     """Early stopping: epochs without a better validation mAP."""
     seed: int = 7
@@ -260,7 +244,6 @@ class MongoConfig(Section):
     uri_file: Place | None = None
     """File that holds the connection string, e.g. a mounted secret. Overrides the variable."""
     database: str = "trailergenre"
-    """Name of the database."""
     collection: str = "frames"
     """Collection of frames. `<collection>_trailers` and `<collection>_meta` are named after it."""
     batch_size: int = Field(default=256, ge=1, le=512)
@@ -292,8 +275,7 @@ class Config(Section):
     links: LinksConfig = LinksConfig()
     network: NetworkConfig = NetworkConfig()
     hosts: dict[Host, HostConfig] = {}
-    """A section covers a host and its subdomains, as in `[hosts."youtube.com"]`. The most specific
-    section applies."""
+    """By host: `[hosts."youtube.com"]` covers subdomains; the most specific section applies."""
     limits: LimitsConfig = LimitsConfig()
     frames: FramesConfig = FramesConfig()
     backbone: BackboneConfig = BackboneConfig()

@@ -43,10 +43,7 @@ class ItemError(TrailergenreError):
     def __init__(
         self, outcome: Outcome, detail: str, *, retry_after_s: float | None = None
     ) -> None:
-        """Keep outcome and reason; `detail` is shortened to one line of 300 characters.
-
-        `retry_after_s` is what the server asked to wait, if it did.
-        """
+        """Shorten `detail` to one line; `retry_after_s` is what the server asked to wait."""
         self.outcome = outcome
         self.text = detail  # in full, to be searched
         self.detail = one_line(detail)
@@ -62,12 +59,11 @@ class ItemError(TrailergenreError):
 
 
 class RunError(TrailergenreError):
-    """The run cannot continue. Printed as one message; the process ends with `exit_code`."""
+    """The run cannot continue, and ends with `exit_code`. `doctor` shows the remedy apart."""
 
     exit_code = ExitCode.USAGE
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        """Keep what was wrong, and what to do if `doctor` shows that by itself."""
         self.problem, self.remedy = problem, remedy
         super().__init__(f"{problem} {remedy}".rstrip())
 

@@ -1,8 +1,8 @@
 """Kills processes on purpose, to test that a killed run loses nothing. Off by default.
 
-TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, read by the driver and sent to its tasks: when the task of
-the first chunk reaches the point in this attempt (from 0; or several, as in 0,1,2), the victim gets
-SIGKILL. A fourth number lets it pass the point so many times before.
+With TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, the victim gets SIGKILL when the task of the first
+chunk reaches the point in this attempt (from 0; several as 0,1,2). A fourth number, as in
+P4:worker:0:2, lets it pass the point so many times before.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -49,23 +49,18 @@ class Victim(StrEnum):
     DRIVER = "driver"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One kill, in these attempts of the task, after passing the point `spared` times."""
 
     point: Point
     victim: Victim
     attempts: frozenset[int]
-    spared: int = 0
-    driver_pid: int = field(default_factory=os.getpid)
+    spared: int
+    driver_pid: int
 
 
 def read_fault() -> Fault | None:
-    """Read the fault from the driver's environment.
-
-    Raises:
-        ConfigError: the variable is malformed.
-    """
+    """Read the fault from the driver's environment; a `ConfigError` if it is malformed."""
     text = os.environ.get(VARIABLE)
     if not text:
         return None
@@ -73,7 +68,7 @@ def read_fault() -> Fault | None:
         point, victim, attempts, *more = text.split(":")
         (spared,) = more or ["0"]
         numbers = frozenset(map(int, attempts.split(",")))
-        return Fault(Point(point), Victim(victim), numbers, int(spared))
+        return Fault(Point(point), Victim(victim), numbers, int(spared), os.getpid())
     except ValueError as error:
         raise ConfigError(
             f"{VARIABLE} takes POINT:VICTIM:ATTEMPT, e.g. P4:worker:0, or with a fourth number. "
@@ -93,10 +88,7 @@ def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
 
 
 def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
-    """Pass a point, or kill the victim there if a fault is armed for it.
-
-    Waits for `when` before the kill, to hit another process in the middle of its work.
-    """
+    """Pass a point, or kill the victim there, once `when` holds, if a fault is armed for it."""
     global _passed
     if _armed is None or _armed.point is not point:
         return

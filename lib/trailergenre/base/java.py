@@ -1,4 +1,4 @@
-"""Whether the Java that Spark will start is installed and new enough."""
+"""Finds the Java that Spark will start, and checks its version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_java() -> None:
     if major is None or major < JAVA_MAJOR:
         # The Makefile prints the same message before there is a Python environment.
         raise ToolMissingError(
-            f"Java {JAVA_MAJOR} or newer is needed. Received: {major or 'none'}.",
+            f"Java {JAVA_MAJOR} or newer is required. Found: {major or 'none'}.",
             "Install it (Debian: apt-get install default-jre-headless; "
             "Fedora: dnf install java-headless; macOS: brew install --cask temurin) "
             "or set JAVA_HOME.",

@@ -11,11 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def hold_native_logs() -> Iterator[None]:
-    """Hold back what native code writes to stderr while the block runs; print it if that fails.
-
-    For imports of Keras or TensorFlow and their first use of a device. Python's own messages are
-    printed as usual.
-    """
+    """Hold back what native code, not Python, writes to stderr; print it if the block fails."""
     # Read on import; the user's own choice is kept.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,8 @@ _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 _FATAL = 4
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
-_NO_MEMORY = (
-    # onnxruntime/core/framework/bfc_arena.cc, and the text of CUDA's error 2
-    "Failed to allocate memory",
-    "is smaller than requested bytes",
-    "out of memory",
-)
-"""Texts of ONNX Runtime's out-of-memory errors, which have no class of their own."""
+# Out-of-memory errors have no class of their own: texts of bfc_arena.cc and CUDA's error 2
+_NO_MEMORY = re.compile("Failed to allocate memory|is smaller than requested bytes|out of memory")
 _ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -118,9 +114,7 @@ def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> 
 
 
 def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Run a network by I/O binding and return its first output.
-
-    Copying the inputs to the device overlaps with other threads' calls of the session.
+    """Run a network by I/O binding, whose copies overlap with calls of other threads.
 
     Raises:
         MemoryError: the device is out of memory; says how much was requested.
@@ -132,7 +126,7 @@ def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[n
         binding.bind_output(session.get_outputs()[0].name, "cpu")
         session.run_with_iobinding(binding)
     except (*_ERRORS, RuntimeError) as error:
-        if any(text in str(error) for text in _NO_MEMORY):
+        if _NO_MEMORY.search(str(error)):
             raise MemoryError(one_line(str(error))) from error
         raise
     output: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
@@ -141,8 +135,5 @@ def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[n
 
 def session_ends(session: Session) -> tuple[list[End], list[End]]:
     """List the inputs and outputs of a network."""
-    inputs, outputs = (
-        [(end.name, end.type, end.shape) for end in ends]
-        for ends in (session.get_inputs(), session.get_outputs())
-    )
-    return inputs, outputs
+    inputs = [(end.name, end.type, end.shape) for end in session.get_inputs()]
+    return inputs, [(end.name, end.type, end.shape) for end in session.get_outputs()]

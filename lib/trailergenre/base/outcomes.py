@@ -15,7 +15,6 @@ class _WithMeaning(StrEnum):
     meaning: str
 
     def __new__(cls, value: str, meaning: str = "") -> Self:
-        """Create a member."""
         member = str.__new__(cls, value)
         member._value_, member.meaning = value, meaning
         return member
@@ -64,10 +63,7 @@ class Outcome(_WithMeaning):
     PATH = "path", "not a regular file, or outside its directory"
     # decode
     NOT_MEDIA = "not_media", "the file is not a video container"
-    FORMAT_NOT_ALLOWED = (
-        "format_not_allowed",
-        "the container or codec is not on the list of allowed formats",
-    )
+    FORMAT_NOT_ALLOWED = "format_not_allowed", "the container or codec is not an allowed format"
     NO_VIDEO = "no_video", "the file has no video stream"
     DIMENSIONS = "dimensions", "frames have more pixels than `limits.max_pixels`"
     DECODE = "decode", "the video is damaged"
@@ -80,16 +76,5 @@ class Outcome(_WithMeaning):
     @property
     def is_retryable(self) -> bool:
         """Whether another attempt in the same run may succeed."""
-        return self in _RETRYABLE
-
-
-_RETRYABLE = frozenset(
-    {
-        Outcome.THROTTLED,
-        Outcome.DNS,
-        Outcome.CONNECT,
-        Outcome.HTTP_5XX,
-        Outcome.TRUNCATED_DOWNLOAD,
-        Outcome.STALLED,
-    }
-)
+        by_server = {Outcome.THROTTLED, Outcome.HTTP_5XX, Outcome.TRUNCATED_DOWNLOAD}
+        return self in by_server | {Outcome.DNS, Outcome.CONNECT, Outcome.STALLED}

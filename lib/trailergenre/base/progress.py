@@ -14,11 +14,9 @@ from rich.table import Column
 
 from trailergenre.base.terminal import open_console
 
-_SILENT_S = 15.0
-"""Longest silence in a pipe; a longer one looks like a hang."""
-_BAR_AT_MOST = 30
-_WIDE = 120
-"""Columns of a terminal that has room for the details."""
+_SILENT_S = 15.0  # in a pipe; a longer silence looks like a hang
+_BAR_MAX_COLUMNS = 30
+_WIDE_COLUMNS = 120  # a terminal that has room for the details
 _DAY_S = 86400.0
 
 
@@ -33,7 +31,7 @@ class OnStep(Protocol):
 def progress_bar(title: str, unit: str = "") -> Iterator[OnStep]:
     """Show the progress of some work, and yield its callback. `unit` names steps without a label.
 
-    In a pipe, a step with a label is printed at once; others after 15 s of silence.
+    In a pipe, a step with a label is printed at once.
     """
     with ProgressDisplay(title) as display:
 
@@ -48,7 +46,6 @@ class ProgressDisplay:
     """A bar on a terminal; in a pipe, its text as a line after at most 15 s of silence."""
 
     def __init__(self, text: str) -> None:
-        """Prepare a display of `text`, to be used as a context manager."""
         self._console = open_console()
         self.is_terminal = self._console.is_terminal
         self._text = text
@@ -58,7 +55,7 @@ class ProgressDisplay:
         self._thread = threading.Thread(target=self._break_silence, daemon=True)
         # The column that may wrap gives way on a narrow terminal: the details, then the bar.
         self._bar = Progress(
-            BarColumn(None, table_column=Column(max_width=_BAR_AT_MOST)),
+            BarColumn(None, table_column=Column(max_width=_BAR_MAX_COLUMNS)),
             TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[details]}", markup=False, table_column=Column()),
@@ -86,13 +83,10 @@ class ProgressDisplay:
     def update(
         self, done: int, total: int, text: str, *, details: str = "", at_once: bool = False
     ) -> None:
-        """Show a new state: `text`, and `details` if there is room.
-
-        `at_once` prints it to a pipe now.
-        """
+        """Show `text`, and `details` if there is room; `at_once` prints it to a pipe now."""
         self._text, self._details = text, details
         if self._task is not None:
-            shown = details if self._console.width >= _WIDE else ""
+            shown = details if self._console.width >= _WIDE_COLUMNS else ""
             self._bar.update(
                 self._task, completed=done, total=total, description=text, details=shown
             )

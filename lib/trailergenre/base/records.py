@@ -1,7 +1,4 @@
-"""Records and array types that stages pass on.
-
-Imports numpy for type checking only, to keep the download child small.
-"""
+"""Records and array types that stages pass on. The download child imports it, but not numpy."""
 
 from __future__ import annotations
 
@@ -16,8 +13,7 @@ if TYPE_CHECKING:
 FRAME_SIDE_PX = 299
 """Side of a frame in pixels: the input size of Inception-V3 (Szegedy et al. 2016)."""
 
-FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3
-"""Size of a frame in RGB, one byte per channel."""
+FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3  # RGB
 
 N_FEATURES = 2048
 """Features per frame: the channels of Inception-V3's last block, averaged over space."""
@@ -25,7 +21,6 @@ N_FEATURES = 2048
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mpg", ".mpeg"}
 )
-"""Suffixes of video files."""
 
 FrameArray: TypeAlias = "NDArray[np.uint8]"
 """Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
@@ -49,8 +44,7 @@ class Link:
     """One distinct link that is ready to be downloaded.
 
     Attributes:
-        link_id: SHA-256 of `url`.
-        url: the canonical link: http, https, or file for a path under an allowed root.
+        url: canonical: http, https, or file for a path under an allowed root.
         round: number of earlier outcomes, deferred or retried on demand.
         is_refetched: whether to download it although its video is kept.
     """
@@ -66,8 +60,6 @@ class Video:
     """One video file on a local disk.
 
     Attributes:
-        path: the file.
-        size_bytes: its size.
         is_owned: whether it is in scratch and may be deleted after use.
         connections: `address:port` of every server that the download connected to.
         asked_at_s: monotonic time of the first connection, if known.
@@ -85,10 +77,9 @@ class VideoFacts:
     """What the decoder reported about a video.
 
     Attributes:
-        duration_s: declared duration of the container in seconds, if it declares one.
-        width_px: width of a source frame as displayed, after rotation.
-        height_px: its height.
-        decode_errors: errors that the decoder reported; an `ok` video may have a few.
+        duration_s: that the container declares, if it does.
+        width_px, height_px: of a source frame as displayed, after rotation.
+        decode_errors: number of errors; an `ok` video may have a few.
     """
 
     duration_s: float | None
@@ -99,11 +90,7 @@ class VideoFacts:
 
 @dataclass(frozen=True, slots=True)
 class LinkFrames:
-    """The features of one link's frames, in order.
-
-    `features` has shape (n, width), n >= 1; `frame_time_s` has shape (n,), in seconds from the
-    first video frame.
-    """
+    """The features of a link's n >= 1 frames, and their times, shape (n,), from the first frame."""
 
     link_id: str
     features: FeatureArray

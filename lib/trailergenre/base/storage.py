@@ -13,11 +13,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -30,12 +29,8 @@ _UNFINISHED = ".unfinished-"
 """Prefix of files that are being written on a local disk."""
 
 
-@dataclass(frozen=True)
-class StoredFile:
-    """One file below a store.
-
-    `path` is relative to the store; `modified_at` is UTC, if the storage reports it.
-    """
+class StoredFile(NamedTuple):
+    """One file: its path relative to the store, and when it was changed (UTC), if reported."""
 
     path: str
     size_bytes: int
@@ -43,10 +38,9 @@ class StoredFile:
 
 
 class Store:
-    """All files below one address.
+    """All files below one address. Failures are a `StorageError` that names path and address.
 
-    Cheap to create and to pickle: only the address is sent to Spark workers. Failures of the
-    storage are a `StorageError` that names path and address.
+    Cheap to create and to pickle: only the address is sent to Spark workers.
     """
 
     def __init__(self, address: str) -> None:
@@ -57,19 +51,17 @@ class Store:
         """
         self.address = normalize_address(address)
         if self.address.split("://", 1)[0] not in _SCHEMES:
-            raise StorageError(
-                f"The address {redact_address(address)!r} has an unknown scheme. "
-                "Use a local path, s3://, gs:// or hdfs://."
-            )
+            problem = f"The address {redact_address(address)!r} has an unknown scheme."
+            raise StorageError(problem, "Use a local path, s3://, gs:// or hdfs://.")
 
     @cached_property
     def _opened(self) -> tuple[pafs.FileSystem, str]:
         """File system and root path; opened late, because S3 looks up its region online."""
         try:
             filesystem, root = pafs.FileSystem.from_uri(self.address)
+            return filesystem, root
         except (pa.ArrowInvalid, OSError) as error:
             raise StorageError(f"{self} cannot be opened: {self._hide(error)}") from error
-        return filesystem, root
 
     @property
     def _fs(self) -> pafs.FileSystem:
@@ -89,7 +81,7 @@ class Store:
 
     @property
     def is_local(self) -> bool:
-        """Whether the files are on a local path (which may be a shared mount)."""
+        """Whether the address is a local path, which may be a shared mount."""
         return self.address.startswith("file://")
 
     def local_path(self, path: str) -> Path:
@@ -99,11 +91,7 @@ class Store:
         return Path(self._root) / path
 
     def spark_path(self, path: str) -> str:
-        """The address of a file for Spark.
-
-        Without user info and query, which would show in plans and event logs; Spark takes
-        credentials from its properties.
-        """
+        """The address of a file for Spark, without credentials, which its event log would show."""
         if self.is_local:
             return (Path(self._root) / path).as_uri()
         scheme, rest = str(self).split("://", 1)
@@ -117,22 +105,15 @@ class Store:
     def list_files(self, path: str) -> list[StoredFile]:
         """List all files below a directory, sorted; none if it does not exist.
 
-        Skips files and directories whose names begin with a dot or an underscore, as Spark does:
-        they are settings, or unfinished.
+        Skips names that begin with a dot or an underscore, as Spark does.
         """
-        return [
-            file
-            for file in self.list_all_files(path)
-            if not any(part[0] in "._" for part in _parts_below(path, file))
-        ]
+        files = self.list_all_files(path)
+        return [file for file in files if not any(n[0] in "._" for n in _names_below(path, file))]
 
     def list_unfinished(self, path: str) -> list[StoredFile]:
         """List files that a writer has not finished, or will never finish because it was killed."""
-        return [
-            file
-            for file in self.list_all_files(path)
-            if any(_is_unfinished(part) for part in _parts_below(path, file))
-        ]
+        files = self.list_all_files(path)
+        return [file for file in files if any(map(_is_unfinished, _names_below(path, file)))]
 
     def list_all_files(self, path: str) -> list[StoredFile]:
         """List all files below a directory, sorted, including hidden ones."""
@@ -140,12 +121,8 @@ class Store:
         with self._naming(path, "listed"):
             infos = self._fs.get_file_info(selector)
         root = f"{self._root.rstrip('/')}/"
-        files = [
-            StoredFile(info.path.removeprefix(root), info.size, info.mtime)
-            for info in infos
-            if info.type == pafs.FileType.File
-        ]
-        return sorted(files, key=lambda file: file.path)
+        files = [info for info in infos if info.type == pafs.FileType.File]
+        return sorted(StoredFile(f.path.removeprefix(root), f.size, f.mtime) for f in files)
 
     def list_directories(self, path: str) -> list[str]:
         """List the names of the directories directly below `path`, sorted."""
@@ -235,7 +212,7 @@ class Store:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root
 
 
-def _parts_below(path: str, file: StoredFile) -> list[str]:
+def _names_below(path: str, file: StoredFile) -> list[str]:
     return file.path.removeprefix(f"{path}/" if path else "").split("/")
 
 
@@ -247,10 +224,9 @@ def _is_unfinished(name: str) -> bool:
 def _write_local(target: Path, source: IO[bytes]) -> None:
     """Write by temporary file, fsync and rename: a reader sees all or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=target.parent, prefix=_UNFINISHED, delete=False
-    ) as temporary:
-        temporary_path = Path(temporary.name)
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=_UNFINISHED)
+    temporary_path = Path(name)
+    with os.fdopen(number, "wb") as temporary:
         try:
             shutil.copyfileobj(source, temporary, 1 << 20)
             temporary.flush()

@@ -1,8 +1,7 @@
 """The user's terminal and command line, also behind spark-submit.
 
-spark-submit gives a Python job pipes in place of its own terminal, merges the job's stderr into its
-stdout, and passes on only the words after the script's name. So progress bars need the terminal of
-the parent process, which no library finds, and a resume hint needs its command line.
+spark-submit gives a Python job pipes and only the words after the script's name. So progress bars
+need the terminal of the parent process, and a resume hint needs its command line.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from trailergenre.base.storage_address import redact_address
 
 _SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 _SECRET = re.compile("secret|password|token|access[.]?key|credential", re.IGNORECASE)
-"""As `spark.redaction.regex` of conf/spark-*.conf, except for `uri`: `redact_address` handles
-addresses."""
+"""As `spark.redaction.regex` of conf/spark-*.conf; `redact_address` handles its `uri`."""
 
 
 class _Terminal(Console):
@@ -38,10 +36,7 @@ class _Terminal(Console):
 
 
 def open_console() -> Console:
-    """Open the terminal of spark-submit if that started this process, else stderr.
-
-    Nobody else's terminal is searched for: whoever else redirected stderr meant it.
-    """
+    """Open the terminal of spark-submit if that started this process, else stderr."""
     if not sys.stderr.isatty() and _submitted() is not None:
         try:
             stderr = Path(f"/proc/{os.getppid()}/fd/2").readlink()

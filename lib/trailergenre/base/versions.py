@@ -1,6 +1,6 @@
 """The oldest package versions that are safe to run, checked where a package is first used.
 
-pip enforces pyproject.toml only when it installs; it never sees a cluster's own packages.
+pip checks pyproject.toml only on installation, and never sees a cluster's own packages.
 """
 
 from __future__ import annotations
@@ -43,11 +43,7 @@ DOWNLOAD_PACKAGES = ("yt-dlp", "urllib3", "brotli", "idna")
 
 @functools.cache
 def check_minimum_versions(*packages: str) -> None:
-    """Refuse packages that are too old; missing ones fail where they are imported.
-
-    Raises:
-        ConfigError: names the package, both versions, the reason and the remedy.
-    """
+    """Refuse old packages with a `ConfigError`; missing ones fail where they are imported."""
     for package in packages:
         minimum = MINIMUM_VERSIONS[package]
         try:

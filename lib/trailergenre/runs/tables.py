@@ -21,12 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trailergenre.base.errors import ConfigError, StorageError
+from trailergenre.base.errors import ConfigError, SchemaError, StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
-from trailergenre.runs.parquet import check_and_cast, read_content_addressed
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -38,8 +37,68 @@ def to_parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
+    """Decode one Parquet file.
+
+    Raises:
+        OSError, pa.ArrowException: it is not a Parquet file, or has more than `max_rows` rows.
+    """
+    # `pq.read_table` would import pandas (0.3 s, 40 MB).
+    file = pq.ParquetFile(pa.BufferReader(content))
+    if max_rows is not None and file.metadata.num_rows > max_rows:
+        raise pa.ArrowInvalid(f"it has {file.metadata.num_rows} rows; {max_rows} are allowed")
+    # Arrow's threads may hold Python's bytes when the interpreter ends, which aborts the process.
+    return file.read(use_threads=False)
+
+
+def check_and_cast(name: str, table: pa.Table) -> pa.Table:
+    """Bring a table to the columns, order and types of `schemas.TABLES[name]`.
+
+    Features keep their width, as lists of one fixed size.
+
+    Raises:
+        SchemaError: the columns differ, or features vary in width.
+    """
+    schemas.check_table(name, table.schema)
+    schema = schemas.TABLES[name]
+    if name == "features" and len(table):
+        schema = schemas.features_schema(_width_of(table["features"]))
+    return table.select(schema.names).cast(schema)
+
+
+def _width_of(features: pa.ChunkedArray) -> int:
+    widths = pc.unique(pc.list_value_length(features)).to_pylist()
+    if len(widths) != 1 or not widths[0]:
+        raise SchemaError(
+            "The table features does not fit its schema: its rows must have one width. "
+            f"Received: {', '.join(map(str, widths[:5]))}."
+        )
+    return int(widths[0])
+
+
+def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
+    """Read a file of table `name`, and check it against the SHA-256 in its file name.
+
+    Raises:
+        StorageError: the file is missing, truncated or changed.
+        SchemaError: its columns are not the declared ones.
+    """
+    expected = PurePosixPath(path).stem
+    content = store.read_bytes(path)
+    received = hashlib.sha256(content).hexdigest()
+    if received != expected:
+        raise StorageError(
+            f"{path} below {store} was truncated or changed: expected content with the SHA-256 of "
+            f"its name, received {len(content)} bytes with {received}."
+        )
+    try:
+        table = parse_parquet(content)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"{path} below {store} is not a Parquet file: {error}.") from error
+    return check_and_cast(name, table)
+
+
 _WHOLE_FILE = "table.parquet"
-"""File of a table that `write_table` replaces as a whole."""
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:
@@ -65,9 +124,10 @@ def read_table(store: Store, name: str) -> pa.Table:
     """
     files = [file.path for file in store.list_files(name)]
     if not files:
+        job = "predict_genres" if name == "scores" else "prepare_dataset"
         raise ConfigError(
-            f"There is no table {name!r} below {store}. "
-            f"Run jobs/{_WRITERS[name]}.py first, or check the run's address."
+            f"There is no table {name!r} below {store}. Run jobs/{job}.py first, or check the "
+            "run's address."
         )
     whole = f"{name}/{_WHOLE_FILE}"
     if whole in files:
@@ -75,22 +135,9 @@ def read_table(store: Store, name: str) -> pa.Table:
     return pa.concat_tables([_read_file(store, name, path) for path in files])
 
 
-REFERENCE_COLUMNS = (
-    "commit",
-    "features_file",
-    "features_rows",
-    "features_bytes",
-    "features_sha256",
-)
+_FILE_COLUMNS = "features_file", "features_rows", "features_bytes", "features_sha256"
+REFERENCE_COLUMNS = ("commit", *_FILE_COLUMNS)
 """Columns by which an `ok` outcomes row refers to its features."""
-
-_WRITERS = {
-    "links": "prepare_dataset",
-    "labels": "prepare_dataset",
-    "outcomes": "featurize",
-    "features": "featurize",
-    "scores": "predict_genres",
-}
 
 
 def _read_file(store: Store, name: str, path: str) -> pa.Table:
@@ -119,14 +166,13 @@ def read_outcomes(
 
     If a link has several rows (speculative tasks, a late task of an old driver, a retry), `ok`
     beats failure beats `deferred`, then the highest round, then the earliest `finished_at`, then
-    the file's name. A run without outcomes gives an empty table.
+    the file's name.
 
     Args:
         store: the run.
         fingerprint: of the features.
         cache: files that earlier calls read, by path; this call adds its own.
-        columns: columns to read, `PRECEDENCE_COLUMNS` among them. All columns of a million links
-            take gigabytes.
+        columns: `PRECEDENCE_COLUMNS` and others. All columns of a million links take gigabytes.
     """
     rows = read_all_outcomes(store, fingerprint, cache, columns)
     return current_outcomes(rows).select(columns)
@@ -140,7 +186,7 @@ def read_all_outcomes(
 ) -> pa.Table:
     """Read every outcomes row, superseded ones too, with its file's path as `_file`.
 
-    The arguments are those of `read_outcomes`, without restriction of the columns.
+    The arguments are those of `read_outcomes`, with any columns.
 
     Raises:
         StorageError: a file is missing, truncated or changed.
@@ -173,27 +219,17 @@ PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
 
 def current_outcomes(rows: pa.Table) -> pa.Table:
     """Select one row per link from the rows of `join_outcomes`; see `read_outcomes`."""
-    outcome = rows["outcome"]
-    rank = pc.if_else(
-        pc.equal(outcome, Outcome.OK.value),
-        0,
-        pc.if_else(pc.equal(outcome, Outcome.DEFERRED.value), 2, 1),
+    is_ok, is_deferred = (
+        pc.equal(rows["outcome"], outcome.value) for outcome in (Outcome.OK, Outcome.DEFERRED)
     )
-    ordered = rows.append_column("_rank", rank).sort_by(
-        [
-            ("link_id", "ascending"),
-            ("_rank", "ascending"),
-            ("round", "descending"),
-            ("finished_at", "ascending"),
-            ("_file", "ascending"),
-        ]
-    )
+    rank = pc.if_else(is_ok, 0, pc.if_else(is_deferred, 2, 1))
+    keys = ("link_id", "_rank", "round", "finished_at", "_file")
+    order = [(key, "descending" if key == "round" else "ascending") for key in keys]
+    ordered = rows.append_column("_rank", rank).sort_by(order).drop_columns("_rank")
     link_ids = ordered["link_id"].combine_chunks()
-    is_first = pa.array([True] * min(1, len(ordered)), pa.bool_())
-    if len(ordered) > 1:
-        changes = pc.not_equal(link_ids[1:], link_ids[:-1])
-        is_first = pa.concat_arrays([is_first, changes])
-    return ordered.filter(is_first).drop_columns("_rank")
+    changes = pc.not_equal(link_ids[1:], link_ids[:-1])
+    is_first = pa.concat_arrays([pa.array([True] * (len(ordered) > 0), pa.bool_()), changes])
+    return ordered.filter(is_first)
 
 
 def filter_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
@@ -223,7 +259,6 @@ def iter_features(
 
 
 def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
-    """Read one features file, and check it against the rows that refer to it."""
     table = read_content_addressed(store, "features", path)
     received = (len(table), PurePosixPath(path).stem)
     columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))

@@ -80,7 +80,7 @@ def test_a_point_may_be_passed_before(spared: int, dies: bool, tmp_path: Path) -
 def test_a_point_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[Fault] = []
     monkeypatch.setattr("trailergenre.base.fault_injection._kill", killed.append)
-    fault = Fault(Point.MID_DOWNLOAD, Victim.WORKER, frozenset({0}))
+    fault = Fault(Point.MID_DOWNLOAD, Victim.WORKER, frozenset({0}), spared=0, driver_pid=0)
     arm(fault, task=0, attempt=0)
     answers = iter([False, False, True])
     reach(Point.MID_DOWNLOAD, lambda: next(answers))

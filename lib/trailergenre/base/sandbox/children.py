@@ -19,22 +19,21 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import psutil
+
+if TYPE_CHECKING:
+    from trailergenre.base.sandbox.fork_client import Fork
 
 _POLL_S = 0.1
 _MEMORY_POLL_S = 0.25
 
 
 class Deadline:
-    """A countdown on the monotonic clock that all steps of one link share.
-
-    No time is left once `stopped` is set.
-    """
+    """A countdown on the monotonic clock; no time is left once `stopped` is set."""
 
     def __init__(self, seconds: float, stopped: threading.Event | None = None) -> None:
-        """Start the countdown."""
         self.seconds = seconds
         self.stopped = stopped or threading.Event()
         self._left_s = seconds
@@ -46,8 +45,7 @@ class Deadline:
         if self.stopped.is_set():
             return 0.0
         since = self._since
-        running_s = 0.0 if since is None else time.monotonic() - since
-        return max(0.0, self._left_s - running_s)
+        return max(0.0, self._left_s - (0.0 if since is None else time.monotonic() - since))
 
     @property
     def used_s(self) -> float:
@@ -80,9 +78,7 @@ class ChildLimits:
         cpu_s: processor seconds of each process.
         file_bytes: largest file it may write.
         memory_bytes: resident memory of the whole group.
-        address_space_bytes: of each process; None for programs that reserve far more than they
-            use, such as deno.
-        has_network: whether it may use any network.
+        address_space_bytes: of each process; None if it reserves far more than it uses, as deno.
     """
 
     cpu_s: float
@@ -94,37 +90,15 @@ class ChildLimits:
     @property
     def numbers(self) -> tuple[int, int, int, int]:
         """The limits that the kernel enforces, as `launcher.bind` takes them."""
-        return (
-            math.ceil(self.cpu_s),
-            self.file_bytes,
-            self.address_space_bytes or 0,
-            int(self.has_network),
-        )
-
-
-class _Process(Protocol):
-    """The part of `subprocess.Popen` that forks have, too."""
-
-    @property
-    def pid(self) -> int: ...
-    @property
-    def stdin(self) -> IO[bytes] | None: ...
-    @property
-    def stdout(self) -> IO[bytes] | None: ...
-    @property
-    def returncode(self) -> int | None: ...
-    def poll(self) -> int | None: ...
-    def wait(self) -> int: ...
+        address_space_bytes = self.address_space_bytes or 0
+        return math.ceil(self.cpu_s), self.file_bytes, address_space_bytes, int(self.has_network)
 
 
 @dataclass
 class Child:
-    """A running child, the leader of a process group.
+    """A running child, the leader of a process group; the flags say why it was killed."""
 
-    `is_timed_out` and `is_over_memory` say why it was killed, if it was.
-    """
-
-    process: _Process
+    process: subprocess.Popen[bytes] | Fork
     limits: ChildLimits
     is_timed_out: bool = False
     is_over_memory: bool = False
@@ -161,10 +135,7 @@ class Child:
 
 
 def group_memory_bytes(leader: int) -> int:
-    """Resident memory of a child and its descendants; shared pages count for each.
-
-    Does not scan all processes of the machine, as psutil's `children` does.
-    """
+    """Resident memory of a child and its descendants; shared pages count for each."""
     total, pids = 0, [leader]
     while pids:
         pid = pids.pop()
@@ -176,6 +147,7 @@ def group_memory_bytes(leader: int) -> int:
 
 
 def _list_children(pid: int) -> list[int]:
+    # psutil's `children` scans all processes of the machine.
     if not _has_children_files():
         return [child.pid for child in psutil.Process(pid).children()]
     files = Path(f"/proc/{pid}/task").glob("*/children")  # one per thread
@@ -202,15 +174,16 @@ def start_child(
     worker leaves no ffmpeg. Hence one thread must run the block from start to end.
 
     Args:
-        arguments: absolute path of a program, and its arguments. A program that cannot be started
-            exits with 127, as in a shell.
+        arguments: absolute path of a program, and its arguments. If it cannot be started, the exit
+            code is `LAUNCH_FAILED`.
         deadline: when the group is killed, so that reads from the pipe end.
         stderr: an open file, or `subprocess.STDOUT`; an unread pipe would block the child.
         env: its whole environment.
-        limits: of its group.
+        limits: of the group.
     """
+    numbers = ",".join(map(str, (os.getpid(), *limits.numbers)))
     process = subprocess.Popen(
-        [*_launcher_arguments(limits), *arguments],
+        [sys.executable, "-I", "-S", "-c", _launcher_source(), numbers, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -245,8 +218,3 @@ def watched(child: Child, deadline: Deadline) -> Iterator[Child]:
 def _launcher_source() -> str:
     """Source of the launcher; `-I` would not find it if the package is a zip."""
     return resources.files(__package__).joinpath("launcher.py").read_text(encoding="utf-8")
-
-
-def _launcher_arguments(limits: ChildLimits) -> list[str]:
-    encoded = ",".join(str(number) for number in (os.getpid(), *limits.numbers))
-    return [sys.executable, "-I", "-S", "-c", _launcher_source(), encoded]

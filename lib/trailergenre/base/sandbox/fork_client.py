@@ -22,10 +22,8 @@ from typing import IO
 from trailergenre.base.errors import ToolMissingError
 from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline, watched
 
-_START_S = 120.0
-"""Longest time to load the program."""
-_BEGIN_S = 30.0
-"""Longest time from a fork to its first sign, which normally takes milliseconds."""
+_START_S = 120.0  # to load the program
+_BEGIN_S = 30.0  # from a fork to its first sign, which normally takes milliseconds
 _END_S = 5.0
 _MAX_ANSWER_BYTES = 64
 # PATH leads nowhere; each fork gets its own environment.
@@ -50,14 +48,12 @@ class _Server:
     """The server of one program. One thread at a time talks to it."""
 
     def __init__(self, program: Sequence[str]) -> None:
-        """Start it and wait until it is ready."""
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_START_S)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         with theirs:
-            # In its own session, so that Ctrl-C reaches this process only, whose end is the
-            # server's.
+            # In its own session, so that Ctrl-C reaches only this process, whose end ends it.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", *program],
                 stdin=theirs.fileno(),
@@ -121,13 +117,13 @@ class _Server:
             stderr.seek(0)
             last = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
         return ToolMissingError(
-            f"The program that child processes are forked from ended with "
-            f"{self._process.returncode} before it was ready: {last}. "
-            "Install the package with all its dependencies on this machine."
+            "The program that child processes are forked from ended with "
+            f"{self._process.returncode} before it was ready: {last}.",
+            "Install the package with all its dependencies on this machine.",
         )
 
 
-class _Fork:
+class Fork:
     """A fork, with the interface of `subprocess.Popen`."""
 
     def __init__(
@@ -140,6 +136,7 @@ class _Fork:
         self._line = line
 
     def poll(self) -> int | None:
+        """Return the exit code if the fork has ended."""
         if self.returncode is None:
             with contextlib.suppress(BlockingIOError):
                 self._line.recv(1, socket.MSG_DONTWAIT)
@@ -147,6 +144,7 @@ class _Fork:
         return self.returncode
 
     def wait(self) -> int:
+        """Wait for the end, and return the exit code."""
         if self.returncode is None:
             self._line.recv(1)  # returns when the fork ends
             self._line.close()
@@ -169,11 +167,10 @@ def fork_child(
     env: Mapping[str, str],
     limits: ChildLimits,
 ) -> Iterator[Child]:
-    """Run a fork of a loaded program, and kill its group when the block ends.
+    """Run a fork of a loaded program as `start_child` does a program.
 
-    The arguments are those of `start_child`, but for the program: these are Python's arguments
-    after `-I`, and it calls `fork_server.serve`. Loading it does not count towards the deadline.
-    The exit code is `SERVER_GONE` if the server died.
+    `program` is Python's arguments after `-I`; it calls `fork_server.serve`. Loading it does not
+    count towards the deadline. The exit code is `SERVER_GONE` if the server died.
 
     Raises:
         ToolMissingError: the program cannot start.
@@ -189,14 +186,15 @@ def fork_child(
 def stop_servers() -> None:
     """End all servers of this process; the next child starts a new one."""
     with _lock:
-        for key in [key for key in _servers if key[0] == os.getpid()]:
-            _servers.pop(key).close()
+        for key in list(_servers):
+            if key[0] == os.getpid():
+                _servers.pop(key).close()
 
 
 atexit.register(stop_servers)
 
 
-def _start(program: tuple[str, ...], request: Request, stderr: IO[bytes]) -> _Fork:
+def _start(program: tuple[str, ...], request: Request, stderr: IO[bytes]) -> Fork:
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         stdin, to_stdin = _open_pipe(theirs, ours)
         from_stdout, stdout = _open_pipe(ours, theirs)
@@ -214,7 +212,7 @@ def _start(program: tuple[str, ...], request: Request, stderr: IO[bytes]) -> _Fo
             raise ForkError(f"a fork had not begun after {_BEGIN_S:g} s") from None
         line.settimeout(None)
         ours.pop_all()
-    return _Fork(server, pid, line, (to_stdin, from_stdout))
+    return Fork(server, pid, line, (to_stdin, from_stdout))
 
 
 def _open_pipe(

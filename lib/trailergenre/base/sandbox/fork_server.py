@@ -24,23 +24,9 @@ _READY = b"ready\n"
 _MAX_REQUEST_BYTES = 65536
 _LINE = 3
 """File descriptor in a fork: a socket by which the worker sees it begin and end."""
-_N_FILES = _LINE + 1
-"""Files of a request: standard input, output and error, and the line."""
+_N_FILES = _LINE + 1  # standard input, output and error, and the line
 _MAX_FILES = 1024
 _END = object()
-_STEP_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Errors that end the warm-up, but not the server."""
 
 
 def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
@@ -79,7 +65,7 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
 
 
 def _warm_up(control: socket.socket, steps: Iterator[None]) -> None:
-    with contextlib.suppress(*_STEP_ERRORS):
+    with contextlib.suppress(Exception):  # ends the warm-up, but not the server
         while not select.select([control], [], [], 0)[0]:
             if next(steps, _END) is _END:
                 return
@@ -103,7 +89,6 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def _become_child(request: dict[str, Any], files: list[int], server_pid: int) -> None:
-    """Drop everything of the server but its loaded modules."""
     os.setsid()
     for number, file in enumerate(files):
         os.dup2(file, number, inheritable=number != _LINE)

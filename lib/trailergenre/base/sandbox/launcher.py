@@ -46,10 +46,9 @@ def main() -> None:
 def bind(
     parent_pid: int, cpu_s: int, file_bytes: int, address_space_bytes: int, has_network: int
 ) -> None:
-    """Bind this process to its parent and limit it, for good.
+    """Bind this process to its parent and to `ChildLimits`; an address space of 0 is unlimited.
 
-    Exits if `parent_pid` is not the parent any more. The limits are those of `ChildLimits`; an
-    address space of 0 is unlimited.
+    Exits if `parent_pid` is not the parent any more.
     """
     libc = ctypes.CDLL(None)
     if sys.platform == "linux":

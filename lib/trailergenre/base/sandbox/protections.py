@@ -8,33 +8,22 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from trailergenre.base.sandbox.children import (
-    ChildLimits,
-    Deadline,
-    group_memory_bytes,
-    start_child,
-)
+from trailergenre.base.sandbox import children
 
-_LIMITS = ChildLimits(
-    cpu_s=60,
-    file_bytes=4096,
-    memory_bytes=1 << 40,
-    address_space_bytes=8 << 30,
-    has_network=False,
-)
+_LIMITS = children.ChildLimits(60, 4096, 1 << 40, 8 << 30, has_network=False)
 _DEADLINE_S = 30.0
 
 # Waits for its stdin to close, so that the parent can measure its memory.
 _PROBE = """
 import ctypes, json, os, resource, sys
 libc, signal = ctypes.CDLL(None), ctypes.c_int(0)
-on_linux = sys.platform == "linux"
-if on_linux:
+report = {}
+if sys.platform == "linux":
     libc.prctl(2, ctypes.byref(signal), 0, 0, 0)
-print(json.dumps({
-    "net": os.readlink("/proc/self/ns/net") if on_linux else None,
+    report["net"] = os.readlink("/proc/self/ns/net")
+    report["privileges"] = libc.prctl(39, 0, 0, 0, 0) == 1
+print(json.dumps(report | {
     "pdeathsig": signal.value,
-    "privileges": on_linux and libc.prctl(39, 0, 0, 0, 0) == 1,
     "rlimits": [resource.getrlimit(kind)[0] for kind in (
         resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_CORE)],
 }), flush=True)
@@ -53,18 +42,18 @@ def protections() -> dict[str, bool]:
     """
     with (
         tempfile.TemporaryFile() as stderr,
-        start_child(
+        children.start_child(
             [sys.executable, "-I", "-S", "-c", _PROBE],
-            deadline=Deadline(_DEADLINE_S),
+            deadline=children.Deadline(_DEADLINE_S),
             stderr=stderr,
             env={"LANG": "C.UTF-8"},
             limits=_LIMITS,
         ) as child,
     ):
         report = json.loads(child.stdout.readline() or b"{}")
-        has_memory = group_memory_bytes(child.process.pid) > 0
+        has_memory = children.group_memory_bytes(child.process.pid) > 0
     return {
-        "net": report.get("net") not in (None, _own_network()),
+        "net": "net" in report and report["net"] != str(Path("/proc/self/ns/net").readlink()),
         "pdeathsig": report.get("pdeathsig") == 9,
         "privileges": bool(report.get("privileges")),
         "rlimits": report.get("rlimits")
@@ -76,7 +65,3 @@ def protections() -> dict[str, bool]:
 def missing_protections() -> str:
     """List the missing protections as `net=no pdeathsig=no`; empty if there are none."""
     return " ".join(f"{name}=no" for name, holds in protections().items() if not holds)
-
-
-def _own_network() -> str | None:
-    return str(Path("/proc/self/ns/net").readlink()) if sys.platform == "linux" else None
