@@ -29,7 +29,6 @@ from trailergenre.models.model_card import find_warnings, render_card
 from trailergenre.models.scorer import MODEL_FILES, Model, Scorer
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings
-from trailergenre.runs.parquet import parse_parquet
 
 _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
 _PARTS = {"train", "validation", "test"}
@@ -180,7 +179,7 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
 
 def _parse_split(content: bytes, store: Store) -> pa.Table:
     try:
-        split = parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
+        split = tables.parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
     except (OSError, pa.ArrowException) as error:
         raise BundleError(f"split.parquet in {store} cannot be read: {error}.") from error
     if not split.schema.equals(_SPLIT):

@@ -1,13 +1,10 @@
-"""The settings that features depend on, and their hash, the fingerprint.
-
-The format rule changes videos; the other settings change only frames or features.
-"""
+"""The settings that features depend on, and their hash, the fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from trailergenre.base.errors import ConfigError, FingerprintError
 from trailergenre.base.records import N_FEATURES
@@ -22,10 +19,7 @@ class FeatureSettings:
     """Everything that features depend on, except the video.
 
     Attributes:
-        format_rule: which of a site's formats is downloaded (`download.formats.FORMAT_RULE`).
-        frames_per_s: sampling rate.
-        frame_side_px: side of a frame.
-        ffmpeg_major: major version of the decoder.
+        format_rule: which of a site's formats is downloaded, or `EXTERNAL`.
         backbone_id: the network, its weights and its preprocessing.
         precision: fp32, int8 or mixed_float16.
         width: features per frame.
@@ -44,13 +38,12 @@ class FeatureSettings:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits; names `features/FP/` and `outcomes/FP/`."""
+        """16 hex digits, which name `features/FP/` and `outcomes/FP/`."""
         settings = asdict(self)
-        # Fingerprints name directories: these two count only if they differ from the default.
-        if self.width == N_FEATURES:
-            del settings["width"]
-        if not self.calibration:
-            del settings["calibration"]
+        # Later settings count only if they are not the default: earlier runs keep their names.
+        for name, default in (("width", N_FEATURES), ("calibration", "")):
+            if settings[name] == default:
+                del settings[name]
         return _short_hash(settings)
 
     @property
@@ -60,22 +53,19 @@ class FeatureSettings:
 
     @property
     def videos_key(self) -> str:
-        """Hash of what videos depend on, 16 hex digits; names `videos/KEY/`."""
+        """Hash of what videos depend on, which names `videos/KEY/`."""
         return _short_hash({"format_rule": self.format_rule})
 
     @property
     def frames_key(self) -> str:
-        """Hash of what frames depend on, 16 hex digits; names `frames/KEY/`."""
+        """Hash of what frames depend on, which names `frames/KEY/`."""
         names = ("format_rule", "frames_per_s", "frame_side_px", "ffmpeg_major")
         return _short_hash({name: getattr(self, name) for name in names})
 
     def changed_from(self, other: FeatureSettings) -> list[str]:
         """List the settings that differ, with both values."""
-        return [
-            f"{field.name}: {getattr(other, field.name)} -> {getattr(self, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
+        new, old = asdict(self), asdict(other)
+        return [f"{name}: {old[name]} -> {new[name]}" for name in new if new[name] != old[name]]
 
 
 def _short_hash(settings: dict[str, object]) -> str:
@@ -136,12 +126,8 @@ def choose_fingerprint(store: Store, wanted: str | None) -> str:
         for name, s in known.items()
     )
     if wanted is None and len(known) > 1:
-        raise ConfigError(
-            f"The run holds several sets of features; choose one with --features: {names}."
-        )
+        raise ConfigError(f"The run holds several features; choose with --features: {names}.")
     chosen = wanted or next(iter(known))
     if chosen not in known:
-        raise ConfigError(
-            f"There are no features {chosen!r} below {store}. Choose one of: {names}."
-        )
+        raise ConfigError(f"There are no features {chosen!r} below {store}. Choose of: {names}.")
     return chosen

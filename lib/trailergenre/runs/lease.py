@@ -1,7 +1,6 @@
 """A lease on an output: one file that names the job that writes there, kept fresh by a heartbeat.
 
-It saves requests only. Results never depend on it: two jobs at once would commit the same
-content-addressed files.
+It only saves requests: two jobs at once would commit the same content-addressed files.
 """
 
 from __future__ import annotations
@@ -28,13 +27,10 @@ LEASE_FILE = "_lease.json"
 
 _HEARTBEAT_S = 60.0
 _EXPIRES_AFTER = timedelta(minutes=10)
-"""Ten missed heartbeats: a holder on another machine counts as dead."""
-_SETTLE_LOCAL_S = 0.1
-_SETTLE_REMOTE_S = 2.0
+_SETTLE_LOCAL_S, _SETTLE_REMOTE_S = 0.1, 2.0
 """No store has an exclusive write. Of jobs that start together, the last writer wins; each reads
 the file again after this time to see who that was."""
-_SAME_START_S = 2.0
-"""Tolerance of a process's start time: the kernel's clock and the wall clock drift."""
+_SAME_START_S = 2.0  # the kernel's clock and the wall clock drift
 
 
 class Lease(BaseModel):
@@ -42,12 +38,10 @@ class Lease(BaseModel):
 
     Attributes:
         host: machine and process namespace, in which `pid` has a meaning.
-        pid: process id.
         process_started_at: seconds since the epoch; a later process may get the same id.
         stage: the job.
-        started_at: UTC.
-        refreshed_at: UTC; the last heartbeat.
-        token: random; by which the holder recognizes its own lease.
+        refreshed_at: the last heartbeat.
+        token: random, by which the holder recognizes its own lease.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,9 +63,8 @@ class Lease(BaseModel):
 
     def describe(self) -> str:
         """Describe the holder in one line."""
-        machine = self.host.partition(" ")[0]
         return (
-            f"{self.stage} on {machine} (process {self.pid}) since "
+            f"{self.stage} on {self.host.split()[0]} (process {self.pid}) since "
             f"{self.started_at:%Y-%m-%d %H:%M} UTC, last heartbeat {self.refreshed_at:%H:%M} UTC"
         )
 
@@ -86,7 +79,10 @@ def hold_lease(store: Store, stage: str) -> Iterator[None]:
     """
     own = _new_lease(stage)
     is_new = store.is_local and not store.exists("")
-    _acquire(store, own)
+    _refuse_other(store, own)
+    _write(store, own)
+    time.sleep(_SETTLE_LOCAL_S if store.is_local else _SETTLE_REMOTE_S)
+    _refuse_other(store, own)
     released = threading.Event()
     heartbeat = threading.Thread(target=_beat, args=(store, own, released), daemon=True)
     heartbeat.start()
@@ -95,19 +91,10 @@ def hold_lease(store: Store, stage: str) -> Iterator[None]:
     finally:
         released.set()
         heartbeat.join()
-        _try_storage(lambda: _release(store, own))
+        _if_held(store, own, lambda: store.delete(LEASE_FILE))
         if is_new:
             with contextlib.suppress(OSError):  # not empty: the job wrote something
                 store.local_path("").rmdir()
-
-
-def read_lease(store: Store) -> Lease | None:
-    """Read the lease on an output; None if no living job holds it."""
-    try:
-        lease = _read(store)
-    except StorageError:
-        return None  # released between two calls
-    return lease if lease is not None and lease.is_alive else None
 
 
 def _new_lease(stage: str) -> Lease:
@@ -123,11 +110,13 @@ def _new_lease(stage: str) -> Lease:
     )
 
 
-def _acquire(store: Store, own: Lease) -> None:
-    _refuse_other(store, own)
-    _write(store, own)
-    time.sleep(_SETTLE_LOCAL_S if store.is_local else _SETTLE_REMOTE_S)
-    _refuse_other(store, own)
+def read_lease(store: Store) -> Lease | None:
+    """Read the lease on an output; None if no living job holds it."""
+    try:
+        lease = _read(store)
+    except StorageError:
+        return None  # released between two calls
+    return lease if lease is not None and lease.is_alive else None
 
 
 def _refuse_other(store: Store, own: Lease) -> None:
@@ -141,29 +130,20 @@ def _refuse_other(store: Store, own: Lease) -> None:
 
 def _beat(store: Store, own: Lease, released: threading.Event) -> None:
     while not released.wait(_HEARTBEAT_S):
-        _try_storage(lambda: _refresh(store, own))
+        _if_held(store, own, lambda: _write(store, _refreshed(own)))
 
 
-def _refresh(store: Store, own: Lease) -> None:
-    if _is_held(store, own):  # neither taken over nor deleted by hand
-        _write(store, own.model_copy(update={"refreshed_at": datetime.now(UTC)}))
+def _refreshed(own: Lease) -> Lease:
+    return own.model_copy(update={"refreshed_at": datetime.now(UTC)})
 
 
-def _release(store: Store, own: Lease) -> None:
-    if _is_held(store, own):
-        store.delete(LEASE_FILE)
-
-
-def _is_held(store: Store, own: Lease) -> bool:
-    held = _read(store)
-    return held is not None and held.token == own.token
-
-
-def _try_storage(action: Callable[[], None]) -> None:
-    """Log a storage failure: the lease alone must not end a job."""
+def _if_held(store: Store, own: Lease, action: Callable[[], None]) -> None:
+    """Call `action` if the lease was neither taken over nor deleted by hand."""
     try:
-        action()
-    except StorageError as error:
+        held = _read(store)
+        if held is not None and held.token == own.token:
+            action()
+    except StorageError as error:  # the lease alone must not end a job
         log.warning("the lease could not be refreshed or released: %s", error)
 
 

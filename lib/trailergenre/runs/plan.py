@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,15 +17,13 @@ from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run will do.
 
     Attributes:
         ready: ids of the distinct ready links of the list.
         todo: links without a final outcome under this fingerprint, and links to retry.
-        carried: outcomes rows of downloads that failed under another fingerprint with the same
-            format rule. They hold here too.
+        carried: outcomes rows of downloads that failed for other features of the same videos.
     """
 
     ready: list[LinkId]
@@ -32,17 +31,8 @@ class Plan:
     carried: pa.Table
 
 
-_NOT_RETRIED = frozenset({Outcome.OK, Outcome.DEFERRED})
-
-_FILE_AT_FAULT = frozenset(
-    {
-        Outcome.NOT_MEDIA,
-        Outcome.FORMAT_NOT_ALLOWED,
-        Outcome.NO_VIDEO,
-        Outcome.DECODE,
-        Outcome.PARTIAL,
-    }
-)
+_FILE_AT_FAULT = {Outcome.NOT_MEDIA, Outcome.FORMAT_NOT_ALLOWED, Outcome.NO_VIDEO}
+_FILE_AT_FAULT |= {Outcome.DECODE, Outcome.PARTIAL}
 """A kept video would fail this way again, so a retry downloads it anew."""
 
 
@@ -52,7 +42,7 @@ def parse_retry(words: Iterable[str]) -> frozenset[Outcome]:
     Raises:
         ConfigError: a value is not an outcome that can be retried; lists those that can.
     """
-    choices = sorted(set(Outcome) - _NOT_RETRIED)
+    choices = sorted(set(Outcome) - {Outcome.OK, Outcome.DEFERRED})
     for word in words:
         if word not in choices:
             raise ConfigError(
@@ -75,7 +65,7 @@ def plan_links(
     Args:
         store: the run.
         settings: of the features to make.
-        kept: ids of links whose videos or frames are kept; they need no download.
+        kept: ids of links whose videos or frames are kept.
         recompute: whether finished links may be downloaded again.
         retry: failures to retry.
 
@@ -92,13 +82,12 @@ def plan_links(
     columns = (*tables.PRECEDENCE_COLUMNS, "attempts")
     outcomes = tables.read_outcomes(store, settings.fingerprint, columns=columns)
     todo, retried = _choose(ready, outcomes, retry)
-    others = {
-        name: other for name, other in list_settings(store).items() if name != settings.fingerprint
-    }
+    others = list_settings(store)
+    others.pop(settings.fingerprint, None)
     if any(other.is_external for other in others.values()):
+        problem = f"{store} holds external features, which need no download."
         raise ConfigError(
-            f"{store} holds external features, which need no download. Continue with "
-            "jobs/train_model.py, or give your own links another RUN."
+            problem, "Continue with jobs/train_model.py, or give your own links another RUN."
         )
     carried = _carry(store, settings, others, {link.link_id for link in todo})
     failed = dict(zip(*(carried[name].to_pylist() for name in ("link_id", "outcome")), strict=True))
@@ -138,22 +127,18 @@ def _choose(
         row = rows.get(link.link_id)
         if row is None:
             todo.append(link)
-            continue
-        again = replace(link, round=row["round"] + 1)
-        if row["outcome"] == Outcome.DEFERRED:
-            todo.append(again)
+        elif row["outcome"] == Outcome.DEFERRED:
+            todo.append(replace(link, round=row["round"] + 1))
         else:
-            retried.append(replace(again, is_refetched=row["outcome"] in _FILE_AT_FAULT))
+            is_refetched = row["outcome"] in _FILE_AT_FAULT
+            retried.append(replace(link, round=row["round"] + 1, is_refetched=is_refetched))
     # Links with many attempts go last: a throttled one must not open the circuit breaker first.
     todo.sort(key=lambda link: rows[link.link_id]["attempts"] if link.round else 0)
     return todo, retried
 
 
 def _carry(
-    store: Store,
-    settings: FeatureSettings,
-    others: dict[str, FeatureSettings],
-    todo: set[str],
+    store: Store, settings: FeatureSettings, others: dict[str, FeatureSettings], todo: set[str]
 ) -> pa.Table:
     """Collect the failed downloads of links in `todo` from other fingerprints."""
     carried = [schemas.OUTCOMES.empty_table()]
@@ -172,10 +157,7 @@ def _carry(
 
 
 def _refuse_repeats(
-    store: Store,
-    settings: FeatureSettings,
-    others: dict[str, FeatureSettings],
-    downloads: set[str],
+    store: Store, settings: FeatureSettings, others: dict[str, FeatureSettings], downloads: set[str]
 ) -> None:
     for name, other in others.items():
         rows = tables.read_outcomes(store, name, columns=tables.PRECEDENCE_COLUMNS)
@@ -185,7 +167,6 @@ def _refuse_repeats(
             raise FingerprintError(
                 f"The settings changed since this run's features {name} were made "
                 f"({'; '.join(settings.changed_from(other))}), and its videos were not kept: this "
-                f"run would repeat {len(repeated)} downloads of finished links. "
-                "Give --recompute to allow that, or go back to the old settings. "
-                "(With --keep videos from the start, nothing is downloaded twice.)"
+                f"run would repeat {len(repeated)} downloads of finished links. Give --recompute "
+                "to allow that, or go back to the old settings; --keep videos avoids it."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -24,10 +24,8 @@ T = TypeVar("T")
 
 _TERMINAL_POLL_S = 2.0
 _PIPE_POLL_S = 10.0
-_RATE_WINDOW_S = 600.0
-"""The rate is that of the last ten minutes: sites and videos change over a long run."""
+_RATE_WINDOW_S = 600.0  # sites and videos change over a long run
 _RATE_MIN_SPAN_S = 10.0
-"""Commits within a shorter time give no rate."""
 
 _COLUMNS = (*tables.PRECEDENCE_COLUMNS, "frames", "sandbox")
 
@@ -39,7 +37,7 @@ class RunStatus:
     Attributes:
         ready: number of distinct ready links.
         by_outcome: number of those with an outcome, by outcome.
-        frames: frames embedded.
+        frames: number of embedded frames.
         sandbox: the protections that child processes had; `full` if all of them.
         links_per_s: over the last ten minutes of the run, if known.
         last_commit_at: UTC.
@@ -95,10 +93,9 @@ def read_status(
     since: datetime | None = None,
     cache: dict[str, pa.Table] | None = None,
 ) -> RunStatus:
-    """Read the progress of one fingerprint from its committed outcomes.
+    """Read the progress of the `ready` links from the committed outcomes of one fingerprint.
 
-    Outcomes of links that are not in `ready` do not count: an earlier list had them. `since` is
-    when the present session began, if known; `cache` is that of `tables.read_outcomes`.
+    `since` is the start of the session, if known; `cache` is that of `tables.read_outcomes`.
     """
     rows = tables.read_outcomes(store, fingerprint, cache, _COLUMNS)
     outcomes = tables.filter_links(rows, ready)
@@ -116,7 +113,6 @@ def read_status(
 
 
 def _rate(finished_at: list[datetime], since: datetime | None) -> float | None:
-    """Links per second over the ten minutes before the last commit."""
     if not finished_at:
         return None
     # Without a known start, the clock starts at the first commit, whose own links don't count.
@@ -138,38 +134,24 @@ def run_with_progress(
 ) -> T:
     """Call `work` in a thread, show the run's progress until it returns, and return its result.
 
-    Args:
-        work: the function to call; its exception is raised here.
-        stop: called on Ctrl-C, to end `work`.
-        store: the run.
-        fingerprint: of the features being made.
-        ready: the distinct ready links.
-        list_kept: lists the links whose frames are kept, if the run keeps frames.
+    On Ctrl-C, `stop` must end `work`. `store`, `fingerprint` and `ready` are those of
+    `read_status`; `list_kept` lists the links whose frames are kept, if the run keeps frames.
     """
     since, cache = datetime.now(UTC), dict[str, pa.Table]()
     with ThreadPoolExecutor(max_workers=1) as executor, ProgressDisplay("starting") as display:
         future = executor.submit(work)
         poll_s = _TERMINAL_POLL_S if display.is_terminal else _PIPE_POLL_S
         try:
-            done = False
-            while not done:
-                done = _is_done(future, poll_s)
+            is_done = False
+            while not is_done:
+                is_done = bool(wait([future], timeout=poll_s).done)
                 # Storage that fails for a moment must not end the run: the work notices itself.
                 with contextlib.suppress(StorageError):
                     status = read_status(store, fingerprint, ready, since=since, cache=cache)
                     kept = f", frames of {len(list_kept())} links kept" if list_kept else ""
-                    display.update(
-                        status.finished,
-                        status.ready,
-                        status.pace + kept,
-                        details=status.results,
-                        at_once=done,
-                    )
+                    state = status.finished, status.ready, status.pace + kept
+                    display.update(*state, details=status.results, at_once=is_done)
         except BaseException:
             stop()
             raise
         return future.result()
-
-
-def _is_done(future: Future[T], timeout_s: float) -> bool:
-    return bool(wait([future], timeout=timeout_s).done)

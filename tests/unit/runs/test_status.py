@@ -277,10 +277,10 @@ def test_error_of_the_work_comes_out_and_is_not_stopped(run: Run) -> None:
 def test_interruption_stops_the_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
 
-    def interrupt(*_: object) -> bool:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(status_module, "_is_done", interrupt)
+    monkeypatch.setattr(status_module, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         work_on(run, lambda: int(stopped.wait(30)), stop=stopped.set)
     assert stopped.is_set()

@@ -12,20 +12,16 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.runs.tables import REFERENCE_COLUMNS, filter_links
 from trailergenre.runs.verify.verification import Check
 
-_ROW_OUTCOMES = frozenset(RowOutcome)
-_OUTCOMES = frozenset(Outcome)
 _PREPARE_AGAIN = "Run jobs/prepare_dataset.py again."
-_COMPARED = ["link_id", "movie_id", "title", "genres"]
-"""Columns that labels and list share."""
 
 
 def check_rows(links: pa.Table) -> Check:
     """Every row of the list is there once and has a known outcome."""
     check = Check("I1", "every input row has one row_outcome", _PREPARE_AGAIN, len(links))
-    seen: set[str] = set()
+    seen, row_outcomes = set[str](), set(RowOutcome)
     columns = (links[name].to_pylist() for name in ("row_id", "link_id", "row_outcome"))
     for row_id, link_id, outcome in zip(*columns, strict=True):
-        if outcome not in _ROW_OUTCOMES:
+        if outcome not in row_outcomes:
             check.add_offender(f"row {row_id}: row_outcome is {outcome!r}")
         elif outcome == RowOutcome.READY and not link_id:
             check.add_offender(f"row {row_id}: ready, without a link_id")
@@ -38,7 +34,6 @@ def check_rows(links: pa.Table) -> Check:
 def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
     """Every ready row with genres has a label that agrees with it; no other link has one."""
     check = Check("I1", "labels match the list", _PREPARE_AGAIN)
-    labels, listed = labels.select(_COMPARED), listed.select(_COMPARED)
     listed = listed.filter(pc.greater(pc.list_value_length(listed["genres"]), 0))
     in_list, in_labels = listed["link_id"], labels["link_id"]
     all_ids = pa.chunked_array([*in_list.chunks, *in_labels.chunks])
@@ -69,12 +64,12 @@ def check_links(ready: Collection[str], current: pa.Table) -> Check:
     advice = "Run jobs/featurize.py again: it takes the links without an outcome."
     check = Check("I1", "every ready link has one outcome", advice, len(ready))
     ids, outcomes = (current[name].to_pylist() for name in ("link_id", "outcome"))
-    outcome_of = dict(zip(ids, outcomes, strict=True))
+    outcome_of, known = dict(zip(ids, outcomes, strict=True)), set(Outcome)
     for link_id in ready:
         outcome = outcome_of.get(link_id)
         if outcome is None:
             check.add_offender(f"link {link_id} has no outcome")
-        elif outcome not in _OUTCOMES:
+        elif outcome not in known:
             check.add_offender(f"link {link_id}: outcome is {outcome!r}")
     deferred = sum(outcome_of.get(link_id) == Outcome.DEFERRED for link_id in ready)
     if deferred:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,15 +14,13 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.runs.verify.verification import Check
 
 _NOT_RECORDED = "not recorded: no session of this run kept its settings"
-_GRACE_S = 2.0
-"""A link may overrun its deadline by the time it takes to notice and to kill its processes."""
+_GRACE_S = 2.0  # to notice the deadline and to kill the processes
 
 
 class Allowed(BaseModel):
     """What one session of `featurize` was allowed, from `sessions.record_start`.
 
-    `allow` lists reachable private `address:port` pairs; `egress` is `proxy's` if a proxy decided
-    about addresses.
+    `allow` lists reachable private `address:port` pairs. A proxy may have decided about addresses.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,11 +31,7 @@ class Allowed(BaseModel):
 
 
 def parse_allowed(records: Iterable[bytes]) -> tuple[list[Allowed], list[str]]:
-    """Parse start records.
-
-    Returns:
-        The sessions, and why other records cannot be read.
-    """
+    """Parse start records; returns the sessions, and why other records cannot be read."""
     allowed, problems = [], []
     for record in records:
         try:
@@ -48,10 +42,7 @@ def parse_allowed(records: Iterable[bytes]) -> tuple[list[Allowed], list[str]]:
 
 
 def check_connections(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
-    """Downloads connected to public addresses, or to private ones that were allowed.
-
-    `rows` are all outcomes rows, superseded ones too; `allowed` is of all sessions.
-    """
+    """In all outcomes `rows`, downloads connected to public or `allowed` addresses."""
     advice = "Look at these links; the egress guard should have refused them."
     check = Check("I5", "downloads connected to public or allowed addresses", advice)
     admitted = {address for session in allowed for address in session.allow}
@@ -73,53 +64,35 @@ def check_connections(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     return check
 
 
-class _Bound(NamedTuple):
-    """A figure of an outcomes row and its limit."""
-
-    name: str
-    used: Callable[[Mapping[str, Any]], float | None]
-    limit: Callable[[LimitsConfig], float]
-    also_of_failures: bool = False
-
-
-_BOUNDS = (
-    _Bound(
-        "seconds",
-        lambda row: row["download_s"] + row["decode_s"],
-        lambda limits: limits.deadline_s + _GRACE_S,
-        also_of_failures=True,
-    ),
-    _Bound("attempts", lambda row: row["attempts"], lambda limits: limits.attempts, True),
-    _Bound("bytes", lambda row: row["size_bytes"], lambda limits: limits.max_file_bytes),
-    _Bound("seconds long", lambda row: row["duration_s"], lambda limits: limits.max_duration_s),
-    _Bound("frames", lambda row: row["frames"], lambda limits: limits.max_frames),
-    _Bound(
-        "pixels",
-        lambda row: (row["width_px"] or 0) * (row["height_px"] or 0),
-        lambda limits: limits.max_pixels,
-    ),
-)
+def _figures(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """List what a link used, by the limit of it."""
+    figures = {"deadline_s": row["download_s"] + row["decode_s"], "attempts": row["attempts"]}
+    if row["outcome"] != Outcome.OK:  # may have failed because of the others
+        return figures
+    return figures | {
+        "max_file_bytes": row["size_bytes"],
+        "max_duration_s": row["duration_s"],
+        "max_frames": row["frames"],
+        "max_pixels": (row["width_px"] or 0) * (row["height_px"] or 0),
+    }
 
 
 def check_limits(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
-    """No link exceeded the loosest limits of the run's sessions.
-
-    `rows` are all outcomes rows, superseded ones too; `allowed` is of all sessions.
-    """
+    """In all outcomes `rows`, no link exceeded the loosest limits of the `allowed` sessions."""
     check = Check("I6", "links stayed within their limits", "Look at these links: a limit failed.")
     if not allowed:
         check.notes.append(_NOT_RECORDED)
         return check
     check.checked = len(rows)
-    largest = {bound: max(bound.limit(session.limits) for session in allowed) for bound in _BOUNDS}
+    sessions = [session.limits.model_dump() for session in allowed]
+    limits = {name: max(session[name] for session in sessions) for name in sessions[0]}
     columns = ["link_id", "outcome", "download_s", "decode_s", "attempts", "size_bytes"]
     columns += ["duration_s", "frames", "width_px", "height_px"]
     for row in rows.select(columns).to_pylist():
-        for bound, limit in largest.items():
-            used = bound.used(row)
-            is_bound = bound.also_of_failures or row["outcome"] == Outcome.OK
-            if is_bound and used is not None and used > limit:
+        for name, used in _figures(row).items():
+            grace = _GRACE_S if name == "deadline_s" else 0
+            if used is not None and used > limits[name] + grace:
                 check.add_offender(
-                    f"link {row['link_id']}: {used:g} {bound.name}, {limit:g} allowed"
+                    f"link {row['link_id']}: {used:g} exceeds {name}={limits[name]:g}"
                 )
     return check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,6 @@ from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
 from trailergenre.runs import tables
-from trailergenre.runs.parquet import read_content_addressed
 from trailergenre.runs.verify.verification import Check
 
 _MAKE_AGAIN = (
@@ -26,38 +25,23 @@ _MAKE_AGAIN = (
 )
 
 
-@dataclass
 class Features:
     """The checks of all features. Memory holds one file at a time and 32 bytes per link.
 
-    Attributes:
-        files: I3: files are what rows and file names say.
-        commits: I3: `commit` is the hash of the content.
-        frames: I2: every frame once.
-        n_frames: number of rows that readers reach.
+    `n_frames` counts the rows that readers reach.
     """
 
-    frames_per_s: float
-    width: int
-    files: Check = field(
-        default_factory=lambda: Check("I3", "features files match their rows", _MAKE_AGAIN)
-    )
-    commits: Check = field(
-        default_factory=lambda: Check("I3", "commits match their finite content", _MAKE_AGAIN)
-    )
-    frames: Check = field(
-        default_factory=lambda: Check("I2", "every frame is there once, in order", _MAKE_AGAIN)
-    )
-    n_frames: int = 0
-    _digests: dict[str, bytes] = field(default_factory=dict)
+    def __init__(self, frames_per_s: float, width: int) -> None:
+        self.frames_per_s, self.width = frames_per_s, width
+        self.files = Check("I3", "features files match their rows", _MAKE_AGAIN)
+        self.commits = Check("I3", "commits match their finite content", _MAKE_AGAIN)
+        self.frames = Check("I2", "every frame is there once, in order", _MAKE_AGAIN)
+        self.n_frames = 0
+        self._digests: dict[str, bytes] = {}
 
     @property
     def content_hash(self) -> str | None:
-        """SHA-256 over the links in order, each with the SHA-256 of its frames in order.
-
-        Depends only on what readers reach, neither on files nor on their order. None if a file
-        cannot be read.
-        """
+        """SHA-256 over links and frames in order, not over files; None if a file cannot be read."""
         if not self.files.holds:
             return None
         total = hashlib.sha256()
@@ -66,11 +50,7 @@ class Features:
         return total.hexdigest()
 
     def read(self, store: Store, current: pa.Table, on_step: OnStep) -> None:
-        """Check every features file that current outcomes rows refer to.
-
-        `current` has one row per link, with `_file`. `on_step` is called with (frames read, frames
-        in all).
-        """
+        """Check the features of `current` outcomes; `on_step` gets (frames read, frames in all)."""
         is_ok = pc.equal(current["outcome"], Outcome.OK.value)
         current = current.filter(pc.and_(is_ok, pc.is_valid(current["features_file"])))
         total = int(pc.sum(current["frames"]).as_py() or 0)
@@ -91,11 +71,11 @@ class Features:
         sources = ", ".join(sorted(set(rows["_file"].to_pylist())))
         where = f"({len(rows)} links of {sources} refer to it)"
         try:
-            table = read_content_addressed(store, "features", path)
+            table = tables.read_content_addressed(store, "features", path)
         except (StorageError, SchemaError) as error:
             self.files.add_offender(f"{error} {where}")
             return None
-        actual = (len(table), size_bytes, path.rpartition("/")[2].removesuffix(".parquet"))
+        actual = (len(table), size_bytes, PurePosixPath(path).stem)
         columns = ("features_rows", "features_bytes", "features_sha256")
         expected = set(zip(*(rows[name].to_pylist() for name in columns), strict=True))
         width = table["features"].type.list_size
@@ -120,26 +100,23 @@ class Features:
             [("link_id", "ascending"), ("frame_index", "ascending")]
         )
         frames_of = dict(_split_by_link(reached))
-        for link_id, n_frames in zip(
-            rows["link_id"].to_pylist(), rows["frames"].to_pylist(), strict=True
-        ):
+        for row in rows.select(["link_id", "frames"]).to_pylist():
             self.frames.checked += 1
-            frames = frames_of.get(link_id)
-            self._check_link(f"link {link_id} in {path}", frames, n_frames)
-            if frames is not None:
-                self._digests[link_id] = _hash_frames(frames)
+            frames = frames_of.get(row["link_id"])
+            if frames is None:
+                self.frames.add_offender(f"link {row['link_id']} in {path}: no frame is there")
+            else:
+                self._check_link(f"link {row['link_id']} in {path}", frames, row["frames"])
+                self._digests[row["link_id"]] = _hash_frames(frames)
         self.n_frames += len(reached)
 
-    def _check_link(self, where: str, frames: pa.Table | None, n_frames: int) -> None:
-        if frames is None:
-            self.frames.add_offender(f"{where}: none of {n_frames} frames is there")
-            return
+    def _check_link(self, where: str, frames: pa.Table, n_frames: int) -> None:
         index = frames["frame_index"].to_numpy()
         if not np.array_equal(index, np.arange(n_frames)):
             self.frames.add_offender(f"{where}: frame_index is not 0..{n_frames - 1}, each once")
         elif not np.array_equal(frames["frame_time_s"].to_numpy(), index / self.frames_per_s):
-            rate = f"{self.frames_per_s:g}"
-            self.frames.add_offender(f"{where}: frame_time_s is not frame_index / {rate}")
+            expected = f"frame_index / {self.frames_per_s:g}"
+            self.frames.add_offender(f"{where}: frame_time_s is not {expected}")
         if not np.isfinite(_features_of(frames)).all():
             self.commits.add_offender(f"{where}: its features are not all finite")
 
@@ -159,7 +136,6 @@ def _split_by_link(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def _hash_frames(frames: pa.Table) -> bytes:
-    """SHA-256 over a link's frames in order: index, time, features."""
     digest = hashlib.sha256()
     digest.update(frames["frame_index"].to_numpy().astype("<i4").tobytes())
     digest.update(frames["frame_time_s"].to_numpy().astype("<f8").tobytes())

@@ -10,7 +10,7 @@ from trailergenre.base.sandbox.scratch import list_abandoned_scratch
 from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.runs.orphans import is_content_addressed, list_orphans
-from trailergenre.runs.parquet import read_content_addressed
+from trailergenre.runs.tables import read_content_addressed
 from trailergenre.runs.verify.verification import Check
 
 _LINK_ID = re.compile("[0-9a-f]{64}")
@@ -40,8 +40,8 @@ def check_scratch() -> Check:
     advice = "The next job on this machine removes them."
     check = Check("I4", "no scratch of dead processes on this machine", advice)
     for directory in list_abandoned_scratch():
+        check.checked += 1
         check.add_offender(str(directory))
-    check.checked = check.n_offenders
     return check
 
 

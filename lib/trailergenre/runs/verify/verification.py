@@ -15,10 +15,9 @@ class Check:
     Attributes:
         invariant: I1 to I6.
         name: the claim.
-        advice: what to do if the claim fails.
+        advice: what to do if it fails.
         checked: number of rows, links or files that were checked.
-        n_offenders: how many of them break the claim.
-        offenders: the first of them.
+        offenders: the first of the `n_offenders` that break the claim.
         notes: remarks that are no offence.
     """
 
@@ -72,8 +71,6 @@ class Verification:
         by_outcome: number of those with an outcome, by outcome.
         frames: number of feature rows that readers reach.
         settings: what each session of the run was allowed, if recorded.
-        checks: the checks.
-        notes: remarks on the whole run.
     """
 
     run: str

@@ -1,7 +1,4 @@
-"""Verifies that all tables of a run add up: invariants I1 to I6.
-
-Reads file by file, so memory grows with links, not with frames. Changes nothing.
-"""
+"""Verifies that all tables of a run add up. Its memory grows with links, not with frames."""
 
 from __future__ import annotations
 
@@ -15,27 +12,25 @@ from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_lease
-from trailergenre.runs.parquet import read_content_addressed
 from trailergenre.runs.sessions import read_starts
 from trailergenre.runs.verify import accounting, bounds, hygiene
 from trailergenre.runs.verify.features import Features
 from trailergenre.runs.verify.verification import Check, Verification
 
 
-def verify_run(store: Store, fingerprint: str, on_step: OnStep | None = None) -> Verification:
+def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None) -> Verification:
     """Verify a run; `on_step` is called with (frames read, frames in all).
 
     Raises:
         ConfigError: the run has no list of links.
     """
-    lease = read_lease(store)
+    lease, settings = read_lease(store), list_settings(store)[fingerprint]
     listed, list_checks = _read_list(store)
     ready = set(listed["link_id"].drop_null().to_pylist())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = tables.current_outcomes(rows)
-    settings = list_settings(store)[fingerprint]
     features = Features(settings.frames_per_s, settings.width)
-    features.read(store, current, on_step or _ignore)
+    features.read(store, current, on_step)
     allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
     if lease:
         notes.append(f"a run is at work: {lease.describe()}")
@@ -70,10 +65,6 @@ def verify_run(store: Store, fingerprint: str, on_step: OnStep | None = None) ->
     )
 
 
-def _ignore(done: int, total: int, label: str = "") -> None:
-    pass
-
-
 def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
     """Read the ready rows of the list; check the list and its labels."""
     try:
@@ -96,25 +87,22 @@ def _check_labels(store: Store, listed: pa.Table | None) -> Check:
             labels = tables.read_table(store, "labels")
     except (StorageError, SchemaError) as error:
         check.add_offender(str(error))
-        return check
-    if listed is None:
+    else:
+        if listed is not None:
+            return accounting.check_labels(listed, labels)
         check.notes.append("not compared: the list cannot be read")
-        return check
-    return accounting.check_labels(listed, labels)
+    return check
 
 
 def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
-    """Read the rows of all outcomes files that are intact; check the files."""
-    advice = (
-        "Restore them from a copy, or delete them and run jobs/featurize.py again, which makes "
-        "their links anew."
-    )
+    """Read the intact outcomes files, and check all."""
+    advice = "Restore them from a copy, or delete them and run jobs/featurize.py again."
     check = Check("I3", "outcomes files match their names", advice)
     parts = {}
     for file in store.list_files(f"outcomes/{fingerprint}"):
         check.checked += 1
         try:
-            parts[file.path] = read_content_addressed(store, "outcomes", file.path)
+            parts[file.path] = tables.read_content_addressed(store, "outcomes", file.path)
         except (StorageError, SchemaError) as error:
             check.add_offender(str(error))
     return tables.join_outcomes(parts), check

@@ -6,8 +6,8 @@ import pytest
 
 from runs import features_table
 from trailergenre.base.errors import SchemaError
-from trailergenre.runs.parquet import check_and_cast
 from trailergenre.runs.schemas import features_schema
+from trailergenre.runs.tables import check_and_cast
 
 
 def of_lists(values: list[list[float] | None]) -> pa.Table:
