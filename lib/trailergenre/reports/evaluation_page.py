@@ -13,7 +13,7 @@ _RECALLS = (0.1, 0.5, 0.9)
 
 
 class _Curve(TypedDict):
-    """What is drawn of a `curves.PrecisionRecall`, as JSON holds it."""
+    """A `curves.PrecisionRecall` as JSON holds it."""
 
     recall: Sequence[float]
     precision: Sequence[float]

@@ -27,19 +27,14 @@ from trailergenre.metrics.format import format_figure, format_spread
 
 
 def check_page(page: Path) -> None:
-    """Check that a page can be written, before the work for it starts.
-
-    A directory, device or pipe is refused, as writing a page replaces what is there.
+    """Check that a page can be written, and would not replace a directory, device or pipe.
 
     Raises:
         ConfigError: the page cannot be written.
     """
     try:
         with contextlib.suppress(FileNotFoundError):
-            mode = page.stat().st_mode
-            if stat.S_ISDIR(mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if not stat.S_ISREG(mode):
+            if not stat.S_ISREG(page.stat().st_mode):
                 raise FileExistsError(errno.EEXIST, "it exists and is not a regular file")
         with tempfile.TemporaryFile(dir=_resolve(page).parent):
             pass
@@ -66,13 +61,7 @@ def _resolve(page: Path) -> Path:
 
 
 def render_page(template: str, record: Mapping[str, object], **variables: object) -> str:
-    """Render a page.
-
-    Args:
-        template: name of a file in this directory, which extends `base.html`.
-        record: variables of the template.
-        variables: more of them; one that is missing is an error.
-    """
+    """Render a template of this directory; a missing variable is an error."""
     return _environment().get_template(template).render(record, **variables)
 
 

@@ -60,16 +60,9 @@ class Funnel:
     """From input rows to features.
 
     Attributes:
-        rows: input rows.
-        ready_rows: rows with a link to download.
-        links: distinct links of those rows.
-        ended: links with a final outcome.
-        ok: links with features.
-        failed: links with another final outcome.
-        deferred: links left for a later run.
-        without_outcome: links without any outcome yet.
-        frames: frames of the links that are ok.
-        files: features files that these links refer to.
+        links: distinct links of the ready rows.
+        ended: links with a final outcome: ok or failed.
+        files: features files that the ok links refer to.
         sums: the sums that must hold.
     """
 
@@ -87,12 +80,7 @@ class Funnel:
 
 
 def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
-    """Count how many rows, links and frames reached each stage.
-
-    Args:
-        links: the table `links`.
-        joined: the links and their outcomes, from `run_links.join_links`.
-    """
+    """Count how many rows, links and frames reached each stage; see `run_links.join_links`."""
     row_counts = count_values(links["row_outcome"])
     counts = count_values(joined["outcome"].drop_null())
     ok, deferred = counts.get(Outcome.OK, 0), counts.get(Outcome.DEFERRED, 0)
@@ -139,18 +127,15 @@ def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
 
 @dataclass(frozen=True, slots=True)
 class HostCount:
-    """Outcomes of the distinct ready links of one host, or of all other hosts together.
-
-    `open` links are deferred or have no outcome yet; `download_s` leaves them out.
-    """
+    """Outcomes of the distinct ready links of one host, or of all other hosts together."""
 
     host: str
     links: int
     ok: int
     failed: int
-    open: int
+    open: int  # deferred, or without an outcome yet
     size_bytes: int
-    download_s: float
+    download_s: float  # without open links
 
 
 def count_hosts(joined: pa.Table) -> tuple[HostCount, ...]:
@@ -161,8 +146,9 @@ def count_hosts(joined: pa.Table) -> tuple[HostCount, ...]:
     columns = {
         "links": pc.cast(pc.is_valid(joined["host"]), pa.int64()),
         "ok": pc.cast(is_ok, pa.int64()),
+        "failed": pc.cast(pc.invert(pc.or_(is_ok, is_open)), pa.int64()),
         "open": pc.cast(is_open, pa.int64()),
-        "size_bytes": joined["size_bytes"],
+        "size_bytes": pc.fill_null(joined["size_bytes"], 0),
         "download_s": pc.if_else(is_open, 0.0, joined["download_s"]),
     }
     table = pa.table({"host": joined["host"], **columns})
@@ -173,15 +159,4 @@ def count_hosts(joined: pa.Table) -> tuple[HostCount, ...]:
     if len(rest):
         sums = {name: pc.sum(rest[name]).as_py() for name in columns}
         rows.append({"host": f"{len(rest):,} other hosts", **sums})
-    return tuple(
-        HostCount(
-            host=row["host"],
-            links=row["links"],
-            ok=row["ok"],
-            failed=row["links"] - row["ok"] - row["open"],
-            open=row["open"],
-            size_bytes=row["size_bytes"] or 0,
-            download_s=round(row["download_s"] or 0.0, 1),
-        )
-        for row in rows
-    )
+    return tuple(HostCount(**row | {"download_s": round(row["download_s"], 1)}) for row in rows)

@@ -74,13 +74,9 @@ class StepTime:
 def join_links(links: pa.Table, outcomes: pa.Table) -> pa.Table:
     """Join each distinct ready link with its outcome, in list order.
 
-    Args:
-        links: the table `links`.
-        outcomes: current outcomes, with `OUTCOME_COLUMNS` at least.
-
     Returns:
-        `link_id`, `url`, `title` and `host`; the columns of the outcomes, null for a link without
-        one; and `took_s`, the sum of the three steps.
+        `link_id`, `url`, `title` and `host`; `OUTCOME_COLUMNS`, null for a link without an outcome;
+        and `took_s`, the sum of the three steps.
     """
     ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
     ready = ready.select(["link_id", "url", "title"])

@@ -15,36 +15,9 @@ from pydantic import TypeAdapter
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
+from trailergenre.reports import run_counts, run_links, run_sessions
 from trailergenre.reports.pages import render_page
-from trailergenre.reports.run_counts import (
-    Funnel,
-    HostCount,
-    OutcomeCount,
-    count_hosts,
-    count_links,
-    count_rows,
-    count_values,
-    make_funnel,
-)
-from trailergenre.reports.run_links import (
-    OUTCOME_COLUMNS,
-    FailedLinks,
-    ShownLink,
-    StepTime,
-    find_failed,
-    find_slowest,
-    join_links,
-    time_steps,
-)
-from trailergenre.reports.run_sessions import (
-    ExecutorTimes,
-    SessionStart,
-    SessionSummary,
-    Throughput,
-    measure_throughput,
-    parse_records,
-    sum_executors,
-)
+from trailergenre.reports.run_counts import count_values
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_lease
@@ -53,17 +26,11 @@ from trailergenre.runs.sessions import read_starts, read_summaries
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What the outcomes record about the machines; each text with its number of links.
+    """What the outcomes record about the machines; each text with its number of links."""
 
-    Attributes:
-        engines: engine and device, for links that are ok.
-        versions: program and version.
-        sandbox: `full`, `not needed`, or the protections that were missing.
-    """
-
-    engines: dict[str, int]
-    versions: dict[str, int]
-    sandbox: dict[str, int]
+    engines: dict[str, int]  # engine and device, for links that are ok
+    versions: dict[str, int]  # program and version
+    sandbox: dict[str, int]  # full, not needed, or the protections that were missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +41,9 @@ class RunReport:
         features: the fingerprint.
         is_external: whether the features were imported; then nothing was downloaded.
         at_work: who is working on the run; None if nobody is.
-        by_row_outcome: input rows.
-        by_outcome: distinct ready links that have an outcome.
-        settings: the settings that features depend on.
+        settings: what the features depend on.
         limits: limits of a link in the last session; empty if none was recorded.
-        egress: who enforced the egress policy in each session: guarded, or proxy's.
+        egress: who enforced the egress policy: guarded, or proxy's.
         notes: what a reader must know beside the figures.
     """
 
@@ -87,15 +52,15 @@ class RunReport:
     is_external: bool
     created_at: datetime
     at_work: str | None
-    funnel: Funnel
-    by_row_outcome: tuple[OutcomeCount, ...]
-    by_outcome: tuple[OutcomeCount, ...]
-    hosts: tuple[HostCount, ...]
-    throughput: Throughput
-    steps: tuple[StepTime, ...]
-    executors: ExecutorTimes
-    slowest: tuple[ShownLink, ...]
-    failed: tuple[FailedLinks, ...]
+    funnel: run_counts.Funnel
+    by_row_outcome: tuple[run_counts.OutcomeCount, ...]
+    by_outcome: tuple[run_counts.OutcomeCount, ...]
+    hosts: tuple[run_counts.HostCount, ...]
+    throughput: run_sessions.Throughput
+    steps: tuple[run_links.StepTime, ...]
+    executors: run_sessions.ExecutorTimes
+    slowest: tuple[run_links.ShownLink, ...]
+    failed: tuple[run_links.FailedLinks, ...]
     settings: dict[str, Any]  # JSON values
     limits: dict[str, int | float]
     egress: tuple[str, ...]
@@ -116,23 +81,19 @@ def render_run(record: Mapping[str, object]) -> str:
 def read_run_report(store: Store, fingerprint: str) -> RunReport:
     """Read what is committed of a run.
 
-    Args:
-        store: the run.
-        fingerprint: of the features.
-
     Raises:
         ConfigError: the run has no list of links.
         StorageError: a table lacks a file, or a file is damaged.
     """
     lease = read_lease(store)
     links = tables.read_table(store, "links")
-    outcomes = tables.read_outcomes(store, fingerprint, columns=OUTCOME_COLUMNS)
-    joined = join_links(links, outcomes)
-    starts, unread_starts = parse_records(
-        SessionStart, read_starts(store, "featurize"), fingerprint=fingerprint
+    outcomes = tables.read_outcomes(store, fingerprint, columns=run_links.OUTCOME_COLUMNS)
+    joined = run_links.join_links(links, outcomes)
+    starts, unread_starts = run_sessions.parse_records(
+        run_sessions.SessionStart, read_starts(store, "featurize"), fingerprint=fingerprint
     )
-    summaries, unread_summaries = parse_records(
-        SessionSummary, read_summaries(store, "featurize"), fingerprint=fingerprint
+    summaries, unread_summaries = run_sessions.parse_records(
+        run_sessions.SessionSummary, read_summaries(store, "featurize"), fingerprint=fingerprint
     )
     notes = [*unread_starts, *unread_summaries]
     settings = list_settings(store)[fingerprint]
@@ -149,15 +110,15 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         is_external=settings.is_external,
         created_at=datetime.now(UTC).replace(microsecond=0),
         at_work=lease.describe() if lease else None,
-        funnel=make_funnel(links, joined),
-        by_row_outcome=count_rows(links),
-        by_outcome=count_links(joined),
-        hosts=count_hosts(joined),
-        throughput=measure_throughput([start.begun_at for start in starts], joined),
-        steps=time_steps(joined),
-        executors=sum_executors(summaries, n_sessions=len(starts)),
-        slowest=find_slowest(joined),
-        failed=find_failed(joined),
+        funnel=run_counts.make_funnel(links, joined),
+        by_row_outcome=run_counts.count_rows(links),
+        by_outcome=run_counts.count_links(joined),
+        hosts=run_counts.count_hosts(joined),
+        throughput=run_sessions.measure_throughput([start.begun_at for start in starts], joined),
+        steps=run_links.time_steps(joined),
+        executors=run_sessions.sum_executors(summaries, n_sessions=len(starts)),
+        slowest=run_links.find_slowest(joined),
+        failed=run_links.find_failed(joined),
         settings=asdict(settings),
         limits=starts[-1].limits if starts else {},
         egress=tuple(sorted({start.egress for start in starts})),

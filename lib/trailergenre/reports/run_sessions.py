@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.runs.stage_time import ExecutorTime
@@ -32,8 +32,6 @@ _Floats = NDArray[np.float64]
 class SessionStart(BaseModel):
     """The settings that a session recorded when it started."""
 
-    model_config = ConfigDict(frozen=True)
-
     features: str
     begun_at: datetime
     limits: dict[str, int | float]
@@ -42,8 +40,6 @@ class SessionStart(BaseModel):
 
 class SessionSummary(BaseModel):
     """The time by executor that a session recorded when it ended."""
-
-    model_config = ConfigDict(frozen=True)
 
     features: str
     time: tuple[ExecutorTime, ...] = ()
@@ -55,37 +51,24 @@ Record = TypeVar("Record", SessionStart, SessionSummary)
 def parse_records(
     kind: type[Record], contents: Iterable[bytes], *, fingerprint: str
 ) -> tuple[list[Record], list[str]]:
-    """Parse the records of one fingerprint.
-
-    Returns:
-        The records, in order, and a message for each record that cannot be read.
-    """
+    """Return the records of one fingerprint, and a message for each that cannot be read."""
     records, problems = [], []
     for content in contents:
         try:
             records.append(kind.model_validate_json(content))
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            problems.append(f"A session's record cannot be read: {reason}.")
+            problems.append(f"A session's record cannot be read: {error.errors()[0]['msg']}.")
     return [record for record in records if record.features == fingerprint], problems
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One session of a run.
-
-    Attributes:
-        begun_at: UTC.
-        last_commit_at: UTC; None without a commit.
-        worked_s: seconds from the start to the last commit.
-        links: links that got a final outcome.
-        frames: frames of those that are ok.
-    """
+    """One session of a run. Times are UTC."""
 
     begun_at: datetime
     last_commit_at: datetime | None
-    worked_s: float
-    links: int
+    worked_s: float  # from the start to the last commit
+    links: int  # that got a final outcome
     frames: int
 
 
@@ -94,11 +77,10 @@ class Throughput:
     """Links and frames over the time that sessions worked; the time between them is cut out.
 
     Attributes:
-        sessions: the oldest first.
         carried_over: links whose outcome is older than the first session, from other settings.
         bin_s: seconds per bin; 0 if the time is too short for bins.
         links: links per bin that got a final outcome; a link counts when it is committed.
-        frames: frames of those that are ok, per bin.
+        frames: frames per bin.
         begins_s: start of each session on this time axis.
     """
 
@@ -137,13 +119,15 @@ def measure_throughput(begun_at: Sequence[datetime], joined: pa.Table) -> Throug
     # Links are committed a chunk at a time: bins of fewer than two commits would look like a comb.
     n_commits = len(np.unique(passed_s.astype(np.int64)))
     n_bins = min(MAX_BINS, int(total_s // _MIN_BIN_S), max(_MIN_BINS, n_commits // 2))
-    edges = np.linspace(0, total_s, n_bins + 1) if n_bins else None
+    edges = np.linspace(0, total_s, n_bins + 1)
+    links, _ = np.histogram(passed_s, edges)
+    binned_frames, _ = np.histogram(passed_s, edges, weights=frames[is_ours])
     return Throughput(
         sessions=tuple(sessions),
         carried_over=int((~is_ours).sum()),
         bin_s=total_s / n_bins if n_bins else 0.0,
-        links=_histogram(passed_s, edges, np.ones(len(passed_s))),
-        frames=_histogram(passed_s, edges, frames[is_ours].astype(np.float64)),
+        links=tuple(links.tolist()),
+        frames=tuple(binned_frames.tolist()),
         begins_s=tuple(offsets.tolist()) if n_bins else (),
     )
 
@@ -168,21 +152,14 @@ def _session(begun_s: float, finished_s: _Floats, frames: NDArray[np.int64]) -> 
     )
 
 
-def _histogram(values: _Floats, edges: _Floats | None, weights: _Floats) -> tuple[int, ...]:
-    if edges is None:
-        return ()
-    counts, _ = np.histogram(values, bins=edges, weights=weights)
-    return tuple(int(count) for count in counts)
-
-
 @dataclass(frozen=True, slots=True)
 class ExecutorTimes:
     """Where the time of the executors' slots went, summed over sessions.
 
     Attributes:
         executors: largest slot time first; the last one may be the sum of others.
-        total: sum over all; None without a summary.
-        without_summary: sessions without a summary: stopped, or still at work.
+        total: None without a summary.
+        without_summary: number of sessions that were stopped or are still at work.
     """
 
     executors: tuple[ExecutorTime, ...]
@@ -191,20 +168,14 @@ class ExecutorTimes:
 
 
 def sum_executors(summaries: Sequence[SessionSummary], *, n_sessions: int) -> ExecutorTimes:
-    """Sum the recorded times by stage, executor and host.
-
-    Args:
-        summaries: of the sessions that ended.
-        n_sessions: number of sessions that started.
-    """
+    """Sum the recorded times by stage, executor and host. `n_sessions` sessions started."""
     times = [time for summary in summaries for time in summary.time]
     groups: dict[tuple[str, str, str], list[ExecutorTime]] = {}
     for time in times:
         groups.setdefault((time.stage, time.executor, time.host), []).append(time)
     sums = [_sum(group, executor=name, host=host) for (_, name, host), group in groups.items()]
-    sums.sort(key=lambda time: (-_slot_seconds(time), time.stage, time.host, time.executor))
-    rest = sums[N_EXECUTORS:]
-    if rest:
+    sums.sort(key=_rank)
+    if rest := sums[N_EXECUTORS:]:
         sums[N_EXECUTORS:] = [_sum(rest, executor=f"{len(rest):,} others", host="")]
     return ExecutorTimes(
         executors=tuple(sums),
@@ -213,8 +184,9 @@ def sum_executors(summaries: Sequence[SessionSummary], *, n_sessions: int) -> Ex
     )
 
 
-def _slot_seconds(time: ExecutorTime) -> float:
-    return time.embed_s + time.write_s + time.wait_s + time.idle_s
+def _rank(time: ExecutorTime) -> tuple[float, str, str, str]:
+    slot_s = time.embed_s + time.write_s + time.wait_s + time.idle_s
+    return -slot_s, time.stage, time.host, time.executor
 
 
 def _sum(times: Sequence[ExecutorTime], *, executor: str, host: str) -> ExecutorTime:
@@ -231,6 +203,4 @@ def _sum(times: Sequence[ExecutorTime], *, executor: str, host: str) -> Executor
         slots[key] = max(slots.get(key, 0), time.slots)
     stages = {time.stage for time in times}
     stage = stages.pop() if len(stages) == 1 else "all"
-    return ExecutorTime(
-        stage=stage, executor=executor, host=host, slots=sum(slots.values()), **sums
-    )
+    return ExecutorTime(stage, executor, host, sum(slots.values()), **sums)

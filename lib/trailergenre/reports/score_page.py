@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trailergenre.models.timeline import GenreLine, Timeline
 from trailergenre.reports.pages import render_page
@@ -20,21 +20,13 @@ _MIN_DISTANCE = 8.0
 """Percent of the width; two numbers closer than this overlap on a phone."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenreResult:
-    """A genre's probability, beside the threshold and frequency that it is compared with.
-
-    Attributes:
-        genre: name of the genre.
-        probability: 0..1, of the whole video.
-        threshold: probability from which on the genre is predicted.
-        prior: share of the training part that has the genre.
-    """
+class GenreResult(NamedTuple):
+    """A genre's probability, beside the threshold and frequency that it is compared with."""
 
     genre: str
-    probability: float
-    threshold: float
-    prior: float
+    probability: float  # of the whole video
+    threshold: float  # probability from which on the genre is predicted
+    prior: float  # share of the training part that has the genre
 
     @property
     def is_predicted(self) -> bool:
