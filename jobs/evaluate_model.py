@@ -1,7 +1,4 @@
-"""Measure a model on its test movies, beside baselines and other models.
-
-spark-submit --properties-file conf/spark-local.conf jobs/evaluate_model.py RUN --bundle DIR
-"""
+"""Measure a model on its test movies, beside baselines and other models."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import LinkFrames, ProbabilityArray
@@ -39,17 +37,14 @@ def evaluate_model(
     bundle: BundleOption,
     compare: Annotated[
         list[str] | None,
-        typer.Option("--compare", metavar="DIR", help="Model to compare with; repeatable."),
+        Option(metavar="DIR", help="Model to compare with; repeatable."),
     ] = None,
     control: Annotated[
-        str | None,
-        typer.Option("--control", metavar="DIR", help="Model trained with --shuffle-labels."),
+        str | None, Option(metavar="DIR", help="Model trained with --shuffle-labels.")
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(
-            "--report", metavar="FILE", help="Output page. Default: RUN/reports/evaluation.html."
-        ),
+        Option(metavar="FILE", help="Output page. Default: RUN/reports/evaluation.html."),
     ] = None,
     features: FeaturesOption = None,
 ) -> None:

@@ -28,11 +28,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 @entry
-def predict_genres(
-    run: RunArgument,
-    bundle: BundleOption,
-    features: FeaturesOption = None,
-) -> None:
+def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOption = None) -> None:
     """Score every link of RUN's list that has features, for every genre of the bundle.
 
     \b

@@ -1,7 +1,4 @@
-"""Prepare a run: a list of links and its labels, or external features, to the first tables.
-
-spark-submit jobs/prepare_dataset.py RUN --links links.csv
-"""
+"""Prepare a run: a list of links and its labels, or external features, to the first tables."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     links: Annotated[
         Path | None,
         Option(
-            metavar="PATH", help="CSV or Parquet with url, title, genres; or a directory of videos."
+            metavar="PATH", help="CSV or Parquet: url, title, genres. Or a directory of videos."
         ),
     ] = None,
     published: Annotated[
@@ -55,8 +52,7 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         Path | None,
         Option(
             metavar="FILE",
-            help="CSV of youtube_id and imdb_id: applies the split to movies, whichever of their "
-            "trailers is listed.",
+            help="CSV of youtube_id and imdb_id: apply the split to movies, not to trailers.",
         ),
     ] = None,
     unlabelled: Annotated[
@@ -79,11 +75,10 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     """
     sources = prepare.Sources(links, published, metadata, labels, splits, split_movies, unlabelled)
     sources.check()
+    settings = load_config(config or (), overrides or ())
     store = Store(run)
     with progress_bar("preparing the run"):
-        prepared = prepare.prepare_dataset(
-            store, sources, load_config(config or (), overrides or ())
-        )
+        prepared = prepare.prepare_dataset(store, sources, settings)
     for outcome in RowOutcome:
         n_rows = prepared.counts[outcome]
         typer.echo(f"{n_rows:>8}  {outcome:<18}  {outcome.meaning}", err=True)

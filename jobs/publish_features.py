@@ -1,4 +1,4 @@
-"""Publishes features and genres of a run to MongoDB: one document per frame and per trailer."""
+"""Publish features and genres of a run to MongoDB: one document per frame and per trailer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Train a model on a run's features and labels and write it as a bundle, or one bundle per fold.
-
-spark-submit --properties-file conf/spark-local.conf jobs/train_model.py RUN --bundle DIR
-"""
+"""Train a model on a run's features and labels and write it as a bundle, or one bundle per fold."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from typing import Annotated
 
 import pyarrow as pa
 import typer
+from typer import Option
 
 from trailergenre.base.config_files import load_config
 from trailergenre.base.progress import progress_bar
@@ -46,26 +44,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def train_model(  # noqa: PLR0913 - a command's options
     run: RunArgument,
     bundle: BundleOption,
-    model: Annotated[ModelKind, typer.Option("--model", help="Kind of model.")] = "forest",
+    model: Annotated[ModelKind, Option(help="Kind of model.")] = "forest",
     rows: Annotated[
-        RowKind | None,
-        typer.Option("--rows", help="Training rows. Default: pooled; frames for temporal."),
+        RowKind | None, Option(help="Training rows. Default: pooled; frames for temporal.")
     ] = None,
     trainer: Annotated[
         TrainerName | None,
-        typer.Option(
-            "--trainer",
-            help="mllib: on the cluster, one model per genre. sklearn, keras: on this machine.",
-        ),
+        Option(help="mllib: on the cluster, one model per genre. sklearn, keras: on this machine."),
     ] = None,
     cross_validate: Annotated[
-        bool,
-        typer.Option("--cross-validate", help="Train a bundle per fold: DIR/fold-0, fold-1 ..."),
+        bool, Option("--cross-validate", help="Train a bundle per fold: DIR/fold-0, fold-1 ...")
     ] = False,
     search: Annotated[
         int,
-        typer.Option(
-            "--search",
+        Option(
             min=0,
             metavar="N",
             help="Try N sets of hyper-parameters with scikit-learn, in parallel on the cluster, by "
@@ -73,7 +65,7 @@ def train_model(  # noqa: PLR0913 - a command's options
         ),
     ] = 0,
     shuffle_labels: Annotated[
-        bool, typer.Option("--shuffle-labels", help="Train a control on shuffled labels.")
+        bool, Option("--shuffle-labels", help="Train a control on shuffled labels.")
     ] = False,
     features: FeaturesOption = None,
     config: ConfigOption = None,
@@ -102,11 +94,9 @@ def train_model(  # noqa: PLR0913 - a command's options
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
+    prepare = partial(prepare_training, labels, outcomes, shuffle_labels=shuffle_labels)
     sets = {
-        name: (
-            each,
-            prepare_training(labels, outcomes, each.dataset, shuffle_labels=shuffle_labels),
-        )
+        name: (each, prepare(each.dataset))
         for name, each in list_bundles(settings, cross_validate=cross_validate).items()
     }
     with (
@@ -161,8 +151,7 @@ def _open_trainer(
                 )
             return replace(recipe, parameters=result.parameters, search=result.facts)
 
-        is_cluster = recipe.trainer == "mllib"
-        yield ClusterTrainer(spark, store, outcomes) if is_cluster else local, tune
+        yield ClusterTrainer(spark, store, outcomes) if recipe.trainer == "mllib" else local, tune
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from trailergenre import __version__
 from trailergenre.base.errors import ConfigError, ExitCode, ItemError
@@ -72,7 +73,7 @@ def _print_version(requested: bool) -> None:
 def _global_options(
     version: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
@@ -96,14 +97,14 @@ def doctor(
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.cli.doctor.checks import CHECKS
-    from trailergenre.cli.doctor.examine import examine, format_finding, has_failed
+    from trailergenre.cli.doctor.examine import Verdict, examine, format_finding
 
     findings = {}
     for name, finding in examine(load_config(config or (), overrides or ()), CHECKS):
         findings[name] = finding
         if not as_json:
             typer.echo(format_finding(name, finding))
-    is_well = not has_failed(findings)
+    is_well = all(finding.verdict is not Verdict.FAILED for finding in findings.values())
     if as_json:
         checks = [{"name": name, **asdict(finding)} for name, finding in findings.items()]
         typer.echo(json.dumps({"is_well": is_well, "checks": checks}))
@@ -114,10 +115,9 @@ def doctor(
 @entry
 def demo(
     data: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Videos in a folder per genre, or a CSV of links."),
+        Path | None, Option(metavar="PATH", help="Videos in a folder per genre, or a CSV of links.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Output directory.")] = Path("demo-run"),
+    out: Annotated[Path, Option(metavar="DIR", help="Output directory.")] = Path("demo-run"),
 ) -> ExitCode:
     """Run the whole pipeline once: links, features, MongoDB, training, evaluation and a score.
 
@@ -138,20 +138,16 @@ def demo(
 @entry
 def backbone_export(
     weights: Annotated[
-        str,
-        typer.Option(metavar="WEIGHTS", help="imagenet, random, or the path of a weights file."),
+        str, Option(metavar="WEIGHTS", help="imagenet, random, or the path of a weights file.")
     ] = "imagenet",
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Output directory; default: backbone.path."),
+        Path | None, Option(metavar="DIR", help="Output directory; default: backbone.path.")
     ] = None,
     precision: Annotated[
-        Literal["fp32", "int8"],
-        typer.Option(help="int8 is faster on a CPU; it needs --calibration."),
+        Literal["fp32", "int8"], Option(help="int8 is faster on a CPU; it needs --calibration.")
     ] = "fp32",
     calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="FRAMES", help="Videos with representative frames, for int8."),
+        Path | None, Option(metavar="FRAMES", help="Videos with representative frames, for int8.")
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -173,12 +169,10 @@ def backbone_export(
     if (precision == "int8") != (calibration is not None):
         raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
     directory = out or Path(settings.backbone.path)
-    videos = None
-    if calibration is not None:
-        videos = read_representative_frames(calibration.expanduser(), settings)
+    frames = calibration and read_representative_frames(calibration.expanduser(), settings)
     with progress_bar("exporting the network", unit="frames") as on_step:
         manifest = export_backbone(
-            weights, directory.expanduser(), representative=videos, on_step=on_step
+            weights, directory.expanduser(), representative=frames, on_step=on_step
         )
     if manifest.is_random:
         typer.echo("note: the weights are random; features and scores mean nothing.", err=True)
@@ -192,7 +186,7 @@ def backbone_export(
 @entry
 def bundle_inspect(
     directory: Annotated[
-        str, typer.Argument(metavar="DIR", help="Address of the bundle, or of one of its folds.")
+        str, Argument(metavar="DIR", help="Address of the bundle, or of one of its folds.")
     ],
     as_json: JsonOption = False,
 ) -> ExitCode:
@@ -221,14 +215,12 @@ def bundle_inspect(
 @app.command()
 @entry
 def score(
-    link: Annotated[str, typer.Argument(metavar="LINK", help="A link, or the path of a video.")],
+    link: Annotated[str, Argument(metavar="LINK", help="A link, or the path of a video.")],
     bundle: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Model bundle; default: score.bundle."),
+        str | None, Option(metavar="DIR", help="Model bundle; default: score.bundle.")
     ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also write the result as an HTML page."),
+        Path | None, Option(metavar="FILE", help="Also write the result as an HTML page.")
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -343,7 +335,7 @@ def verify(
     run: RunArgument,
     features: FeaturesOption = None,
     mongo: Annotated[
-        bool, typer.Option("--mongo", help="Also check MongoDB, at the address in mongo.*.")
+        bool, Option("--mongo", help="Also check MongoDB, at the address in mongo.*.")
     ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -375,8 +367,8 @@ def verify(
         verification = verify_run(store, fingerprint, on_step)
         if destination:
             verification.checks.extend(check_published(store, fingerprint, destination, on_step))
-    lines = verification.lines()
-    typer.echo(json.dumps(verification.to_json()) if as_json else "\n".join(lines))
+    output = json.dumps(verification.to_json()) if as_json else "\n".join(verification.lines())
+    typer.echo(output)
     return ExitCode.FINISHED if verification.holds else ExitCode.VERIFY_FAILED
 
 
@@ -385,13 +377,11 @@ def verify(
 def report(
     run: RunArgument,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Output file; default: RUN/reports/run.html."),
+        Path | None, Option(metavar="FILE", help="Output file; default: RUN/reports/run.html.")
     ] = None,
     features: FeaturesOption = None,
     as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print JSON on stdout; write a page only if --out is given."),
+        bool, Option("--json", help="Print JSON on stdout; write a page only if --out is given.")
     ] = False,
 ) -> ExitCode:
     """Write an HTML page about a run: outcomes, throughput, and the links that failed and why.

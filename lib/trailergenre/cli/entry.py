@@ -11,31 +11,30 @@ from types import FrameType
 from typing import Annotated, NoReturn, ParamSpec
 
 import typer
+from typer import Argument, Option
 
 from trailergenre.base.errors import ExitCode, RunError
 from trailergenre.base.terminal import open_console, typed_command
 from trailergenre.base.versions import check_minimum_versions
 
 RunArgument = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="Address of the run: a directory, s3://, gs:// or hdfs://."),
+    str, Argument(metavar="RUN", help="Address of the run: a directory, s3://, gs:// or hdfs://.")
 ]
 ConfigOption = Annotated[
     list[Path] | None,
-    typer.Option("--config", metavar="FILE", help="TOML file; repeatable, later files win."),
+    Option("--config", metavar="FILE", help="TOML file; repeatable, later files win."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
+    Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
 ]
 FeaturesOption = Annotated[
-    str | None,
-    typer.Option("--features", metavar="FP", help="Fingerprint, if the run has several."),
+    str | None, Option("--features", metavar="FP", help="Fingerprint, if the run has several.")
 ]
 BundleOption = Annotated[
-    str, typer.Option("--bundle", metavar="DIR", help="Address of the model bundle.")
+    str, Option("--bundle", metavar="DIR", help="Address of the model bundle.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON on stdout.")]
 
 P = ParamSpec("P")
 
@@ -48,11 +47,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
     """Wrap a command so that it ends the process with a documented exit code.
 
     A `RunError`, Ctrl-C or SIGTERM becomes one message on stderr and its exit code. Any other
-    exception is a bug and keeps its traceback.
-
-    Args:
-        function: the command.
-        resumable: whether the command, run again, resumes where it was stopped.
+    exception is a bug and keeps its traceback. A `resumable` command, run again, resumes.
     """
 
     @functools.wraps(function)

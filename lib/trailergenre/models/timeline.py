@@ -28,8 +28,8 @@ _STEPS = 4
 _MIN_FRAMES = 2
 """Frames of a window, if the video has as many: one frame has no standard deviation."""
 
-_MAX_MOMENTS = 3
-"""Moments per genre."""
+_MAX_INFLUENTIAL = 3
+"""Influential frames per genre."""
 
 _MAX_OMISSIONS = 32
 """Frames of a window that are left out in turn; of more, evenly spaced ones."""
@@ -39,7 +39,7 @@ _DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class InfluentialFrame:
     """The most influential frame for a genre, in one of its most probable windows.
 
     It is the frame without which the genre's probability of the window is lowest; of equal ones,
@@ -62,11 +62,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class GenreLine:
-    """One genre along a video: its probability in each window, and its moments by time."""
+    """One genre along a video: its probability in each window, and its influential frames."""
 
     genre: str
     probabilities: list[float]
-    moments: list[Moment]
+    frames: list[InfluentialFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,18 @@ def make_timeline(
     first_index = int(np.searchsorted(link.frame_time_s, seen.frame_time_s[0]))
     lines = []
     for genre, column in genres.items():
-        moments = []
+        frames = []
         for window in _pick_windows(raw[:, column], starts, size):
             place, drop = _most_influential(plain, windows[window], column, raw[window, column])
-            moments.append(
-                Moment(
+            frames.append(
+                InfluentialFrame(
                     frame_index=first_index + starts[window] + place,
                     frame_time_s=float(windows[window].frame_time_s[place]),
                     probability=round(float(shown[window, column]), _DIGITS),
                     drop=drop,
                 )
             )
-        lines.append(GenreLine(genre, shown[:, column].round(_DIGITS).tolist(), moments))
+        lines.append(GenreLine(genre, shown[:, column].round(_DIGITS).tolist(), frames))
     return Timeline(
         length_s=len(link.features) / frames_per_s,
         window_s=size / frames_per_s,
@@ -152,7 +152,7 @@ def _pick_windows(
     median = np.median(probabilities)
     for window in np.argsort(-probabilities, kind="stable").tolist():
         is_apart = all(abs(starts[window] - starts[other]) >= size for other in picked)
-        if len(picked) < _MAX_MOMENTS and is_apart and probabilities[window] >= median:
+        if len(picked) < _MAX_INFLUENTIAL and is_apart and probabilities[window] >= median:
             picked.append(window)
     return sorted(picked)
 
@@ -160,7 +160,7 @@ def _pick_windows(
 def _most_influential(
     scorer: Scorer, window: LinkFrames, column: int, probability: float
 ) -> tuple[int, float | None]:
-    """Find the most influential frame of a window, and its drop; see `Moment`."""
+    """Find the most influential frame of a window, and its drop; see `InfluentialFrame`."""
     n_frames = len(window.features)
     if n_frames == 1:
         return 0, None

@@ -1,8 +1,4 @@
-"""Score one link and write a page that shows how the score came about, or why there is none.
-
-Makes no request beyond those of scoring: thumbnails are taken of the frames on their way to the
-network.
-"""
+"""Score one link and write a page that shows how the score came about, or why there is none."""
 
 from __future__ import annotations
 
@@ -38,7 +34,6 @@ from trailergenre.reports.score_page import GenreResult, render_score
 from trailergenre.runs.outcome_row import OutcomeRow
 
 _STEPS = ("link", "download", "decode", "embed", "score", "timeline", "thumbnails")
-_NOT_REACHED = "not reached"
 _JPEG_QUALITY = 70
 """A film frame takes about 10 KB and shows no artefacts at the size of a thumbnail."""
 
@@ -46,14 +41,13 @@ _JPEG_QUALITY = 70
 def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
     """Score one link and write its page, also if the link fails.
 
+    It makes no request beyond those of scoring: thumbnails are taken on the way to the network.
+
     Args:
         cell: a link, or the path of a video on this machine.
         bundle: the model.
         config: the whole configuration.
         page: file to write or replace.
-
-    Returns:
-        The score, with its timeline.
 
     Raises:
         ItemError: the link has no score; the page gives the reason as well.
@@ -66,16 +60,15 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     embedded: FetchedLink | None = None
     score: LinkScore | None = None
     failure: ItemError | None = None
+    genres: list[GenreResult] = []
     try:
         embedded = embed_link(cell, config, on_frames=thumbnails.add)
         score = score_embedded(embedded, bundle, _with_all_genres(config, bundle), notes=notes)
-    except ItemError as error:
-        failure = error
-    genres = _genre_results(score.genres if score else [], bundle.manifest)
-    if embedded is not None and score is not None:
-        score = replace(score, genres=score.genres[: config.score.top])
+        genres = _genre_results(score.genres, bundle.manifest)
         score = _add_timeline(score, embedded, bundle, config)
         score.seconds["thumbnails"] = round(thumbnails.seconds, 3)
+    except ItemError as error:
+        failure = error
     outcome = failure.outcome if failure else Outcome.OK
     facts = {
         # A page may be shared: a link that is refused for its user name may hold a password.
@@ -87,7 +80,8 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
         "notes": notes,
         "steps": _steps(embedded, failure, score.seconds if score else {}),
         "total_s": time.monotonic() - started,
-        "video": _video_facts(embedded, config),
+        "video": embedded.row if embedded else OutcomeRow(""),
+        "frames_per_s": config.frames.per_second,
         "manifest": bundle.manifest,
         "kind": MODELS[bundle.manifest.model],
         "input": ROWS[bundle.manifest.rows],
@@ -104,14 +98,13 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
 
 
 def make_jpegs(frames: FrameArray) -> list[bytes]:
-    """Encode frames (n, 299, 299, 3), uint8, RGB, as JPEGs of the same size."""
-    return [_make_jpeg(frame) for frame in frames]
-
-
-def _make_jpeg(frame: FrameArray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(frame).save(content, "JPEG", quality=_JPEG_QUALITY)
-    return content.getvalue()
+    """Encode frames as JPEGs of the same size."""
+    jpegs = []
+    for frame in frames:
+        content = io.BytesIO()
+        Image.fromarray(frame).save(content, "JPEG", quality=_JPEG_QUALITY)
+        jpegs.append(content.getvalue())
+    return jpegs
 
 
 class _Thumbnails:
@@ -122,7 +115,7 @@ class _Thumbnails:
         self.seconds = 0.0
 
     def add(self, frames: FrameArray) -> None:
-        """Take the next frames, shape (n, 299, 299, 3), uint8, RGB."""
+        """Take the next frames."""
         started = time.monotonic()
         self.jpegs += make_jpegs(frames)
         self.seconds += time.monotonic() - started
@@ -137,28 +130,23 @@ def _with_all_genres(config: Config, bundle: Bundle) -> Config:
 def _add_timeline(
     score: LinkScore, embedded: FetchedLink, bundle: Bundle, config: Config
 ) -> LinkScore:
+    """Keep only the genres to show, and add their timeline."""
     started = time.monotonic()
+    genres = score.genres[: config.score.top]
     timeline = make_timeline(
         bundle.scorer,
         link_frames(embedded, config),
         frames_per_s=config.frames.per_second,
-        genres={each.genre: bundle.manifest.genres.index(each.genre) for each in score.genres},
+        genres={each.genre: bundle.manifest.genres.index(each.genre) for each in genres},
     )
     seconds = {**score.seconds, "timeline": round(time.monotonic() - started, 3)}
-    return replace(score, timeline=timeline, seconds=seconds)
+    return replace(score, genres=genres, timeline=timeline, seconds=seconds)
 
 
 def _genre_results(scores: list[GenreScore], manifest: Manifest) -> list[GenreResult]:
-    columns = [manifest.genres.index(score.genre) for score in scores]
-    return [
-        GenreResult(
-            genre=score.genre,
-            probability=score.probability,
-            threshold=manifest.thresholds[column],
-            prior=manifest.training.genre_shares[column],
-        )
-        for score, column in zip(scores, columns, strict=True)
-    ]
+    shares = manifest.training.genre_shares
+    facts = dict(zip(manifest.genres, zip(manifest.thresholds, shares, strict=True), strict=True))
+    return [GenreResult(each.genre, each.probability, *facts[each.genre]) for each in scores]
 
 
 def _steps(
@@ -175,18 +163,9 @@ def _steps(
         failed_at = _STEPS.index(failed)
     steps: list[dict[str, object]] = []
     for index, step in enumerate(_STEPS):
-        outcome: str = Outcome.OK if index < failed_at else _NOT_REACHED
+        outcome: str = Outcome.OK if index < failed_at else "not reached"
         if failure is not None and index == failed_at:
             outcome = failure.outcome
         spent = seconds.get(step) if index <= failed_at else None
         steps.append({"name": step, "outcome": outcome, "seconds": spent})
     return steps
-
-
-def _video_facts(embedded: FetchedLink | None, config: Config) -> dict[str, object]:
-    row = embedded.row if embedded else OutcomeRow("")
-    columns = ("frames", "size_bytes", "attempts", "duration_s", "width_px", "height_px")
-    return {
-        "frames_per_s": config.frames.per_second,
-        **{column: getattr(row, column) for column in columns},
-    }

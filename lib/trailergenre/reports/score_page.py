@@ -137,7 +137,7 @@ def _place_thumbnails(
     """The frames of one genre; each number gets the first row where no other is too close."""
     thumbnails: list[dict[str, object]] = []
     places: list[tuple[float, int]] = []
-    for number, frame in enumerate(line.moments, start=1):
+    for number, frame in enumerate(line.frames, start=1):
         left = _percent(frame.frame_time_s, timeline)
         taken = {row for other, row in places if left - other < _MIN_DISTANCE}
         row = next(row for row in range(number) if row not in taken)

@@ -103,52 +103,52 @@ def test_a_temporal_head_sees_the_frames_of_a_window_in_their_order() -> None:
     features = drama_at(80, slice(0, 20))
     found = timeline_of(features, scorer_of(Sequences(b"", 2, 2)))
     assert found.lines[0].probabilities[0] == 0.75
-    assert found.lines[0].moments[0].frame_time_s < 20
+    assert found.lines[0].frames[0].frame_time_s < 20
 
 
 def test_all_windows_are_scored_in_one_call() -> None:
     model = Mean()
     found = timeline_of(drama_at(150, slice(60, 80)), scorer_of(model))
-    moments = sum(len(line.moments) for line in found.lines)
-    assert model.calls == [len(found.starts_s), *[16] * moments]
+    frames = sum(len(line.frames) for line in found.lines)
+    assert model.calls == [len(found.starts_s), *[16] * frames]
 
 
 def test_the_frame_that_spoke_most_is_the_one_that_its_window_misses_most() -> None:
     features = np.full((100, 2), 0.25)
     features[43, 0] = 0.9
     drama = timeline_of(features).lines[0]
-    (best,) = [moment for moment in drama.moments if moment.frame_index == 43]
+    (best,) = [frame for frame in drama.frames if frame.frame_index == 43]
     with_it, without = (0.25 * 15 + 0.9) / 16, 0.25
     assert (best.frame_time_s, best.probability) == (43, round(with_it, 4))
     assert best.drop == round(with_it - without, 4)
 
 
-def test_moments_are_of_windows_that_share_no_frame_in_order_of_time() -> None:
+def test_influential_frames_are_of_windows_that_share_no_frame_in_order_of_time() -> None:
     features = np.full((150, 2), 0.25)
     for place, value in ((20, 0.7), (60, 0.9), (110, 0.8), (140, 0.4)):
         features[place, 0] = value
-    moments = timeline_of(features).lines[0].moments
-    assert [moment.frame_index for moment in moments] == [20, 60, 110]
+    frames = timeline_of(features).lines[0].frames
+    assert [frame.frame_index for frame in frames] == [20, 60, 110]
 
 
-def test_no_moment_is_of_a_window_below_the_median() -> None:
+def test_no_influential_frame_is_of_a_window_below_the_median() -> None:
     """Twenty frames have windows of five: those that share none with the best one are the worst."""
     drama, horror = timeline_of(drama_at(20, slice(8, 12))).lines
-    (moment,) = drama.moments
-    assert moment.probability == max(drama.probabilities) > np.median(drama.probabilities)
-    assert len(horror.moments) == 3  # all its windows are the median one
+    (frame,) = drama.frames
+    assert frame.probability == max(drama.probabilities) > np.median(drama.probabilities)
+    assert len(horror.frames) == 3  # all its windows are the median one
 
 
 def test_of_equal_frames_the_one_in_the_middle_is_taken_and_is_not_missed() -> None:
-    moments = timeline_of(np.full((150, 2), 0.25)).lines[0].moments
-    assert [(moment.frame_index, moment.drop) for moment in moments] == [(7, 0), (23, 0), (39, 0)]
+    frames = timeline_of(np.full((150, 2), 0.25)).lines[0].frames
+    assert [(frame.frame_index, frame.drop) for frame in frames] == [(7, 0), (23, 0), (39, 0)]
 
 
 def test_a_video_of_one_frame_has_one_window_and_nothing_to_miss_it_by() -> None:
     found = timeline_of(np.array([[0.5, 0.125]]))
     assert (found.length_s, found.window_s, found.starts_s) == (1, 1, [0])
-    (moment,) = found.lines[0].moments
-    assert (moment.frame_index, moment.probability, moment.drop) == (0, 0.5, None)
+    (frame,) = found.lines[0].frames
+    assert (frame.frame_index, frame.probability, frame.drop) == (0, 0.5, None)
 
 
 def test_a_model_of_the_middle_third_has_a_timeline_of_it_and_counts_the_videos_frames() -> None:
@@ -161,7 +161,7 @@ def test_a_model_of_the_middle_third_has_a_timeline_of_it_and_counts_the_videos_
     # The windows of a third have a quarter of its frames, and all of those count.
     at = found.starts_s.index(50)
     assert found.lines[0].probabilities[at] == pytest.approx((9 * 0.25 + 0.75) / 10, abs=1e-4)
-    assert 50 in [moment.frame_index for moment in found.lines[0].moments]
+    assert 50 in [frame.frame_index for frame in found.lines[0].frames]
 
 
 def test_at_a_high_rate_a_window_is_asked_for_some_of_its_frames_only() -> None:
@@ -169,9 +169,9 @@ def test_at_a_high_rate_a_window_is_asked_for_some_of_its_frames_only() -> None:
     rng = np.random.default_rng(3)
     found = timeline_of(rng.random((1200, 2)), scorer_of(model), rate=60.0)
     assert found.window_s == 5
-    assert model.calls[1:] == [32] * sum(len(line.moments) for line in found.lines)
-    for moment in found.lines[0].moments:
-        assert moment.frame_time_s == moment.frame_index / 60
+    assert model.calls[1:] == [32] * sum(len(line.frames) for line in found.lines)
+    for frame in found.lines[0].frames:
+        assert frame.frame_time_s == frame.frame_index / 60
 
 
 def test_calibration_that_ties_hides_no_frame() -> None:
@@ -182,7 +182,7 @@ def test_calibration_that_ties_hides_no_frame() -> None:
     calibration = Calibration(method="platt", curves=(curve, curve), brier={})
     drama = timeline_of(features, scorer_of(calibration=calibration)).lines[0]
     assert set(drama.probabilities) == {1}
-    assert 43 in [moment.frame_index for moment in drama.moments]
+    assert 43 in [frame.frame_index for frame in drama.frames]
 
 
 def test_a_timeline_is_plain_values() -> None:

@@ -96,16 +96,15 @@ def test_all_genres_that_reach_their_threshold_are_given_also_those_that_are_not
     assert given.split(", ")[:3] == [genre.genre for genre in score.genres]
 
 
-def test_the_pictures_are_the_frames_that_spoke_most(scored: ScoredModel) -> None:
+def test_the_pictures_are_the_most_influential_frames(scored: ScoredModel) -> None:
     assert scored.score.timeline is not None
-    moments = [moment for line in scored.score.timeline.lines for moment in line.moments]
+    frames = [frame for line in scored.score.timeline.lines for frame in line.frames]
     pictures = pictures_of(scored.content)
-    assert len(pictures) == len(moments) == 9
-    for (address, alternative), moment in zip(pictures, moments, strict=True):
+    assert len(pictures) == len(frames) == 9
+    for (address, alternative), frame in zip(pictures, frames, strict=True):
         content = base64.b64decode(address.removeprefix("data:image/jpeg;base64,"))
-        frame = scored.frames[moment.frame_index : moment.frame_index + 1]
-        assert content == make_jpegs(frame)[0]
-        seconds = int(moment.frame_time_s)
+        assert content == make_jpegs(scored.frames[[frame.frame_index]])[0]
+        seconds = int(frame.frame_time_s)
         assert f"at {seconds // 60}:{seconds % 60:02}," in alternative
 
 

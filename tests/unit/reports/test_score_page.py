@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bundles import make_manifest
-from trailergenre.models.timeline import GenreLine, Moment, Timeline
+from trailergenre.models.timeline import GenreLine, InfluentialFrame, Timeline
 from trailergenre.reports.score_page import GenreResult, format_clock, render_score
 
 RECORD: dict[str, Any] = {
@@ -20,13 +20,13 @@ RECORD: dict[str, Any] = {
     "total_s": 20.0,
     "video": {
         "frames": 40,
-        "frames_per_s": 1.0,
         "size_bytes": 1000,
         "attempts": 1,
         "duration_s": 40.0,
         "width_px": 640,
         "height_px": 360,
     },
+    "frames_per_s": 1.0,
     "manifest": make_manifest(),
     "kind": "A random forest",
     "input": "one row",
@@ -36,15 +36,15 @@ RECORD: dict[str, Any] = {
 }
 
 
-def moment_at(seconds: float, drop: float | None = 0.01) -> Moment:
-    return Moment(frame_index=0, frame_time_s=seconds, probability=0.25, drop=drop)
+def frame_at(seconds: float, drop: float | None = 0.01) -> InfluentialFrame:
+    return InfluentialFrame(frame_index=0, frame_time_s=seconds, probability=0.25, drop=drop)
 
 
 def render(
-    *, moments: tuple[Moment, ...] = (), probability: float = 0.25, threshold: float = 0.5
+    *, frames: tuple[InfluentialFrame, ...] = (), probability: float = 0.25, threshold: float = 0.5
 ) -> str:
     """A page of one genre in three windows of 10 s, every 15 s of 40 s."""
-    line = GenreLine("Drama", [0.1, 0.4, 0.2], list(moments))
+    line = GenreLine("Drama", [0.1, 0.4, 0.2], list(frames))
     timeline = Timeline(length_s=40, window_s=10, starts_s=[0, 15, 30], lines=[line])
     genre = GenreResult("Drama", probability, threshold, 0.125)
     return render_score(RECORD, [genre], timeline=timeline, pictures=[b"picture"])
@@ -93,7 +93,7 @@ def test_a_genre_is_given_from_its_threshold_on() -> None:
 
 
 def test_numbers_of_frames_that_are_near_each_other_do_not_stand_on_each_other() -> None:
-    page = render(moments=tuple(moment_at(seconds) for seconds in (4, 6, 8, 10, 30, 31, 32)))
+    page = render(frames=tuple(frame_at(seconds) for seconds in (4, 6, 8, 10, 30, 31, 32)))
     found = re.findall(r'<span class="number" style="left: ([\d.]+)%; top: ([-\d.]+)rem"', page)
     lefts = [float(left) for left, _ in found]
     assert lefts == [10, 15, 20, 25, 75, 77.5, 80]
@@ -105,7 +105,7 @@ def test_numbers_of_frames_that_are_near_each_other_do_not_stand_on_each_other()
     [(0.01, "; .010 lower without it"), (0.0, "; not lower"), (None, "window of .250<")],
 )
 def test_a_picture_says_how_much_its_window_misses_it(drop: float | None, text: str) -> None:
-    page = render(moments=(moment_at(12, drop),))
+    page = render(frames=(frame_at(12, drop),))
     (alternative,) = re.findall(r'<img [^>]*alt="([^"]*)"', page)
     assert alternative == "Frame at 0:12, number 1 on the chart of Drama"
     assert text.replace("<", '<span class="soft"></span>') in page

@@ -1,8 +1,4 @@
-"""Generated clips whose look encodes their genre, links that fail, and a server for them.
-
-The looks are dark grain, a fast bright pattern, soft warm gradients and cold cells. They show that
-the pipeline works; they say nothing about films.
-"""
+"""Generated clips whose look encodes their genre, links that fail, and a server for them."""
 
 from __future__ import annotations
 
@@ -29,14 +25,14 @@ SEED = 7
 
 
 def make_clips(directory: Path, base_url: str) -> Path:
-    """Write the clips and a CSV of links to them.
+    """Write the clips and a CSV of links to them: a row per clip, and a dozen rows that fail.
 
     Args:
         directory: output directory, which a server serves at `base_url`.
         base_url: prefix of the links.
 
     Returns:
-        Path of the CSV (url, title, genres): one row per clip, and a dozen rows that fail.
+        Path of the CSV.
     """
     directory.mkdir(parents=True, exist_ok=True)
     generator = random.Random(SEED)

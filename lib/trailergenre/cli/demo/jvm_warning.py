@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import termios
 import threading
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _WARNING = b"WARNING: Using incubator modules: jdk.incubator.vector"
 """The JVM's first line. Neither Java nor Spark has an option to turn it off."""
@@ -24,7 +23,7 @@ def without_jvm_warning() -> Iterator[int]:
     if os.isatty(2):
         reader, writer = pty.openpty()
         tty.setraw(writer)  # the real terminal translates line ends
-        fcntl.ioctl(writer, termios.TIOCSWINSZ, fcntl.ioctl(2, termios.TIOCGWINSZ, bytes(8)))
+        termios.tcsetwinsize(writer, termios.tcgetwinsize(2))
     else:
         reader, writer = os.pipe()
     thread = threading.Thread(target=_copy, args=(reader,), daemon=True)
@@ -38,18 +37,10 @@ def without_jvm_warning() -> Iterator[int]:
 
 def _copy(reader: int) -> None:
     """Copy to stderr until the last writer is gone; drop the first line if it is the warning."""
-    start = b""
-    while b"\n" not in start and (chunk := _read(reader)):
-        start += chunk
-    line, _, rest = start.partition(b"\n")
-    os.write(2, rest if line.strip() == _WARNING else start)
-    while chunk := _read(reader):
-        os.write(2, chunk)
-    os.close(reader)
-
-
-def _read(reader: int) -> bytes:
-    try:
-        return os.read(reader, 65536)
-    except OSError:  # a terminal whose last writer is gone
-        return b""
+    # At its end, a pipe returns nothing and a terminal raises an error.
+    with suppress(OSError), os.fdopen(reader, "rb", buffering=0) as source:
+        line = source.readline()
+        if line.strip() != _WARNING:
+            os.write(2, line)
+        while chunk := source.read(65536):
+            os.write(2, chunk)

@@ -1,8 +1,4 @@
-"""The whole pipeline, run once with the commands that a user would type.
-
-The demo generates clips (or takes the user's videos), serves them on loopback, and runs every job
-through spark-submit. Each command is printed before it runs.
-"""
+"""Run the whole pipeline once, by the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -13,9 +9,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -49,6 +45,8 @@ class _Demo:
 
     out: Path
     console: Console
+    env: dict[str, str] = field(default_factory=dict)
+    """Variables of the commands, besides those of this process."""
 
     @property
     def config(self) -> Path:
@@ -71,7 +69,6 @@ class _Demo:
         self,
         name: str,
         *arguments: str,
-        env: Mapping[str, str] | None = None,
         accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
     ) -> None:
         """Run a job through spark-submit."""
@@ -80,13 +77,12 @@ class _Demo:
         script = str(_REPOSITORY / "jobs" / f"{name}.py")
         command = [submit, "--properties-file", properties, script, str(self.out / "run")]
         with without_jvm_warning() as stderr:
-            self.run([*command, *arguments], env=env, accepted=accepted, stderr=stderr)
+            self.run([*command, *arguments], accepted=accepted, stderr=stderr)
 
     def run(
         self,
         command: list[str],
         *,
-        env: Mapping[str, str] | None = None,
         accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
         stderr: int | None = None,
     ) -> None:
@@ -98,11 +94,11 @@ class _Demo:
         self.console.rule(style="dim")
         self.console.print(f"$ {' '.join(map(_quote, command))}", style="bold", soft_wrap=True)
         started = time.monotonic()
-        # find-spark-home runs this interpreter to find pyspark.
-        environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, **(env or {})}
-        # Spark warns about a host name that it cannot resolve; the demo stays on this machine.
-        environment.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        with subprocess.Popen(command, env=environment, stderr=stderr) as process:
+        # PYSPARK_PYTHON: find-spark-home runs it to find pyspark. SPARK_LOCAL_IP: Spark warns about
+        # a host name that it cannot resolve.
+        defaults = {"SPARK_LOCAL_IP": "127.0.0.1"}
+        env = defaults | os.environ | {"PYSPARK_PYTHON": sys.executable} | self.env
+        with subprocess.Popen(command, env=env, stderr=stderr) as process:
             try:
                 code = process.wait()
             except KeyboardInterrupt:
@@ -112,9 +108,7 @@ class _Demo:
                 process.terminate()
                 raise
         if code not in accepted:
-            raise RunError(
-                f"The demo stopped: the command exited with {code}; its message is above."
-            )
+            raise RunError(f"The demo stopped: its last command exited with {code}; see above.")
         self.console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
 
 
@@ -123,30 +117,28 @@ def run_demo(data: Path | None, out: Path) -> None:
 
     Args:
         data: a directory of videos in folders named by genre, or a table of links; None generates
-            clips.
+            clips and serves them on loopback.
         out: output directory. Files of an earlier demo are replaced; nothing else is touched.
 
     Raises:
-        ConfigError: `data` does not exist or lies in `out`; `out` cannot be written or holds other
-            files; or the package is not run from a checkout.
+        ConfigError: `data` or `out` cannot be used, or the package is not run from a checkout.
         ToolMissingError: Spark would find no suitable Java.
     """
     console = Console(soft_wrap=True)
     if not (_REPOSITORY / "jobs").is_dir():
         raise ConfigError(
-            "The demo runs the scripts in jobs/, which are not part of the installed package. "
-            "Run it from a checkout of the repository."
+            "The demo needs the scripts in jobs/. Run it from a checkout of the repository."
         )
     check_java()
     out = out.absolute()
     data = None if data is None else _check_data(data, out)
     _prepare_out(out)
     demo = _Demo(out, console)
+    settings = ("--config", str(demo.config))
     started = time.monotonic()
     _export(demo)
     with ExitStack() as stack:
         links, link_to_score = _prepare_links(demo, data, stack)
-        settings = ("--config", str(demo.config))
         demo.job("prepare_dataset", "--links", str(links), *settings)
         # Some of the user's own links may be deferred; the demo goes on with the others.
         demo.job("featurize", *settings, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
@@ -247,8 +239,8 @@ def _publish(demo: _Demo) -> None:
                 "(pip install secantusdb, or set TRAILERGENRE_MONGO_URI)."
             )
             return
-        settings = ("--config", str(demo.config))
-        demo.job("publish_features", *settings, env={"TRAILERGENRE_MONGO_URI": uri})
+        demo.env["TRAILERGENRE_MONGO_URI"] = uri
+        demo.job("publish_features", "--config", str(demo.config))
 
 
 @contextmanager

@@ -52,8 +52,8 @@ def check_packages(config: Config) -> Finding:
     if errors:
         summary = " ".join(error.problem for error in errors)
         return Finding(Verdict.FAILED, summary, " ".join(error.remedy for error in errors))
-    versions = {package: _installed(package) for package in MINIMUM_VERSIONS}
-    return Finding(Verdict.OK, ", ".join(f"{name} {v}" for name, v in versions.items() if v))
+    found = [name for name in MINIMUM_VERSIONS if _installed(name)]
+    return Finding(Verdict.OK, ", ".join(f"{name} {version(name)}" for name in found))
 
 
 def check_java(config: Config) -> Finding:
@@ -105,10 +105,9 @@ def check_spark(config: Config) -> Finding:
 
 def check_tensorflow(config: Config) -> Finding:
     """Look for the packages that export networks and train temporal models."""
-    versions = {package: _installed(package) for package in _TENSORFLOW}
-    missing = [package for package, installed in versions.items() if installed is None]
+    missing = [package for package in _TENSORFLOW if _installed(package) is None]
     if not missing:
-        return Finding(Verdict.OK, ", ".join(f"{name} {v}" for name, v in versions.items()))
+        return Finding(Verdict.OK, ", ".join(f"{name} {version(name)}" for name in _TENSORFLOW))
     return Finding(
         Verdict.FAILED if config.backbone.engine == "tensorflow" else Verdict.NOT_USED,
         f"{', '.join(missing)} not installed; `backbone export`, --model temporal and "
@@ -186,14 +185,11 @@ def check_mongodb(config: Config) -> Finding:
     if mongo.uri_file is None and not os.environ.get(mongo.uri_variable):
         return Finding(Verdict.NOT_USED, f"neither {mongo.uri_variable} nor mongo.uri_file is set")
     destination = read_destination(mongo)
-    hosts = destination.address.hosts
     with open_database(destination) as database:
         # Not a ping, which a server answers without a login.
-        n_collections = len(database.list_collection_names())
-    return Finding(
-        Verdict.OK,
-        f"logged in to {hosts}; database {mongo.database} has {n_collections} collections",
-    )
+        n = len(database.list_collection_names())
+    summary = f"logged in to {destination.address.hosts}; database {mongo.database}"
+    return Finding(Verdict.OK, f"{summary} has {n} collections")
 
 
 def check_disk(config: Config) -> Finding:

@@ -80,10 +80,8 @@ def check_ffmpeg(config: Config) -> Finding:
         source = ("-f", "lavfi", "-i", "testsrc2=s=320x240:r=8:d=2", "-c:v", "mpeg4")
         encoded = _run(program, "-v", "error", "-nostdin", *source, str(clip))
         if encoded.returncode != 0:
-            reason = one_line(encoded.stderr)
-            return Finding(
-                Verdict.FAILED, f"{summary} cannot encode a clip: {reason}", _FFMPEG_ADVICE
-            )
+            problem = f"{summary} cannot encode a clip: {one_line(encoded.stderr)}"
+            return Finding(Verdict.FAILED, problem, _FFMPEG_ADVICE)
         video = Decoder(1.0, config.limits).decode(clip, deadline=Deadline(_DEADLINE_S))
         try:
             n_frames = sum(map(len, video.batches(8)))
@@ -97,11 +95,8 @@ def check_ffmpeg(config: Config) -> Finding:
     decoders = set(re.findall(r"^ [A-Z.]{6} (\S+)", listed, re.MULTILINE))
     missing = [name for name, any_of in _CODECS.items() if not any_of & decoders]
     if missing:
-        return Finding(
-            Verdict.WARNING,
-            f"{summary} has no decoder for {', '.join(missing)}; such trailers will fail",
-            _FFMPEG_ADVICE,
-        )
+        problem = f"{summary} has no decoder for {', '.join(missing)}; such trailers will fail"
+        return Finding(Verdict.WARNING, problem, _FFMPEG_ADVICE)
     return Finding(Verdict.OK, f"{summary}; decoded {n_frames} frames in the sandbox")
 
 
@@ -125,11 +120,11 @@ def check_javascript(config: Config) -> Finding:
         stderr.seek(0)
         last_line = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
     advice = "pip install --force-reinstall 'deno>=2.9' 'yt-dlp[default]'"
+    if child.is_timed_out:
+        last_line = f"no answer within {_DEADLINE_S:g} s"
     if child.is_timed_out or code != 0:
-        reason = (
-            f"no answer within {_DEADLINE_S:g} s" if child.is_timed_out else one_line(last_line)
-        )
-        return Finding(Verdict.FAILED, f"the child exited with {code}: {reason}", advice)
+        problem = f"the child exited with {code}: {one_line(last_line)}"
+        return Finding(Verdict.FAILED, problem, advice)
     deno, out, err = json.loads(answer)
     version, _, reversed_text = out.strip().partition(" ")
     if reversed_text != _REVERSED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -46,37 +46,30 @@ Check = Callable[[Config], Finding]
 def examine(
     config: Config, checks: Mapping[str, Check], *, deadline_s: float = _DEADLINE_S
 ) -> Iterator[tuple[str, Finding]]:
-    """Run the checks side by side; one that breaks or hangs does not affect the others.
+    """Run the checks side by side and yield their findings in order, as soon as they are known.
 
-    Args:
-        config: what the checks test the machine for.
-        checks: by name.
-        deadline_s: for all checks together; a check still running then has failed.
-
-    Yields:
-        Name and finding of each check, in order, as soon as they are known.
+    One that breaks or hangs does not affect the others; one that still runs after `deadline_s` has
+    failed.
     """
     ends_at = time.monotonic() + deadline_s
-    errors: dict[str, BaseException] = {}
     # A ThreadPool's threads are daemons: a check that hangs does not keep the process alive.
     with ThreadPool(len(checks)) as pool:
-        running = {
-            name: pool.apply_async(
-                check, (config,), error_callback=functools.partial(errors.__setitem__, name)
-            )
-            for name, check in checks.items()
-        }
+        running = {name: pool.apply_async(_run, (check, config)) for name, check in checks.items()}
         for name, result in running.items():
-            result.wait(max(0.0, ends_at - time.monotonic()))
-            if not result.ready():
+            try:
+                yield name, result.get(max(0.0, ends_at - time.monotonic()))
+            except multiprocessing.TimeoutError:
                 yield name, Finding(Verdict.FAILED, f"no answer within {deadline_s:g} s")
-            elif name in errors:
-                yield name, _explain(errors[name])
-            else:
-                yield name, result.get()
 
 
-def _explain(error: BaseException) -> Finding:
+def _run(check: Check, config: Config) -> Finding:
+    try:
+        return check(config)
+    except Exception as error:  # noqa: BLE001 - whatever breaks a check is its finding
+        return _explain(error)
+
+
+def _explain(error: Exception) -> Finding:
     """Describe an error; the text of an unexpected one is left out, as it may hold a secret."""
     if isinstance(error, RunError):
         return Finding(Verdict.FAILED, error.problem, error.remedy)
@@ -88,11 +81,6 @@ def _explain(error: BaseException) -> Finding:
         f"{type(error).__name__}{text} ({Path(frame.filename).name}, line {frame.lineno})",
         "The check itself failed. If nothing is wrong with the machine, report it as a bug.",
     )
-
-
-def has_failed(findings: Mapping[str, Finding]) -> bool:
-    """Whether any check failed."""
-    return any(finding.verdict is Verdict.FAILED for finding in findings.values())
 
 
 def format_finding(name: str, finding: Finding) -> str:

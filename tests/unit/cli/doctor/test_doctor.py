@@ -14,13 +14,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError
 from trailergenre.cli.commands import app
 from trailergenre.cli.doctor.checks import CHECKS
-from trailergenre.cli.doctor.examine import (
-    Finding,
-    Verdict,
-    examine,
-    format_finding,
-    has_failed,
-)
+from trailergenre.cli.doctor.examine import Finding, Verdict, examine, format_finding
 
 FINE = Finding(Verdict.OK, "all of it")
 
@@ -78,9 +72,10 @@ def test_what_hangs_hides_nothing_and_keeps_nobody() -> None:
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
-def test_only_what_failed_fails(verdict: Verdict) -> None:
-    findings = {"a": FINE, "b": Finding(verdict, "x")}
-    assert has_failed(findings) == (verdict is Verdict.FAILED)
+def test_only_what_failed_fails(verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = {"a": fine, "b": lambda config: Finding(verdict, "x")}
+    monkeypatch.setattr("trailergenre.cli.doctor.checks.CHECKS", checks)
+    assert CliRunner().invoke(app, ["doctor"]).exit_code == (2 if verdict is Verdict.FAILED else 0)
 
 
 def test_a_finding_is_a_line_and_its_advice_another() -> None:
