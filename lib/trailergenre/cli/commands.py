@@ -169,7 +169,9 @@ def backbone_export(
     if (precision == "int8") != (calibration is not None):
         raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
     directory = out or Path(settings.backbone.path)
-    frames = calibration and read_representative_frames(calibration.expanduser(), settings)
+    frames = None
+    if calibration is not None:
+        frames = read_representative_frames(calibration.expanduser(), settings)
     with progress_bar("exporting the network", unit="frames") as on_step:
         manifest = export_backbone(
             weights, directory.expanduser(), representative=frames, on_step=on_step

@@ -59,7 +59,7 @@ def test_where_java_home_is_wrong_it_is_named(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     finding = checks.check_java(Config())
     assert finding.verdict is Verdict.FAILED
-    assert "Received: none" in finding.found
+    assert "Found: none" in finding.found
     assert finding.advice.startswith(f"JAVA_HOME is {tmp_path};")
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -156,7 +156,7 @@ def test_weights_that_were_changed_are_named(tiny_backbone: Path, tmp_path: Path
     with (directory / "network.onnx").open("ab") as file:
         file.write(b"x")
     finding = checks.check_weights(Config(backbone=BackboneConfig(path=str(directory))))
-    assert (finding.verdict, "was changed or cut" in finding.found) == (Verdict.FAILED, True)
+    assert (finding.verdict, "was changed or truncated" in finding.found) == (Verdict.FAILED, True)
     assert finding.advice == "Export it again."
 
 
