@@ -32,7 +32,8 @@ from submits import command, environment
 from trailergenre.base.config import ChunksConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.fault_injection import VARIABLE, Point, Victim
 from trailergenre.base.records import Video
-from trailergenre.base.sandbox import Deadline, stop_servers
+from trailergenre.base.sandbox.children import Deadline
+from trailergenre.base.sandbox.fork_client import stop_servers
 from trailergenre.base.storage import Store
 from trailergenre.features.chunks import TASKS_PER_SLOT, count_tasks
 from trailergenre.videos import attempt

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trailergenre
-from trailergenre.base.sandbox import Child, ChildLimits, Deadline, fork_child
+from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline
+from trailergenre.base.sandbox.fork_client import fork_child
 
 HOME = str(Path(trailergenre.__file__).parents[1])
 LIMITS = ChildLimits(

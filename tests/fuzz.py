@@ -30,7 +30,7 @@ from clips import run_ffmpeg
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
 DEADLINE_S = 20.0

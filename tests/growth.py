@@ -26,7 +26,7 @@ from servers import Answer, answer, content, status
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import stop_servers
+from trailergenre.base.sandbox.fork_client import stop_servers
 from trailergenre.features.backbone import load_embedder
 from trailergenre.features.pipeline import embed_links
 from trailergenre.features.settings import stream_settings

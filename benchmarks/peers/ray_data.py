@@ -28,7 +28,7 @@ import numpy as np
 import ray
 
 from trailergenre.base.config import BackboneConfig, LimitsConfig
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.decoder import Decoder
 

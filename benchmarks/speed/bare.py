@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trailergenre.base.config import BackboneConfig, LimitsConfig
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.decoder import Decoder
 

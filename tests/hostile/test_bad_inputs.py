@@ -27,7 +27,7 @@ from hostile.other_cases import DISKS, LISTS, MODELS, NETWORK
 from hostile.web_cases import WEB
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import DETAIL_MAX_CHARS
-from trailergenre.base.sandbox import stop_servers
+from trailergenre.base.sandbox.fork_client import stop_servers
 from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.ffmpeg import ffmpeg_version
 

@@ -13,7 +13,7 @@ from hostile.decode_cases import CASES, DecodeCase
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import DETAIL_MAX_CHARS, ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
 HAS_ERRORS = ("damaged", "cut")

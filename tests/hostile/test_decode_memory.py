@@ -21,7 +21,7 @@ from pathlib import Path
 from trailergenre.base.config import LimitsConfig
 from trailergenre.frames.decoder import Decoder
 from trailergenre.base.errors import ItemError
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 video = Decoder(1, LimitsConfig()).decode(Path(sys.argv[1]), deadline=Deadline(120))
 try:
     for _ in video.batches(16):

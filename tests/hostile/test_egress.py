@@ -25,7 +25,7 @@ from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.ip_addresses import DENIED_NETWORKS, is_denied_address
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.links.canonical import LinkError, parse_link
 from trailergenre.videos.downloader import Downloader
 

@@ -16,7 +16,7 @@ import pytest
 
 import trailergenre
 from trailergenre.base.config import LimitsConfig, NetworkConfig
-from trailergenre.base.sandbox import Child, Deadline, start_child
+from trailergenre.base.sandbox.children import Child, Deadline, start_child
 from trailergenre.videos.attempt import Attempt
 
 # What the solver looks for in a player of YouTube: a function that says "alr", "yes", and builds an

@@ -32,7 +32,7 @@ from trailergenre.base.config import (
 )
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.features.backbone import load_embedder

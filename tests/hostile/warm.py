@@ -15,7 +15,8 @@ from typing import Any
 
 import trailergenre
 from trailergenre.base.config import LimitsConfig, NetworkConfig
-from trailergenre.base.sandbox import Deadline, fork_child
+from trailergenre.base.sandbox.children import Deadline
+from trailergenre.base.sandbox.fork_client import fork_child
 from trailergenre.videos.attempt import Attempt
 
 _HOMES = [str(Path(trailergenre.__file__).parents[1]), str(Path(__file__).parents[1])]

@@ -10,7 +10,7 @@ import pytest
 
 from shared import shared_inception
 from trailergenre.base.config import BackboneConfig, Config, LimitsConfig
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.backbone.artefact import hash_file, read_weights, write_manifest
 from trailergenre.features.backbone.export import export_backbone

@@ -13,7 +13,7 @@ import pyarrow as pa
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, LinkFrames
-from trailergenre.base.sandbox import missing_protections
+from trailergenre.base.sandbox.protections import missing_protections
 from trailergenre.features.backbone import Embedder
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links, keep_frames

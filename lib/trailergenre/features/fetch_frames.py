@@ -25,7 +25,7 @@ from trailergenre.base.errors import ItemError, RunError
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.sandbox.scratch import scratch_directory
 from trailergenre.features.settings import StreamSettings
 from trailergenre.runs.kept_frames import KeptFrames

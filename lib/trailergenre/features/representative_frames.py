@@ -12,7 +12,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, ItemError
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import FrameArray
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
 log = logging.getLogger(__name__)

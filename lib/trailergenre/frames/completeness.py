@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trailergenre.base.config import LimitsConfig
-from trailergenre.base.sandbox import Deadline, start_child
+from trailergenre.base.sandbox.children import Deadline, start_child
 from trailergenre.frames.containers import is_truncated
 from trailergenre.frames.failures import check_exit
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, probe_arguments

@@ -18,7 +18,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, VideoFacts
-from trailergenre.base.sandbox import Deadline, start_child
+from trailergenre.base.sandbox.children import Deadline, start_child
 from trailergenre.frames.completeness import find_missing_end
 from trailergenre.frames.failures import check_exit, check_log, explain_failure, find_damage
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, decode_arguments

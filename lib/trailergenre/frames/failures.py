@@ -9,7 +9,8 @@ from pathlib import Path
 
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import LAUNCH_FAILED, Child
+from trailergenre.base.sandbox.children import Child
+from trailergenre.base.sandbox.launcher import LAUNCH_FAILED
 from trailergenre.frames.containers import is_container, is_mp4
 from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ToolMissingError
 from trailergenre.base.records import FRAME_SIDE_PX
-from trailergenre.base.sandbox import ChildLimits
+from trailergenre.base.sandbox.children import ChildLimits
 
 FORMATS = "mov,mp4,matroska,webm,avi,flv,mpegts,mpeg"
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import trailergenre
-from trailergenre.base import sandbox
 from trailergenre.base.config import LimitsConfig, NetworkConfig
 from trailergenre.base.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Child, ChildLimits, Deadline, ForkError
+from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline
+from trailergenre.base.sandbox.fork_client import SERVER_GONE, ForkError, fork_child
 from trailergenre.videos.credentials import list_secrets, redact
 
 _CPU_S = 120.0
@@ -113,7 +113,7 @@ class Attempt:
         package_home = str(Path(trailergenre.__file__).parents[1])
         with (
             tempfile.TemporaryFile(dir=directory) as stderr,
-            sandbox.fork_child(
+            fork_child(
                 ["-c", _BOOTSTRAP, package_home],
                 directory=directory,
                 deadline=deadline,
@@ -158,7 +158,7 @@ class Attempt:
             raise ItemError(Outcome.RESOURCE, f"{used_more} {_CPU_S:g} s of processor time")
         if code < 0:
             raise ItemError(Outcome.RESOURCE, f"the download child was ended by signal {-code}")
-        if code == sandbox.SERVER_GONE:
+        if code == SERVER_GONE:
             raise ForkError("the process that they are forked from was ended")
         if code > 0:
             # Errors of yt-dlp are answers; without an answer the machine is at fault.

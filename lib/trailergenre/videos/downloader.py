@@ -13,7 +13,7 @@ from trailergenre.base.config import Config, LimitsConfig, LinksConfig, NetworkC
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.attempt import Attempt
 from trailergenre.videos.credentials import list_secrets, read_cookies, read_proxy, redact
 from trailergenre.videos.pacing import Pacer

@@ -18,7 +18,7 @@ from trailergenre.base.config import HostConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 
 BREAKER_ATTEMPTS = 5
 """Throttled attempts in a row, over the whole cluster, that open a host's circuit breaker."""

@@ -12,7 +12,7 @@ from trailergenre.base.config import ChunksConfig, Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features import fetch_frames
 from trailergenre.features.fetch_frames import FetchedLink, fetch_links, prefetch
 from trailergenre.features.settings import stream_settings

@@ -24,7 +24,7 @@ from trailergenre.base.config import (
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.features.fetch_frames import FetchedLink

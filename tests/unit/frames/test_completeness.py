@@ -6,7 +6,7 @@ import pytest
 
 from clips import run_ffmpeg
 from trailergenre.base.config import LimitsConfig
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
 FORGED = "[trace] stream {}: start_time: {} duration: {}"

@@ -13,7 +13,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import VideoFacts
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 from trailergenre.frames.ffmpeg import find_ffmpeg
 

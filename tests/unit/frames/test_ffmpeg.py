@@ -16,7 +16,7 @@ from clips import make_clip, run_ffmpeg
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames import ffmpeg as program
 from trailergenre.frames.decoder import FRAME_BYTES, Decoder
 

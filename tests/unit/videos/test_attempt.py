@@ -15,7 +15,7 @@ from servers import answer, content
 from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos import attempt
 from trailergenre.videos.downloader import Downloader
 

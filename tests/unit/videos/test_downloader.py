@@ -12,7 +12,8 @@ from servers import Answer, answer, chunks, content, hangs, redirect, status
 from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline, fork_client
+from trailergenre.base.sandbox import fork_client
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos import attempt
 from trailergenre.videos.downloader import Downloader
 

@@ -19,7 +19,7 @@ from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import DETAIL_MAX_CHARS, ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.attempt import Attempt
 from trailergenre.videos.downloader import Downloader
 

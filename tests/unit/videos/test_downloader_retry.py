@@ -13,7 +13,7 @@ from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.attempt import Attempt
 from trailergenre.videos.downloader import BACKOFF_BASE_S, Downloader
 from trailergenre.videos.pacing import Pacer

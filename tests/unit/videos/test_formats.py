@@ -12,7 +12,7 @@ from servers import answer
 from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.formats import choose_format, select_format
 

@@ -11,7 +11,7 @@ from trailergenre.base.config import HostConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
-from trailergenre.base.sandbox import Deadline
+from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.pacing import HostPacer, Throttles, assign_lanes, find_host
 
 HOSTS = {"slow.org": HostConfig(lanes=1, seconds_between=12)}

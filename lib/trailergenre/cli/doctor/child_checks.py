@@ -12,7 +12,8 @@ from pathlib import Path
 import trailergenre
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError, one_line
-from trailergenre.base.sandbox import Deadline, missing_protections, start_child
+from trailergenre.base.sandbox.children import Deadline, start_child
+from trailergenre.base.sandbox.protections import missing_protections
 from trailergenre.cli.doctor.examine import Finding, Verdict
 from trailergenre.frames.decoder import Decoder
 from trailergenre.frames.ffmpeg import ffmpeg_major, ffmpeg_version, find_ffmpeg

@@ -16,7 +16,9 @@ import pytest
 
 from forked import HOME, LIMITS, fork_python, program, run_fork
 from trailergenre.base.errors import ToolMissingError
-from trailergenre.base.sandbox import Deadline, fork_child, launcher, stop_servers
+from trailergenre.base.sandbox import launcher
+from trailergenre.base.sandbox.children import Deadline
+from trailergenre.base.sandbox.fork_client import fork_child, stop_servers
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these")
 

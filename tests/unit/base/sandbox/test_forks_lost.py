@@ -6,7 +6,8 @@ import psutil
 import pytest
 
 from forked import fork_python, program, run_fork
-from trailergenre.base.sandbox import SERVER_GONE, ForkError, fork_client, stop_servers
+from trailergenre.base.sandbox import fork_client
+from trailergenre.base.sandbox.fork_client import SERVER_GONE, ForkError, stop_servers
 
 # The second call has no room; memory and processes come and go.
 NO_ROOM = """

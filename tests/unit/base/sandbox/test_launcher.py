@@ -15,14 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from trailergenre.base.sandbox import (
-    LAUNCH_FAILED,
-    ChildLimits,
-    Deadline,
-    launcher,
-    protections,
-    start_child,
-)
+from trailergenre.base.sandbox import launcher
+from trailergenre.base.sandbox.children import ChildLimits, Deadline, start_child
+from trailergenre.base.sandbox.launcher import LAUNCH_FAILED
+from trailergenre.base.sandbox.protections import protections
 
 LIMITS = ChildLimits(
     cpu_s=60,
@@ -134,7 +130,7 @@ def test_a_program_that_is_not_there_ends_as_in_a_shell() -> None:
 
 PARENT = """
 import sys, tempfile
-from trailergenre.base.sandbox import ChildLimits, Deadline, start_child
+from trailergenre.base.sandbox.children import ChildLimits, Deadline, start_child
 limits = ChildLimits(60, 10**6, 10**9, None, True)
 with tempfile.TemporaryFile() as stderr, start_child(
     ["/bin/sleep", "60"], deadline=Deadline(60), stderr=stderr, env={}, limits=limits

@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from trailergenre.base.sandbox import (
+from trailergenre.base.sandbox import children
+from trailergenre.base.sandbox.children import (
     Child,
     ChildLimits,
     Deadline,
-    children,
     group_memory_bytes,
     start_child,
 )

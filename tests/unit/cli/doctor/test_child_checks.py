@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trailergenre.base.config import Config, LimitsConfig
-from trailergenre.base.sandbox import protections
+from trailergenre.base.sandbox.protections import protections
 from trailergenre.cli.doctor import child_checks
 from trailergenre.cli.doctor.examine import Verdict, examine
 from trailergenre.frames.ffmpeg import ffmpeg_version, find_ffmpeg
