@@ -17,7 +17,7 @@ from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
 from trailergenre.models.bundle import check_fits
 from trailergenre.models.evaluated_model import read_models
-from trailergenre.models.evaluation import evaluate, print_evaluation, score_models
+from trailergenre.models.evaluation import evaluate, print_evaluation, score_models, summarize
 from trailergenre.reports.evaluation_page import render_evaluation
 from trailergenre.reports.pages import check_page, write_page
 from trailergenre.runs import tables
@@ -77,7 +77,7 @@ def evaluate_model(
 
             (model, *others), counts = score_models(models, labels, score, on_step)
         with progress_bar("measuring"):
-            evaluation = evaluate(
+            record = evaluate(
                 model,
                 control=others.pop(0) if control else None,
                 others=others,
@@ -86,8 +86,7 @@ def evaluate_model(
                 test=counts,
                 notes=notes,
             )
-        print_evaluation(evaluation)
-        record = evaluation.to_json()
+        print_evaluation(record)
         content = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         store.write_bytes("reports/evaluation.json", content.encode())
         page = str(report or f"{store}/reports/evaluation.html")
@@ -96,7 +95,7 @@ def evaluate_model(
         else:
             write_page(report, render_evaluation(record))
     seconds = round(time.monotonic() - started, 1)
-    summary = evaluation.summary() | {"report": page, "seconds": seconds}
+    summary = summarize(record) | {"report": page, "seconds": seconds}
     record_summary(store, "evaluate_model", summary)
 
 

@@ -6,15 +6,14 @@ Over folds, a draw of random scores is the mean of one draw per fold, as a model
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trailergenre.base.records import ProbabilityArray, TruthArray
-from trailergenre.metrics.folds import join_folds, means
-from trailergenre.metrics.multilabel import TOP, GenreMetrics, Metrics, mean_ap, measure
+from trailergenre.metrics.folds import mean_std
+from trailergenre.metrics.multilabel import TOP, Metrics, mean_ap, measure
 
 N_DRAWS = 200
 """Draws of random scores; a model must exceed the 95th percentile of their mAP."""
@@ -55,10 +54,7 @@ def majority_metrics(truth: TruthArray, genres: Sequence[str], shares: Sequence[
 def random_metrics(truth: TruthArray, genres: Sequence[str], *, fold: int = 0) -> Metrics:
     """Average every metric over `N_MEASURED` draws of uniform scores, with thresholds of 0.5.
 
-    Args:
-        truth: of one fold's test movies, shape (n_movies, n_genres).
-        genres: names of the columns.
-        fold: its number; other folds get other scores.
+    Each fold gets other scores.
     """
     rng = np.random.default_rng([_SEED, fold])
     thresholds = np.full(len(genres), 0.5)
@@ -66,28 +62,14 @@ def random_metrics(truth: TruthArray, genres: Sequence[str], *, fold: int = 0) -
         measure(truth, rng.random(truth.shape), genres=genres, thresholds=thresholds)
         for _ in range(N_MEASURED)
     ]
-    joined = join_folds(draws)
-    # Any: some fields are never None, which the dictionaries do not say.
-    values: dict[str, Any] = means(joined.values)
-    by_genre: list[dict[str, Any]] = [means(genre.values) for genre in joined.genres]
-    each = tuple(
-        GenreMetrics(genre=drawn.genre, n=drawn.n, **genre)
-        for genre, drawn in zip(by_genre, draws[0].genres, strict=True)
-    )
-    return Metrics(movies=len(truth), genres=each, **values)
+    by_genre = zip(*(draw.genres for draw in draws), strict=True)
+    genre_means = tuple(replace(each[0], **mean_std(each)[0]) for each in by_genre)
+    return replace(draws[0], genres=genre_means, **mean_std(draws)[0])
 
 
 def random_baseline(truths: Sequence[TruthArray]) -> BaselineMeanAP:
-    """The mAP of uniform random scores.
-
-    Args:
-        truths: of each fold's test movies.
-    """
-
-    def draw(fold: int, rng: np.random.Generator) -> ProbabilityArray:
-        return rng.random(truths[fold].shape)
-
-    return _measure_draws(truths, draw)
+    """The mAP of uniform random scores on each fold's test movies."""
+    return _measure_draws(truths, lambda fold, rng: rng.random(truths[fold].shape))
 
 
 def mixed_genres_baseline(
@@ -98,24 +80,19 @@ def mixed_genres_baseline(
     Movies that look alike to the model keep similar scores; which genre they point to is random. On
     clips of four clear kinds, 5 % of the models trained on shuffled labels exceed the 95th
     percentile of this baseline, but 25 % exceed that of random scores.
-
-    Args:
-        truths: of each fold's test movies.
-        probabilities: the model's, of each fold.
     """
-    standardised = [_standardise(fold) for fold in probabilities]
+    stds = [fold.std(axis=0) for fold in probabilities]
+    standardised = [
+        (fold - fold.mean(axis=0)) / np.where(std > 0, std, 1.0)
+        for fold, std in zip(probabilities, stds, strict=True)
+    ]
 
     def draw(fold: int, rng: np.random.Generator) -> NDArray[np.float64]:
         n_genres = truths[fold].shape[1]
-        return standardised[fold] @ rng.normal(size=(n_genres, n_genres))
+        scores: NDArray[np.float64] = standardised[fold] @ rng.normal(size=(n_genres, n_genres))
+        return scores
 
     return _measure_draws(truths, draw)
-
-
-def _standardise(probabilities: ProbabilityArray) -> NDArray[np.float64]:
-    std = probabilities.std(axis=0)
-    columns: NDArray[np.float64] = probabilities - probabilities.mean(axis=0)
-    return columns / np.where(std > 0, std, 1.0)
 
 
 def _measure_draws(

@@ -1,11 +1,8 @@
-"""The model that an evaluation reads: one bundle, or one per fold of a cross-validation.
-
-DIR/manifest.json ...      one bundle, tested on its own test part
-DIR/fold-0, fold-1 ...     one bundle per fold; each movie is tested once
-"""
+"""The model that an evaluation reads: a bundle in DIR, or those of all folds in DIR/fold-0 ..."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,14 +92,12 @@ def read_model(address: str) -> EvaluatedModel:
             f"{store} holds a bundle and folds. Train them into two directories and name one."
         )
     bundles = [read_bundle(Store(f"{address.rstrip('/')}/fold-{k}")) for k in range(n_folds)]
-    model = EvaluatedModel(str(store), tuple(bundles))
-    problem = _fold_problem(bundles)
-    if problem:
+    if problem := _fold_problem(bundles):
         raise BundleError(
             f"The folds of {store} are not one cross-validation: {problem}. "
             "Train again with jobs/train_model.py --cross-validate."
         )
-    return model
+    return EvaluatedModel(str(store), tuple(bundles))
 
 
 def _fold_problem(bundles: Sequence[Bundle]) -> str | None:
@@ -126,17 +121,12 @@ def _fold_problem(bundles: Sequence[Bundle]) -> str | None:
 
 def _shared_facts(manifest: Manifest) -> dict[str, object]:
     """What all folds of one cross-validation have in common."""
+    names = ("genres", "model", "rows", "rows_config", "trainer", "backbone", "sampling")
     return {
-        "genres": manifest.genres,
-        "model": manifest.model,
-        "rows": manifest.rows,
-        "rows_config": manifest.rows_config,
-        "trainer": manifest.trainer,
+        **{name: getattr(manifest, name) for name in names},
         # A search may choose other values in each fold.
         "parameters": manifest.parameters if manifest.search is None else None,
         "search": manifest.search is not None,
-        "backbone": manifest.backbone,
-        "sampling": manifest.sampling,
         "dataset": manifest.training.dataset.model_copy(update={"fold": 0}),
         "shuffled_labels": manifest.training.shuffled_labels,
     }
@@ -156,11 +146,9 @@ def find_test_links(bundle: Bundle, labels: pa.Table) -> list[LabelledLink]:
         LeakError: a test movie or link is in the training part, by the bundle's split or by the
             present labels.
     """
-    rows = bundle.split.to_pylist()
-    part_of = {row["link_id"]: row["part"] for row in rows}
-    split = [
-        (LabelledLink(row["link_id"], row["movie_id"], frozenset()), row["part"]) for row in rows
-    ]
+    rows = [(row["link_id"], row["movie_id"], row["part"]) for row in bundle.split.to_pylist()]
+    part_of = {link_id: part for link_id, _, part in rows}
+    split = [(LabelledLink(link_id, movie, frozenset()), part) for link_id, movie, part in rows]
     labelled = [(link, part_of.get(link.link_id)) for link in labelled_links(labels)]
     known = [(link, part) for link, part in split + labelled if part is not None]
     check_no_leak(
@@ -188,8 +176,7 @@ def check_control(control: EvaluatedModel) -> None:
 
 def check_comparable(model: EvaluatedModel, other: EvaluatedModel) -> None:
     """Refuse two models that were not tested on the same movies, by a `BundleError`."""
-    problem = _difference(model, other)
-    if problem:
+    if problem := _difference(model, other):
         raise BundleError(
             f"{other.address} cannot be compared with {model.address}: {problem}. "
             "Train both on the same run with the same [dataset] settings, both with or both "
@@ -198,23 +185,21 @@ def check_comparable(model: EvaluatedModel, other: EvaluatedModel) -> None:
 
 
 def _difference(model: EvaluatedModel, other: EvaluatedModel) -> str | None:
-    if len(other.bundles) != len(model.bundles):
-        return f"one has {len(model.bundles)} folds, the other {len(other.bundles)}"
+    n_folds = len(model.bundles)
+    if len(other.bundles) != n_folds:
+        return f"one has {n_folds} folds, the other {len(other.bundles)}"
     if other.genres != model.genres:
         return "they have other genres"
     for fold, (ours, theirs) in enumerate(zip(model.bundles, other.bundles, strict=True)):
         if tested_ids(ours) != tested_ids(theirs):
-            where = f" in fold {fold}" if len(model.bundles) > 1 else ""
-            return f"they have another test part{where}"
+            return "they have another test part" + (f" in fold {fold}" if n_folds > 1 else "")
     return None
 
 
 def check_names(models: Sequence[EvaluatedModel]) -> None:
     """Refuse two models of one name, by a `ConfigError`: names head their columns."""
-    names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(model.name for model in models).items():
+        if count > 1:
             raise ConfigError(
-                f"Two of the models to compare are called {name!r}. Give each its own directory "
-                "name."
+                f"Two models to compare are called {name!r}. Give each its own directory name."
             )

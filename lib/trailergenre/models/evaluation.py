@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -24,17 +24,10 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import LinkFrames, ProbabilityArray, TruthArray
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
-from trailergenre.metrics.baselines import (
-    BaselineMeanAP,
-    majority_metrics,
-    mixed_genres_baseline,
-    prior_metrics,
-    random_baseline,
-    random_metrics,
-)
-from trailergenre.metrics.bootstrap import Comparison, MetricName, compare_models
-from trailergenre.metrics.curves import Curves, make_curves
-from trailergenre.metrics.folds import FoldMetrics, join_folds
+from trailergenre.metrics import baselines
+from trailergenre.metrics.bootstrap import MetricName, compare_models
+from trailergenre.metrics.curves import make_curves
+from trailergenre.metrics.folds import join_folds
 from trailergenre.metrics.format import MEASURES, format_figure, format_spread
 from trailergenre.metrics.genre_sets import GENRE_SETS, measure_subset
 from trailergenre.metrics.multilabel import average_by_movie, measure
@@ -55,8 +48,7 @@ ScoreLinks = Callable[
 """Scores links by a function of their frames; returns those that have features, and their rows."""
 
 
-@dataclass(frozen=True)
-class ScoredFold:
+class ScoredFold(NamedTuple):
     """The test movies of one bundle and its scores of them."""
 
     bundle: Bundle
@@ -65,108 +57,19 @@ class ScoredFold:
     probabilities: ProbabilityArray  # raw, calibrated
 
 
-@dataclass(frozen=True)
-class ScoredModel:
+class ScoredModel(NamedTuple):
     """A model and its scores on all test movies."""
 
     model: EvaluatedModel
     folds: tuple[ScoredFold, ...]
 
 
-@dataclass(frozen=True)
-class LinkCounts:
+class LinkCounts(NamedTuple):
     """What was tested, over all folds."""
 
     movies: int
     links: int
     links_without_features: int
-
-
-@dataclass(frozen=True)
-class GenreSetMetrics:
-    """Models on one of `GENRE_SETS`; the keys are those of `Evaluation.columns`."""
-
-    name: str
-    genres: tuple[str, ...]
-    models: dict[str, FoldMetrics]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The record of an evaluation.
-
-    Dictionaries are keyed by column: `model`, `control`, `other-1` ..., `prior`, `majority` and
-    `random`; the last three are baselines.
-    """
-
-    created_at: datetime
-    run: str
-    features: str  # fingerprint
-    model: EvaluatedModel
-    control: EvaluatedModel | None
-    others: list[EvaluatedModel]
-    test: LinkCounts
-    notes: list[str]
-    columns: dict[str, str]  # key -> heading
-    metrics: dict[str, FoldMetrics]
-    uncalibrated: FoldMetrics  # of the model's raw probabilities
-    random: BaselineMeanAP
-    mixed: dict[str, BaselineMeanAP]
-    beats_prior: dict[str, bool]
-    genre_sets: list[GenreSetMetrics]
-    comparisons: list[tuple[EvaluatedModel, Comparison]]
-    curves: Curves
-
-    def to_json(self) -> dict[str, object]:
-        """The record as plain values: reports/evaluation.json, and what the page shows."""
-        models = {key: metrics.to_json() for key, metrics in self.metrics.items()}
-        methods = Counter(b.manifest.calibration.method for b in self.model.bundles)
-        return {
-            "created_at": self.created_at.isoformat(timespec="seconds"),
-            "run": self.run,
-            "features": self.features,
-            "bundle": self.model.to_json(),
-            "control": self.control.to_json() if self.control else None,
-            "compared": [other.to_json() for other in self.others],
-            "test": asdict(self.test),
-            "notes": self.notes,
-            "columns": [[key, heading] for key, heading in self.columns.items()],
-            "models": models | {"uncalibrated": _without_f1(self.uncalibrated.to_json())},
-            "random": asdict(self.random),
-            "mixed": {key: asdict(baseline) for key, baseline in self.mixed.items()},
-            "beats_prior": self.beats_prior,
-            "genre_sets": [
-                {
-                    "name": each.name,
-                    "genres": list(each.genres),
-                    "movies": each.models["prior"].movies,
-                    "models": {key: metrics.to_json() for key, metrics in each.models.items()},
-                }
-                for each in self.genre_sets
-            ],
-            "comparisons": [
-                {"other": other.name, **asdict(comparison)}
-                for other, comparison in self.comparisons
-            ],
-            "calibration": dict(methods),
-            "curves": asdict(self.curves),
-            "card": render_card(self.model.bundles[0].manifest),
-        }
-
-    def summary(self) -> dict[str, object]:
-        """What the run keeps of the job."""
-        figures = self.metrics | {"uncalibrated": self.uncalibrated}
-        return {
-            "bundle": self.model.address,
-            "folds": len(self.model.bundles),
-            "features": self.features,
-            **asdict(self.test),
-            "compared": [other.address for other in self.others],
-            "mean_ap": {key: round(metrics.mean_ap, 4) for key, metrics in figures.items()},
-            "random_p95": round(self.random.mean_ap_p95, 4),
-            "mixed_p95": {key: round(each.mean_ap_p95, 4) for key, each in self.mixed.items()},
-            "beats_prior": self.beats_prior,
-        }
 
 
 def score_models(
@@ -204,22 +107,13 @@ def score_models(
             model_folds.append(merge_fold(bundle, tested, values))
         n_links, n_scored = n_links + len(links), n_scored + len(tested)
         on_step(number, len(folds), f"folds, {n_scored} links")
-    counts = LinkCounts(
-        movies=sum(len(fold.truth) for fold in scored[0]),
-        links=n_scored,
-        links_without_features=n_links - n_scored,
-    )
+    n_movies = sum(len(fold.truth) for fold in scored[0])
+    counts = LinkCounts(n_movies, n_scored, links_without_features=n_links - n_scored)
     return [ScoredModel(m, tuple(f)) for m, f in zip(models, scored, strict=True)], counts
 
 
 def merge_fold(bundle: Bundle, links: Sequence[LabelledLink], raw: ProbabilityArray) -> ScoredFold:
-    """Calibrate the scores of a bundle's test links and average them by movie.
-
-    Args:
-        bundle: the model.
-        links: the scored links.
-        raw: shape (n_links, n_genres); before calibration.
-    """
+    """Calibrate the raw scores of a bundle's test links and average them by movie."""
     movie_ids = [link.movie_id for link in links]
     marks = genre_matrix(links, bundle.manifest.genres)
     _, truth, merged = average_by_movie(movie_ids, marks, raw)
@@ -236,7 +130,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     features: str,
     test: LinkCounts,
     notes: Sequence[str] = (),
-) -> Evaluation:
+) -> dict[str, Any]:
     """Measure a model beside the baselines, its control and other models.
 
     Args:
@@ -247,45 +141,67 @@ def evaluate(  # noqa: PLR0913 - what a record holds
         features: fingerprint of the features.
         test: what was tested.
         notes: more notes to show beside the metrics.
+
+    Returns:
+        The record, reports/evaluation.json. Its dictionaries are keyed by column: `model`,
+        `control`, `other-1` ..., and the baselines `prior`, `majority` and `random`.
     """
-    tested = {"model": model} | ({"control": control} if control is not None else {})
+    tested = {"model": model} | ({"control": control} if control else {})
     tested |= {f"other-{k}": other for k, other in enumerate(others, start=1)}
     metrics = {key: _measure(scored) for key, scored in tested.items()} | _baselines(model)
     truths = [fold.truth for fold in model.folds]
     probabilities = [fold.probabilities for fold in model.folds]
-    guesses = random_baseline(truths)
+    guesses = baselines.random_baseline(truths)
     mixed = {
-        key: mixed_genres_baseline(truths, [fold.probabilities for fold in scored.folds])
+        key: baselines.mixed_genres_baseline(truths, [fold.probabilities for fold in scored.folds])
         for key, scored in tested.items()
     }
-    bar = max(metrics["prior"].mean_ap, guesses.mean_ap_p95)
+    bar = max(metrics["prior"]["mean_ap"], guesses.mean_ap_p95)
     columns = {"model": "model", "prior": "label prior", "majority": "top 3 always"}
-    columns |= {"control": "shuffled labels"} if control is not None else {}
+    columns |= {"control": "shuffled labels"} if control else {}
     columns |= {f"other-{k}": other.model.name for k, other in enumerate(others, start=1)}
-    return Evaluation(
-        created_at=datetime.now(UTC),
-        run=run,
-        features=features,
-        model=model.model,
-        control=control.model if control else None,
-        others=[other.model for other in others],
-        test=test,
-        notes=list(dict.fromkeys([*find_notes(model), *notes])),
-        columns=columns | {"random": "random"},
-        metrics=metrics,
-        uncalibrated=_measure(model, calibrated=False),
-        random=guesses,
-        mixed=mixed,
-        beats_prior={
-            key: metrics[key].mean_ap > max(bar, each.mean_ap_p95) for key, each in mixed.items()
+    columns["random"] = "random"
+    return {
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run,
+        "features": features,
+        "bundle": model.model.to_json(),
+        "control": control.model.to_json() if control else None,
+        "compared": [other.model.to_json() for other in others],
+        "test": test._asdict(),
+        "notes": list(dict.fromkeys([*find_notes(model), *notes])),
+        "columns": [[key, heading] for key, heading in columns.items()],
+        "models": metrics | {"uncalibrated": _without_f1(_measure(model, calibrated=False))},
+        "random": asdict(guesses),
+        "mixed": {key: asdict(baseline) for key, baseline in mixed.items()},
+        "beats_prior": {
+            key: metrics[key]["mean_ap"] > max(bar, each.mean_ap_p95) for key, each in mixed.items()
         },
-        genre_sets=_measure_genre_sets(tested),
-        comparisons=_compare(model, others),
-        curves=make_curves(truths, probabilities, [fold.raw for fold in model.folds]),
-    )
+        "genre_sets": _measure_genre_sets(tested),
+        "comparisons": _compare(model, others),
+        "calibration": dict(Counter(b.manifest.calibration.method for b in model.model.bundles)),
+        "curves": asdict(make_curves(truths, probabilities, [fold.raw for fold in model.folds])),
+        "card": render_card(model.model.bundles[0].manifest),
+    }
 
 
-def _measure(tested: ScoredModel, *, calibrated: bool = True) -> FoldMetrics:
+def summarize(record: Mapping[str, Any]) -> dict[str, object]:
+    """What the run keeps of the job."""
+    mean_aps = {key: round(metrics["mean_ap"], 4) for key, metrics in record["models"].items()}
+    return {
+        "bundle": record["bundle"]["address"],
+        "folds": record["bundle"]["folds"],
+        "features": record["features"],
+        **record["test"],
+        "compared": [other["address"] for other in record["compared"]],
+        "mean_ap": mean_aps,
+        "random_p95": round(record["random"]["mean_ap_p95"], 4),
+        "mixed_p95": {key: round(each["mean_ap_p95"], 4) for key, each in record["mixed"].items()},
+        "beats_prior": record["beats_prior"],
+    }
+
+
+def _measure(tested: ScoredModel, *, calibrated: bool = True) -> dict[str, Any]:
     return join_folds(
         [
             measure(
@@ -299,20 +215,24 @@ def _measure(tested: ScoredModel, *, calibrated: bool = True) -> FoldMetrics:
     )
 
 
-def _baselines(model: ScoredModel) -> dict[str, FoldMetrics]:
-    truths = [fold.truth for fold in model.folds]
+def _baselines(model: ScoredModel) -> dict[str, dict[str, Any]]:
     genres = model.model.genres
-    shares = [fold.bundle.manifest.training.genre_shares for fold in model.folds]
-    known = list(zip(truths, shares, strict=True))
-    random = [random_metrics(truth, genres, fold=k) for k, truth in enumerate(truths)]
+    known = [
+        (fold.truth, genres, fold.bundle.manifest.training.genre_shares) for fold in model.folds
+    ]
     return {
-        "prior": join_folds([prior_metrics(truth, genres, each) for truth, each in known]),
-        "majority": join_folds([majority_metrics(truth, genres, each) for truth, each in known]),
-        "random": join_folds(random),
+        "prior": join_folds([baselines.prior_metrics(*fold) for fold in known]),
+        "majority": join_folds([baselines.majority_metrics(*fold) for fold in known]),
+        "random": join_folds(
+            [
+                baselines.random_metrics(fold.truth, genres, fold=number)
+                for number, fold in enumerate(model.folds)
+            ]
+        ),
     }
 
 
-def _without_f1(value: object) -> object:
+def _without_f1(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Drop what depends on thresholds: they were chosen for calibrated probabilities."""
     if isinstance(value, list):
         return [_without_f1(each) for each in value]
@@ -321,21 +241,27 @@ def _without_f1(value: object) -> object:
     return {key: _without_f1(each) for key, each in value.items() if key not in _OF_THRESHOLDS}
 
 
-def _measure_genre_sets(tested: Mapping[str, ScoredModel]) -> list[GenreSetMetrics]:
+def _measure_genre_sets(tested: Mapping[str, ScoredModel]) -> list[dict[str, Any]]:
     """Measure the models on each set whose genres are all modelled."""
     measured = []
     for name, subset in GENRE_SETS.items():
-        models = {"prior": _measure_set(tested["model"], subset, use_prior=True)}
-        models |= {key: _measure_set(model, subset) for key, model in tested.items()}
-        known = {key: metrics for key, metrics in models.items() if metrics}
-        if "prior" in known:
-            measured.append(GenreSetMetrics(name, subset, known))
+        prior = _measure_set(tested["model"], subset, use_prior=True)
+        if prior is not None:
+            models = {key: _measure_set(model, subset) for key, model in tested.items()}
+            measured.append(
+                {
+                    "name": name,
+                    "genres": list(subset),
+                    "movies": prior["movies"],
+                    "models": {"prior": prior} | models,
+                }
+            )
     return measured
 
 
 def _measure_set(
     tested: ScoredModel, subset: Sequence[str], *, use_prior: bool = False
-) -> FoldMetrics | None:
+) -> dict[str, Any] | None:
     folds = []
     for fold in tested.folds:
         manifest = fold.bundle.manifest
@@ -353,9 +279,7 @@ def _measure_set(
     return join_folds(folds)
 
 
-def _compare(
-    model: ScoredModel, others: Sequence[ScoredModel]
-) -> list[tuple[EvaluatedModel, Comparison]]:
+def _compare(model: ScoredModel, others: Sequence[ScoredModel]) -> list[dict[str, Any]]:
     """Compare the model with each other one by every metric that these movies have."""
     truth = np.concatenate([fold.truth for fold in model.folds])
     ours = np.concatenate([fold.probabilities for fold in model.folds])
@@ -368,14 +292,14 @@ def _compare(
                 truth, ours, theirs, measure=name, folds=numbers, seed=_SEED
             )
             if comparison is not None:
-                comparisons.append((other.model, comparison))
+                comparisons.append({"other": other.model.name, **asdict(comparison)})
     return comparisons
 
 
 def find_notes(model: ScoredModel) -> list[str]:
     """The warnings that every reader of the metrics must see."""
     notes = [note for fold in model.folds for note in fold.bundle.warnings]
-    reached = _measure(model).mean_ap
+    reached = _measure(model)["mean_ap"]
     n_movies = model.model.bundles[0].manifest.training.movies.get(Part.TRAIN, 0)
     if suggests_leak(reached, training_movies=n_movies):
         notes.append(
@@ -385,45 +309,46 @@ def find_notes(model: ScoredModel) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
+def print_evaluation(record: Mapping[str, Any]) -> None:
     """Print the models side by side on stderr, with the verdicts and notes."""
-    n_folds = len(evaluation.model.bundles)
+    n_folds = record["bundle"]["folds"]
     over = f", mean ± standard deviation over {n_folds} folds" if n_folds > 1 else ""
-    table = Table(title=f"{evaluation.test.movies} test movies{over}")
-    for heading in ("measure", *evaluation.columns.values()):
-        table.add_column(heading, justify="left" if heading == "measure" else "right")
+    table = Table(title=f"{record['test']['movies']} test movies{over}")
+    table.add_column("measure")
+    for _, heading in record["columns"]:
+        table.add_column(heading, justify="right")
     for metric, name, _ in MEASURES:
         cells = []
-        for key in evaluation.columns:
-            value = evaluation.metrics[key].values[metric]
+        for key, _ in record["columns"]:
+            values = record["models"][key]
             # A baseline varies with the folds' movies alone: its std is left to JSON and page.
-            std = value.std if value and key in evaluation.beats_prior else None
-            cells.append(format_spread(value.mean if value else None, std))
+            std = values["std"][metric] if key in record["beats_prior"] else None
+            cells.append(format_spread(values[metric], std))
         table.add_row(name, *cells)
     console = Console(stderr=True)
     console.print(table)
-    notes = [f"note: {note}" for note in evaluation.notes]
-    for line in [*_verdicts(evaluation), *notes]:
+    for line in [*_verdicts(record), *(f"note: {note}" for note in record["notes"])]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _verdicts(evaluation: Evaluation) -> list[str]:
+def _verdicts(record: Mapping[str, Any]) -> list[str]:
     lines = []
-    for key, beats in evaluation.beats_prior.items():
+    headings = dict(record["columns"])
+    for key, beats in record["beats_prior"].items():
         bars = {
-            "prior": evaluation.metrics["prior"].mean_ap,
-            "95% of random": evaluation.random.mean_ap_p95,
-            "95% of its genres mixed": evaluation.mixed[key].mean_ap_p95,
+            "prior": record["models"]["prior"]["mean_ap"],
+            "95% of random": record["random"]["mean_ap_p95"],
+            "95% of its genres mixed": record["mixed"][key]["mean_ap_p95"],
         }
         against = ", ".join(f"{bar} {format_figure(value)}" for bar, value in bars.items())
         verdict = "beats" if beats else "does not beat"
-        mean_ap = format_figure(evaluation.metrics[key].mean_ap)
-        lines.append(f"{evaluation.columns[key]}: mAP {mean_ap} {verdict} {against}")
+        mean_ap = format_figure(record["models"][key]["mean_ap"])
+        lines.append(f"{headings[key]}: mAP {mean_ap} {verdict} {against}")
     lines += [
-        f"mAP against {other.name}: {format_figure(comparison.difference)} "
-        f"[{format_figure(comparison.low)}, {format_figure(comparison.high)}], "
-        f"better in {comparison.share_a_better:.1%} of {comparison.draws} draws of the movies"
-        for other, comparison in evaluation.comparisons
-        if comparison.measure == "mean_ap"
+        f"mAP against {each['other']}: {format_figure(each['difference'])} "
+        f"[{format_figure(each['low'])}, {format_figure(each['high'])}], "
+        f"better in {each['share_a_better']:.1%} of {each['draws']} draws of the movies"
+        for each in record["comparisons"]
+        if each["measure"] == "mean_ap"
     ]
     return lines

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,9 +52,8 @@ from trailergenre.runs.fingerprint import FeatureSettings
 _LIBRARIES = {"mllib": "pyspark", "sklearn": "scikit-learn", "keras": "keras"}
 
 
-@dataclass(frozen=True)
-class FittedModel:
-    """A model that is ready to be written; the scorer holds the same calibration."""
+class FittedModel(NamedTuple):
+    """A model that is ready to be written; the scorer holds its calibration."""
 
     scorer: Scorer
     calibration: Calibration
@@ -123,12 +123,8 @@ def list_bundles(config: Config, *, cross_validate: bool) -> dict[str, Config]:
             "--cross-validate needs folds, but dataset.split = given names one test part. "
             "Omit --cross-validate, or --set dataset.split=folds."
         )
-    return {
-        f"fold-{fold}": config.model_copy(
-            update={"dataset": dataset.model_copy(update={"fold": fold})}
-        )
-        for fold in range(dataset.folds)
-    }
+    datasets = [dataset.model_copy(update={"fold": fold}) for fold in range(dataset.folds)]
+    return {f"fold-{each.fold}": config.model_copy(update={"dataset": each}) for each in datasets}
 
 
 def _clear_target(store: Store, names: Collection[str]) -> None:
@@ -136,13 +132,6 @@ def _clear_target(store: Store, names: Collection[str]) -> None:
 
     Folds are written one by one: a training that stops halfway must not leave old folds beside new
     ones. A single bundle is replaced at once, and stays until then.
-
-    Args:
-        store: the directory.
-        names: of the bundles to be written, from `list_bundles`.
-
-    Raises:
-        ConfigError: the directory holds bundles that would not be replaced.
     """
     held = {name for name in store.list_directories("") if name.startswith("fold-")}
     if store.exists("manifest.json"):
@@ -164,13 +153,7 @@ def finalize_model(
     """Choose calibration and thresholds on the validation part and measure the test movies.
 
     Calibration is fitted to links, as in scoring; a movie's probabilities are the mean of its
-    links'.
-
-    Args:
-        trainer: scores the links.
-        training: genres, parts and truth.
-        scorer: the fitted model, before calibration.
-        seed: of the folds that choose the calibration method.
+    links'. `seed` is of the folds that choose the calibration method.
     """
     raw = trainer.score(training.link_ids_of(Part.VALIDATION), scorer)
     calibration = fit_calibration(training.truth_of(Part.VALIDATION), raw, seed=seed)
@@ -204,13 +187,11 @@ def _merge_movies(
 
 
 def _test_facts(metrics: Mapping[str, Metrics]) -> TestFacts:
-    measures = {}
-    for name, each in metrics.items():
-        omitted = {"movies", "genres"}
-        # The thresholds were chosen for calibrated probabilities: no F1 of raw ones.
-        omitted |= {"macro_f1", "micro_f1"} if name == "uncalibrated" else set()
-        values = asdict(each).items()
-        measures[name] = {key: value for key, value in values if key not in omitted}
+    measures = {name: asdict(each) for name, each in metrics.items()}
+    for values in measures.values():
+        del values["movies"], values["genres"]
+    # The thresholds were chosen for calibrated probabilities: no F1 of raw ones.
+    del measures["uncalibrated"]["macro_f1"], measures["uncalibrated"]["micro_f1"]
     model = metrics["model"]
     genres = {genre.genre: GenreFacts(movies=genre.n, ap=genre.ap) for genre in model.genres}
     return TestFacts(movies=model.movies, measures=measures, genres=genres)
@@ -225,16 +206,7 @@ def write_model(
     settings: FeatureSettings,
     config: Config,
 ) -> Bundle:
-    """Write a bundle into its directory.
-
-    Args:
-        store: the bundle's directory.
-        training: what the model was fitted to.
-        fitted: the model.
-        recipe: how it was trained.
-        settings: of the features.
-        config: the whole configuration.
-    """
+    """Write a bundle, with all that its manifest records, into its directory."""
     library = _LIBRARIES[recipe.trainer]
     manifest = Manifest(
         genres=training.genres,
@@ -267,26 +239,21 @@ def write_model(
         },
         created_at=datetime.now(UTC),
     )
-    split = pa.table(
-        {
-            "link_id": [link.link_id for link in training.links],
-            "movie_id": [link.movie_id for link in training.links],
-            "part": [part.value for part in training.parts],
-        }
+    rows = zip(training.links, training.parts, strict=True)
+    split = pa.Table.from_pylist(
+        [{"link_id": link.link_id, "movie_id": link.movie_id, "part": part} for link, part in rows]
     )
     return write_bundle(store, manifest=manifest, scorer=fitted.scorer, split=split)
 
 
 def _training_facts(training: TrainingSet, config: Config) -> TrainingFacts:
-    rows = {part: training.rows_of(part) for part in Part}
+    links = {part: [training.links[row] for row in training.rows_of(part)] for part in Part}
     return TrainingFacts(
         data_sha256=training.data_sha256,
         shuffled_labels=training.shuffled,
         dataset=config.dataset,
-        movies={
-            part.value: len({training.links[row].movie_id for row in rows[part]}) for part in Part
-        },
-        links={part.value: len(rows[part]) for part in Part},
+        movies={part.value: len({link.movie_id for link in links[part]}) for part in Part},
+        links={part.value: len(links[part]) for part in Part},
         genre_shares=training.genre_shares,
         links_without_features=training.links_without_features,
         links_without_modelled_genre=training.links_without_modelled_genre,
