@@ -36,8 +36,7 @@ def evaluate_model(
     run: RunArgument,
     bundle: BundleOption,
     compare: Annotated[
-        list[str] | None,
-        Option(metavar="DIR", help="Model to compare with; repeatable."),
+        list[str] | None, Option(metavar="DIR", help="Model to compare with; repeatable.")
     ] = None,
     control: Annotated[
         str | None, Option(metavar="DIR", help="Model trained with --shuffle-labels.")

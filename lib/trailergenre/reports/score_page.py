@@ -44,7 +44,7 @@ def render_score(
     """Render the HTML page of one link.
 
     Args:
-        record: facts about the link, its steps and the model, from `link_report`.
+        record: variables of the template, from `link_report`.
         genres: all genres of the model, the most probable first; empty if the link failed.
         timeline: of the first genres, which have a chart; None if the link failed.
         pictures: a JPEG of each frame.

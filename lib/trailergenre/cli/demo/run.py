@@ -66,10 +66,7 @@ class _Demo:
         self.run(command, stderr=stderr)
 
     def job(
-        self,
-        name: str,
-        *arguments: str,
-        accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
+        self, name: str, *arguments: str, accepted: Collection[ExitCode] = (ExitCode.FINISHED,)
     ) -> None:
         """Run a job through spark-submit."""
         submit = str(Path(sys.executable).with_name("spark-submit"))

@@ -23,12 +23,9 @@ class Verdict(StrEnum):
     """The result of a check."""
 
     OK = "ok"
-    WARNING = "warning"
-    """It works, but not as well as it could."""
-    FAILED = "failed"
-    """Whatever needs it will fail."""
-    NOT_USED = "not used"
-    """It is missing, and the configuration does not need it."""
+    WARNING = "warning"  # it works, but not as well as it could
+    FAILED = "failed"  # whatever needs it will fail
+    NOT_USED = "not used"  # the configuration does not need it
 
 
 @dataclass(frozen=True, slots=True)
