@@ -1,22 +1,19 @@
-"""A random forest as plain arrays: what all trainers export and scoring reads.
-
-Scoring needs numpy only; fitting imports scikit-learn.
-"""
+"""A random forest as plain arrays: all trainers export it; scoring it needs numpy only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.errors import BundleError
 from trailergenre.base.records import ProbabilityArray
+from trailergenre.models.estimators.checks import check_file, check_input
 
 _MAX_DEPTH = 64
 """`ForestConfig.max_depth` is at most 30."""
@@ -51,7 +48,7 @@ class Forest:
 
     @property
     def n_trees(self) -> int:
-        """Trees of all genres together."""
+        """Of all genres together."""
         return len(self.first_genre)
 
     @property
@@ -60,23 +57,12 @@ class Forest:
         return int(self.first_genre.max()) + int(self.value.shape[1])
 
     def predict_proba(self, X: NDArray[np.float32]) -> ProbabilityArray:
-        """Predict the genre probabilities of rows.
-
-        Args:
-            X: shape (n, n_features), float32, finite.
-
-        Returns:
-            shape (n, n_genres), float64, 0..1.
+        """Predict the genre probabilities of rows, shape (n, n_genres).
 
         Raises:
-            ValueError: X has another shape or dtype, or is not finite.
+            ValueError: X is not finite float32 of shape (n, n_features).
         """
-        if X.ndim != 2 or X.shape[1] != self.n_features or X.dtype != np.float32:
-            raise ValueError(
-                f"Expected float32 (n, {self.n_features}). Received: {X.dtype} {X.shape}."
-            )
-        if not np.isfinite(X).all():
-            raise ValueError("Rows are not all finite.")
+        check_input(X, self.n_features)
         probabilities = np.zeros((len(X), self.n_genres))
         width = self.value.shape[1]
         step = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // (self.n_trees * width)))
@@ -107,25 +93,20 @@ class Forest:
 def join_trees(trees: Sequence[Forest]) -> Forest:
     """Concatenate forests of the same width, e.g. one per genre."""
     starts = np.cumsum([0, *(len(tree.feature) for tree in trees)])
-    shifted = list(zip(trees, starts[:-1], strict=True))
 
     def concatenate(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(tree, name) for tree in trees])
 
-    def children(name: str) -> NDArray[np.int32]:
-        arrays = [(getattr(tree, name), start) for tree, start in shifted]
-        return np.concatenate(
-            [np.where(array < 0, array, array + start) for array, start in arrays]
-        ).astype(np.int32)
-
-    offsets = [tree.offsets[:-1] + start for tree, start in shifted]
+    first_nodes = np.repeat(starts[:-1], np.diff(starts))
+    left, right = concatenate("left"), concatenate("right")
+    offsets = [tree.offsets[:-1] + start for tree, start in zip(trees, starts[:-1], strict=True)]
     return Forest(
         offsets=np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
         first_genre=concatenate("first_genre"),
         feature=concatenate("feature"),
         threshold=concatenate("threshold"),
-        left=children("left"),
-        right=children("right"),
+        left=np.where(left < 0, left, left + first_nodes).astype(np.int32),
+        right=np.where(right < 0, right, right + first_nodes).astype(np.int32),
         value=concatenate("value"),
         n_features=trees[0].n_features,
     )
@@ -133,25 +114,24 @@ def join_trees(trees: Sequence[Forest]) -> Forest:
 
 def constant_tree(probability: float, *, genre: int, n_features: int) -> Forest:
     """A forest of one leaf, for a genre that every training row has, or none."""
+    leaf = np.array([-1], np.int32)
     return Forest(
         offsets=np.array([0, 1], np.int64),
         first_genre=np.array([genre], np.int32),
-        feature=np.array([-1], np.int32),
+        feature=leaf,
         threshold=np.zeros(1),
-        left=np.array([-1], np.int32),
-        right=np.array([-1], np.int32),
+        left=leaf,
+        right=leaf,
         value=np.array([[probability]]),
         n_features=n_features,
     )
 
 
 def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig) -> Forest:
-    """Fit one multi-output forest for all genres with scikit-learn, all rows in memory.
+    """Fit one multi-output forest for all genres with scikit-learn.
 
-    Args:
-        X: shape (n, n_features), float32; 0.1 GB for 4,000 pooled rows of 6,144 columns.
-        y: shape (n, n_genres), int8, 0 or 1.
-        config: size and seed.
+    All rows are in memory: 0.1 GB for 4,000 pooled rows of 6,144 columns. `y` has the shape
+    (n, n_genres).
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -166,9 +146,8 @@ def fit_forest(X: NDArray[np.float32], y: NDArray[np.int8], config: ForestConfig
     # scikit-learn takes a single genre as a vector, and its classes are then not in a list.
     model.fit(X, y if y.shape[1] > 1 else y[:, 0])
     classes = model.classes_ if y.shape[1] > 1 else [model.classes_]
-    return join_trees(
-        [_export_tree(estimator.tree_, classes, X.shape[1]) for estimator in model.estimators_]
-    )
+    trees = [estimator.tree_ for estimator in model.estimators_]
+    return join_trees([_export_tree(tree, classes, X.shape[1]) for tree in trees])
 
 
 def _export_tree(tree: Any, classes: Sequence[NDArray[np.int8]], n_features: int) -> Forest:  # noqa: ANN401 - untyped
@@ -194,38 +173,29 @@ def _export_tree(tree: Any, classes: Sequence[NDArray[np.int8]], n_features: int
 
 
 def to_bytes(forest: Forest) -> bytes:
-    """Serialize a forest as safetensors."""
+    """Serialize a forest as safetensors, which copies memory as it is: arrays in C order."""
     check_forest(forest)
-    arrays = {field.name: getattr(forest, field.name) for field in fields(forest)}
-    # safetensors copies memory as it is, so arrays must be in C order.
-    return save({name: np.asarray(array, order="C") for name, array in arrays.items()})
+    names = (*_DTYPES, "n_features")
+    return save({name: np.asarray(getattr(forest, name), order="C") for name in names})
 
 
 def from_bytes(content: bytes) -> Forest:
-    """Read what `to_bytes` wrote; the caller verifies the checksum.
-
-    Raises:
-        BundleError: the content is not a valid forest.
-    """
-    try:
-        loaded = load(content)
-        forest = Forest(**{**loaded, "n_features": loaded["n_features"].item()})
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"The model's file is not a forest: {error}. Train the bundle again."
-        ) from error
+    """Read what `to_bytes` wrote, and check all but its checksum; raises BundleError."""
+    with check_file("forest"):
+        arrays: dict[str, Any] = load(content)
+        forest = Forest(**{**arrays, "n_features": arrays["n_features"].item()})
     check_forest(forest)
     return forest
 
 
 def check_forest(forest: Forest) -> None:
-    """Raise a `BundleError` unless the arrays are a forest that scoring can walk safely."""
+    """Raise a BundleError unless the arrays are a forest that scoring can walk safely."""
     problem = _array_problem(forest) or _tree_problem(forest)
     if problem:
         raise BundleError(f"The forest is broken: {problem}. Train the bundle again.")
 
 
-_DTYPES: dict[str, tuple[Any, int]] = {
+_DTYPES = {
     "offsets": (np.int64, 1),
     "first_genre": (np.int32, 1),
     "feature": (np.int32, 1),
@@ -234,6 +204,7 @@ _DTYPES: dict[str, tuple[Any, int]] = {
     "right": (np.int32, 1),
     "value": (np.float64, 2),
 }
+"""Data type and number of dimensions of each array."""
 
 
 def _array_problem(forest: Forest) -> str | None:

@@ -1,7 +1,4 @@
-"""Logistic regression, one per genre, as plain arrays: what all trainers export and scoring reads.
-
-Scoring needs numpy only; fitting imports scikit-learn.
-"""
+"""Logistic regressions as plain arrays: all trainers export them; scoring needs numpy only."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from trailergenre.base.config import LogisticConfig
 from trailergenre.base.errors import BundleError
 from trailergenre.base.records import ProbabilityArray
+from trailergenre.models.estimators.checks import check_file, check_input
 from trailergenre.models.estimators.rank_scaling import N_LEVELS, Scaling, fit_scaling
 
 _BLOCK_ROWS = 4096
@@ -44,23 +41,12 @@ class Logistic:
         return len(self.intercepts)
 
     def predict_proba(self, X: NDArray[np.float32]) -> ProbabilityArray:
-        """Predict the genre probabilities of rows.
-
-        Args:
-            X: shape (n, n_features), float32, finite.
-
-        Returns:
-            shape (n, n_genres), float64, 0..1.
+        """Predict the genre probabilities of rows, shape (n, n_genres).
 
         Raises:
-            ValueError: X has another shape or dtype, or is not finite.
+            ValueError: X is not finite float32 of shape (n, n_features).
         """
-        if X.ndim != 2 or X.shape[1] != self.n_features or X.dtype != np.float32:
-            raise ValueError(
-                f"Expected float32 (n, {self.n_features}). Received: {X.dtype} {X.shape}."
-            )
-        if not np.isfinite(X).all():
-            raise ValueError("Rows are not all finite.")
+        check_input(X, self.n_features)
         sums = np.empty((len(X), self.n_genres))
         for start in range(0, len(X), _BLOCK_ROWS):
             scaled = self.scaling.scale(X[start : start + _BLOCK_ROWS])
@@ -78,8 +64,7 @@ def constant_intercept(share: float, n_rows: int) -> float:
     >>> constant_intercept(1.0, 98) == -constant_intercept(0.0, 98)
     True
     """
-    odds = (share * n_rows + 1) / ((1 - share) * n_rows + 1)
-    return float(np.log(odds))
+    return float(np.log((share * n_rows + 1) / ((1 - share) * n_rows + 1)))
 
 
 def fit_logistic(X: NDArray[np.float32], y: NDArray[np.int8], config: LogisticConfig) -> Logistic:
@@ -88,8 +73,8 @@ def fit_logistic(X: NDArray[np.float32], y: NDArray[np.int8], config: LogisticCo
     A value takes 4 bytes, and 8 when scaled: 0.3 GB for 4,000 pooled rows of 6,144 columns.
 
     Args:
-        X: shape (n, n_features), float32, finite, in the order of the link ids: see `fit_scaling`.
-        y: shape (n, n_genres), int8, 0 or 1.
+        X: shape (n, n_features), finite, in the order of the link ids: see `fit_scaling`.
+        y: shape (n, n_genres), 0 or 1.
         config: strength of the penalty.
     """
     from sklearn.linear_model import LogisticRegression
@@ -110,31 +95,22 @@ def fit_logistic(X: NDArray[np.float32], y: NDArray[np.int8], config: LogisticCo
 
 
 def to_bytes(model: Logistic) -> bytes:
-    """Serialize a regression as safetensors."""
+    """Serialize a regression as safetensors, which copies memory as it is: arrays in C order."""
     check_logistic(model)
-    # safetensors copies memory as it is, so arrays must be in C order.
     return save({name: np.asarray(array, order="C") for name, array in _arrays(model).items()})
 
 
 def from_bytes(content: bytes) -> Logistic:
-    """Read what `to_bytes` wrote; the caller verifies the checksum.
-
-    Raises:
-        BundleError: the content is not a valid logistic regression.
-    """
-    try:
-        loaded = load(content)
-        model = Logistic(scaling=Scaling(loaded.pop("quantiles")), **loaded)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"The model's file is not a logistic regression: {error}. Train the bundle again."
-        ) from error
+    """Read what `to_bytes` wrote, and check all but its checksum; raises BundleError."""
+    with check_file("logistic regression"):
+        arrays = load(content)
+        model = Logistic(scaling=Scaling(arrays.pop("quantiles")), **arrays)
     check_logistic(model)
     return model
 
 
 def check_logistic(model: Logistic) -> None:
-    """Raise a `BundleError` unless the arrays are a logistic regression."""
+    """Raise a BundleError unless the arrays are a logistic regression."""
     problem = _find_problem(model)
     if problem:
         raise BundleError(f"The logistic regression is broken: {problem}. Train the bundle again.")
@@ -148,11 +124,12 @@ def _arrays(model: Logistic) -> dict[str, NDArray[Any]]:
     }
 
 
-_DTYPES: dict[str, tuple[Any, int]] = {
+_DTYPES = {
     "quantiles": (np.float32, 2),
     "coefficients": (np.float64, 2),
     "intercepts": (np.float64, 1),
 }
+"""Data type and number of dimensions of each array."""
 
 
 def _find_problem(model: Logistic) -> str | None:
@@ -169,8 +146,6 @@ def _find_problem(model: Logistic) -> str | None:
     if (np.diff(quantiles, axis=1) < 0).any():
         return "a column's quantiles do not ascend"
     if model.coefficients.shape != (model.n_genres, model.n_features):
-        return (
-            f"coefficients have the shape {model.coefficients.shape} for {model.n_genres} genres "
-            f"and {model.n_features} columns"
-        )
+        expected = f"{model.n_genres} genres and {model.n_features} columns"
+        return f"coefficients have the shape {model.coefficients.shape} for {expected}"
     return None

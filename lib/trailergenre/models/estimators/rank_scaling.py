@@ -23,11 +23,7 @@ _BLOCK_ROWS = 1024
 """Bounds the working memory of scaling to some 50 MB at 6,144 columns."""
 
 _LEVELS = np.linspace(0, 1, N_LEVELS)
-_NORMAL_VALUES = np.clip(
-    [-_MAX_NORMAL, *map(NormalDist().inv_cdf, _LEVELS[1:-1]), _MAX_NORMAL],
-    -_MAX_NORMAL,
-    _MAX_NORMAL,
-)
+_NORMAL_VALUES = np.array([-_MAX_NORMAL, *map(NormalDist().inv_cdf, _LEVELS[1:-1]), _MAX_NORMAL])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +38,9 @@ class Scaling:
         return len(self.quantiles)
 
     def scale(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Scale rows.
+        """Scale finite rows, shape (n, n_features), to -3..3.
 
-        Args:
-            X: shape (n, n_features), float32, finite.
-
-        Returns:
-            The same shape, float64, -3..3. Equal training values get the middle of their ranks, so
-            a column that was constant in training becomes 0 there.
+        Equal training values get the middle of their ranks: a constant column becomes 0.
         """
         scaled = np.empty(X.shape)
         for start in range(0, len(X), _BLOCK_ROWS):
@@ -64,11 +55,10 @@ class Scaling:
 
 
 def fit_scaling(X: NDArray[np.float32]) -> Scaling:
-    """Compute the quantiles of each column.
+    """Compute the quantiles of each column of finite rows, shape (n >= 1, n_features).
 
-    Args:
-        X: shape (n >= 1, n_features), float32, finite. Of more than `MAX_SCALING_ROWS`, evenly
-            spaced rows are used: order them by something meaningless, such as link ids.
+    Of more than `MAX_SCALING_ROWS`, evenly spaced rows are used: order them by something
+    meaningless, such as link ids.
     """
     rows = np.sort(X[evenly_spaced(len(X), MAX_SCALING_ROWS)], axis=0)
     # Values that occur, not means of two: a column of few values keeps its ties.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from trailergenre.models.temporal.source import LabelledFrames
 BUFFER_BYTES = 96_000_000
 """Size of the shuffle buffer: 80 videos of 150 frames, 2,048 wide."""
 MAX_COST = 7_200
-"""Of a batch, by `_cost`, so that the memory of a step is bounded: 36 videos of 150 frames, or 2 of
-1,200."""
+"""Of a batch, by `_cost`, to bound memory: 36 videos of 150 frames, or 2 of 1,200."""
 _ATTENTION_FRAMES = 600
 """Frames at which attention, which is quadratic, takes as much memory as the rest."""
 _STEP_FRAMES = 16
@@ -24,8 +23,7 @@ _WINDOW_BATCHES = 8
 """Batches whose links are sorted by length: a trade-off of padding and randomness."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Padded links."""
 
     features: FeatureArray  # (n, time, n_features); 0 after a link's last frame
@@ -33,8 +31,7 @@ class Batch:
     truth: TruthArray  # (n, n_genres)
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(NamedTuple):
     """Mean and standard deviation of each feature, over all frames of all links."""
 
     mean: NDArray[np.float64]
@@ -72,13 +69,7 @@ def measure_scale(links: Iterable[LabelledFrames]) -> Scale:
 def shuffled_batches(
     links: Iterable[LabelledFrames], *, batch_size: int, seed: int
 ) -> Iterator[Batch]:
-    """Batch links, shuffled within a buffer of `BUFFER_BYTES`.
-
-    Args:
-        links: from shuffled files.
-        batch_size: most links per batch; fewer if they are long.
-        seed: of the order.
-    """
+    """Batch at most `batch_size` links, fewer if they are long, shuffled within a buffer."""
     rng = np.random.default_rng(seed)
     window = _WINDOW_BATCHES * batch_size
     for buffer in _buffers(links):

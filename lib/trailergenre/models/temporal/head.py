@@ -11,6 +11,7 @@ import numpy as np
 from trailergenre.base.errors import BundleError
 from trailergenre.base.onnx_session import Session, open_session, run_session, session_ends
 from trailergenre.base.records import FeatureArray, ProbabilityArray
+from trailergenre.models.estimators.checks import check_file, check_input
 
 _MAX_BYTES = 256 << 20
 """A head of 0.6 million parameters takes 2.4 MB."""
@@ -30,7 +31,7 @@ class TemporalHead:
 
     @cached_property
     def _session(self) -> Session:
-        """With one thread: tasks on one machine share its cores."""
+        # One thread: tasks on one machine share its cores.
         return open_session(self.onnx, threads=1)
 
     def __reduce__(self) -> tuple[type[TemporalHead], tuple[bytes, int, int]]:
@@ -38,27 +39,22 @@ class TemporalHead:
         return (TemporalHead, (self.onnx, self.n_features, self.n_genres))
 
     def predict_proba(self, sequences: Sequence[FeatureArray]) -> ProbabilityArray:
-        """Predict each link's genre probabilities.
+        """Predict the genre probabilities of each sequence of frames, shape (n_links, n_genres).
 
         Only links of equal length are scored together, so that nothing is padded and a link's
         probabilities do not depend on the others by more than rounding.
 
-        Args:
-            sequences: the frames of each link, shape (n_frames >= 1, n_features), float32, finite.
-
-        Returns:
-            shape (n_links, n_genres), float64, 0..1; row i belongs to sequences[i].
-
         Raises:
-            ValueError: a link's frames have another shape or dtype, or are not finite.
+            ValueError: a sequence is not finite float32 of shape (n >= 1, n_features).
             BundleError: the network's output is not probabilities.
         """
         for frames in sequences:
-            self._check_frames(frames)
+            check_input(frames, self.n_features)
+            if not len(frames):
+                raise ValueError("A link has no frame. Received: a sequence of length 0.")
         probabilities = np.empty((len(sequences), self.n_genres))
         for rows in _rows_by_length([len(frames) for frames in sequences]):
-            features = np.stack([sequences[row] for row in rows])
-            probabilities[rows] = self._run(features)
+            probabilities[rows] = self._run(np.stack([sequences[row] for row in rows]))
         return probabilities
 
     def _run(self, features: FeatureArray) -> ProbabilityArray:
@@ -67,30 +63,18 @@ class TemporalHead:
         try:
             output = run_session(self._session, {"features": features, "mask": mask})
         except ValueError as error:
-            raise BundleError(
-                f"The temporal head cannot be run: {error}. Train the bundle again."
-            ) from error
-        if output.shape != (len(features), self.n_genres):
-            raise BundleError(
-                f"The temporal head's output has the shape {output.shape} for {len(features)} "
-                f"links and {self.n_genres} genres. Train the bundle again."
-            )
+            raise _broken(f"cannot be run: {error}") from error
+        expected = (len(features), self.n_genres)
+        if output.shape != expected:
+            raise _broken(f"returned the shape {output.shape} instead of {expected}")
         # Written so that NaN is refused too.
         if not ((output >= -_TOLERANCE) & (output <= 1 + _TOLERANCE)).all():
-            raise BundleError(
-                f"The temporal head's probabilities are between {output.min()} and {output.max()}. "
-                "Train the bundle again."
-            )
+            raise _broken(f"returned values between {output.min()} and {output.max()}")
         return output.clip(0, 1).astype(np.float64)
 
-    def _check_frames(self, frames: FeatureArray) -> None:
-        if frames.ndim != 2 or frames.shape[1] != self.n_features or frames.dtype != np.float32:
-            raise ValueError(
-                f"Expected float32 (n >= 1, {self.n_features}) for each link. "
-                f"Received: {frames.dtype} {frames.shape}."
-            )
-        if not len(frames) or not np.isfinite(frames).all():
-            raise ValueError("A link has no frame, or values that are not finite.")
+
+def _broken(problem: str) -> BundleError:
+    return BundleError(f"The temporal head {problem}. Train the bundle again.")
 
 
 def _rows_by_length(lengths: Sequence[int]) -> list[list[int]]:
@@ -107,7 +91,7 @@ def _rows_by_length(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def to_bytes(model: TemporalHead) -> bytes:
-    """The ONNX file."""
+    """Return the ONNX file."""
     return model.onnx
 
 
@@ -118,17 +102,11 @@ def from_bytes(content: bytes) -> TemporalHead:
         BundleError: the file is too large, is not ONNX, needs other files or unknown operators, or
             its inputs and outputs are not a head's.
     """
-    try:
+    with check_file("temporal head"):
         if len(content) > _MAX_BYTES:
             raise ValueError(f"it has {len(content)} bytes; {_MAX_BYTES} are allowed")
         # ONNX Runtime refuses operators that it does not ship, and weights in other files.
-        session = open_session(content, threads=1)
-        n_features, n_genres = _widths(session)
-    except ValueError as error:
-        raise BundleError(
-            f"The model's file is not a temporal head: {error}. Train the bundle again."
-        ) from error
-    return TemporalHead(content, n_features, n_genres)
+        return TemporalHead(content, *_widths(open_session(content, threads=1)))
 
 
 def _widths(session: Session) -> tuple[int, int]:

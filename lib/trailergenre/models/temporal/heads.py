@@ -1,8 +1,6 @@
-"""The heads in Keras: a link's frames to one probability per genre.
+"""The heads in Keras: features (batch, time, width) and mask (batch, time) to (batch, n_genres).
 
-All heads have the inputs `features` (batch, time, width) and `mask` (batch, time), and the output
-(batch, n_genres). Finite values where the mask is 0 have no effect. Importing this module imports
-Keras.
+Finite values where the mask is 0 have no effect. Importing this module imports Keras.
 """
 
 from __future__ import annotations
@@ -38,14 +36,8 @@ def build_head(config: TemporalConfig, n_features: int, n_genres: int) -> Model:
     features = keras.Input((None, n_features), name="features")
     mask = keras.Input((None,), name="mask")
     frames = _Standardise(name=_STANDARDISE)(features)
-    if config.head == "transformer":
-        pooled = _transform(frames, mask, config)
-    elif config.head == "gru":
-        pooled = _recur(frames, mask, config)
-    elif config.head == "conv":
-        pooled = _convolve(frames, mask, config)
-    else:
-        pooled = _MaskedMean()(frames, mask)
+    heads = {"transformer": _transform, "gru": _recur, "conv": _convolve, "mean": _average}
+    pooled = heads[config.head](frames, mask, config)
     probabilities = keras.layers.Dense(n_genres, activation="sigmoid", name="genres")(pooled)
     return keras.Model([features, mask], probabilities, name=config.head)
 
@@ -53,6 +45,10 @@ def build_head(config: TemporalConfig, n_features: int, n_genres: int) -> Model:
 def set_scale(model: Model, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
     """Set the mean and standard deviation of each feature, shape (n_features,) each."""
     model.get_layer(_STANDARDISE).set_weights([mean.astype(np.float32), std.astype(np.float32)])
+
+
+def _average(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
+    return _MaskedMean()(frames, mask)
 
 
 def _transform(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:

@@ -1,7 +1,4 @@
-"""Training of temporal heads with Keras, which is imported when a head is fitted.
-
-Features are read again in every epoch and never all in memory.
-"""
+"""Training of temporal heads with Keras: features are read again in every epoch."""
 
 from __future__ import annotations
 
@@ -20,12 +17,7 @@ from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.progress import OnStep
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.multilabel import mean_ap
-from trailergenre.models.temporal.batches import (
-    Scale,
-    measure_scale,
-    ordered_batches,
-    shuffled_batches,
-)
+from trailergenre.models.temporal import batches
 from trailergenre.models.temporal.head import TemporalHead, from_bytes
 from trailergenre.models.temporal.source import Source
 
@@ -36,21 +28,16 @@ Model = Any
 def fit_temporal(
     training: Source, validation: Source, config: TemporalConfig, on_step: OnStep
 ) -> TemporalHead:
-    """Fit a head: binary cross-entropy, Adam, early stopping on the validation's mAP.
+    """Fit a head by binary cross-entropy and Adam; keep the epoch of the best validation mAP.
 
-    Sets Keras's random state for the whole process; two fits on one machine are equal.
-
-    Args:
-        training: links to learn from.
-        validation: links that decide when to stop; the weights of the best epoch are kept.
-        config: kind and size of the head, and its training.
-        on_step: called with (epochs done, maximum of epochs, label).
+    Sets Keras's random state for the whole process; two fits on one machine are equal. `on_step`
+    is called with (epochs done, maximum of epochs, label).
 
     Raises:
         ConfigError: Keras is missing, there is no data, or the loss is not finite.
     """
     try:
-        scale = measure_scale(training.stream(config.seed))
+        scale = batches.measure_scale(training.stream(config.seed))
     except ValueError as error:
         raise ConfigError(f"The temporal head cannot be trained: {error}") from error
     model = _compile_head(config, scale)
@@ -68,7 +55,7 @@ def fit_temporal(
     return export_head(model)
 
 
-def _compile_head(config: TemporalConfig, scale: Scale) -> Model:
+def _compile_head(config: TemporalConfig, scale: batches.Scale) -> Model:
     check_minimum_versions("keras")
     try:
         with hold_native_logs():
@@ -83,12 +70,9 @@ def _compile_head(config: TemporalConfig, scale: Scale) -> Model:
             "Training a temporal head needs Keras: pip install 'trailergenre[tensorflow]'."
         ) from error
     heads.set_scale(model, scale.mean, scale.std)
-    model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss="binary_crossentropy",
-        # XLA would compile anew for every length.
-        jit_compile=False,
-    )
+    adam = keras.optimizers.Adam(config.learning_rate)
+    # XLA would compile anew for every length.
+    model.compile(adam, loss="binary_crossentropy", jit_compile=False)
     return model
 
 
@@ -97,7 +81,7 @@ def _train_epoch(model: Model, training: Source, config: TemporalConfig, epoch: 
     seed = config.seed + epoch
     total, n_links = 0.0, 0
     links = training.stream(seed)
-    for batch in shuffled_batches(links, batch_size=config.batch_size, seed=seed):
+    for batch in batches.shuffled_batches(links, batch_size=config.batch_size, seed=seed):
         loss = model.train_on_batch([batch.features, batch.mask], batch.truth)
         total += float(loss) * len(batch.truth)
         n_links += len(batch.truth)
@@ -113,7 +97,7 @@ def _train_epoch(model: Model, training: Source, config: TemporalConfig, epoch: 
 def _measure_map(model: Model, validation: Source, config: TemporalConfig) -> float:
     truth, probabilities = [], []
     links = validation.stream(config.seed)
-    for batch in ordered_batches(links, batch_size=config.batch_size):
+    for batch in batches.ordered_batches(links, batch_size=config.batch_size):
         truth.append(batch.truth)
         probabilities.append(model.predict_on_batch([batch.features, batch.mask]))
     if not any(batch_truth.any() for batch_truth in truth):

@@ -79,7 +79,7 @@ def test_probabilities_that_rounding_puts_beyond_one_are_one() -> None:
 @pytest.mark.parametrize(
     ("model", "values", "reason"),
     [
-        (make_model(keeps_links=False), 0.5, r"shape \(1, 2\) for 2 links and 2 genres"),
+        (make_model(keeps_links=False), 0.5, r"shape \(1, 2\) instead of \(2, 2\)"),
         (make_model(activation="Identity"), 1.1, r"between 1\.1.* and 1\.1"),
         (make_model(activation="Identity"), -0.1, r"between -0\.1.* and -0\.1"),
         (make_model(activation="Log"), -0.1, "between nan and nan"),
