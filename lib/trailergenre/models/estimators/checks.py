@@ -27,4 +27,4 @@ def check_input(X: NDArray[np.float32], n_features: int) -> None:
     if X.ndim != 2 or X.shape[1] != n_features or X.dtype != np.float32:
         raise ValueError(f"Expected float32 (n, {n_features}). Received: {X.dtype} {X.shape}.")
     if not np.isfinite(X).all():
-        raise ValueError("Values are not all finite.")
+        raise ValueError("The input has values that are not finite.")

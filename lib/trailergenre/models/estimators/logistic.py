@@ -124,7 +124,7 @@ def _arrays(model: Logistic) -> dict[str, NDArray[Any]]:
     }
 
 
-_DTYPES = {
+_DTYPES: dict[str, tuple[Any, int]] = {
     "quantiles": (np.float32, 2),
     "coefficients": (np.float64, 2),
     "intercepts": (np.float64, 1),
