@@ -101,7 +101,7 @@ class BackboneConfig(Section):
     """Directory written by `trailergenre backbone export`."""
     engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
     device: Literal["cpu", "gpu"] = "cpu"
-    """With `gpu`, a task without a GPU fails. It never falls back to the CPU."""
+    """With `gpu`, a task without a GPU fails."""
     threads: int = Field(default=1, ge=1)
     """Engine threads per task. Tasks times threads should equal the number of cores."""
     batch_size: int = Field(default=16, ge=1)
@@ -195,7 +195,7 @@ class TemporalConfig(Section):
     """Temporal head: a model over the sequence of a link's frames."""
 
     head: Literal["transformer", "gru", "conv", "mean"] = "transformer"
-    """Architecture. `mean` ignores the order of the frames and serves as a baseline."""
+    """`mean`, a baseline, ignores the order of the frames."""
     units: int = Field(default=128, ge=1)
     """Width of the hidden layers."""
     heads: int = Field(default=4, ge=1)

@@ -1,7 +1,6 @@
 """Files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
 
-A written file appears whole or not at all: by one PUT on an object store; by a temporary file,
-fsync and rename on a local disk. Only on HDFS can a killed writer leave a truncated file.
+A written file appears whole or not at all, except on HDFS, where a killed writer may truncate it.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.storage_address import list_secrets, normalize_address, redact_address
 
 _SCHEMES = {"file", "s3", "gs", "hdfs"}
-_UNFINISHED = ".unfinished-"
-"""Prefix of files that are being written on a local disk."""
+_UNFINISHED = ".unfinished-"  # prefix of local files that are being written
 
 
 class StoredFile(NamedTuple):
@@ -44,11 +42,7 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        """Normalize an address: a local path, `file://`, `s3://` or `s3a://`, `gs://` or `hdfs://`.
-
-        Raises:
-            StorageError: the address has an unknown scheme.
-        """
+        """Take a local path, `file://`, `s3://` or `s3a://`, `gs://` or `hdfs://` address."""
         self.address = normalize_address(address)
         if self.address.split("://", 1)[0] not in _SCHEMES:
             problem = f"The address {redact_address(address)!r} has an unknown scheme."

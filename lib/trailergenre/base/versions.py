@@ -1,16 +1,18 @@
-"""The oldest package versions that are safe to run, checked where a package is first used.
+"""The oldest versions of packages that are safe to run, and of Java that Spark supports.
 
-pip checks pyproject.toml only on installation, and never sees a cluster's own packages.
+pip checks packages only on installation, and never sees a cluster's own.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import re
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import ConfigError, ToolMissingError
 
 
 class MinimumVersion(NamedTuple):
@@ -69,3 +71,36 @@ def parse_release(text: str) -> tuple[int, ...]:
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)
+
+
+JAVA_MAJOR = 17  # the oldest that Spark 4 supports
+_JAVA_VERSION = re.compile(r' version "(?:1\.)?(\d+)')
+
+
+def check_java() -> None:
+    """Check Java before Spark does, whose error names neither version nor remedy.
+
+    Raises:
+        ToolMissingError: Java is missing or too old where Spark looks (JAVA_HOME, else PATH).
+    """
+    _, major = find_java()
+    if major is None or major < JAVA_MAJOR:
+        # The Makefile prints the same message before there is a Python environment.
+        raise ToolMissingError(
+            f"Java {JAVA_MAJOR} or newer is required. Found: {major or 'none'}.",
+            "Install it (Debian: apt-get install default-jre-headless; "
+            "Fedora: dnf install java-headless; macOS: brew install --cask temurin) "
+            "or set JAVA_HOME.",
+        )
+
+
+def find_java() -> tuple[str, int | None]:
+    """Find the program that Spark would start and its major version, None if there is none."""
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else "java"
+    try:
+        result = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return java, None
+    match = _JAVA_VERSION.search(result.stderr)
+    return java, int(match[1]) if match else None

@@ -11,10 +11,7 @@ from trailergenre.base.storage import Store
 
 @dataclass(frozen=True, slots=True)
 class KeptVideos:
-    """The kept videos of one run, at `RUN/videos/<videos_key>/<link_id>`.
-
-    Kept videos are used in any case; `keeps_new` says whether new downloads are kept.
-    """
+    """The kept videos at `RUN/videos/<videos_key>/`; used even if no new ones are kept."""
 
     store: Store
     key: str

@@ -1,6 +1,6 @@
-"""Features files that no outcomes row refers to, and unfinished files.
+"""Features files that no outcomes row refers to, and unfinished files, both of killed writers.
 
-Killed writers leave both. They are harmless: readers reach features through outcomes rows only.
+They are harmless: readers reach features only through outcomes rows.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings
 
 _CONTENT_ADDRESSED = re.compile(r"[0-9a-f]{64}\.parquet")
-_KEPT_FOR = timedelta(days=1)
-"""A younger orphan's outcomes may still come, even from a driver that lost its lease."""
+_KEPT_FOR = timedelta(days=1)  # outcomes may still come, even from a driver that lost its lease
 
 
 def list_orphans(store: Store, fingerprint: str, referenced: Collection[str]) -> list[StoredFile]:
@@ -32,12 +31,7 @@ def is_content_addressed(file: StoredFile) -> bool:
 
 
 def remove_orphans(store: Store, settings: FeatureSettings) -> int:
-    """Remove unfinished files, and orphans older than a day. Needs the lease.
-
-    Leaves files that this package did not write; `verify` names them.
-
-    Returns:
-        The number of removed files.
+    """Remove unfinished files and old orphans, and count them. Needs the lease.
 
     Raises:
         StorageError: an outcomes file is damaged, so its references are unknown.

@@ -54,9 +54,7 @@ OUTCOMES = pa.schema(
         _column("height_px", pa.int32(), nullable=True),
         _column("frames", pa.int32()),
         _column("decode_errors", pa.int32()),  # errors that the decoder reported
-        _column(
-            "connections", pa.list_(pa.string())
-        ),  # address:port that the download connected to
+        _column("connections", pa.list_(pa.string())),  # address:port of the servers
         _column("engine", pa.string()),
         _column("device", pa.string()),
         _column("versions", pa.string()),  # JSON object: program -> version

@@ -52,9 +52,7 @@ def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
 
 
 def check_and_cast(name: str, table: pa.Table) -> pa.Table:
-    """Bring a table to the columns, order and types of `schemas.TABLES[name]`.
-
-    Features keep their width, as lists of one fixed size.
+    """Bring a table to the columns, order and types of its schema; features keep their width.
 
     Raises:
         SchemaError: the columns differ, or features vary in width.
@@ -102,11 +100,7 @@ _WHOLE_FILE = "table.parquet"
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:
-    """Replace a small table as a whole.
-
-    Raises:
-        SchemaError: the columns are not those of `schemas.TABLES[name]`.
-    """
+    """Replace a small table as a whole, or raise a `SchemaError` if its columns are wrong."""
     schemas.check_table(name, table.schema)
     path = f"{name}/{_WHOLE_FILE}"
     store.write_bytes(path, to_parquet(table))
@@ -135,8 +129,7 @@ def read_table(store: Store, name: str) -> pa.Table:
     return pa.concat_tables([_read_file(store, name, path) for path in files])
 
 
-_FILE_COLUMNS = "features_file", "features_rows", "features_bytes", "features_sha256"
-REFERENCE_COLUMNS = ("commit", *_FILE_COLUMNS)
+REFERENCE_COLUMNS = "commit", "features_file", "features_rows", "features_bytes", "features_sha256"
 """Columns by which an `ok` outcomes row refers to its features."""
 
 
@@ -184,9 +177,7 @@ def read_all_outcomes(
     cache: dict[str, pa.Table] | None = None,
     columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
-    """Read every outcomes row, superseded ones too, with its file's path as `_file`.
-
-    The arguments are those of `read_outcomes`, with any columns.
+    """Read every outcomes row as `read_outcomes` does, superseded ones too, with `_file`, its path.
 
     Raises:
         StorageError: a file is missing, truncated or changed.

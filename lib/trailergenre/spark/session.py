@@ -18,9 +18,8 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from trailergenre.base.errors import ClusterError, RunError
-from trailergenre.base.java import check_java
 from trailergenre.base.storage import Store
-from trailergenre.base.versions import check_minimum_versions
+from trailergenre.base.versions import check_java, check_minimum_versions
 from trailergenre.spark.signals import cancel_jobs_on_signal, ignore_sigint_in_jvm, silence_py4j
 from trailergenre.spark.worker_checks import ADVICE, check_packages, check_storage_is_shared
 

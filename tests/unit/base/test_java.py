@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trailergenre.base.errors import ToolMissingError
-from trailergenre.base.java import check_java
+from trailergenre.base.versions import check_java
 
 
 def install_java(home: Path, says: str) -> None:
@@ -40,13 +40,13 @@ def test_older_java_is_refused_with_the_way_to_a_newer_one(
     install_java(tmp_path, says)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
-    with pytest.raises(ToolMissingError, match=rf"needed. Received: {received}\. .*apt-get"):
+    with pytest.raises(ToolMissingError, match=rf"required. Found: {received}\. .*apt-get"):
         check_java()
 
 
 def test_missing_java_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(ToolMissingError, match=r"Received: none\. .*brew install"):
+    with pytest.raises(ToolMissingError, match=r"Found: none\. .*brew install"):
         check_java()
 
 

@@ -108,8 +108,8 @@ def test_features_are_those_of_the_links_own_frames(clips: Path, embedder: Embed
 def test_kept_video_is_not_requested_again(clips: Path, embedder: Embedder, tmp_path: Path) -> None:
     with serve(clips) as server:
         links = as_links([f"http://{server.address}/a.mp4"])
-        shelf = KeptVideos(Store(str(tmp_path)), "key", keeps_new=True)
-        settings = settings_for(clips, allow=(server.address,), videos=shelf)
+        kept_videos = KeptVideos(Store(str(tmp_path)), "key", keeps_new=True)
+        settings = settings_for(clips, allow=(server.address,), videos=kept_videos)
         first = list(embed_links(links, settings, embedder))
         asked = len(server.requested)
         second = list(embed_links(links, settings, embedder))
@@ -117,7 +117,7 @@ def test_kept_video_is_not_requested_again(clips: Path, embedder: Embedder, tmp_
         assert len(server.requested) == asked
     np.testing.assert_array_equal(first[0].features, second[0].features)
     assert (first[0].row.attempts, second[0].row.attempts) == (1, 0)
-    assert shelf.list_link_ids() == {links[0].link_id}
+    assert kept_videos.list_link_ids() == {links[0].link_id}
 
 
 def test_kept_video_that_was_at_fault_is_requested_again_and_replaced(
@@ -126,8 +126,8 @@ def test_kept_video_that_was_at_fault_is_requested_again_and_replaced(
     with serve(clips) as server:
         (link,) = as_links([f"http://{server.address}/a.mp4"])
         store = Store(str(tmp_path))
-        shelf = KeptVideos(store, "key", keeps_new=True)
-        settings = settings_for(clips, allow=(server.address,), videos=shelf)
+        kept_videos = KeptVideos(store, "key", keeps_new=True)
+        settings = settings_for(clips, allow=(server.address,), videos=kept_videos)
         store.write_bytes(f"videos/key/{link.link_id}", b"damaged")
         outcomes = [
             record.row.outcome
@@ -164,15 +164,15 @@ def test_the_pacer_is_told_when_an_attempt_reached_its_server(
 def test_kept_frames_give_the_same_features_and_are_neither_asked_for_nor_decoded_again(
     clips: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = KeptFrames(Store(str(tmp_path)), "key", keeps_new=True)
+    kept_frames = KeptFrames(Store(str(tmp_path)), "key", keeps_new=True)
     with serve(clips) as server:
         links = as_links([f"http://{server.address}/{n}.mp4" for n in ("a", "noise", "b")])
-        settings = settings_for(clips, allow=(server.address,), frames=shelf)
+        settings = settings_for(clips, allow=(server.address,), frames=kept_frames)
         alone = list(embed_links(links, replace(settings, frames=None), embedder))
         kept = list(keep_frames(links, settings))
         assert [record.row.outcome for record in kept] == ["ok", "not_media", "ok"]
         assert [record.row.frames for record in kept] == [3, 0, 5]
-        assert shelf.list_link_ids() == {links[0].link_id, links[2].link_id}
+        assert kept_frames.list_link_ids() == {links[0].link_id, links[2].link_id}
         server.requested.clear()
         monkeypatch.setattr(Decoder, "decode", None)
         again = list(embed_links([links[0], links[2]], settings, embedder))

@@ -1,7 +1,7 @@
 """Scratch directories that do not outlive their owner.
 
-The owner keeps a file in its directory locked; the kernel drops the lock when the owner dies. So
-the next process on the machine recognizes abandoned directories, even across containers.
+The kernel drops the lock of a dead owner, so that the next process on the machine, even in another
+container, recognizes abandoned directories.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def scratch_directory() -> Iterator[Path]:
     except OSError as error:
         raise StorageError(
             f"No scratch directory can be created: {error}.",
-            "Set TMPDIR to a directory on a local disk with room for the videos that are processed "
-            "at the same time.",
+            "Set TMPDIR to a directory on a local disk with room for all concurrent downloads.",
         ) from error
     try:
         yield directory / "files"

@@ -17,10 +17,10 @@ from pathlib import Path
 from rich.console import Console
 
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
-from trailergenre.base.java import check_java
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
+from trailergenre.base.versions import check_java
 from trailergenre.cli.demo.clips import make_clips, serve_files
 from trailergenre.cli.demo.jvm_warning import without_jvm_warning
 from trailergenre.features.backbone import read_manifest

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.base import java
+from trailergenre.base import versions
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError, one_line
 from trailergenre.base.records import FRAME_SIDE_PX
@@ -58,12 +58,12 @@ def check_packages(config: Config) -> Finding:
 
 def check_java(config: Config) -> Finding:
     """Look for the Java that Spark would start."""
-    program, major = java.find_java()
+    program, major = versions.find_java()
     summary = f"{major or 'none'} ({shutil.which(program) or program})"
     if _installed("pyspark") is None:
         return Finding(Verdict.NOT_USED, f"{summary}; only Spark needs it")
     try:
-        java.check_java()
+        versions.check_java()
     except ToolMissingError as error:
         home = os.environ.get("JAVA_HOME")
         advice = f"JAVA_HOME is {home}; Spark looks only there. Correct or unset it."

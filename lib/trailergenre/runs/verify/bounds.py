@@ -90,9 +90,7 @@ def check_limits(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     columns += ["duration_s", "frames", "width_px", "height_px"]
     for row in rows.select(columns).to_pylist():
         for name, used in _figures(row).items():
-            grace = _GRACE_S if name == "deadline_s" else 0
-            if used is not None and used > limits[name] + grace:
-                check.add_offender(
-                    f"link {row['link_id']}: {used:g} exceeds {name}={limits[name]:g}"
-                )
+            limit, grace = limits[name], _GRACE_S if name == "deadline_s" else 0
+            if used is not None and used > limit + grace:
+                check.add_offender(f"link {row['link_id']}: {used:g} exceeds {name}={limit:g}")
     return check

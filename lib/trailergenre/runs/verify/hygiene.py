@@ -28,10 +28,8 @@ def check_unfinished(store: Store, *, is_held: bool) -> Check:
         check.add_offender(_name(file))
     training = store.list_all_files("training")
     if training:
-        check.notes.append(
-            f"training/ holds {len(training)} files of a jobs/train_model.py that is at work or "
-            "was killed; if it was killed, delete them"
-        )
+        note = f"training/ holds {len(training)} files; delete them if no jobs/train_model.py runs"
+        check.notes.append(note)
     return check
 
 
@@ -86,9 +84,8 @@ def check_foreign(store: Store, fingerprint: str, referenced: Collection[str]) -
     if orphans:
         size_bytes = sum(file.size_bytes for file in orphans)
         check.notes.append(
-            f"{len(orphans)} orphans ({size_bytes} bytes), the first of them {orphans[0].path}: no "
-            "row refers to them. A killed writer leaves them; they are harmless, and "
-            "jobs/featurize.py removes those older than a day"
+            f"{len(orphans)} orphans ({size_bytes} bytes) of killed writers, e.g. "
+            f"{orphans[0].path}: harmless; jobs/featurize.py removes those older than a day"
         )
     return check
 
