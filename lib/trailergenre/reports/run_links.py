@@ -80,10 +80,10 @@ def join_links(links: pa.Table, outcomes: pa.Table) -> pa.Table:
     """
     ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
     ready = ready.select(["link_id", "url", "title"])
-    ids = _to_array(ready["link_id"])
+    ids = ready["link_id"].combine_chunks()
     ready = ready.take(pc.index_in(pc.unique(ids), value_set=ids))
     # Taking a null index gives a row of nulls.
-    index = pc.index_in(_to_array(ready["link_id"]), value_set=_to_array(outcomes["link_id"]))
+    index = pc.index_in(ready["link_id"], value_set=outcomes["link_id"].combine_chunks())
     rows = outcomes.drop_columns("link_id").take(index)
     joined = ready.append_column("host", _hosts(ready["url"]))
     for name in rows.column_names:
@@ -92,27 +92,23 @@ def join_links(links: pa.Table, outcomes: pa.Table) -> pa.Table:
     return joined.append_column("took_s", took_s)
 
 
-def _to_array(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def _hosts(urls: pa.ChunkedArray) -> pa.Array:
+def _hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:
     """Host of each canonical link; canonical links hold no user info."""
     pattern = r"^https?://(?P<host>\[[^\]]*\]|[^/:?#]*)"
-    matches = pc.extract_regex(_to_array(urls), pattern=pattern)
+    matches = pc.extract_regex(urls, pattern=pattern)
     return pc.fill_null(pc.struct_field(matches, "host"), NO_HOST)
 
 
 def find_slowest(joined: pa.Table) -> tuple[ShownLink, ...]:
     """The links that took longest, longest first; links that took no time are left out."""
-    timed = joined.filter(pc.fill_null(pc.greater(joined["took_s"], 0), False))
+    timed = joined.filter(pc.greater(joined["took_s"], 0))
     order = [("took_s", "descending"), ("link_id", "ascending")]
     return _show(timed.sort_by(order).slice(0, N_SLOWEST))
 
 
 def find_failed(joined: pa.Table) -> tuple[FailedLinks, ...]:
     """The links that failed or were deferred, by outcome; the most frequent outcome first."""
-    failed = joined.filter(pc.fill_null(pc.not_equal(joined["outcome"], Outcome.OK.value), False))
+    failed = joined.filter(pc.not_equal(joined["outcome"], Outcome.OK.value))
     groups = []
     for outcome, n in count_values(failed["outcome"]).items():
         rows = failed.filter(pc.equal(failed["outcome"], outcome)).slice(0, N_FAILED)
@@ -126,7 +122,7 @@ def _show(rows: pa.Table) -> tuple[ShownLink, ...]:
 
 def time_steps(joined: pa.Table) -> tuple[StepTime, ...]:
     """Summarize the time of downloading, decoding and embedding."""
-    ok = joined.filter(pc.fill_null(pc.equal(joined["outcome"], Outcome.OK.value), False))
+    ok = joined.filter(pc.equal(joined["outcome"], Outcome.OK.value))
     times = []
     for column in _STEPS:
         quantiles = pc.quantile(ok[column], q=[0.5, 0.95, 1.0]).to_pylist()

@@ -135,7 +135,7 @@ def measure_throughput(begun_at: Sequence[datetime], joined: pa.Table) -> Throug
 def _finished(joined: pa.Table) -> tuple[_Floats, NDArray[np.int64]]:
     """Time of each final outcome, in seconds since the epoch, ascending; and the link's frames."""
     # Deferring takes no time: a thousand deferred links at once are no throughput.
-    is_final = pc.fill_null(pc.not_equal(joined["outcome"], Outcome.DEFERRED.value), False)
+    is_final = pc.not_equal(joined["outcome"], Outcome.DEFERRED.value)
     rows = joined.filter(is_final).sort_by("finished_at")
     microseconds = pc.cast(rows["finished_at"], pa.int64()).to_numpy()
     return microseconds / 1e6, rows["frames"].to_numpy().astype(np.int64)
