@@ -1,8 +1,7 @@
 """A paired bootstrap over movies: is one model better than another?
 
-Movies are drawn with replacement, the same ones for both models, within each fold. Links and
-frames are never drawn: those of one movie are near-duplicates and would make every difference look
-significant.
+Movies are drawn, not links or frames: those of one movie are near-duplicates, which would make
+every difference look significant.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
     draws: int = 1000,
     seed: int,
 ) -> Comparison | None:
-    """Compare two models by a paired bootstrap over movies.
+    """Draw movies with replacement within each fold, the same for both models, and compare them.
 
     Args:
         truth: shape (n_movies, n_genres).

@@ -23,18 +23,12 @@ class PrecisionRecall:
 
     Over folds the movies of all folds are ranked in one list; the area is then not the mean of
     the folds' own average precisions.
-
-    Attributes:
-        recall: 0..1, rising; at most `MAX_POINTS`, empty if nothing is true.
-        precision: at each recall.
-        share: share of true pairs: the precision of a random ranking.
-        ap: average precision over all points; None if nothing is true.
     """
 
-    recall: list[float]
-    precision: list[float]
-    share: float
-    ap: float | None
+    recall: list[float]  # rising; at most `MAX_POINTS`, empty if nothing is true
+    precision: list[float]  # at each recall
+    share: float  # of true pairs: the precision of a random ranking
+    ap: float | None  # average precision over all points; None if nothing is true
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +56,7 @@ def make_curves(
     probabilities: Sequence[ProbabilityArray],
     raw: Sequence[ProbabilityArray],
 ) -> Curves:
-    """Compute a model's curves over the movies of all folds.
-
-    Args:
-        truths: of each fold, shape (n_movies, n_genres).
-        probabilities: the same shapes; calibrated.
-        raw: the same shapes; before calibration.
-    """
+    """Compute a model's curves over the movies of all folds; `raw` is before calibration."""
     truth, calibrated = np.concatenate(truths), np.concatenate(probabilities)
     return Curves(
         micro=precision_recall(truth.ravel(), calibrated.ravel()),
@@ -79,12 +67,7 @@ def make_curves(
 
 
 def precision_recall(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> PrecisionRecall:
-    """Compute a precision-recall curve; equal scores share one point.
-
-    Args:
-        truth: shape (n,), 0 or 1; n >= 1.
-        scores: shape (n,).
-    """
+    """Compute a precision-recall curve of one or more scores; equal scores share one point."""
     _, hits, ranks = count_hits(truth, scores)
     gained = np.diff(hits, prepend=0)
     precision = hits / ranks

@@ -45,13 +45,6 @@ def measure_subset(
 ) -> Metrics | None:
     """Measure a model on some of its genres, without the movies that have none of them.
 
-    Args:
-        truth: shape (n_movies, n_genres).
-        probabilities: the same shape.
-        genres: names of the columns.
-        thresholds: shape (n_genres,).
-        subset: the genres to measure.
-
     Returns:
         None if a genre of the subset is not modelled, or no movie has one.
     """

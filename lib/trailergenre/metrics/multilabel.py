@@ -15,8 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from trailergenre.base.records import ProbabilityArray, TruthArray
 
 N_ECE_BINS = 10
-"""Equal-width bins of the expected calibration error (Guo et al. 2017 use 15; tests here are
-smaller)."""
+"""Equal-width bins of the expected calibration error; Guo et al. 2017 use 15 on larger tests."""
 
 TOP = 3
 """Genres a movie is given: what `trailergenre score` prints."""
@@ -59,12 +58,7 @@ class Metrics:
 def average_by_movie(
     movie_ids: Sequence[str], truth: TruthArray, probabilities: ProbabilityArray
 ) -> tuple[list[str], TruthArray, ProbabilityArray]:
-    """Merge the links of each movie: every metric is of movies.
-
-    Args:
-        movie_ids: of the scored links.
-        truth: shape (n_links, n_genres); row i belongs to movie_ids[i].
-        probabilities: the same shape.
+    """Merge the links of each movie: every metric is of movies. Row i belongs to movie_ids[i].
 
     Returns:
         The movies, sorted, and one row each: the union of their links' genres and the mean of
@@ -85,13 +79,7 @@ def measure(
     genres: Sequence[str],
     thresholds: NDArray[np.float64],
 ) -> Metrics:
-    """Compute all metrics.
-
-    Args:
-        truth: shape (n_movies, n_genres); every movie has at least one genre.
-        probabilities: the same shape.
-        genres: names of the columns.
-        thresholds: shape (n_genres,).
+    """Compute all metrics; `genres` names the columns, each with its threshold.
 
     Raises:
         ValueError: there is no movie, or one without a genre.

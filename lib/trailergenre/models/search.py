@@ -1,6 +1,5 @@
 """Random search of hyper-parameters, scored by folds of the training part alone.
 
-The first trial is the configuration's own values, so that a search cannot end below them.
 `trailergenre.spark.search` runs the trials in parallel.
 """
 
@@ -18,10 +17,9 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import TruthArray
 from trailergenre.links.labelled_links import Part, group_links
 from trailergenre.metrics.multilabel import average_by_movie, mean_ap
-from trailergenre.models.estimators.forest import fit_forest
-from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.manifest import SearchFacts, Trial
 from trailergenre.models.splits import fold_links
+from trailergenre.models.trainers import fit_estimator
 from trailergenre.models.training_set import TrainingSet
 
 N_FOLDS = 3
@@ -64,8 +62,7 @@ class SearchRows:
     folds: NDArray[np.int64]  # (n,); no movie is in two folds
 
 
-@dataclass(frozen=True)
-class SearchResult:
+class SearchResult(NamedTuple):
     """The best trial's parameters, and all trials for the manifest."""
 
     parameters: Parameters
@@ -78,7 +75,7 @@ def gather_rows(
     """Combine training rows with their truth and their inner folds.
 
     Args:
-        training: genres, parts and truth.
+        training: what the rows are of.
         places: for each row, its link's position in `training.link_ids_of(Part.TRAIN)`.
         X: shape (n, n_features), float32; the rows.
         seed: of the inner folds.
@@ -105,6 +102,8 @@ def gather_rows(
 def draw_trials(start: Parameters | TemporalConfig, *, trials: int, seed: int) -> list[Parameters]:
     """Draw the parameters to try: the configuration's own (`start`), then `trials` - 1 random ones.
 
+    Since `start` is the first trial, a search cannot end below it.
+
     Raises:
         ConfigError: this kind of model cannot be searched.
     """
@@ -125,11 +124,7 @@ def score_trial(rows: SearchRows, parameters: Parameters) -> list[float]:
     for fold in np.unique(rows.folds):
         inside, held_out = rows.folds != fold, rows.folds == fold
         X, y = rows.X[inside], rows.truth[inside]
-        model = (
-            fit_forest(X, y, parameters)
-            if isinstance(parameters, ForestConfig)
-            else fit_logistic(X, y, parameters)
-        )
+        model = fit_estimator(X, y, parameters)
         movie_ids = [rows.movie_ids[row] for row in np.flatnonzero(held_out)]
         probabilities = model.predict_proba(rows.X[held_out])
         _, truth, merged = average_by_movie(movie_ids, rows.truth[held_out], probabilities)

@@ -28,13 +28,12 @@ from trailergenre.links.labelled_links import (
 def split_links(
     links: Sequence[LabelledLink], genres: Sequence[str], config: DatasetConfig
 ) -> list[Part]:
-    """Choose the part of every link.
+    """Choose the part of every link; all folds of one seed are one partition.
 
     Args:
         links: all labelled links that have features; for a given split, those that it names.
         genres: the modelled genres; each part gets its share of them.
-        config: kind of split, folds, shares and seed. All folds of one seed are one partition. The
-            validation share is of the movies that are not tested.
+        config: kind of split, folds, seed, and the validation share of the movies not tested.
 
     Raises:
         ConfigError: there are too few movies, or a given split lacks a part.
@@ -107,10 +106,7 @@ def _assign_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.
 
 
 def _group_marks(groups: NDArray[np.int64], marks: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Union of the genres of each group's links, and an empty column.
-
-    The column changes no share; without it, the splitter refuses a single genre.
-    """
+    """Union of each group's genres, and an empty column: the splitter refuses a single genre."""
     union = np.zeros((int(groups.max()) + 1, marks.shape[1] + 1), dtype=np.int8)
     np.maximum.at(union[:, :-1], groups, marks)
     return union

@@ -22,11 +22,11 @@ from trailergenre.base.config import (
 )
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
-from trailergenre.base.records import ProbabilityArray
+from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
-from trailergenre.models.estimators.forest import fit_forest
-from trailergenre.models.estimators.logistic import fit_logistic
+from trailergenre.models.estimators.forest import Forest, fit_forest
+from trailergenre.models.estimators.logistic import Logistic, fit_logistic
 from trailergenre.models.manifest import SearchFacts
 from trailergenre.models.pooling import RowArray, RowKind, iter_links, training_rows
 from trailergenre.models.scorer import ModelKind, Scorer
@@ -63,23 +63,16 @@ class Recipe:
 
 
 class Trainer(Protocol):
-    """Fits models and scores links: on this machine, or on a cluster."""
+    """Fits models and scores links, on this machine or on a cluster.
+
+    Both methods raise StorageError if features of a link are missing.
+    """
 
     def fit(self, training: TrainingSet, recipe: Recipe, on_step: OnStep) -> Scorer:
-        """Fit a model to the training part; only a temporal head uses the validation part.
-
-        Raises:
-            StorageError: features of a link are missing.
-        """
-        ...
+        """Fit a model to the training part; only a temporal head uses the validation part."""
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
-        """Score links; row i belongs to link_ids[i].
-
-        Raises:
-            StorageError: features of a link are missing.
-        """
-        ...
+        """Score links; row i belongs to link_ids[i]."""
 
 
 def choose_recipe(
@@ -90,24 +83,22 @@ def choose_recipe(
     Raises:
         ConfigError: the combination does not exist; lists those that do.
     """
-    matching = [
-        (kind, row_kind, name)
-        for kind, row_kind, name in COMBINATIONS
-        if kind == model and rows in (row_kind, None) and trainer in (name, None)
-    ]
-    if not matching:
-        options = [f"--model {model}"]
-        options += [f"--rows {rows}"] if rows else []
-        options += [f"--trainer {trainer}"] if trainer else []
-        known = "; ".join(f"--model {m} --rows {r} --trainer {t}" for m, r, t in COMBINATIONS)
-        raise ConfigError(f"{' '.join(options)} does not exist. Choose one of: {known}.")
-    kind, row_kind, name = matching[0]
-    parameters: dict[ModelKind, Parameters] = {
-        "forest": config.forest,
-        "logistic": config.logistic,
-        "temporal": config.temporal,
-    }
-    return Recipe(kind, row_kind, name, config.rows, parameters[kind])
+    for kind, row_kind, name in COMBINATIONS:
+        if kind == model and rows in (row_kind, None) and trainer in (name, None):
+            return Recipe(kind, row_kind, name, config.rows, getattr(config, kind))
+    options = {"model": model, "rows": rows, "trainer": trainer}
+    given = " ".join(f"--{name} {value}" for name, value in options.items() if value)
+    known = "; ".join(f"--model {m} --rows {r} --trainer {t}" for m, r, t in COMBINATIONS)
+    raise ConfigError(f"{given} does not exist. Choose one of: {known}.")
+
+
+def fit_estimator(
+    X: RowArray, y: TruthArray, parameters: ForestConfig | LogisticConfig
+) -> Forest | Logistic:
+    """Fit the kind of model that the parameters are of, with scikit-learn."""
+    if isinstance(parameters, ForestConfig):
+        return fit_forest(X, y, parameters)
+    return fit_logistic(X, y, parameters)
 
 
 class LocalTrainer:
@@ -125,11 +116,7 @@ class LocalTrainer:
         train = training.link_ids_of(Part.TRAIN)
         places, X = self.training_rows(train, recipe)
         y = training.truth_of(Part.TRAIN)[places]
-        model = (
-            fit_forest(X, y, recipe.parameters)
-            if isinstance(recipe.parameters, ForestConfig)
-            else fit_logistic(X, y, recipe.parameters)
-        )
+        model = fit_estimator(X, y, recipe.parameters)
         on_step(1, 1, f"{recipe.model} on {len(X)} rows of {X.shape[1]} columns")
         return Scorer(model, recipe.rows, recipe.row_config)
 
@@ -157,9 +144,6 @@ class LocalTrainer:
 
         Returns:
             The position in `link_ids` of each row's link, and the rows, link by link.
-
-        Raises:
-            StorageError: features of a link are missing.
         """
         of_link: dict[str, RowArray] = {}
         for links in iter_links(self._store, self._outcomes, link_ids):

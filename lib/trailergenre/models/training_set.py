@@ -1,7 +1,4 @@
-"""Labels and outcomes to a training set: genres, parts and truth of every link.
-
-All trainers use it, so that they see the same movies in the same parts.
-"""
+"""Labels and outcomes to a training set, the same for all trainers."""
 
 from __future__ import annotations
 
@@ -33,32 +30,18 @@ from trailergenre.models.splits import split_links
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The links of a run that a model can learn from, and the part of each.
+    """The links of a run that a model can learn from, and the part of each."""
 
-    Attributes:
-        links: with features and at least one modelled genre, sorted by link_id.
-        parts: one per link.
-        truth: shape (n_links, n_genres), int8; permuted among the movies of the training and
-            validation parts if `shuffled`.
-        genres: the modelled ones, most frequent first.
-        not_modelled: genre -> movies, for the genres with too few.
-        shuffled: whether this is a control.
-        data_sha256: over each link's features commit, genres and part.
-        links_without_features: labelled, but without features.
-        links_without_modelled_genre: with features, but only of genres that are not modelled.
-        links_without_part: with features, but not in the given split.
-    """
-
-    links: tuple[LabelledLink, ...]
+    links: tuple[LabelledLink, ...]  # with features and a modelled genre, sorted by link_id
     parts: tuple[Part, ...]
-    truth: TruthArray
-    genres: tuple[str, ...]
-    not_modelled: dict[str, int]
-    shuffled: bool
-    data_sha256: str
+    truth: TruthArray  # if `shuffled`, permuted among the movies that are not tested
+    genres: tuple[str, ...]  # the modelled ones, most frequent first
+    not_modelled: dict[str, int]  # genre -> movies, for the genres with too few
+    shuffled: bool  # a control
+    data_sha256: str  # over each link's features commit, genres and part
     links_without_features: int
-    links_without_modelled_genre: int
-    links_without_part: int
+    links_without_modelled_genre: int  # of those with features
+    links_without_part: int  # with features, but not in the given split
 
     def rows_of(self, part: Part) -> NDArray[np.int64]:
         """Positions of the links of a part."""
@@ -120,9 +103,9 @@ def prepare_training(
     genres = tuple(g for g, n in movies.items() if n >= config.min_movies_per_genre)
     if not genres:
         raise ConfigError(
-            f"No genre has {config.min_movies_per_genre} movies with features; the most frequent "
-            f"ones: {dict(list(movies.items())[:3])}. Featurize more links, or lower "
-            "dataset.min_movies_per_genre."
+            f"No genre has {config.min_movies_per_genre} movies with features (most frequent: "
+            f"{dict(list(movies.items())[:3])}). "
+            "Featurize more links, or lower dataset.min_movies_per_genre."
         )
     links = tuple(link for link in used if link.genres.intersection(genres))
     parts = tuple(split_links(links, genres, config))
