@@ -16,8 +16,7 @@ from trailergenre.base.errors import ConfigError, one_line
 
 _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 _FATAL = 4
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Out-of-memory errors have no class of their own: texts of bfc_arena.cc and CUDA's error 2
 _NO_MEMORY = re.compile("Failed to allocate memory|is smaller than requested bytes|out of memory")
 _ERRORS = (
@@ -101,11 +100,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
 
 
 def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Run a network and return its first output.
-
-    Raises:
-        ValueError: it does not accept these inputs; says why.
-    """
+    """Run a network and return its first output; a `ValueError` says why it refuses the inputs."""
     try:
         output: NDArray[np.float32] = session.run(None, inputs)[0]
     except _ERRORS as error:

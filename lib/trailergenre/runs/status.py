@@ -37,10 +37,8 @@ class RunStatus:
     Attributes:
         ready: number of distinct ready links.
         by_outcome: number of those with an outcome, by outcome.
-        frames: number of embedded frames.
         sandbox: the protections that child processes had; `full` if all of them.
         links_per_s: over the last ten minutes of the run, if known.
-        last_commit_at: UTC.
     """
 
     ready: int
