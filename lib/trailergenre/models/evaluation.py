@@ -77,11 +77,7 @@ def score_models(
 ) -> tuple[list[ScoredModel], LinkCounts]:
     """Score each fold's test links by all models at once; links without features are left out.
 
-    Args:
-        models: that have the same test parts.
-        labels: the run's labels table.
-        score: reads and scores the links.
-        on_step: called with (folds done, folds, label).
+    The models have the same test parts.
 
     Raises:
         ConfigError: no test link of a fold has features.
@@ -131,16 +127,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     test: LinkCounts,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measure a model beside the baselines, its control and other models.
-
-    Args:
-        model: the model to evaluate.
-        control: the same model trained on shuffled labels, if there is one.
-        others: models tested on the same movies.
-        run: address of the run.
-        features: fingerprint of the features.
-        test: what was tested.
-        notes: more notes to show beside the metrics.
+    """Measure a model beside the baselines, its control and others tested on the same movies.
 
     Returns:
         The record, reports/evaluation.json. Its dictionaries are keyed by column: `model`,

@@ -74,11 +74,7 @@ def gather_rows(
 ) -> SearchRows:
     """Combine training rows with their truth and their inner folds.
 
-    Args:
-        training: what the rows are of.
-        places: for each row, its link's position in `training.link_ids_of(Part.TRAIN)`.
-        X: shape (n, n_features), float32; the rows.
-        seed: of the inner folds.
+    `places` holds each row's position in `training.link_ids_of(Part.TRAIN)`.
 
     Raises:
         ConfigError: the training part has fewer movies than inner folds.
@@ -144,13 +140,7 @@ def describe_trial(parameters: Parameters, scores: Sequence[float]) -> Trial:
 def choose_trial(
     tried: Sequence[Parameters], scores: Sequence[Sequence[float]], *, seed: int
 ) -> SearchResult:
-    """Choose the trial with the best mean over folds; of equal ones, the first.
-
-    Args:
-        tried: from `draw_trials`.
-        scores: of each trial, one per fold.
-        seed: that the trials were drawn with.
-    """
+    """Choose the trial with the best mean of its folds' scores; of equal ones, the first."""
     order = sorted(range(len(tried)), key=lambda place: -float(np.mean(scores[place])))
     trials = tuple(describe_trial(tried[place], scores[place]) for place in order)
     facts = SearchFacts(seed=seed, folds=len(scores[0]), trials=trials)

@@ -75,15 +75,7 @@ def train_bundles(
     settings: FeatureSettings,
     say: Callable[[str], object],
 ) -> dict[str, Bundle]:
-    """Train and write a bundle for each training set.
-
-    Args:
-        address: the target directory.
-        sets: by the bundle's directory below the target; see `list_bundles`.
-        trainer: fits the models.
-        tune: chooses the recipes.
-        settings: of the features.
-        say: prints a line.
+    """Train and write a bundle for each training set; `sets` is keyed as in `list_bundles`.
 
     Raises:
         ConfigError: the target holds bundles that would not be replaced.

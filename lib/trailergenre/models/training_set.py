@@ -77,13 +77,9 @@ class TrainingSet:
 def prepare_training(
     labels: pa.Table, outcomes: pa.Table, config: DatasetConfig, *, shuffle_labels: bool
 ) -> TrainingSet:
-    """Choose genres and parts.
+    """Choose genres and parts of the links that have current outcomes with features.
 
-    Args:
-        labels: the labels table.
-        outcomes: current outcomes of the features to be used.
-        config: rarest genre, split, seed.
-        shuffle_labels: permute the genres among the movies that are not tested.
+    `shuffle_labels` permutes the genres among the movies that are not tested.
 
     Raises:
         ConfigError: no genre has enough movies, or there are too few movies for the split.
