@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from trailergenre.base.errors import ItemError
@@ -18,6 +17,7 @@ from trailergenre.features.backbone import Embedder
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links, keep_frames
 from trailergenre.features.settings import TaskSettings, links_per_commit
+from trailergenre.frames.decoder import frame_times
 from trailergenre.frames.ffmpeg import ffmpeg_version
 from trailergenre.runs import schemas
 from trailergenre.runs.commit import write_commit
@@ -166,7 +166,7 @@ class _Chunk:
                 row.versions[row.engine] = self._embedder.version
             rows.append(row)
             if row.is_ok:
-                times = np.arange(len(link.features), dtype=np.int32) / frames_per_s
+                times = frame_times(len(link.features), frames_per_s)
                 frames.append(LinkFrames(row.link_id, link.features, times))
         if not rows:
             return schemas.OUTCOMES.empty_table()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
@@ -23,6 +24,11 @@ from trailergenre.frames.completeness import find_missing_end
 from trailergenre.frames.failures import check_exit, check_log, explain_failure, find_damage
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, decode_arguments
 from trailergenre.frames.ffmpeg_log import FfmpegLog, read_log
+
+
+def frame_times(n_frames: int, frames_per_s: float) -> NDArray[np.float64]:
+    """Time of each frame, in seconds after the first source frame: shape (n_frames,), float64."""
+    return np.arange(n_frames) / frames_per_s
 
 
 @dataclass(frozen=True, slots=True)

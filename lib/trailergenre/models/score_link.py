@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome, RowOutcome
@@ -21,6 +19,7 @@ from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
 from trailergenre.features.settings import feature_settings, stream_settings
+from trailergenre.frames.decoder import frame_times
 from trailergenre.links.canonical import LinkError, parse_link
 from trailergenre.models.bundle import Bundle, check_fits
 from trailergenre.models.timeline import Timeline
@@ -157,5 +156,5 @@ def score_embedded(
 
 def link_frames(embedded: FetchedLink, config: Config) -> LinkFrames:
     """Features of a link with the times of their frames."""
-    frame_time_s = np.arange(len(embedded.features)) / config.frames.per_second
+    frame_time_s = frame_times(len(embedded.features), config.frames.per_second)
     return LinkFrames(embedded.link.link_id, embedded.features, frame_time_s)
