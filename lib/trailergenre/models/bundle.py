@@ -5,8 +5,7 @@
     split.parquet                         link_id, movie_id, part
     MODEL_CARD.md                         the manifest for people
 
-Reading a bundle runs no code from it, and validates everything before use. Reading and scoring
-need neither Spark nor scikit-learn.
+Reading a bundle runs no code from it, validates everything, and needs no Spark or scikit-learn.
 """
 
 from __future__ import annotations
@@ -67,11 +66,7 @@ class Bundle:
 def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.Table) -> Bundle:
     """Write a bundle into its directory; the manifest last, so that half a bundle is none.
 
-    Args:
-        store: the bundle's directory.
-        manifest: what the model is.
-        scorer: the model; its rows and calibration are the manifest's.
-        split: link_id, movie_id, part.
+    The scorer's rows and calibration must be the manifest's; `split` has link_id, movie_id, part.
     """
     model_file = MODEL_FILES[manifest.model]
     files = {
@@ -92,11 +87,7 @@ def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.
 
 
 def read_bundle(store: Store) -> Bundle:
-    """Read and validate a bundle.
-
-    Raises:
-        BundleError: the bundle is missing, changed or invalid.
-    """
+    """Read a bundle; a BundleError if it is missing, changed or invalid."""
     content = _read(store, "manifest.json", _MAX_MANIFEST_BYTES)
     manifest, checksums = _parse_manifest(content, store)
     model_file = MODEL_FILES[manifest.model]
@@ -105,8 +96,8 @@ def read_bundle(store: Store) -> Bundle:
         files[name] = _read(store, name, _MAX_FILE_BYTES)
         if _sha256(files[name]) != checksums.get(name):
             raise BundleError(
-                f"{name} in {store} is damaged or was changed: its checksum differs from the "
-                "manifest's. Copy the bundle again or train it again."
+                f"{name} in {store} is damaged or was changed: it has another checksum than in the "
+                "manifest. Copy the bundle again or train it again."
             )
     try:
         model = model_file.from_bytes(files[model_file.name])
@@ -157,18 +148,12 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
         checksums = record.pop("files")
         manifest = Manifest.model_validate_json(json.dumps(record))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        )
-        raise BundleError(f"manifest.json in {store} cannot be used: {problems}.") from error
+        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise BundleError(f"manifest.json in {store} is invalid: {'; '.join(problems)}.") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.json in {store} is not JSON: {error}.") from error
-    per_genre = (
-        set(manifest.genres),
-        manifest.thresholds,
-        manifest.training.genre_shares,
-        manifest.calibration.curves,
-    )
+    shares, curves = manifest.training.genre_shares, manifest.calibration.curves
+    per_genre = (set(manifest.genres), manifest.thresholds, shares, curves)
     if any(len(values) != len(manifest.genres) for values in per_genre):
         raise BundleError(
             f"manifest.json in {store} does not have one threshold, one share and one curve for "
@@ -186,28 +171,26 @@ def _parse_split(content: bytes, store: Store) -> pa.Table:
         raise BundleError(f"split.parquet in {store} lacks the columns {_SPLIT.names}.")
     unknown = set(split["part"].to_pylist()) - _PARTS
     if unknown:
+        names = ", ".join(sorted(map(repr, unknown))[:3])
         raise BundleError(
-            f"split.parquet in {store} names parts that do not exist: "
-            f"{', '.join(sorted(map(repr, unknown))[:3])}. Copy the bundle again or train it again."
+            f"split.parquet in {store} names parts that do not exist: {names}. Copy the bundle "
+            "again or train it again."
         )
     return split
 
 
 def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
-    """Refuse features that the model was not trained for.
-
-    Returns:
-        Notes on differences that are allowed: another precision.
+    """Refuse features of another backbone or sampling; return notes on another precision.
 
     Raises:
-        BundleError: the features have another backbone or another sampling.
+        BundleError: the model was not trained on such features.
     """
-    manifest = bundle.manifest
+    backbone, sampling = bundle.manifest.backbone, bundle.manifest.sampling
     pairs = [
-        ("backbone", manifest.backbone.backbone_id, settings.backbone_id),
-        ("frames per second", manifest.sampling.frames_per_s, settings.frames_per_s),
-        ("frame side", manifest.sampling.frame_side_px, settings.frame_side_px),
-        ("features per frame", manifest.backbone.width, settings.width),
+        ("backbone", backbone.backbone_id, settings.backbone_id),
+        ("frames per second", sampling.frames_per_s, settings.frames_per_s),
+        ("frame side", sampling.frame_side_px, settings.frame_side_px),
+        ("features per frame", backbone.width, settings.width),
     ]
     problems = [f"{name}: {ours} -> {theirs}" for name, ours, theirs in pairs if ours != theirs]
     if problems:
@@ -215,12 +198,9 @@ def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
             f"The bundle was trained on other features ({'; '.join(problems)}). Use the bundle's "
             "backbone and sampling, or train a bundle on these features."
         )
-    if manifest.backbone.precision != settings.precision:
-        return [
-            f"The bundle was trained on {manifest.backbone.precision} features; these are "
-            f"{settings.precision}."
-        ]
-    return []
+    ours, theirs = backbone.precision, settings.precision
+    note = f"The bundle was trained on {ours} features; these are {theirs}."
+    return [note] if ours != theirs else []
 
 
 def _sha256(content: bytes) -> str:

@@ -23,17 +23,17 @@ _MANY_MOVIES = 1000
 
 def render_card(manifest: Manifest) -> str:
     """Render the model card as Markdown."""
-    parts = [
-        _introduction(manifest),
-        _figures(manifest),
-        _genres(manifest),
-        _calibration(manifest),
-        _data(manifest),
-        _parameters(manifest),
-        _limits(manifest),
-        _versions(manifest),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    sections = (
+        _introduction,
+        _figures,
+        _genres,
+        _calibration,
+        _data,
+        _parameters,
+        _limits,
+        _versions,
+    )
+    return "\n\n".join(section(manifest) for section in sections) + "\n"
 
 
 def suggests_leak(mean_ap: float, *, training_movies: int) -> bool:
@@ -88,21 +88,12 @@ def _figures(manifest: Manifest) -> str:
 
 
 def _genres(manifest: Manifest) -> str:
-    shares = zip(manifest.genres, manifest.training.genre_shares, strict=True)
-    share_of = dict(shares)
-    threshold_of = dict(zip(manifest.genres, manifest.thresholds, strict=True))
+    shares, thresholds = manifest.training.genre_shares, manifest.thresholds
     rows = []
-    for genre in manifest.genres:
+    for genre, share, threshold in zip(manifest.genres, shares, thresholds, strict=True):
         facts = manifest.test.genres.get(genre)
-        rows.append(
-            [
-                genre,
-                str(facts.movies) if facts else "–",
-                format_figure(facts.ap if facts else None),
-                format_figure(share_of[genre]),
-                format_figure(threshold_of[genre]),
-            ]
-        )
+        movies, ap = (str(facts.movies), facts.ap) if facts else ("–", None)
+        rows.append([genre, movies, *map(format_figure, (ap, share, threshold))])
     headings = ["genre", "test movies", "AP", "share in training", "threshold"]
     text = f"## Genres\n\n{_table(headings, rows)}"
     if manifest.not_modelled:
@@ -114,11 +105,9 @@ def _genres(manifest: Manifest) -> str:
 def _calibration(manifest: Manifest) -> str:
     calibration = manifest.calibration
     tried = ", ".join(f"{name} {format_figure(b)}" for name, b in calibration.brier.items())
-    lines = [
-        f"## Calibration\n\nMethod: {calibration.method}."
-        + (f" Cross-validated Brier score on the validation part: {tried}." if tried else "")
-    ]
-    raw, calibrated = (manifest.test.measures.get(name) for name in ("uncalibrated", "model"))
+    scores = f" Cross-validated Brier score on the validation part: {tried}." if tried else ""
+    lines = [f"## Calibration\n\nMethod: {calibration.method}.{scores}"]
+    raw, calibrated = map(manifest.test.measures.get, ("uncalibrated", "model"))
     if raw and calibrated and calibration.method != "none":
         rows = [
             [name, format_figure(raw.get(key)), format_figure(calibrated.get(key))]
@@ -144,20 +133,16 @@ def _data(manifest: Manifest) -> str:
         for part, n in training.movies.items()
     )
     split = ", ".join(f"{key} {value}" for key, value in training.dataset)
-    return "\n".join(
-        [
-            "## Data\n",
-            f"- Parts, by movie: {sizes}.",
-            f"- Split: {split}.",
-            f"- Excluded: {training.links_without_features} links without features, "
-            f"{training.links_without_modelled_genre} of genres that are not modelled, "
-            f"{training.links_without_part} without a part.",
-            f"- SHA-256 of the training data: `{training.data_sha256}`.",
-            f"- Features: {manifest.backbone.width} per frame, "
-            f"{manifest.sampling.frames_per_s:g} frames per second, network weights "
-            f"{_plain(manifest.backbone.weights)}, {_plain(manifest.backbone.precision)}, "
-            f"`{_plain(manifest.backbone.backbone_id)}`.",
-        ]
+    backbone = manifest.backbone
+    return (
+        f"## Data\n\n- Parts, by movie: {sizes}.\n- Split: {split}.\n"
+        f"- Excluded: {training.links_without_features} links without features, "
+        f"{training.links_without_modelled_genre} of genres that are not modelled, "
+        f"{training.links_without_part} without a part.\n"
+        f"- SHA-256 of the training data: `{training.data_sha256}`.\n"
+        f"- Features: {backbone.width} per frame, {manifest.sampling.frames_per_s:g} frames per "
+        f"second, network weights {_plain(backbone.weights)}, {_plain(backbone.precision)}, "
+        f"`{_plain(backbone.backbone_id)}`."
     )
 
 
@@ -170,14 +155,10 @@ def _parameters(manifest: Manifest) -> str:
     text = f"## Parameters\n\n- Model: {used}.\n- Rows: {rows}."
     if manifest.search is None:
         return text
-    trials = [
-        [
-            ", ".join(f"{key} {value:g}" for key, value in trial.parameters.items()),
-            format_figure(trial.mean_ap),
-            format_figure(trial.spread),
-        ]
-        for trial in manifest.search.trials
-    ]
+    trials = []
+    for trial in manifest.search.trials:
+        parameters = ", ".join(f"{key} {value:g}" for key, value in trial.parameters.items())
+        trials.append([parameters, format_figure(trial.mean_ap), format_figure(trial.spread)])
     return (
         f"{text}\n\nFound by {len(trials)} random trials (seed {manifest.search.seed}) on "
         f"{manifest.search.folds} inner folds of the training part, the best first:\n\n"
@@ -189,13 +170,12 @@ def _limits(manifest: Manifest) -> str:
     reached = manifest.test.measures.get("model", {}).get("mean_ap") or 0.0
     is_reached = suggests_leak(reached, training_movies=manifest.training.movies.get("train", 0))
     leak = f"mAP above {format_figure(LEAK_MEAN_AP)} from frames of about 3,000 training movies"
-    lines = [
-        "It uses images only: no sound, no text, no title.",
-        "Its labels are genres of the movie, which the trailer may not show.",
-        "It accepts only features of the same network, sampling and preprocessing.",
-        f"{leak} {'is reached here' if is_reached else 'is suspicious'}: look for a leak first.",
-    ]
-    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+    return (
+        "## Limits\n\n- It uses images only: no sound, no text, no title.\n"
+        "- Its labels are genres of the movie, which the trailer may not show.\n"
+        "- It accepts only features of the same network, sampling and preprocessing.\n"
+        f"- {leak} {'is reached here' if is_reached else 'is suspicious'}: look for a leak first."
+    )
 
 
 def _versions(manifest: Manifest) -> str:
@@ -204,8 +184,7 @@ def _versions(manifest: Manifest) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---"] * len(headings)
-    lines = [headings, rule, *([_plain(cell) for cell in row] for row in rows)]
+    lines = [headings, ["---"] * len(headings), *(map(_plain, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
