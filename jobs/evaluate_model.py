@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
 from trailergenre.models.bundle import check_fits
 from trailergenre.models.evaluated_model import read_models
-from trailergenre.models.evaluation import evaluate, print_evaluation, score_models, summarize
+from trailergenre.models.evaluation import evaluate, print_evaluation, score_models
 from trailergenre.reports.evaluation_page import render_evaluation
 from trailergenre.reports.pages import check_page, write_page
 from trailergenre.runs import tables
@@ -76,7 +77,7 @@ def evaluate_model(
 
             (model, *others), counts = score_models(models, labels, score, on_step)
         with progress_bar("measuring"):
-            record = evaluate(
+            evaluation = evaluate(
                 model,
                 control=others.pop(0) if control else None,
                 others=others,
@@ -85,7 +86,8 @@ def evaluate_model(
                 test=counts,
                 notes=notes,
             )
-        print_evaluation(record)
+        print_evaluation(evaluation)
+        record = asdict(evaluation)
         content = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
         store.write_bytes("reports/evaluation.json", content.encode())
         page = str(report or f"{store}/reports/evaluation.html")
@@ -94,7 +96,7 @@ def evaluate_model(
         else:
             write_page(report, render_evaluation(record))
     seconds = round(time.monotonic() - started, 1)
-    summary = summarize(record) | {"report": page, "seconds": seconds}
+    summary = evaluation.summary() | {"report": page, "seconds": seconds}
     record_summary(store, "evaluate_model", summary)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def make_record(
         features="0123456789abcdef",
         test=LinkCounts(movies=n_movies, links=n_movies + 1, links_without_features=3),
     )
-    return record | {"created_at": "2026-01-01T00:00:00+00:00"}
+    return asdict(record) | {"created_at": "2026-01-01T00:00:00+00:00"}
 
 
 def evaluation_page(directory: Path, *, folds: int = 1, movies: int = 200) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
@@ -72,6 +72,48 @@ class LinkCounts(NamedTuple):
     links_without_features: int
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The record of an evaluation; `asdict` gives reports/evaluation.json.
+
+    Dictionaries of models are keyed by column: `model`, `control`, `other-1` ..., and the baselines
+    `prior`, `majority` and `random`.
+    """
+
+    created_at: str
+    run: str
+    features: str  # fingerprint
+    bundle: dict[str, Any]
+    control: dict[str, Any] | None
+    compared: list[dict[str, Any]]
+    test: dict[str, int]
+    notes: list[str]
+    columns: list[list[str]]  # key, heading
+    models: dict[str, dict[str, Any]]  # and `uncalibrated`: the model's raw probabilities
+    random: dict[str, Any]
+    mixed: dict[str, dict[str, Any]]
+    beats_prior: dict[str, bool]
+    genre_sets: list[dict[str, Any]]
+    comparisons: list[dict[str, Any]]
+    calibration: dict[str, int]  # folds by method
+    curves: dict[str, Any]
+    card: str
+
+    def summary(self) -> dict[str, object]:
+        """What the run keeps of the job."""
+        return {
+            "bundle": self.bundle["address"],
+            "folds": self.bundle["folds"],
+            "features": self.features,
+            **self.test,
+            "compared": [other["address"] for other in self.compared],
+            "mean_ap": {key: round(each["mean_ap"], 4) for key, each in self.models.items()},
+            "random_p95": round(self.random["mean_ap_p95"], 4),
+            "mixed_p95": {key: round(each["mean_ap_p95"], 4) for key, each in self.mixed.items()},
+            "beats_prior": self.beats_prior,
+        }
+
+
 def score_models(
     models: Sequence[EvaluatedModel], labels: pa.Table, score: ScoreLinks, on_step: OnStep
 ) -> tuple[list[ScoredModel], LinkCounts]:
@@ -126,13 +168,8 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     features: str,
     test: LinkCounts,
     notes: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Measure a model beside the baselines, its control and others tested on the same movies.
-
-    Returns:
-        The record, reports/evaluation.json. Its dictionaries are keyed by column: `model`,
-        `control`, `other-1` ..., and the baselines `prior`, `majority` and `random`.
-    """
+) -> Evaluation:
+    """Measure a model beside the baselines, its control and others tested on the same movies."""
     tested = {"model": model} | ({"control": control} if control else {})
     tested |= {f"other-{k}": other for k, other in enumerate(others, start=1)}
     metrics = {key: _measure(scored) for key, scored in tested.items()} | _baselines(model)
@@ -148,44 +185,28 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     columns |= {"control": "shuffled labels"} if control else {}
     columns |= {f"other-{k}": other.model.name for k, other in enumerate(others, start=1)}
     columns["random"] = "random"
-    return {
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "run": run,
-        "features": features,
-        "bundle": model.model.to_json(),
-        "control": control.model.to_json() if control else None,
-        "compared": [other.model.to_json() for other in others],
-        "test": test._asdict(),
-        "notes": list(dict.fromkeys([*find_notes(model), *notes])),
-        "columns": [[key, heading] for key, heading in columns.items()],
-        "models": metrics | {"uncalibrated": _without_f1(_measure(model, calibrated=False))},
-        "random": asdict(guesses),
-        "mixed": {key: asdict(baseline) for key, baseline in mixed.items()},
-        "beats_prior": {
+    return Evaluation(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        run=run,
+        features=features,
+        bundle=model.model.to_json(),
+        control=control.model.to_json() if control else None,
+        compared=[other.model.to_json() for other in others],
+        test=test._asdict(),
+        notes=list(dict.fromkeys([*find_notes(model), *notes])),
+        columns=[[key, heading] for key, heading in columns.items()],
+        models=metrics | {"uncalibrated": _without_f1(_measure(model, calibrated=False))},
+        random=asdict(guesses),
+        mixed={key: asdict(baseline) for key, baseline in mixed.items()},
+        beats_prior={
             key: metrics[key]["mean_ap"] > max(bar, each.mean_ap_p95) for key, each in mixed.items()
         },
-        "genre_sets": _measure_genre_sets(tested),
-        "comparisons": _compare(model, others),
-        "calibration": dict(Counter(b.manifest.calibration.method for b in model.model.bundles)),
-        "curves": asdict(make_curves(truths, probabilities, [fold.raw for fold in model.folds])),
-        "card": render_card(model.model.bundles[0].manifest),
-    }
-
-
-def summarize(record: Mapping[str, Any]) -> dict[str, object]:
-    """What the run keeps of the job."""
-    mean_aps = {key: round(metrics["mean_ap"], 4) for key, metrics in record["models"].items()}
-    return {
-        "bundle": record["bundle"]["address"],
-        "folds": record["bundle"]["folds"],
-        "features": record["features"],
-        **record["test"],
-        "compared": [other["address"] for other in record["compared"]],
-        "mean_ap": mean_aps,
-        "random_p95": round(record["random"]["mean_ap_p95"], 4),
-        "mixed_p95": {key: round(each["mean_ap_p95"], 4) for key, each in record["mixed"].items()},
-        "beats_prior": record["beats_prior"],
-    }
+        genre_sets=_measure_genre_sets(tested),
+        comparisons=_compare(model, others),
+        calibration=dict(Counter(b.manifest.calibration.method for b in model.model.bundles)),
+        curves=asdict(make_curves(truths, probabilities, [fold.raw for fold in model.folds])),
+        card=render_card(model.model.bundles[0].manifest),
+    )
 
 
 def _measure(tested: ScoredModel, *, calibrated: bool = True) -> dict[str, Any]:
@@ -296,46 +317,46 @@ def find_notes(model: ScoredModel) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def print_evaluation(record: Mapping[str, Any]) -> None:
+def print_evaluation(evaluation: Evaluation) -> None:
     """Print the models side by side on stderr, with the verdicts and notes."""
-    n_folds = record["bundle"]["folds"]
+    n_folds = evaluation.bundle["folds"]
     over = f", mean ± standard deviation over {n_folds} folds" if n_folds > 1 else ""
-    table = Table(title=f"{record['test']['movies']} test movies{over}")
+    table = Table(title=f"{evaluation.test['movies']} test movies{over}")
     table.add_column("measure")
-    for _, heading in record["columns"]:
+    for _, heading in evaluation.columns:
         table.add_column(heading, justify="right")
     for metric, name, _ in MEASURES:
         cells = []
-        for key, _ in record["columns"]:
-            values = record["models"][key]
+        for key, _ in evaluation.columns:
+            values = evaluation.models[key]
             # A baseline varies with the folds' movies alone: its std is left to JSON and page.
-            std = values["std"][metric] if key in record["beats_prior"] else None
+            std = values["std"][metric] if key in evaluation.beats_prior else None
             cells.append(format_spread(values[metric], std))
         table.add_row(name, *cells)
     console = Console(stderr=True)
     console.print(table)
-    for line in [*_verdicts(record), *(f"note: {note}" for note in record["notes"])]:
+    for line in [*_verdicts(evaluation), *(f"note: {note}" for note in evaluation.notes)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _verdicts(record: Mapping[str, Any]) -> list[str]:
+def _verdicts(evaluation: Evaluation) -> list[str]:
     lines = []
-    headings = dict(record["columns"])
-    for key, beats in record["beats_prior"].items():
+    headings = dict(evaluation.columns)
+    for key, beats in evaluation.beats_prior.items():
         bars = {
-            "prior": record["models"]["prior"]["mean_ap"],
-            "95% of random": record["random"]["mean_ap_p95"],
-            "95% of its genres mixed": record["mixed"][key]["mean_ap_p95"],
+            "prior": evaluation.models["prior"]["mean_ap"],
+            "95% of random": evaluation.random["mean_ap_p95"],
+            "95% of its genres mixed": evaluation.mixed[key]["mean_ap_p95"],
         }
         against = ", ".join(f"{bar} {format_figure(value)}" for bar, value in bars.items())
         verdict = "beats" if beats else "does not beat"
-        mean_ap = format_figure(record["models"][key]["mean_ap"])
+        mean_ap = format_figure(evaluation.models[key]["mean_ap"])
         lines.append(f"{headings[key]}: mAP {mean_ap} {verdict} {against}")
     lines += [
         f"mAP against {each['other']}: {format_figure(each['difference'])} "
         f"[{format_figure(each['low'])}, {format_figure(each['high'])}], "
         f"better in {each['share_a_better']:.1%} of {each['draws']} draws of the movies"
-        for each in record["comparisons"]
+        for each in evaluation.comparisons
         if each["measure"] == "mean_ap"
     ]
     return lines

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def know(truth: NDArray[np.int8], *, share: float = 0.6, seed: int = 2) -> NDArr
 def judge(model: ScoredModel, **given: Any) -> dict[str, Any]:
     counts = LinkCounts(movies=1, links=1, links_without_features=0)
     named = {"run": "runs/mine", "features": "0" * 16, "test": counts}
-    return evaluate(model, **{"control": None, "others": [], **named, **given})
+    return asdict(evaluate(model, **{"control": None, "others": [], **named, **given}))
 
 
 def test_the_links_of_a_movie_are_merged_calibrated(bundle: Bundle) -> None:
