@@ -30,14 +30,9 @@ TASKS_PER_SLOT = 4
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What was committed at once.
+    """What was committed at once, and what its links took."""
 
-    Attributes:
-        outcomes: the rows as written; empty where frames were kept and no link failed.
-        spent: what its links took.
-    """
-
-    outcomes: pa.Table
+    outcomes: pa.Table  # as written; empty where frames were kept and no link failed
     spent: TimeSpent
 
 
@@ -88,11 +83,7 @@ def featurize_task(
 def sample_task(
     links: Iterable[Link], settings: TaskSettings, pacer: Pacer | None = None
 ) -> Iterator[Commit]:
-    """Keep the frames of a task's links, and commit the outcomes of those that fail.
-
-    The arguments, commits and errors are those of `featurize_task`; `settings.frames` keeps the
-    frames.
-    """
+    """Keep frames in `settings.frames` instead; commit the outcomes of links that fail."""
     return _commit_all(keep_frames(links, settings, pacer), settings, None)
 
 

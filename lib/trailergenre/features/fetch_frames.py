@@ -52,7 +52,6 @@ class FetchedLink:
     """A link whose download has ended.
 
     Attributes:
-        link: the link.
         row: its outcome; complete once `frames` has ended.
         frames: its frames in batches, to be read once. They end early when the link fails, and
             raise only what is the run's own fault (a full disk, a missing tool).
@@ -78,7 +77,7 @@ def fetch_links(
     Leaving early ends all threads and child processes at once.
 
     Args:
-        links: any number; the next is taken when its download can start.
+        links: the next is taken when its download can start.
         settings: of the task.
         pacer: asked before every attempt at a download; None to pace nothing.
 
@@ -132,11 +131,7 @@ def prefetch(values: Generator[T], n: int, *, stop: Callable[[], None]) -> Gener
 
 
 class _Stream:
-    """The threads behind `fetch_links`, and what they share.
-
-    Attributes:
-        open_links: one less for every link that is begun and not yet finished by the reader.
-    """
+    """The threads behind `fetch_links`; `open_links` counts down with each link that is begun."""
 
     def __init__(
         self, links: Iterator[Link], settings: StreamSettings, pacer: Pacer, scratch: Path

@@ -30,7 +30,7 @@ def embed_links(
     """Bring every link to its features or its failure.
 
     Args:
-        links: any number.
+        links: to embed.
         settings: of the task.
         embedder: the loaded network.
         pacer: asked before every attempt at a download; None to pace nothing.
@@ -61,7 +61,7 @@ def keep_frames(
     """Bring the frames of every link to storage, to be embedded later.
 
     Args:
-        links: any number, none of whose frames are kept.
+        links: none of whose frames are kept.
         settings: of the task; `settings.frames` keeps the frames.
         pacer: asked before every attempt at a download; None to pace nothing.
 

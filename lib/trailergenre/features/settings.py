@@ -77,11 +77,7 @@ class TaskSettings(StreamSettings):
 
 
 def stream_settings(config: Config) -> StreamSettings:
-    """Settings for links outside of a run.
-
-    Raises:
-        ConfigError: a package that downloading uses is too old to be safe.
-    """
+    """Settings for links outside of a run; a ConfigError if a download package is too old."""
     check_minimum_versions(*DOWNLOAD_PACKAGES)
     return StreamSettings(config=config, downloader=Downloader.from_config(config))
 
@@ -92,11 +88,7 @@ def task_settings(
     features: FeatureSettings,
     keep: Literal["videos", "frames"] | None = None,
 ) -> TaskSettings:
-    """Settings for the tasks of a run; made on the driver.
-
-    Raises:
-        ConfigError: a package that downloading uses is too old to be safe.
-    """
+    """Settings for the tasks of a run, made on the driver; errors as for `stream_settings`."""
     # Workers have another working directory than the driver, and perhaps another home.
     path = str(Path(config.backbone.path).expanduser().absolute())
     roots = tuple(str(Path(root).expanduser().resolve()) for root in config.links.allowed_roots)

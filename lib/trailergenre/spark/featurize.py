@@ -189,7 +189,6 @@ def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
 
 
 def _without_committed(links: list[Link], settings: TaskSettings) -> list[Link]:
-    """A retried task asks for nothing that its earlier attempts committed."""
     # All rows, also those that do not count: a retry that was deferred is not asked for again.
     outcomes = tables.read_all_outcomes(
         settings.store, settings.features.fingerprint, columns=("link_id", "round")

@@ -42,15 +42,8 @@ def check_gpu_slots(spark: SparkSession) -> None:
 def coming_slots(spark: SparkSession, *, on_gpus: bool) -> int | None:
     """Count the tasks that a stage can run at the same time under dynamic allocation.
 
-    Args:
-        spark: the session.
-        on_gpus: whether the stage has `gpu_profile`, one task per executor.
-
-    Returns:
-        None without dynamic allocation.
-
-    Raises:
-        ConfigError: the number or the size of the executors is not configured.
+    `on_gpus` says that the stage has `gpu_profile`, one task per executor. None without dynamic
+    allocation. A ConfigError if the number or the size of the executors is not configured.
     """
     conf = spark.sparkContext.getConf()
     if is_local(spark) or conf.get(_DYNAMIC, "false") != "true":

@@ -39,11 +39,7 @@ Weights = tuple[NDArray[np.float64], float]
 
 
 def fit_regressions(
-    labelled: LabelledRows,
-    *,
-    genres: Sequence[str],
-    config: LogisticConfig,
-    on_step: OnStep,
+    labelled: LabelledRows, *, genres: Sequence[str], config: LogisticConfig, on_step: OnStep
 ) -> Logistic:
     """Fit one regression per genre (column of truth); scikit-learn's coefficients within 1e-3."""
     scaling = fit_scaling(_collect_scaling_rows(labelled))

@@ -16,14 +16,7 @@ from trailergenre.models.estimators.forest import Forest
 
 
 def read_saved_forest(store: Store, path: str, *, genre: int, n_features: int) -> Forest:
-    """Read the forest of one genre, of two classes and continuous features.
-
-    Args:
-        store: where it was saved.
-        path: its directory in the store.
-        genre: the column that its trees predict.
-        n_features: columns of a row.
-    """
+    """Read one genre's forest, of two classes and continuous features; `path` is its directory."""
     nodes = _read_nodes(store, f"{path}/data")
     children = ("nodeData.leftChild", "nodeData.rightChild")
     names = ("treeID", *children, "nodeData.split.featureIndex")

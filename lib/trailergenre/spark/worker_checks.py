@@ -24,11 +24,7 @@ ADVICE = (
 
 
 def check_packages(spark: SparkSession, n_slots: int) -> None:
-    """Refuse workers that lack a package; all slots must be free, so that each gets one task.
-
-    Raises:
-        ClusterError: names each module, host and interpreter.
-    """
+    """Refuse workers that lack a package; all slots must be free, so that each gets one task."""
     modules = _MODULES
 
     # Travels by value: a reference to this module would make workers import what they may lack.
@@ -43,11 +39,7 @@ def check_packages(spark: SparkSession, n_slots: int) -> None:
 
 
 def check_storage_is_shared(spark: SparkSession, store: Store, n_slots: int) -> None:
-    """Refuse storage on which a worker does not see a file that the driver wrote.
-
-    Raises:
-        StorageError: some worker does not see it.
-    """
+    """Refuse storage on which a worker does not see a file that the driver wrote."""
     # A name of its own: two jobs on one run must not delete each other's probe.
     probe = f"_probe-{uuid4().hex}"
     store.write_bytes(probe, b"seen")

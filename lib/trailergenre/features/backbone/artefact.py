@@ -39,7 +39,7 @@ class Quantization(BaseModel):
 
     Attributes:
         sha256: of the representative frames.
-        n_frames: their number.
+        n_frames: number of representative frames.
         n_judged: number of the other frames, which the two figures are of.
         is_held_out: whether the other frames are of other videos, not neighbours in the same one.
         cosine_p1: 1st percentile of the cosine to fp32, after subtracting the mean.
@@ -147,11 +147,7 @@ def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
 
 
 def read_manifest(directory: Path) -> BackboneManifest:
-    """Read the manifest alone.
-
-    Raises:
-        WeightsError: it is missing or invalid.
-    """
+    """Read the manifest alone; a missing or invalid one is a WeightsError."""
     path = directory / MANIFEST_FILE
     if not path.is_file():
         raise WeightsError(
@@ -180,11 +176,7 @@ def read_manifest(directory: Path) -> BackboneManifest:
 
 
 def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
-    """Read a file once and compare its SHA-256 with the manifest's.
-
-    Raises:
-        WeightsError: the file is missing or was changed.
-    """
+    """Read a file once; a WeightsError unless its SHA-256 is the manifest's."""
     path = directory / name
     if not path.is_file():
         raise WeightsError(f"The backbone's file {path} is missing.", EXPORT_AGAIN)
@@ -213,11 +205,7 @@ def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:
-    """Read arrays in the network's order.
-
-    Raises:
-        WeightsError: they are not float32, or not finite.
-    """
+    """Read arrays in the network's order; a WeightsError unless all are finite float32."""
     try:
         arrays = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
@@ -229,11 +217,7 @@ def read_weights(content: bytes) -> list[NDArray[np.float32]]:
 
 
 def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[NDArray[np.float32]]:
-    """Read the artefact's arrays and compare them with its `backbone_id`.
-
-    Raises:
-        WeightsError: they are missing, or others.
-    """
+    """Read the artefact's arrays; a WeightsError unless their hash is its `backbone_id`."""
     weights = read_weights(read_file(directory, manifest, WEIGHTS_FILE))
     received = compute_backbone_id(manifest.network, weights)
     if received != manifest.backbone_id:

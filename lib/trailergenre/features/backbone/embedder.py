@@ -20,19 +20,12 @@ GPU_IN_FLIGHT = 2
 
 
 class Embedder(Protocol):
-    """A loaded network.
-
-    Attributes:
-        manifest: of the artefact it was loaded from.
-        engine: `onnxruntime` or `tensorflow`.
-        device: `cpu` or `gpu`.
-        version: of the engine.
-    """
+    """A loaded network; `engine` is `onnxruntime` or `tensorflow`, `device` is `cpu` or `gpu`."""
 
     manifest: BackboneManifest
     engine: str
     device: str
-    version: str
+    version: str  # of the engine
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames.
@@ -50,11 +43,7 @@ class Embedder(Protocol):
 
 
 def check_frames(frames: FrameArray) -> None:
-    """Refuse anything but uint8 RGB frames of the network's input size.
-
-    Raises:
-        ValueError: the shape or type is wrong.
-    """
+    """Raise a ValueError unless the frames are uint8 RGB of the network's input size."""
     expected = (FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != expected:
         raise ValueError(
@@ -77,7 +66,7 @@ class FixedBatches:
     def __init__(
         self, run: Callable[[FrameArray], FeatureArray], *, size: int, in_flight: int
     ) -> None:
-        """Start without any batch.
+        """Take the network.
 
         Args:
             run: the network on exactly `size` frames; called from `in_flight` threads. Raises

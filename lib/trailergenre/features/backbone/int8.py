@@ -124,8 +124,6 @@ def compare_features(
 
 
 class _Progress:
-    """Counts frames over several passes."""
-
     def __init__(self, on_step: OnStep, total: int) -> None:
         self._on_step = on_step
         self._total = total

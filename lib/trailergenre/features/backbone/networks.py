@@ -59,9 +59,6 @@ def build_mixed_network(name: str) -> Model:
 
     Returns:
         A model from uint8 RGB (n, 299, 299, 3), 0..255, to float16 (n, 2048).
-
-    Raises:
-        WeightsError: there is no such network.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")

@@ -77,11 +77,7 @@ class OnnxGpuEmbedder:
     def __init__(
         self, directory: Path, manifest: BackboneManifest, config: BackboneConfig, *, device_id: int
     ) -> None:
-        """Load `network.onnx` on a GPU after checking its hash.
-
-        Raises:
-            ConfigError: the GPU cannot be used.
-        """
+        """Load `network.onnx` after checking its hash; a ConfigError if the GPU cannot be used."""
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
         content = read_file(directory, manifest, ONNX_FILE)
@@ -100,7 +96,6 @@ class OnnxGpuEmbedder:
 
 
 def _check_interface(session: Session, path: Path) -> None:
-    """Refuse a network that does not take frames and give features."""
     actual = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
     if actual != [[_INPUT], [_OUTPUT]]:
         raise WeightsError(

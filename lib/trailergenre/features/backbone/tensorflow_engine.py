@@ -25,12 +25,6 @@ class TensorFlowEmbedder:
     ) -> None:
         """Build the network in code and give it the artefact's arrays.
 
-        Args:
-            directory: the artefact.
-            manifest: of it.
-            config: engine, device and batch size.
-            device_id: the GPU's index; of no meaning for a CPU.
-
         Raises:
             ConfigError: TensorFlow is not installed, or cannot use the GPU.
             WeightsError: the weights are not those of the manifest.
