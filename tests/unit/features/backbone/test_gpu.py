@@ -95,7 +95,7 @@ def test_onnxruntimes_own_out_of_memory_halves_the_batch(
 def test_what_a_gpus_allocator_says_is_out_of_memory(said: str) -> None:
     class Session:
         def io_binding(self) -> object:
-            raise onnx_session.refusals.RuntimeException(said)
+            raise onnx_session.ort_errors.RuntimeException(said)
 
     with pytest.raises(MemoryError, match=r"allocate memory|out of memory"):
         run_bound(Session(), {})
