@@ -100,11 +100,13 @@ class BackboneConfig(Section):
     path: str = "artefacts/backbone"
     """Directory written by `trailergenre backbone export`."""
     engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
+    """Library that runs the network."""
     device: Literal["cpu", "gpu"] = "cpu"
-    """With `gpu`, a task without a GPU fails."""
+    """With `gpu`, a task without a GPU fails. It never falls back to the CPU."""
     threads: int = Field(default=1, ge=1)
     """Engine threads per task. Tasks times threads should equal the number of cores."""
     batch_size: int = Field(default=16, ge=1)
+    """Frames per call of the network."""
     mixed_precision: bool = False
     """Compute in float16 on GPUs; requires TensorFlow. The features differ from float32."""
 
@@ -174,7 +176,9 @@ class ForestConfig(Section):
     """Random forest, for both trainers."""
 
     trees: int = Field(default=100, ge=1)
+    """Trees per forest."""
     max_depth: int = Field(default=12, ge=1, le=30)
+    """Maximum depth of a tree."""
     min_rows_per_leaf: int = Field(default=3, ge=1)
     """Minimum training rows per leaf."""
     seed: int = 7
@@ -189,22 +193,26 @@ class LogisticConfig(Section):
     c: float = Field(default=0.03, gt=0)
     """Inverse strength of the L2 penalty, as in scikit-learn."""
     max_iterations: int = Field(default=500, ge=1)
+    """Maximum iterations of the optimizer."""
 
 
 class TemporalConfig(Section):
     """Temporal head: a model over the sequence of a link's frames."""
 
     head: Literal["transformer", "gru", "conv", "mean"] = "transformer"
-    """`mean`, a baseline, ignores the order of the frames."""
+    """Architecture; `mean`, a baseline, ignores the order of the frames."""
     units: int = Field(default=128, ge=1)
     """Width of the hidden layers."""
     heads: int = Field(default=4, ge=1)
     """Attention heads of the transformer."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
+    """Dropout rate."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Learning rate of the Adam optimizer."""
     batch_size: int = Field(default=32, ge=1)
     """Links per training step."""
     max_epochs: int = Field(default=50, ge=1)
+    """Maximum number of epochs."""
     patience: int = Field(default=5, ge=1)
     """Early stopping: epochs without a better validation mAP."""
     seed: int = 7
@@ -244,6 +252,7 @@ class MongoConfig(Section):
     uri_file: Place | None = None
     """File that holds the connection string, e.g. a mounted secret. Overrides the variable."""
     database: str = "trailergenre"
+    """Name of the database."""
     collection: str = "frames"
     """Collection of frames. `<collection>_trailers` and `<collection>_meta` are named after it."""
     batch_size: int = Field(default=256, ge=1, le=512)
@@ -275,7 +284,7 @@ class Config(Section):
     links: LinksConfig = LinksConfig()
     network: NetworkConfig = NetworkConfig()
     hosts: dict[Host, HostConfig] = {}
-    """By host: `[hosts."youtube.com"]` covers subdomains; the most specific section applies."""
+    """`[hosts."youtube.com"]` covers subdomains, too; the most specific section applies."""
     limits: LimitsConfig = LimitsConfig()
     frames: FramesConfig = FramesConfig()
     backbone: BackboneConfig = BackboneConfig()
