@@ -17,16 +17,10 @@ from trailergenre.base.errors import ConfigError
 
 
 def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration.
+    """Read a configuration; a later file overrides an earlier one key by key.
 
-    Args:
-        paths: TOML files; a later file overrides an earlier one key by key.
-        overrides: `section.key=value`, key and value in TOML (`hosts."youtube.com".lanes=2`);
-            a bare word is a string.
-
-    Raises:
-        ConfigError: a file is missing or malformed, a key is unknown (names the closest valid one)
-            or a value is out of range.
+    Overrides are `section.key=value`, key and value in TOML (`hosts."youtube.com".lanes=2`); a bare
+    word is a string. A ConfigError about an unknown key names the closest valid one.
     """
     tree: dict[str, object] = {}
     for path in paths:

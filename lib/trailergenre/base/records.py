@@ -41,51 +41,33 @@ LinkId = NewType("LinkId", str)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One distinct link that is ready to be downloaded.
-
-    Attributes:
-        url: canonical: http, https, or file for a path under an allowed root.
-        round: number of earlier outcomes, deferred or retried on demand.
-        is_refetched: whether to download it although its video is kept.
-    """
+    """One distinct link that is ready to be downloaded."""
 
     link_id: LinkId
-    url: str
-    round: int = 0
-    is_refetched: bool = False
+    url: str  # canonical: http, https, or file for a path under an allowed root
+    round: int = 0  # number of earlier outcomes, deferred or retried on demand
+    is_refetched: bool = False  # downloaded although its video is kept
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One video file on a local disk.
-
-    Attributes:
-        is_owned: whether it is in scratch and may be deleted after use.
-        connections: `address:port` of every server that the download connected to.
-        asked_at_s: monotonic time of the first connection, if known.
-    """
+    """One video file on a local disk."""
 
     path: Path
     size_bytes: int
-    is_owned: bool
-    connections: tuple[str, ...] = ()
-    asked_at_s: float | None = None
+    is_owned: bool  # in scratch, and may be deleted after use
+    connections: tuple[str, ...] = ()  # `address:port` of every server of the download
+    asked_at_s: float | None = None  # monotonic time of the first connection, if known
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What the decoder reported about a video.
+    """What the decoder reported about a video."""
 
-    Attributes:
-        duration_s: that the container declares, if it does.
-        width_px, height_px: of a source frame as displayed, after rotation.
-        decode_errors: number of errors; an `ok` video may have a few.
-    """
-
-    duration_s: float | None
-    width_px: int
+    duration_s: float | None  # that the container declares, if it does
+    width_px: int  # of a source frame as displayed, after rotation
     height_px: int
-    decode_errors: int = 0
+    decode_errors: int = 0  # an `ok` video may have a few
 
 
 @dataclass(frozen=True, slots=True)

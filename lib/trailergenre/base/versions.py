@@ -10,35 +10,24 @@ import os
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
 
 from trailergenre.base.errors import ConfigError, ToolMissingError
 
-
-class MinimumVersion(NamedTuple):
-    """The oldest accepted version, and the vulnerability of older ones."""
-
-    version: str
-    reason: str
-
-
 MINIMUM_VERSIONS = {
-    package: MinimumVersion(*minimum)
-    for package, minimum in {
-        # They read hostile servers.
-        "yt-dlp": ("2026.7.4", "CVE-2026-50023 and CVE-2024-38519: a link chooses what is run"),
-        "urllib3": ("2.6.3", "CVE-2026-21441: a small answer unpacks to fill the memory"),
-        "brotli": ("1.2", "CVE-2025-6176: a small answer unpacks to fill the memory"),
-        "idna": ("3.10", "CVE-2024-3651 (before 3.7): a long host name stops the process"),
-        # They read tables and models.
-        "pyarrow": ("21", "CVE-2023-47248 (before 14.0.1): a table's schema runs code"),
-        "keras": ("3.15.1", "CVE-2026-12481 and earlier: a file of weights runs code"),
-        "pyspark": ("4.3", "CVE-2025-54920 (before 4.0.1); tested with this version"),
-        # They write for others.
-        "jinja2": ("3.1.6", "CVE-2025-27516: a template's text runs code"),
-        "pymongo": ("4.16", "CVE-2024-5629 (before 4.6.3): a server's answer reads our memory"),
-    }.items()
+    # They read hostile servers.
+    "yt-dlp": ("2026.7.4", "CVE-2026-50023 and CVE-2024-38519: a link chooses what is run"),
+    "urllib3": ("2.6.3", "CVE-2026-21441: a small answer unpacks to fill the memory"),
+    "brotli": ("1.2", "CVE-2025-6176: a small answer unpacks to fill the memory"),
+    "idna": ("3.10", "CVE-2024-3651 (before 3.7): a long host name stops the process"),
+    # They read tables and models.
+    "pyarrow": ("21", "CVE-2023-47248 (before 14.0.1): a table's schema runs code"),
+    "keras": ("3.15.1", "CVE-2026-12481 and earlier: a file of weights runs code"),
+    "pyspark": ("4.3", "CVE-2025-54920 (before 4.0.1); tested with this version"),
+    # They write for others.
+    "jinja2": ("3.1.6", "CVE-2025-27516: a template's text runs code"),
+    "pymongo": ("4.16", "CVE-2024-5629 (before 4.6.3): a server's answer reads our memory"),
 }
+"""Package -> its oldest accepted version, and the vulnerability of older ones."""
 
 DOWNLOAD_PACKAGES = ("yt-dlp", "urllib3", "brotli", "idna")
 
@@ -47,16 +36,15 @@ DOWNLOAD_PACKAGES = ("yt-dlp", "urllib3", "brotli", "idna")
 def check_minimum_versions(*packages: str) -> None:
     """Refuse old packages with a `ConfigError`; missing ones fail where they are imported."""
     for package in packages:
-        minimum = MINIMUM_VERSIONS[package]
+        oldest, reason = MINIMUM_VERSIONS[package]
         try:
             installed = version(package)
         except PackageNotFoundError:
             continue
-        if parse_release(installed) < parse_release(minimum.version):
+        if parse_release(installed) < parse_release(oldest):
             raise ConfigError(
-                f"{package} {installed} is not safe to use ({minimum.reason}). "
-                f"Needed: {minimum.version} or newer.",
-                f"Upgrade it: python -m pip install '{package}>={minimum.version}'",
+                f"{package} {installed} is not safe to use ({reason}). Needed: {oldest} or newer.",
+                f"Upgrade it: python -m pip install '{package}>={oldest}'",
             )
 
 
@@ -78,11 +66,7 @@ _JAVA_VERSION = re.compile(r' version "(?:1\.)?(\d+)')
 
 
 def check_java() -> None:
-    """Check Java before Spark does, whose error names neither version nor remedy.
-
-    Raises:
-        ToolMissingError: Java is missing or too old where Spark looks (JAVA_HOME, else PATH).
-    """
+    """Check Java before Spark does, whose error names neither version nor remedy."""
     _, major = find_java()
     if major is None or major < JAVA_MAJOR:
         # The Makefile prints the same message before there is a Python environment.

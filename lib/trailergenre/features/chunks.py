@@ -63,19 +63,9 @@ def count_tasks(n_links: int, n_slots: int) -> int:
 def featurize_task(
     links: Iterable[Link], settings: TaskSettings, embedder: Embedder, pacer: Pacer | None = None
 ) -> Iterator[Commit]:
-    """Bring the links of a task to their outcomes and commit them.
+    """Bring the links of a task, taken one by one, to their outcomes and commit them.
 
-    Args:
-        links: taken one by one.
-        settings: of the task.
-        embedder: the loaded network.
-        pacer: asked before every attempt at a download; None to pace nothing.
-
-    Yields:
-        A commit whenever the open links are old, large or many enough, and at the end.
-
-    Raises:
-        StorageError: the run's storage cannot be written.
+    Yields a commit whenever the open links are old, large or many enough, and at the end.
     """
     return _commit_all(embed_links(links, settings, embedder, pacer), settings, embedder)
 

@@ -27,7 +27,8 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link, Video
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.sandbox.scratch import scratch_directory
-from trailergenre.features.settings import StreamSettings
+from trailergenre.features.settings import StreamSettings, links_ahead
+from trailergenre.frames.decoder import Decoder
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.runs.outcome_row import OutcomeRow
 from trailergenre.videos.pacing import Pacer
@@ -72,17 +73,10 @@ class FetchedLink:
 def fetch_links(
     links: Iterable[Link], settings: StreamSettings, pacer: Pacer | None = None
 ) -> Generator[FetchedLink]:
-    """Download and decode links ahead of the reader.
+    """Download and decode links ahead of the reader; each is taken when its download can start.
 
-    Leaving early ends all threads and child processes at once.
-
-    Args:
-        links: the next is taken when its download can start.
-        settings: of the task.
-        pacer: asked before every attempt at a download; None to pace nothing.
-
-    Yields:
-        Every link once, in the order in which the downloads end.
+    Yields every link once, in the order in which the downloads end. Leaving early ends all threads
+    and child processes at once. `pacer` is asked before every attempt at a download.
     """
     with scratch_directory() as scratch:
         stream = _Stream(iter(links), settings, pacer or Pacer(), scratch)
@@ -112,10 +106,8 @@ def _read_batches(steps: Iterator[Step]) -> Iterator[FrameArray]:
 def prefetch(values: Generator[T], n: int, *, stop: Callable[[], None]) -> Generator[T]:
     """Yield what a generator yields; a thread of its own runs it up to `n` values ahead.
 
-    Args:
-        values: run by one thread from first to last: ffmpeg ends with the thread that started it.
-        n: values that may wait for the reader.
-        stop: called at the end, before the thread is waited for.
+    One thread from first to last, because ffmpeg ends with the thread that started it. `stop` is
+    called at the end, before the thread is waited for.
     """
     end = object()
     with ThreadPoolExecutor(1) as executor:
@@ -136,7 +128,7 @@ class _Stream:
     def __init__(
         self, links: Iterator[Link], settings: StreamSettings, pacer: Pacer, scratch: Path
     ) -> None:
-        self.open_links = threading.Semaphore(settings.links_ahead)
+        self.open_links = threading.Semaphore(links_ahead(settings.config.chunks))
         self._links = links
         self._settings = settings
         self._pacer = pacer
@@ -225,7 +217,9 @@ class _Stream:
         if video is None:
             return  # the download failed
         deadline.resume()
-        decoded = self._settings.decoder.decode(video.path, deadline=deadline)
+        config = self._settings.config
+        decoder = Decoder(config.frames.per_second, config.limits)
+        decoded = decoder.decode(video.path, deadline=deadline)
         try:
             yield from decoded.batches(self._settings.batch_size)
         finally:

@@ -27,17 +27,9 @@ def embed_links(
     *,
     on_frames: Callable[[FrameArray], None] | None = None,
 ) -> Iterator[FetchedLink]:
-    """Bring every link to its features or its failure.
+    """Bring every link to its features or its failure; yields them as `fetch_links` does.
 
-    Args:
-        links: to embed.
-        settings: of the task.
-        embedder: the loaded network.
-        pacer: asked before every attempt at a download; None to pace nothing.
-        on_frames: called with all frames that go to the network, those before a failure too.
-
-    Yields:
-        Every link once, in the order in which the downloads end.
+    `on_frames` is called with all frames that go to the network, those before a failure too.
     """
     with closing(fetch_links(links, settings, pacer)) as fetched:
         for link in fetched:
@@ -58,15 +50,9 @@ def embed_links(
 def keep_frames(
     links: Iterable[Link], settings: StreamSettings, pacer: Pacer | None = None
 ) -> Iterator[FetchedLink]:
-    """Bring the frames of every link to storage, to be embedded later.
+    """Bring the frames of every link, none of which are kept, to `settings.frames`.
 
-    Args:
-        links: none of whose frames are kept.
-        settings: of the task; `settings.frames` keeps the frames.
-        pacer: asked before every attempt at a download; None to pace nothing.
-
-    Yields:
-        Every link once, without features; the frames of those that are `ok` are kept.
+    Yields every link as `fetch_links` does; the frames of those that are `ok` are kept.
     """
     kept = settings.frames
     assert kept is not None  # its caller keeps frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,16 +28,11 @@ _BATCH = 16
 def read_representative_frames(path: Path, config: Config) -> list[FrameArray]:
     """Decode a video, or the videos of a directory, and take frames evenly from each.
 
-    Args:
-        path: of a directory, at most 64 videos are used, evenly by name. A video that cannot be
-            decoded is skipped with a warning: a directory of kept videos holds such files.
-        config: frame rate and limits, as for a run.
+    Of a directory, at most 64 videos are used, evenly by name. A video that cannot be decoded is
+    skipped with a warning: a directory of kept videos holds such files. A ConfigError if none can.
 
     Returns:
         One array per video, shape (n, 299, 299, 3), uint8, RGB; at most 512 frames in total.
-
-    Raises:
-        ConfigError: no video can be decoded.
     """
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     files = files[:: -(-len(files) // _MAX_VIDEOS) or 1]
@@ -60,13 +56,10 @@ def _thin_out(batches: Iterator[FrameArray], limit: int) -> FrameArray:
     """Take at most `limit` frames at equal distances; memory holds no more than that."""
     kept: list[FrameArray] = []
     step = 1
-    place = 0
-    for batch in batches:
-        for frame in batch:
-            if place % step == 0:
-                kept.append(frame.copy())
-            place += 1
-            if len(kept) > limit:
-                kept = kept[::2]
-                step *= 2
+    for place, frame in enumerate(itertools.chain.from_iterable(batches)):
+        if place % step == 0:
+            kept.append(frame.copy())
+        if len(kept) > limit:
+            kept = kept[::2]
+            step *= 2
     return np.stack(kept)

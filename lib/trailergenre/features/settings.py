@@ -12,7 +12,6 @@ from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.backbone import BackboneManifest, frames_a_call
-from trailergenre.frames.decoder import Decoder
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.kept_frames import KeptFrames
@@ -28,11 +27,8 @@ _MIN_LINKS_AHEAD = 4
 class StreamSettings:
     """What bringing links to features takes, with or without a run.
 
-    Attributes:
-        config: the whole configuration.
-        downloader: link to video; holds what only the driver can read.
-        videos: kept videos; None to neither read nor keep any.
-        frames: kept frames; None to neither read nor keep any.
+    `downloader` holds what only the driver can read. Kept `videos` and `frames` are None to neither
+    read nor keep any.
     """
 
     config: Config
@@ -41,19 +37,9 @@ class StreamSettings:
     frames: KeptFrames | None = None
 
     @property
-    def decoder(self) -> Decoder:
-        """Video to frames."""
-        return Decoder(self.config.frames.per_second, self.config.limits)
-
-    @property
     def batch_size(self) -> int:
         """Frames a call of the network."""
         return frames_a_call(self.config.backbone)
-
-    @property
-    def links_ahead(self) -> int:
-        """Links that may be begun and not yet finished."""
-        return links_ahead(self.config.chunks)
 
     def list_kept(self) -> set[str]:
         """Ids of links that need no download: their videos or frames are kept."""
@@ -63,13 +49,7 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSettings(StreamSettings):
-    """What a task of a run takes.
-
-    Attributes:
-        store: the run.
-        features: what the features depend on; a worker that would give others must fail.
-        fault: a kill on purpose.
-    """
+    """What a task of a run takes; a worker that would give other `features` must fail."""
 
     store: Store
     features: FeatureSettings

@@ -24,19 +24,9 @@ from trailergenre.runs.tables import hash_commit, to_parquet
 def write_commit(
     store: Store, fingerprint: str, *, frames: Sequence[LinkFrames], rows: Sequence[OutcomeRow]
 ) -> pa.Table:
-    """Commit some links.
+    """Commit the outcomes of links (`rows`), and the features of those that are `ok` (`frames`).
 
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        frames: features of the links that are `ok`.
-        rows: outcomes of all links.
-
-    Returns:
-        The rows of the outcomes table as written.
-
-    Raises:
-        StorageError: the run's storage cannot be written.
+    Returns the rows of the outcomes table as written.
     """
     file: dict[str, object] = {}
     if frames:

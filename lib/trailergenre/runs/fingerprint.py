@@ -16,25 +16,17 @@ EXTERNAL = "published"
 
 @dataclass(frozen=True, slots=True)
 class FeatureSettings:
-    """Everything that features depend on, except the video.
+    """Everything that features depend on, except the video."""
 
-    Attributes:
-        format_rule: which of a site's formats is downloaded, or `EXTERNAL`.
-        backbone_id: the network, its weights and its preprocessing.
-        precision: fp32, int8 or mixed_float16.
-        width: features per frame.
-        calibration: SHA-256 of an int8 network's file, which depends on its representative frames;
-            else empty.
-    """
-
-    format_rule: str
+    format_rule: str  # which of a site's formats is downloaded, or `EXTERNAL`
     frames_per_s: float
     frame_side_px: int
     ffmpeg_major: int
-    backbone_id: str
-    precision: str
+    backbone_id: str  # the network, its weights and its preprocessing
+    precision: str  # fp32, int8 or mixed_float16
     width: int = N_FEATURES
     calibration: str = ""
+    """SHA-256 of an int8 network's file, which depends on its representative frames; else empty."""
 
     @property
     def fingerprint(self) -> str:
@@ -79,11 +71,7 @@ def write_settings(store: Store, settings: FeatureSettings) -> None:
 
 
 def list_settings(store: Store) -> dict[str, FeatureSettings]:
-    """Read the settings of all fingerprints of a run; they are written before any features.
-
-    Raises:
-        FingerprintError: settings do not match their fingerprint.
-    """
+    """Read the settings of all fingerprints of a run; they are written before any features."""
     return {
         name: _read(store, name)
         for name in store.list_directories("features")

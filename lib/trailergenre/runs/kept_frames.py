@@ -22,6 +22,7 @@ from trailergenre.base.storage import Store
 from trailergenre.runs.outcome_row import OutcomeRow
 
 _SCHEMA = pa.schema([pa.field("frame", pa.binary(FRAME_BYTES), nullable=False)])
+_FRAME_SHAPE = (FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
 _PLACE = b"place"
 _ROW = b"origin"
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -38,7 +39,6 @@ class FramesWriter:
         options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
         schema = _SCHEMA.with_metadata({_PLACE: place})
         self._writer = pa.ipc.new_stream(self._sink, schema, options=options)
-        self.n_frames = 0
 
     def add(self, frames: FrameArray) -> None:
         """Append a batch, shape (n, 299, 299, 3)."""
@@ -47,7 +47,6 @@ class FramesWriter:
         buffers = [None, pa.py_buffer(differences)]
         column = pa.FixedSizeBinaryArray.from_buffers(_SCHEMA[0].type, len(frames), buffers)
         self._writer.write_batch(pa.record_batch([column], schema=_SCHEMA))
-        self.n_frames += len(frames)
 
     def close(self, row: OutcomeRow | None) -> None:
         """Close the file; without the link's row it stays incomplete and is not to be read."""
@@ -85,26 +84,23 @@ class FramesReader:
         """Yield the frames in batches of `size`; only the last may be smaller.
 
         Yields:
-            Shape (n, 299, 299, 3), uint8, RGB; each a new array.
+            Shape (n, 299, 299, 3), uint8, RGB.
 
         Raises:
             StorageError: the number of frames is not the recorded one.
         """
-        batch, filled, n_frames = _empty(size), 0, 0
+        open_frames, n_frames = np.empty((0, *_FRAME_SHAPE), np.uint8), 0
         for differences in self._read():
-            start, n_frames = 0, n_frames + len(differences)
-            while start < len(differences):
-                end = min(len(differences), start + size - filled)
-                target = batch[filled : filled + end - start]
-                np.add.accumulate(differences[start:end], axis=2, dtype=np.uint8, out=target)
-                filled, start = filled + end - start, end
-                if filled == size:
-                    yield batch
-                    batch, filled = _empty(size), 0
+            n_frames += len(differences)
+            frames = np.add.accumulate(differences, axis=2, dtype=np.uint8)
+            open_frames = np.concatenate([open_frames, frames])
+            while len(open_frames) >= size:
+                yield open_frames[:size]
+                open_frames = open_frames[size:]
         if self.row is None or self.row.frames != n_frames:
             raise self._damaged(f"its {n_frames} frames are not the recorded number")
-        if filled:
-            yield batch[:filled]
+        if len(open_frames):
+            yield open_frames
 
     def _read(self) -> Iterator[FrameArray]:
         """Yield the differences batch by batch; the last batch holds the row."""
@@ -114,7 +110,7 @@ class FramesReader:
                 self.row = OutcomeRow.from_json(metadata[_ROW], self._link_id)
             elif len(batch):
                 values = np.frombuffer(batch.column(0).buffers()[1], np.uint8)
-                yield values[: len(batch) * FRAME_BYTES].reshape(_shape(len(batch)))
+                yield values[: len(batch) * FRAME_BYTES].reshape(-1, *_FRAME_SHAPE)
 
     def _damaged(self, reason: str) -> StorageError:
         return StorageError(
@@ -160,11 +156,3 @@ class KeptFrames:
     def place(self, link_id: str) -> str:
         """The path of a link's frames below the run."""
         return f"frames/{self.key}/{link_id}"
-
-
-def _shape(n_frames: int) -> tuple[int, int, int, int]:
-    return (n_frames, FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
-
-
-def _empty(n_frames: int) -> FrameArray:
-    return np.empty(_shape(n_frames), np.uint8)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,25 +35,17 @@ _SAME_START_S = 2.0  # the kernel's clock and the wall clock drift
 
 
 class Lease(BaseModel):
-    """What the lease file says about its holder.
-
-    Attributes:
-        host: machine and process namespace, in which `pid` has a meaning.
-        process_started_at: seconds since the epoch; a later process may get the same id.
-        stage: the job.
-        refreshed_at: the last heartbeat.
-        token: random, by which the holder recognizes its own lease.
-    """
+    """What the lease file says about its holder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str
+    host: str  # machine and process namespace, in which `pid` has a meaning
     pid: int
-    process_started_at: float
-    stage: str
+    process_started_at: float  # seconds since the epoch; a later process may get the same id
+    stage: str  # the job
     started_at: AwareDatetime
-    refreshed_at: AwareDatetime
-    token: str
+    refreshed_at: AwareDatetime  # the last heartbeat
+    token: str  # random, by which the holder recognizes its own lease
 
     @property
     def is_alive(self) -> bool:
@@ -91,7 +84,7 @@ def hold_lease(store: Store, stage: str) -> Iterator[None]:
     finally:
         released.set()
         heartbeat.join()
-        _if_held(store, own, lambda: store.delete(LEASE_FILE))
+        _if_held(store, own, partial(store.delete, LEASE_FILE))
         if is_new:
             with contextlib.suppress(OSError):  # not empty: the job wrote something
                 store.local_path("").rmdir()
@@ -130,11 +123,8 @@ def _refuse_other(store: Store, own: Lease) -> None:
 
 def _beat(store: Store, own: Lease, released: threading.Event) -> None:
     while not released.wait(_HEARTBEAT_S):
-        _if_held(store, own, lambda: _write(store, _refreshed(own)))
-
-
-def _refreshed(own: Lease) -> Lease:
-    return own.model_copy(update={"refreshed_at": datetime.now(UTC)})
+        refreshed = own.model_copy(update={"refreshed_at": datetime.now(UTC)})
+        _if_held(store, own, partial(_write, store, refreshed))
 
 
 def _if_held(store: Store, own: Lease, action: Callable[[], None]) -> None:

@@ -31,11 +31,7 @@ def is_content_addressed(file: StoredFile) -> bool:
 
 
 def remove_orphans(store: Store, settings: FeatureSettings) -> int:
-    """Remove unfinished files and old orphans, and count them. Needs the lease.
-
-    Raises:
-        StorageError: an outcomes file is damaged, so its references are unknown.
-    """
+    """Remove unfinished files and old orphans, and count them. Needs the lease."""
     fingerprint = settings.fingerprint
     rows = tables.read_all_outcomes(store, fingerprint, columns=("features_file",))
     referenced = set(pc.unique(rows["features_file"]).to_pylist())

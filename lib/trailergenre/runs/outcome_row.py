@@ -19,23 +19,14 @@ class OutcomeRow:
     `finished_at` and the columns that name a features file are added by the commit.
 
     Attributes:
-        link_id: the link.
-        round: see `Link.round`.
-        outcome: its class. Only links that are `ok` have features.
         detail: the reason, one line; empty for `ok`.
         attempts: downloads tried.
         download_s: wall seconds of the download, without waiting for the pace of its host.
-        decode_s: wall seconds of the decoder.
-        embed_s: wall seconds of the network.
         size_bytes: of the video file; None where the download failed.
-        duration_s: declared duration of the video; this and the next three as in `VideoFacts`.
-        width_px: of a source frame.
-        height_px: of a source frame.
-        decode_errors: complaints of the decoder.
+        duration_s, width_px, height_px, decode_errors: see `VideoFacts`.
         frames: frames with features; 0 unless `ok`.
         connections: `address:port` of every server that the download connected to.
         engine: that ran the network; `none` where no network was loaded.
-        device: of the engine.
         versions: program -> version, besides this package's own.
         sandbox: `full`, `not needed`, or the protections that the machine lacks.
     """

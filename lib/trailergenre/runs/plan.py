@@ -18,17 +18,11 @@ from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 
 
 class Plan(NamedTuple):
-    """What a run will do.
+    """What a run will do."""
 
-    Attributes:
-        ready: ids of the distinct ready links of the list.
-        todo: links without a final outcome under this fingerprint, and links to retry.
-        carried: outcomes rows of downloads that failed for other features of the same videos.
-    """
-
-    ready: list[LinkId]
-    todo: list[Link]
-    carried: pa.Table
+    ready: list[LinkId]  # ids of the distinct ready links of the list
+    todo: list[Link]  # without a final outcome under this fingerprint, or to retry
+    carried: pa.Table  # outcomes rows of downloads that failed for other features of the same video
 
 
 _FILE_AT_FAULT = {Outcome.NOT_MEDIA, Outcome.FORMAT_NOT_ALLOWED, Outcome.NO_VIDEO}
@@ -37,11 +31,7 @@ _FILE_AT_FAULT |= {Outcome.DECODE, Outcome.PARTIAL}
 
 
 def parse_retry(words: Iterable[str]) -> frozenset[Outcome]:
-    """Parse the values of `--retry`.
-
-    Raises:
-        ConfigError: a value is not an outcome that can be retried; lists those that can.
-    """
+    """Parse the values of `--retry`; a ConfigError lists the outcomes that can be retried."""
     choices = sorted(set(Outcome) - {Outcome.OK, Outcome.DEFERRED})
     for word in words:
         if word not in choices:
@@ -62,12 +52,8 @@ def plan_links(
 ) -> Plan:
     """Compare the list with the committed outcomes.
 
-    Args:
-        store: the run.
-        settings: of the features to make.
-        kept: ids of links whose videos or frames are kept.
-        recompute: whether finished links may be downloaded again.
-        retry: failures to retry.
+    `kept` are ids of links whose videos or frames are kept, `retry` are failures to retry;
+    `recompute` says that finished links may be downloaded again.
 
     Raises:
         ConfigError: the list has no ready link, or the run holds external features.

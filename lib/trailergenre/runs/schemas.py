@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pyarrow as pa
 
 from trailergenre.base.errors import SchemaError
@@ -10,9 +12,7 @@ from trailergenre.base.records import N_FEATURES
 _UTC = pa.timestamp("us", tz="UTC")
 
 
-def _column(name: str, kind: pa.DataType, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable)
-
+_column = functools.partial(pa.field, nullable=False)
 
 LINKS = pa.schema(
     [

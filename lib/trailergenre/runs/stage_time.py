@@ -7,42 +7,26 @@ link overlap with everything and are told beside the others, not added to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpent:
-    """What the links of one commit took, in wall seconds.
+    """What the links of one commit took, in wall seconds."""
 
-    Attributes:
-        links: brought to their ends.
-        frames: of those that are ok.
-        download_s: of downloads, each by itself; overlapped.
-        decode_s: waiting for the decoder; overlapped.
-        embed_s: in the network.
-        write_s: writing features, outcomes and kept frames.
-        wall_s: since the commit before, or since the task's stream began.
-    """
-
-    links: int
-    frames: int
-    download_s: float
-    decode_s: float
-    embed_s: float
-    write_s: float
-    wall_s: float
+    links: int  # brought to their ends
+    frames: int  # of those that are ok
+    download_s: float  # of downloads, each by itself; overlapped
+    decode_s: float  # waiting for the decoder; overlapped
+    embed_s: float  # in the network
+    write_s: float  # writing features, outcomes and kept frames
+    wall_s: float  # since the commit before, or since the task's stream began
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a task ran.
-
-    Attributes:
-        executor: its name in the cluster.
-        host: the machine.
-        worker: process id of the Python worker, which is one slot.
-    """
+    """Where a task ran; `worker` is the process id of the Python worker, which is one slot."""
 
     executor: str
     host: str
@@ -51,13 +35,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """Where the time of one stage went.
-
-    Attributes:
-        name: what the stage does.
-        wall_s: from its start to its end.
-        commits: what came back from its tasks.
-    """
+    """Where the time of one stage went, from its start to its end: what its tasks committed."""
 
     name: str
     wall_s: float
@@ -70,86 +48,52 @@ class StageTime:
 
     def _sum(self, executor: str, host: str) -> ExecutorTime:
         here = [
-            (place, spent)
+            (place.worker, spent)
             for place, spent in self.commits
             if (place.executor, place.host) == (executor, host)
         ]
-        slots = len({place.worker for place, _ in here})
-        spent = [spent for _, spent in here]
-        wall_s = sum(one.wall_s for one in spent)
-        embed_s, write_s = sum(one.embed_s for one in spent), sum(one.write_s for one in spent)
-        return ExecutorTime(
-            stage=self.name,
-            executor=executor,
-            host=host,
-            slots=slots,
-            links=sum(one.links for one in spent),
-            frames=sum(one.frames for one in spent),
-            embed_s=round(embed_s, 1),
-            write_s=round(write_s, 1),
-            wait_s=round(max(0.0, wall_s - embed_s - write_s), 1),
-            idle_s=round(max(0.0, slots * self.wall_s - wall_s), 1),
-            download_s=round(sum(one.download_s for one in spent), 1),
-            decode_s=round(sum(one.decode_s for one in spent), 1),
-        )
+        slots = len({worker for worker, _ in here})
+        sums = {
+            field.name: sum(getattr(spent, field.name) for _, spent in here)
+            for field in fields(TimeSpent)
+        }
+        wall_s = sums.pop("wall_s")
+        sums["wait_s"] = max(0.0, wall_s - sums["embed_s"] - sums["write_s"])
+        sums["idle_s"] = max(0.0, slots * self.wall_s - wall_s)
+        rounded = {name: round(value, 1) for name, value in sums.items()}
+        return ExecutorTime(self.name, executor, host, slots, **rounded)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorTime:
-    """Where the time of one executor's slots went in one stage.
+    """Where the time of one executor's slots went in one stage: sums of `TimeSpent`.
 
     `embed_s`, `write_s`, `wait_s` and `idle_s` add up to slots x wall seconds of the stage.
-
-    Attributes:
-        stage: what the stage does.
-        executor: its name in the cluster.
-        host: the machine.
-        slots: Python workers that committed anything.
-        links: brought to their ends.
-        frames: of those that are ok.
-        embed_s: in the network.
-        write_s: writing features, outcomes and kept frames.
-        wait_s: a task ran, and neither embedded nor wrote: it waited for frames.
-        idle_s: no stream ran: start of the workers, loading the network, no task left.
-        download_s: of downloads; several at a time, beside all others.
-        decode_s: waiting for decoders; beside all others.
     """
 
     stage: str
     executor: str
     host: str
-    slots: int
+    slots: int  # Python workers that committed anything
     links: int
     frames: int
     embed_s: float
     write_s: float
-    wait_s: float
-    idle_s: float
+    wait_s: float  # a task ran, and neither embedded nor wrote: it waited for frames
+    idle_s: float  # no stream ran: start of the workers, loading the network, no task left
     download_s: float
     decode_s: float
 
 
-def time_lines(times: Iterable[ExecutorTime]) -> list[str]:
+def time_lines(times: Sequence[ExecutorTime]) -> list[str]:
     """A table for people; empty where there is nothing to tell."""
-    rows = [asdict(time) for time in times]
-    if not rows:
+    if not times:
         return []
-    names = {
-        "stage": "stage",
-        "executor": "executor",
-        "host": "host",
-        "slots": "slots",
-        "links": "links",
-        "frames": "frames",
-        "embed_s": "embed",
-        "write_s": "write",
-        "wait_s": "wait",
-        "idle_s": "idle",
-        "download_s": "(download",
-        "decode_s": "decode)",
-    }
-    cells = [list(names.values()), *([str(row[name]) for name in names] for row in rows)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(names))]
+    overlapped = {"download_s": "(download", "decode_s": "decode)"}
+    names = [field.name for field in fields(ExecutorTime)]
+    heads = [overlapped.get(name, name.removesuffix("_s")) for name in names]
+    cells = [heads, *([str(value) for value in astuple(time)] for time in times)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in cells

@@ -32,20 +32,13 @@ _COLUMNS = (*tables.PRECEDENCE_COLUMNS, "frames", "sandbox")
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """Progress of one features fingerprint over the ready links of the list.
-
-    Attributes:
-        ready: number of distinct ready links.
-        by_outcome: number of those with an outcome, by outcome.
-        sandbox: the protections that child processes had; `full` if all of them.
-        links_per_s: over the last ten minutes of the run, if known.
-    """
+    """Progress of one features fingerprint over the distinct ready links of the list."""
 
     ready: int
     by_outcome: dict[str, int]
     frames: int
-    sandbox: list[str]
-    links_per_s: float | None
+    sandbox: list[str]  # the protections that child processes had; `full` if all of them
+    links_per_s: float | None  # over the last ten minutes of the run
     last_commit_at: datetime | None
 
     @property

@@ -38,11 +38,7 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
-    """Decode one Parquet file.
-
-    Raises:
-        OSError, pa.ArrowException: it is not a Parquet file, or has more than `max_rows` rows.
-    """
+    """Decode one Parquet file; an OSError or pa.ArrowException if it is none, or too long."""
     # `pq.read_table` would import pandas (0.3 s, 40 MB).
     file = pq.ParquetFile(pa.BufferReader(content))
     if max_rows is not None and file.metadata.num_rows > max_rows:
@@ -52,11 +48,7 @@ def parse_parquet(content: bytes, max_rows: int | None = None) -> pa.Table:
 
 
 def check_and_cast(name: str, table: pa.Table) -> pa.Table:
-    """Bring a table to the columns, order and types of its schema; features keep their width.
-
-    Raises:
-        SchemaError: the columns differ, or features vary in width.
-    """
+    """Bring a table to the columns, order and types of its schema; features keep their width."""
     schemas.check_table(name, table.schema)
     schema = schemas.TABLES[name]
     if name == "features" and len(table):
@@ -161,11 +153,8 @@ def read_outcomes(
     beats failure beats `deferred`, then the highest round, then the earliest `finished_at`, then
     the file's name.
 
-    Args:
-        store: the run.
-        fingerprint: of the features.
-        cache: files that earlier calls read, by path; this call adds its own.
-        columns: `PRECEDENCE_COLUMNS` and others. All columns of a million links take gigabytes.
+    `cache` has the files that earlier calls read, by path; this call adds its own. `columns` are
+    `PRECEDENCE_COLUMNS` and others: all columns of a million links take gigabytes.
     """
     rows = read_all_outcomes(store, fingerprint, cache, columns)
     return current_outcomes(rows).select(columns)
@@ -177,11 +166,7 @@ def read_all_outcomes(
     cache: dict[str, pa.Table] | None = None,
     columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
 ) -> pa.Table:
-    """Read every outcomes row as `read_outcomes` does, superseded ones too, with `_file`, its path.
-
-    Raises:
-        StorageError: a file is missing, truncated or changed.
-    """
+    """As `read_outcomes`, but with superseded rows too, and with `_file`, the path of each."""
     cache = {} if cache is None else cache
     paths = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
     for path in paths:
@@ -274,9 +259,7 @@ def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:
 def hash_commit(links: Iterable[tuple[str, FeatureArray]], frame_time_s: np.ndarray) -> str:
     """Hash the content of a commit, independently of its encoding, with SHA-256.
 
-    Args:
-        links: each link's id and features, shape (n, width), float32, in the file's order.
-        frame_time_s: of all rows, float64.
+    `links` has each link's id and features in the file's order; `frame_time_s` is of all rows.
     """
     digest = hashlib.sha256()
     for link_id, features in links:

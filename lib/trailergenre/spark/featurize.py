@@ -58,14 +58,6 @@ def featurize_links(
     stage reads and embeds them, on GPUs if `backbone.device` says so.
 
     Relies on `spark.python.worker.reuse` (true by default): the network is loaded once a worker.
-
-    Args:
-        spark: the session.
-        links: without a final outcome.
-        settings: for the tasks.
-
-    Returns:
-        Where each stage's time went.
     """
     is_gpu = settings.config.backbone.device == "gpu"
     if is_gpu:
@@ -145,19 +137,16 @@ def _embed(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Itera
     address = granted_address() if backbone.device == "gpu" else None
     embedder = load_once(backbone, address)
     manifest = embedder.manifest
-    if manifest.int8_sha256 != features.calibration:
-        raise WeightsError(
-            f"The backbone at {backbone.path} on this worker is {manifest.precision}, its int8 "
-            f"network {manifest.int8_sha256 or 'none'}; the driver's is "
-            f"{features.calibration or 'none'}: their features differ. Copy the driver's to all "
-            "nodes, or name a path that they share."
-        )
-    if manifest.backbone_id != features.backbone_id:
-        raise WeightsError(
-            f"The backbone at {backbone.path} on this worker is {manifest.backbone_id}, the "
-            f"driver's is {features.backbone_id}: their features differ. Copy the driver's to all "
-            "nodes, or name a path that they share."
-        )
+    for name, ours, drivers in (
+        ("", manifest.backbone_id, features.backbone_id),
+        ("'s int8 network", manifest.int8_sha256, features.calibration),
+    ):
+        if ours != drivers:
+            raise WeightsError(
+                f"The backbone{name} at {backbone.path} on this worker is {ours or 'none'}, the "
+                f"driver's is {drivers or 'none'}: their features differ. Copy the driver's to all "
+                "nodes, or name a path that they share."
+            )
     return featurize_task(pacer.order(_begin(links, settings)), settings, embedder, pacer)
 
 

@@ -29,33 +29,24 @@ T = TypeVar("T")
 class LabelledRows:
     """Rows of the training part with their truth.
 
-    Attributes:
-        rows: link_id, number, row (floats), truth (0.0 or 1.0 for each genre); not computed yet.
-            Partitions and order depend on the rows alone, because MLlib draws a tree's rows by
-            partition and position.
-        truth: shape (n_links, n_genres), int8.
-        counts: link_id and n_rows, sorted by link.
-        n_rows: of all links.
-        n_features: columns of a row.
+    Partitions and order of `rows`, which are not computed yet, depend on the rows alone, because
+    MLlib draws a tree's rows by partition and position.
     """
 
-    rows: DataFrame
-    truth: NDArray[np.int8]
-    counts: pa.Table
-    n_rows: int
-    n_features: int
+    rows: DataFrame  # link_id, number, row (floats), truth (0.0 or 1.0 for each genre)
+    truth: NDArray[np.int8]  # shape (n_links, n_genres)
+    counts: pa.Table  # link_id and n_rows, sorted by link
+    n_rows: int  # of all links
+    n_features: int  # columns of a row
 
 
 def label_rows(
     rows: DataFrame, link_ids: Sequence[str], truth: NDArray[np.int8], *, store: Store
 ) -> LabelledRows:
-    """Join rows with their truth.
+    """Join rows (link_id, number, row; cached, since they are read twice) with their truth.
 
-    Args:
-        rows: link_id, number, row; may contain other links. Cached, since they are read twice.
-        link_ids: the training part.
-        truth: shape (n_links, n_genres), int8; row i belongs to link_ids[i].
-        store: the run, for messages.
+    Row i of `truth`, shape (n_links, n_genres), belongs to `link_ids[i]`; rows of other links are
+    left out. `store` is the run, for messages.
 
     Raises:
         StorageError: the features of a training link are missing.

@@ -46,16 +46,10 @@ def load_once(config: BackboneConfig, address: str | None) -> Embedder:
 
 
 def decode_images(images: pa.Array) -> FrameArray:
-    """Read raw pixels, without a copy if no image is null.
-
-    Args:
-        images: `binary` or `large_binary`; nulls are left out.
+    """Read raw pixels of `binary` or `large_binary`, without a copy if no image is null.
 
     Returns:
         Shape (n, 299, 299, 3), uint8, RGB; row i is the i-th image that is not null.
-
-    Raises:
-        SchemaError: an image has another length.
     """
     images = images.drop_null()
     lengths = set(pc.unique(pc.binary_length(images)).to_pylist()) - {FRAME_BYTES}

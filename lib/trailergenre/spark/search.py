@@ -29,11 +29,7 @@ def search_parameters(
     seed: int,
     on_step: OnStep,
 ) -> SearchResult:
-    """Find the best of some random hyper-parameters and of `start`, the configuration's.
-
-    Raises:
-        ConfigError: this kind of model has no search range.
-    """
+    """Find the best of some random hyper-parameters and of `start`, the configuration's."""
     tried = draw_trials(start, trials=trials, seed=seed)
     shared = spark.sparkContext.broadcast(rows)
 

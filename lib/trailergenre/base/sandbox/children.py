@@ -72,19 +72,12 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """The limits of one child and of all processes that it starts.
+    """The limits of one child and of all processes that it starts."""
 
-    Attributes:
-        cpu_s: processor seconds of each process.
-        file_bytes: largest file it may write.
-        memory_bytes: resident memory of the whole group.
-        address_space_bytes: of each process; None if it reserves far more than it uses, as deno.
-    """
-
-    cpu_s: float
-    file_bytes: int
-    memory_bytes: int
-    address_space_bytes: int | None
+    cpu_s: float  # of each process
+    file_bytes: int  # largest file it may write
+    memory_bytes: int  # resident, of the whole group
+    address_space_bytes: int | None  # of each; None if it reserves more than it uses, as deno
     has_network: bool
 
     @property

@@ -65,7 +65,9 @@ def serve(run: Callable[[], None], warm_up: Iterator[None]) -> NoReturn:
 
 
 def _warm_up(control: socket.socket, steps: Iterator[None]) -> None:
-    with contextlib.suppress(Exception):  # ends the warm-up, but not the server
+    # The steps run others' code, whose exceptions (such as re.error and yt-dlp's) share no other
+    # base class. One ends the warm-up, never the server.
+    with contextlib.suppress(Exception):
         while not select.select([control], [], [], 0)[0]:
             if next(steps, _END) is _END:
                 return

@@ -25,14 +25,9 @@ SEED = 7
 
 
 def make_clips(directory: Path, base_url: str) -> Path:
-    """Write the clips and a CSV of links to them: a row per clip, and a dozen rows that fail.
+    """Write clips, and a CSV of links to them and of a dozen rows that fail; return the CSV's path.
 
-    Args:
-        directory: output directory, which a server serves at `base_url`.
-        base_url: prefix of the links.
-
-    Returns:
-        Path of the CSV.
+    A server serves `directory` at `base_url`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     generator = random.Random(SEED)

@@ -110,16 +110,10 @@ class _Demo:
 
 
 def run_demo(data: Path | None, out: Path) -> None:
-    """Run the demo.
+    """Run the demo; files of an earlier one in `out` are replaced, and nothing else is touched.
 
-    Args:
-        data: a directory of videos in folders named by genre, or a table of links; None generates
-            clips and serves them on loopback.
-        out: output directory. Files of an earlier demo are replaced; nothing else is touched.
-
-    Raises:
-        ConfigError: `data` or `out` cannot be used, or the package is not run from a checkout.
-        ToolMissingError: Spark would find no suitable Java.
+    `data` is a directory of videos in folders named by genre, or a table of links; None generates
+    clips and serves them on loopback.
     """
     console = Console(soft_wrap=True)
     if not (_REPOSITORY / "jobs").is_dir():

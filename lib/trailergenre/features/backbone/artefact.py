@@ -35,25 +35,16 @@ EXPORT_AGAIN = "Export it again."
 
 
 class Quantization(BaseModel):
-    """The representative frames of an int8 network, and its distance from fp32 on other frames.
-
-    Attributes:
-        sha256: of the representative frames.
-        n_frames: number of representative frames.
-        n_judged: number of the other frames, which the two figures are of.
-        is_held_out: whether the other frames are of other videos, not neighbours in the same one.
-        cosine_p1: 1st percentile of the cosine to fp32, after subtracting the mean.
-        rms_share: rms(int8 - fp32) over the rms spread between frames.
-    """
+    """The representative frames of an int8 network, and its distance from fp32 on other frames."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sha256: str
+    sha256: str  # of the representative frames
     n_frames: int
-    n_judged: int
-    is_held_out: bool = False
-    cosine_p1: float
-    rms_share: float
+    n_judged: int  # number of the other frames
+    is_held_out: bool = False  # the other frames are of other videos, not neighbours in the same
+    cosine_p1: float  # 1st percentile of the cosine to fp32, after subtracting the mean
+    rms_share: float  # rms(int8 - fp32) over the rms spread between frames
 
     def line(self, weights: str) -> str:
         """Describe the distance in one line."""
@@ -73,34 +64,25 @@ class Quantization(BaseModel):
 
 
 class BackboneManifest(BaseModel):
-    """The manifest of an artefact.
-
-    Attributes:
-        backbone_id: SHA-256 of weights, preprocessing and output layer; the same for every engine
-            and precision.
-        network: a name of `networks.NETWORKS`.
-        weights: their origin: `imagenet`, `random(seed=7)` or a file name.
-        precision: of the ONNX file's arithmetic.
-        calibration: how an int8 network was quantized; None for fp32.
-        files: file name -> SHA-256.
-        versions: program -> version at export.
-    """
+    """The manifest of an artefact."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format_version: Literal[2] = 2
-    backbone_id: str
-    network: str
+    backbone_id: str  # SHA-256 of weights, preprocessing and output layer; not of the precision
+    network: str  # a name of `networks.NETWORKS`
     preprocessing: str = PREPROCESSING
     output_layer: str = OUTPUT_LAYER
-    weights: str
-    precision: Literal["fp32", "int8"] = "fp32"
-    calibration: Quantization | None = None
-    files: dict[str, str]
-    versions: dict[str, str]
+    weights: str  # their origin: `imagenet`, `random(seed=7)` or a file name
+    precision: Literal["fp32", "int8"] = "fp32"  # of the ONNX file's arithmetic
+    calibration: Quantization | None = None  # of an int8 network
+    files: dict[str, str]  # file name -> SHA-256
+    versions: dict[str, str]  # program -> version at export
 
     @model_validator(mode="after")
-    def _check_calibration(self) -> Self:
+    def _check(self) -> Self:
+        if (self.preprocessing, self.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
+            raise ValueError("other preprocessing or another output than this version's")
         if (self.precision == "int8") != (self.calibration is not None):
             raise ValueError("calibration belongs to int8 alone")
         if self.calibration and ONNX_FILE not in self.files:
@@ -125,20 +107,13 @@ def compute_backbone_id(network: str, weights: Sequence[NDArray[np.float32]]) ->
     """Hash what the features depend on.
 
     Neither layer names nor the ONNX file identify a model: names count up within a process, and
-    two exports of one model differ. So the arrays' hashes are sorted and hashed.
-
-    Args:
-        network: its name.
-        weights: its arrays, float32, any shape, any order.
+    two exports of one model differ. So the arrays' hashes, in any order, are sorted and hashed.
     """
-    hashes = sorted(_hash_array(array) for array in weights)
+    arrays = (np.ascontiguousarray(array, dtype="<f4") for array in weights)
+    contents = (f"{array.shape}".encode() + array.tobytes() for array in arrays)
+    hashes = sorted(hashlib.sha256(content).hexdigest() for content in contents)
     text = "\n".join([network, PREPROCESSING, OUTPUT_LAYER, *hashes])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _hash_array(array: NDArray[np.float32]) -> str:
-    values = np.ascontiguousarray(array, dtype="<f4")
-    return hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()
 
 
 def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
@@ -159,7 +134,7 @@ def read_manifest(directory: Path) -> BackboneManifest:
     if len(content) > _MAX_MANIFEST_BYTES:
         raise WeightsError(f"{path} has more than {_MAX_MANIFEST_BYTES} bytes.", EXPORT_AGAIN)
     try:
-        manifest = BackboneManifest.model_validate_json(content)
+        return BackboneManifest.model_validate_json(content)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
@@ -167,12 +142,6 @@ def read_manifest(directory: Path) -> BackboneManifest:
         raise WeightsError(
             f"The manifest {path} cannot be used: {problems}.", EXPORT_AGAIN
         ) from error
-    if (manifest.preprocessing, manifest.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
-        raise WeightsError(
-            f"{path} describes other preprocessing or another output than this version's.",
-            EXPORT_AGAIN,
-        )
-    return manifest
 
 
 def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:

@@ -66,24 +66,16 @@ class FixedBatches:
     def __init__(
         self, run: Callable[[FrameArray], FeatureArray], *, size: int, in_flight: int
     ) -> None:
-        """Take the network.
+        """Take the network on exactly `size` frames: the last batch is padded with black.
 
-        Args:
-            run: the network on exactly `size` frames; called from `in_flight` threads. Raises
-                MemoryError if they are too many.
-            size: frames per batch; the last batch is padded with black.
-            in_flight: batches that run at the same time.
+        `run` is called from `in_flight` threads, and raises MemoryError if the frames are too many.
         """
         self._run = run
         self._size = size
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="embed")
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Compute the features of frames, as `Embedder.embed` does.
-
-        Raises:
-            ConfigError: not even one frame fits into memory.
-        """
+        """See `Embedder.embed`; a ConfigError if not even one frame fits into memory."""
         check_frames(frames)
         while True:
             try:

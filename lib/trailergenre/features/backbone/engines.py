@@ -42,9 +42,7 @@ def check_backbone(config: BackboneConfig) -> BackboneManifest:
 def load_embedder(config: BackboneConfig, *, address: str | None = None) -> Embedder:
     """Load a network; this takes seconds.
 
-    Args:
-        config: engine, device and artefact.
-        address: index of the GPU that a cluster assigned; None for the first.
+    `address` is the index of the GPU that a cluster assigned; None for the first.
 
     Raises:
         WeightsError: the artefact is missing or was changed.

@@ -25,11 +25,10 @@ from trailergenre.features.backbone.artefact import (
     compute_backbone_id,
     hash_file,
     read_manifest,
+    read_weights,
     write_manifest,
     write_weights,
 )
-
-RANDOM_SEED = 7
 
 _PACKAGES = ("keras", "tf2onnx", "numpy", "onnxruntime")
 """Packages whose versions the manifest records."""
@@ -40,7 +39,7 @@ def export_backbone(
     out: Path,
     *,
     network: str = "inception_v3",
-    seed: int = RANDOM_SEED,
+    seed: int = 7,
     representative: Sequence[FrameArray] | None = None,
     on_step: OnStep = lambda done, total, label="": None,
 ) -> BackboneManifest:
@@ -155,8 +154,6 @@ def _set_from_file(model: object, path: Path) -> None:
         )
     try:
         if path.suffix == ".safetensors":
-            from trailergenre.features.backbone.artefact import read_weights
-
             model.set_weights(read_weights(path.read_bytes()))  # type: ignore[attr-defined]
         else:
             # Files hold Inception-V3 alone, which is the last layer.

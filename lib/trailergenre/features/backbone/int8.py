@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ MAX_RMS_SHARE = 0.1
 
 MIN_FRAMES = 16
 """Fewest representative frames, and fewest frames to compare on."""
+
+OnBatch = Callable[[int], None]
+"""Called with the number of frames of each batch that is done."""
 
 _BATCH = 8
 _QUANTIZED = ["Conv", "Relu", "MaxPool", "AveragePool", "Concat"]
@@ -68,16 +71,21 @@ def quantize_network(
             f"Received: {len(seen)} and {len(unseen)}. Give more or longer videos, or set "
             "frames.per_second higher."
         )
-    progress = _Progress(on_step, 3 * len(seen) + 2 * len(unseen))
+    done, total = 0, 3 * len(seen) + 2 * len(unseen)
+
+    def on_batch(n_frames: int) -> None:
+        nonlocal done
+        done += n_frames
+        on_step(done, total)
+
     fp32 = _open(path)
-    fp32_seen = _embed(fp32, seen, progress)
-    fp32_unseen = _embed(fp32, unseen, progress)
+    fp32_seen, fp32_unseen = (_embed(fp32, frames, on_batch) for frames in (seen, unseen))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8-") as directory:
         quantized = Path(directory) / path.name
-        _quantize(path, quantized, seen, progress)
-        int8_seen = _embed(_open(quantized), seen, progress)
+        _quantize(path, quantized, _Reader(fp32, seen, on_batch))
+        int8_seen = _embed(_open(quantized), seen, on_batch)
         _correct_output(quantized, fp32_seen.mean(0) - int8_seen.mean(0))
-        int8_unseen = _embed(_open(quantized), unseen, progress)
+        int8_unseen = _embed(_open(quantized), unseen, on_batch)
         cosine_p1, rms_share = compare_features(fp32_unseen, int8_unseen, fp32_seen.mean(0))
         figures = Quantization(
             sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
@@ -104,13 +112,8 @@ def compare_features(
 
     Without subtracting a mean, any two frames have a cosine of 0.98 or more on random weights.
 
-    Args:
-        fp32: shape (n, width).
-        int8: of the same frames.
-        mean: mean fp32 feature of the representative frames, shape (width,).
-
-    Raises:
-        ConfigError: the frames are all alike, so there is no spread.
+    `fp32` and `int8`, shape (n, width), are of the same frames; `mean`, shape (width,), is the mean
+    fp32 feature of the representative frames. A ConfigError if the frames are all alike.
     """
     # float64, since the differences are small compared with the features.
     a, b, centre = fp32.astype(np.float64), int8.astype(np.float64), mean.astype(np.float64)
@@ -123,53 +126,41 @@ def compare_features(
     return float(np.percentile(cosine, 1)), float(rms / spread)
 
 
-class _Progress:
-    def __init__(self, on_step: OnStep, total: int) -> None:
-        self._on_step = on_step
-        self._total = total
-        self._done = 0
-
-    def add(self, n_frames: int) -> None:
-        self._done += n_frames
-        self._on_step(self._done, self._total)
-
-
-def _batches(frames: FrameArray, progress: _Progress) -> Iterator[FrameArray]:
-    for start in range(0, len(frames), _BATCH):
-        batch = frames[start : start + _BATCH]
-        yield batch
-        progress.add(len(batch))
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no type stubs
-    def __init__(self, name: str, frames: FrameArray, progress: _Progress) -> None:
-        self._name = name
-        self._batches = _batches(frames, progress)
-
-    def get_next(self) -> dict[str, FrameArray] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {self._name: batch}
-
-
 def _open(path: Path) -> Session:
     return open_session(path.read_bytes(), threads=os.cpu_count() or 1)
 
 
-def _embed(session: Session, frames: FrameArray, progress: _Progress) -> FeatureArray:
+def _inputs(
+    session: Session, frames: FrameArray, on_batch: OnBatch
+) -> Iterator[dict[str, FrameArray]]:
+    """Yield the network's input for each batch."""
     name = session.get_inputs()[0].name
-    return np.concatenate(
-        [session.run(None, {name: batch})[0] for batch in _batches(frames, progress)]
-    )
+    for start in range(0, len(frames), _BATCH):
+        batch = frames[start : start + _BATCH]
+        yield {name: batch}
+        on_batch(len(batch))
 
 
-def _quantize(path: Path, out: Path, frames: FrameArray, progress: _Progress) -> None:
-    name = _open(path).get_inputs()[0].name
+def _embed(session: Session, frames: FrameArray, on_batch: OnBatch) -> FeatureArray:
+    batches = _inputs(session, frames, on_batch)
+    return np.concatenate([session.run(None, batch)[0] for batch in batches])
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no type stubs
+    def __init__(self, session: Session, frames: FrameArray, on_batch: OnBatch) -> None:
+        self._batches = _inputs(session, frames, on_batch)
+
+    def get_next(self) -> dict[str, FrameArray] | None:
+        return next(self._batches, None)
+
+
+def _quantize(path: Path, out: Path, reader: _Reader) -> None:
     prepared = out.with_suffix(".prepared.onnx")
     quant_pre_process(path, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         out,
-        _Reader(name, frames, progress),
+        reader,
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=_QUANTIZED,
         per_channel=True,

@@ -55,11 +55,7 @@ def build_network(name: str) -> Model:
 
 
 def build_mixed_network(name: str) -> Model:
-    """Build a network that computes in float16, with float32 weights.
-
-    Returns:
-        A model from uint8 RGB (n, 299, 299, 3), 0..255, to float16 (n, 2048).
-    """
+    """As `build_network`, but with computation and output in float16, and weights in float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -55,8 +55,7 @@ class OnnxEmbedder:
             raise WeightsError(
                 f"{directory / ONNX_FILE} cannot be loaded: {error}.", EXPORT_AGAIN
             ) from error
-        _check_interface(self._session, directory / ONNX_FILE)
-        self._input = self._session.get_inputs()[0].name
+        self._input = _check_interface(self._session, directory / ONNX_FILE)
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames; see `Embedder.embed`."""
@@ -82,8 +81,7 @@ class OnnxGpuEmbedder:
         self.version = str(onnxruntime.__version__)
         content = read_file(directory, manifest, ONNX_FILE)
         session = open_gpu_session(content, device_id=device_id)
-        _check_interface(session, directory / ONNX_FILE)
-        name = session.get_inputs()[0].name
+        name = _check_interface(session, directory / ONNX_FILE)
         self._batches = FixedBatches(
             lambda frames: run_bound(session, {name: frames}),
             size=config.batch_size,
@@ -95,7 +93,8 @@ class OnnxGpuEmbedder:
         return self._batches.embed(frames)
 
 
-def _check_interface(session: Session, path: Path) -> None:
+def _check_interface(session: Session, path: Path) -> str:
+    """Refuse a network that does not turn frames into features; return the name of its input."""
     actual = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
     if actual != [[_INPUT], [_OUTPUT]]:
         raise WeightsError(
@@ -103,3 +102,4 @@ def _check_interface(session: Session, path: Path) -> None:
             f"frame, received {actual[0]} to {actual[1]}.",
             EXPORT_AGAIN,
         )
+    return str(session.get_inputs()[0].name)

@@ -74,12 +74,7 @@ class TensorFlowEmbedder:
         return np.asarray(values, np.float32)
 
 
-def _load_network(
-    directory: Path,
-    manifest: BackboneManifest,
-    *,
-    is_mixed: bool,
-) -> Any:  # noqa: ANN401 - Keras has no type stubs
+def _load_network(directory: Path, manifest: BackboneManifest, *, is_mixed: bool) -> Any:  # noqa: ANN401 - Keras has no type stubs
     from trailergenre.features.backbone.networks import build_mixed_network, build_network
 
     model = (build_mixed_network if is_mixed else build_network)(manifest.network)
@@ -95,12 +90,8 @@ def _load_network(
 def take_gpu(settings: Any, device_id: int) -> None:  # noqa: ANN401 - no type stubs
     """Make one GPU the only one of this process, its memory growing as it is needed.
 
-    Args:
-        settings: `tensorflow.config`.
-        device_id: the GPU's index among those that TensorFlow finds.
-
-    Raises:
-        ConfigError: there is no such GPU, or the process has another one already.
+    `settings` is `tensorflow.config`. A ConfigError if TensorFlow finds no GPU of this index, or
+    the process has another one already.
     """
     gpus = settings.list_physical_devices("GPU")
     if device_id >= len(gpus):

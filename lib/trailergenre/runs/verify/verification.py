@@ -10,24 +10,15 @@ _SHOWN = 5
 
 @dataclass
 class Check:
-    """One claim about a run.
+    """One claim about a run."""
 
-    Attributes:
-        invariant: I1 to I6.
-        name: the claim.
-        advice: what to do if it fails.
-        checked: number of rows, links or files that were checked.
-        offenders: the first of the `n_offenders` that break the claim.
-        notes: remarks that are no offence.
-    """
-
-    invariant: str
-    name: str
-    advice: str
-    checked: int = 0
+    invariant: str  # I1 to I6
+    name: str  # the claim
+    advice: str  # what to do if it fails
+    checked: int = 0  # rows, links or files
     n_offenders: int = 0
-    offenders: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    offenders: list[str] = field(default_factory=list)  # the first of those that break the claim
+    notes: list[str] = field(default_factory=list)  # remarks that are no offence
 
     @property
     def holds(self) -> bool:
@@ -61,25 +52,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """All checks of a run.
+    """All checks of a run."""
 
-    Attributes:
-        run: its address.
-        features: the fingerprint.
-        content_hash: see `Features.content_hash`.
-        links: number of distinct ready links.
-        by_outcome: number of those with an outcome, by outcome.
-        frames: number of feature rows that readers reach.
-        settings: what each session of the run was allowed, if recorded.
-    """
-
-    run: str
-    features: str
-    content_hash: str | None
-    links: int
+    run: str  # its address
+    features: str  # the fingerprint
+    content_hash: str | None  # see `Features.content_hash`
+    links: int  # distinct ready ones
     by_outcome: dict[str, int]
-    frames: int
-    settings: list[dict[str, object]]
+    frames: int  # feature rows that readers reach
+    settings: list[dict[str, object]]  # what each session was allowed, if recorded
     checks: list[Check]
     notes: list[str]
 
