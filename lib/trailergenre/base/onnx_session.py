@@ -38,11 +38,7 @@ End = tuple[str, str, list[int | str | None]]
 
 
 def open_session(content: bytes, *, threads: int) -> Session:
-    """Load an ONNX file, to run with `threads` threads per call.
-
-    Raises:
-        ValueError: it is not a network, needs another file, or cannot run here; says why.
-    """
+    """Load an ONNX file, to run with `threads` threads per call; a ValueError if it cannot."""
     try:
         return onnxruntime.InferenceSession(content, _options(threads), providers=[_CPU])
     except _ERRORS as error:
@@ -50,11 +46,7 @@ def open_session(content: bytes, *, threads: int) -> Session:
 
 
 def open_gpu_session(content: bytes, *, device_id: int) -> Session:
-    """Load an ONNX file on one GPU, no part of it on the CPU.
-
-    Raises:
-        ConfigError: ONNX Runtime has no CUDA support, or cannot use this GPU.
-    """
+    """Load an ONNX file on one GPU, no part of it on the CPU; a ConfigError if it cannot."""
     if _CUDA not in onnxruntime.get_available_providers():
         raise ConfigError(
             "backbone.device = gpu, but this ONNX Runtime has no CUDA.",
@@ -111,8 +103,7 @@ def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> 
 def run_bound(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     """Run a network by I/O binding, whose copies overlap with calls of other threads.
 
-    Raises:
-        MemoryError: the device is out of memory; says how much was requested.
+    A MemoryError says how much the device lacks.
     """
     try:
         binding = session.io_binding()

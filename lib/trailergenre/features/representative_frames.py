@@ -54,8 +54,7 @@ def read_representative_frames(path: Path, config: Config) -> list[FrameArray]:
 
 def _thin_out(batches: Iterator[FrameArray], limit: int) -> FrameArray:
     """Take at most `limit` frames at equal distances; memory holds no more than that."""
-    kept: list[FrameArray] = []
-    step = 1
+    kept, step = list[FrameArray](), 1
     for place, frame in enumerate(itertools.chain.from_iterable(batches)):
         if place % step == 0:
             kept.append(frame.copy())

@@ -99,11 +99,7 @@ def _read(store: Store, fingerprint: str) -> FeatureSettings:
 
 
 def choose_fingerprint(store: Store, wanted: str | None) -> str:
-    """Return `wanted`, or the run's only fingerprint if `wanted` is None.
-
-    Raises:
-        ConfigError: there is no run, no such fingerprint, or a choice between several.
-    """
+    """Return `wanted`, or the only fingerprint of the run; a ConfigError lists the choices."""
     known = list_settings(store)
     if not known:
         if not store.exists(""):

@@ -64,11 +64,7 @@ class FramesReader:
     """Reads the frames of one link, once, in order. `row` is known after the last batch."""
 
     def __init__(self, content: bytes, place: str, *, where: str) -> None:
-        """Check everything but the number of frames; `where` names the file in errors.
-
-        Raises:
-            StorageError: the content is not what was written at `place`.
-        """
+        """Check that it was written at `place`, all but its frames; `where` names it in errors."""
         self._where = where
         body, digest = memoryview(content)[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
@@ -83,11 +79,7 @@ class FramesReader:
     def batches(self, size: int) -> Iterator[FrameArray]:
         """Yield the frames in batches of `size`; only the last may be smaller.
 
-        Yields:
-            Shape (n, 299, 299, 3), uint8, RGB.
-
-        Raises:
-            StorageError: the number of frames is not the recorded one.
+        A StorageError follows if the number of frames is not the recorded one.
         """
         open_frames, n_frames = np.empty((0, *_FRAME_SHAPE), np.uint8), 0
         for differences in self._read():
@@ -139,11 +131,7 @@ class KeptFrames:
         return self.store.exists(self.place(link.link_id))
 
     def read(self, link_id: str) -> FramesReader:
-        """Read a link's frames, some 130 KB each, and check them.
-
-        Raises:
-            StorageError: the file is missing, truncated, changed or of another link.
-        """
+        """Read a link's frames, some 130 KB each, and check them."""
         place = self.place(link_id)
         return FramesReader(
             self.store.read_bytes(place), place, where=f"{place} below {self.store}"

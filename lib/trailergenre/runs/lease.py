@@ -66,9 +66,7 @@ class Lease(BaseModel):
 def hold_lease(store: Store, stage: str) -> Iterator[None]:
     """Hold the lease on an output for job `stage`, and release it however the block ends.
 
-    Raises:
-        LockedError: another job holds the lease; names it and says what to do.
-        StorageError: the output cannot be written.
+    A LockedError names another job that holds it, and says what to do.
     """
     own = _new_lease(stage)
     is_new = store.is_local and not store.exists("")

@@ -67,12 +67,7 @@ def _width_of(features: pa.ChunkedArray) -> int:
 
 
 def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
-    """Read a file of table `name`, and check it against the SHA-256 in its file name.
-
-    Raises:
-        StorageError: the file is missing, truncated or changed.
-        SchemaError: its columns are not the declared ones.
-    """
+    """Read a file of table `name`, and check it against the SHA-256 in its file name."""
     expected = PurePosixPath(path).stem
     content = store.read_bytes(path)
     received = hashlib.sha256(content).hexdigest()
@@ -104,9 +99,7 @@ def write_table(store: Store, name: str, table: pa.Table) -> None:
 def read_table(store: Store, name: str) -> pa.Table:
     """Read a small table, from the file of `write_table` or from the files that Spark wrote.
 
-    Raises:
-        ConfigError: there is no such table; names the job that writes it.
-        SchemaError: its columns are not the declared ones.
+    A ConfigError about a missing table names the job that writes it.
     """
     files = [file.path for file in store.list_files(name)]
     if not files:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
@@ -18,6 +17,7 @@ from trailergenre.base.progress import OnStep
 from trailergenre.mongo.connection import Destination
 from trailergenre.mongo.published_links import PublishPlan, read_links
 from trailergenre.mongo.publishing import PublishResult, publish_links
+from trailergenre.runs import tables
 
 _POLL_S = 5.0
 
@@ -39,25 +39,18 @@ def publish_documents(
         if context is not None:
             task, attempt = context.partitionId(), context.attemptNumber()
             fault_injection.arm(fault, task=task, attempt=attempt)
-        links = read_links(store, pa.ipc.open_stream(rows).read_all())
+        links = read_links(store, tables.parse_parquet(rows))
         result = publish_links(destination, fingerprint, links)
         frames_done.add(result.frames.documents)
         return result
 
-    files = [_to_bytes(rows) for rows in plan.links_by_file()]
+    # As bytes: pickle would take the whole table along with a slice.
+    files = [tables.to_parquet(rows) for rows in plan.links_by_file()]
     if not files:
         return PublishResult()
     with _repeat(lambda: on_step(frames_done.value, plan.n_frames)):
         results = spark.sparkContext.parallelize(files, len(files)).map(publish).collect()
     return sum(results, PublishResult())
-
-
-def _to_bytes(rows: pa.Table) -> bytes:
-    """Serialize a slice; pickle would take the whole table along."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 @contextmanager

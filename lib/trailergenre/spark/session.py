@@ -38,12 +38,8 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
     """Give the session that spark-submit configured, and stop it at the end, also on a signal.
 
     Spark's properties files (`conf/spark-*.conf`) describe the cluster; only settings that
-    correctness depends on are made here. Every worker must see the store.
-
-    Raises:
-        ToolMissingError: no Java that Spark can start.
-        StorageError: some worker does not see the run.
-        ClusterError: a worker lacks a package, or failed while the session was in use.
+    correctness depends on are made here. Every worker must see the store and have the packages; the
+    failure of one while the session is in use becomes a `ClusterError`.
     """
     check_java()
     check_minimum_versions("pyspark")

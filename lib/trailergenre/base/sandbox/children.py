@@ -166,13 +166,8 @@ def start_child(
     On Linux, the kernel also kills the child when the calling *thread* ends, so that a killed Spark
     worker leaves no ffmpeg. Hence one thread must run the block from start to end.
 
-    Args:
-        arguments: absolute path of a program, and its arguments. If it cannot be started, the exit
-            code is `LAUNCH_FAILED`.
-        deadline: when the group is killed, so that reads from the pipe end.
-        stderr: an open file, or `subprocess.STDOUT`; an unread pipe would block the child.
-        env: its whole environment.
-        limits: of the group.
+    The program's path is absolute; if it cannot be started, the exit code is `LAUNCH_FAILED`. At
+    the deadline, reads from the pipe end. `stderr` is no pipe: an unread one would block the child.
     """
     numbers = ",".join(map(str, (os.getpid(), *limits.numbers)))
     process = subprocess.Popen(

@@ -170,11 +170,8 @@ def fork_child(
     """Run a fork of a loaded program as `start_child` does a program.
 
     `program` is Python's arguments after `-I`; it calls `fork_server.serve`. Loading it does not
-    count towards the deadline. The exit code is `SERVER_GONE` if the server died.
-
-    Raises:
-        ToolMissingError: the program cannot start.
-        ForkError: the machine cannot create the fork.
+    count towards the deadline. The exit code is `SERVER_GONE` if the server died. A ForkError means
+    that the machine cannot create the fork.
     """
     request = {"env": dict(env), "directory": str(directory), "limits": limits.numbers}
     with deadline.paused():

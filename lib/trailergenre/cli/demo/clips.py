@@ -139,10 +139,9 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve_files(directory: Path, port: int) -> Iterator[str]:
-    """Serve a directory on 127.0.0.1 while the block runs; yield `127.0.0.1:PORT`.
+    """Serve a directory on 127.0.0.1 while the block runs, on a free port if it is 0.
 
-    Raises:
-        OSError: the port is in use; port 0 picks a free one.
+    Yields `127.0.0.1:PORT`; an OSError if the port is in use.
     """
     handler = functools.partial(_Handler, directory=str(directory))
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:

@@ -83,11 +83,7 @@ class _Demo:
         accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
         stderr: int | None = None,
     ) -> None:
-        """Print a command, run it, and print how long it took.
-
-        Raises:
-            RunError: its exit code is not in `accepted`.
-        """
+        """Print a command, run it, and print how long it took; a RunError unless `accepted`."""
         self.console.rule(style="dim")
         self.console.print(f"$ {' '.join(map(_quote, command))}", style="bold", soft_wrap=True)
         started = time.monotonic()

@@ -23,12 +23,7 @@ def frames_a_call(config: BackboneConfig) -> int:
 
 
 def check_backbone(config: BackboneConfig) -> BackboneManifest:
-    """Check an artefact as a worker would, on a machine that may lack the worker's GPU.
-
-    Raises:
-        WeightsError: its files are missing, changed or do not fit.
-        ConfigError: the engine or device cannot run it.
-    """
+    """Check an artefact as a worker would, on a machine that may lack the worker's GPU."""
     directory, manifest = _read(config)
     if config.engine == "tensorflow":
         read_checked_weights(directory, manifest)

@@ -48,17 +48,12 @@ def export_backbone(
     Args:
         weights: `imagenet` (Keras downloads them), `random`, or the path of a Keras
             `.weights.h5` file or of an artefact's `weights.safetensors`.
-        out: directory to write; an artefact there is replaced.
+        out: directory to write; an artefact there is replaced, anything else is a ConfigError.
         network: a name of `networks.NETWORKS`.
         seed: of random weights.
         representative: one array of frames per video, shape (n, 299, 299, 3), uint8, RGB, to
             write an int8 network; None to write fp32.
-        on_step: called with the frames done and their total.
-
-    Raises:
-        WeightsError: the weights cannot be read or do not fit, Keras is not installed, or int8 is
-            too far from fp32.
-        ConfigError: `out` is not an artefact, or the frames are too few.
+        on_step: counts frames.
     """
     check_minimum_versions("keras")
     try:

@@ -56,11 +56,7 @@ def quantize_network(
             the representative frames, the others are compared on; of a single one, every second
             frame.
         weights: origin of the weights, for messages.
-        on_step: called with the frames done and their total.
-
-    Raises:
-        ConfigError: the frames are too few, or all alike.
-        WeightsError: the int8 network is too far from fp32.
+        on_step: counts frames.
     """
     is_held_out = len(videos) > 1
     pieces = videos if is_held_out else [videos[0][::2], videos[0][1::2]]

@@ -41,9 +41,6 @@ def build_network(name: str) -> Model:
 
     Returns:
         A model from uint8 RGB (n, 299, 299, 3), 0..255, to float32 (n, 2048).
-
-    Raises:
-        WeightsError: there is no such network.
     """
     if name not in NETWORKS:
         raise WeightsError(f"No network {name!r}. Received one of: {', '.join(NETWORKS)}.")

@@ -5,6 +5,8 @@ On a CPU the output is bit-identical over batch sizes and thread counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,18 +46,12 @@ class OnnxEmbedder:
     device = "cpu"
 
     def __init__(self, directory: Path, manifest: BackboneManifest, config: BackboneConfig) -> None:
-        """Load `network.onnx` after checking its hash."""
+        """Load the network; `config` says with how many threads it runs."""
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
         self._batch_size = config.batch_size
-        content = read_file(directory, manifest, ONNX_FILE)
-        try:
-            self._session = open_session(content, threads=config.threads)
-        except ValueError as error:
-            raise WeightsError(
-                f"{directory / ONNX_FILE} cannot be loaded: {error}.", EXPORT_AGAIN
-            ) from error
-        self._input = _check_interface(self._session, directory / ONNX_FILE)
+        opened = partial(open_session, threads=config.threads)
+        self._session, self._input = _load(directory, manifest, opened)
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames; see `Embedder.embed`."""
@@ -76,12 +72,11 @@ class OnnxGpuEmbedder:
     def __init__(
         self, directory: Path, manifest: BackboneManifest, config: BackboneConfig, *, device_id: int
     ) -> None:
-        """Load `network.onnx` after checking its hash; a ConfigError if the GPU cannot be used."""
+        """Load the network; a ConfigError if the GPU cannot be used."""
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
-        content = read_file(directory, manifest, ONNX_FILE)
-        session = open_gpu_session(content, device_id=device_id)
-        name = _check_interface(session, directory / ONNX_FILE)
+        opened = partial(open_gpu_session, device_id=device_id)
+        session, name = _load(directory, manifest, opened)
         self._batches = FixedBatches(
             lambda frames: run_bound(session, {name: frames}),
             size=config.batch_size,
@@ -93,8 +88,15 @@ class OnnxGpuEmbedder:
         return self._batches.embed(frames)
 
 
-def _check_interface(session: Session, path: Path) -> str:
-    """Refuse a network that does not turn frames into features; return the name of its input."""
+def _load(
+    directory: Path, manifest: BackboneManifest, opened: Callable[[bytes], Session]
+) -> tuple[Session, str]:
+    """Open the artefact's network, after checking its hash; return also the name of its input."""
+    path = directory / ONNX_FILE
+    try:
+        session = opened(read_file(directory, manifest, ONNX_FILE))
+    except ValueError as error:
+        raise WeightsError(f"{path} cannot be loaded: {error}.", EXPORT_AGAIN) from error
     actual = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
     if actual != [[_INPUT], [_OUTPUT]]:
         raise WeightsError(
@@ -102,4 +104,4 @@ def _check_interface(session: Session, path: Path) -> str:
             f"frame, received {actual[0]} to {actual[1]}.",
             EXPORT_AGAIN,
         )
-    return str(session.get_inputs()[0].name)
+    return session, str(session.get_inputs()[0].name)

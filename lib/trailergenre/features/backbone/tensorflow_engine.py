@@ -23,12 +23,7 @@ class TensorFlowEmbedder:
     def __init__(
         self, directory: Path, manifest: BackboneManifest, config: BackboneConfig, *, device_id: int
     ) -> None:
-        """Build the network in code and give it the artefact's arrays.
-
-        Raises:
-            ConfigError: TensorFlow is not installed, or cannot use the GPU.
-            WeightsError: the weights are not those of the manifest.
-        """
+        """Build the network in code and give it the artefact's arrays."""
         try:
             import tensorflow
         except ImportError as error:

@@ -19,11 +19,7 @@ from trailergenre.runs.verify.verification import Check, Verification
 
 
 def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None) -> Verification:
-    """Verify a run; `on_step` is called with (frames read, frames in all).
-
-    Raises:
-        ConfigError: the run has no list of links.
-    """
+    """Verify a run; a ConfigError if it has no list of links. `on_step` counts frames."""
     lease, settings = read_lease(store), list_settings(store)[fingerprint]
     listed, list_checks = _read_list(store)
     ready = set(listed["link_id"].drop_null().to_pylist())
