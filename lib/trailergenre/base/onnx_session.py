@@ -59,26 +59,22 @@ def open_gpu_session(content: bytes, *, device_id: int) -> Session:
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     # TF32 keeps 10 of float32's 23 bits, which would change the features.
     cuda = {"device_id": str(device_id), "use_tf32": "0"}
+    unusable = (
+        f"ONNX Runtime cannot use GPU {device_id}. Check the driver, the versions of CUDA and "
+        "cuDNN, and CUDA_VISIBLE_DEVICES. It said"
+    )
     try:
         session = onnxruntime.InferenceSession(
             content, options, providers=[(_CUDA, cuda)], enable_fallback=0
         )
     except (*_ERRORS, RuntimeError) as error:
-        raise ConfigError(f"{_unusable(device_id)}: {error}") from error
+        raise ConfigError(f"{unusable}: {error}") from error
     # If CUDA's libraries do not load, ONNX Runtime only logs that, and uses the CPU.
     actual = session.get_provider_options().get(_CUDA, {}).get("device_id")
     if actual != str(device_id):
-        raise ConfigError(
-            f"{_unusable(device_id)}: the session runs on {', '.join(session.get_providers())}"
-        )
+        providers = ", ".join(session.get_providers())
+        raise ConfigError(f"{unusable}: the session runs on {providers}")
     return session
-
-
-def _unusable(device_id: int) -> str:
-    return (
-        f"ONNX Runtime cannot use GPU {device_id}. Check the driver, the versions of CUDA and "
-        "cuDNN, and CUDA_VISIBLE_DEVICES. It said"
-    )
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

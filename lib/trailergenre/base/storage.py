@@ -6,7 +6,6 @@ A written file appears whole or not at all, except on HDFS, where a killed write
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -136,13 +135,15 @@ class Store:
         with self._naming(path, "read"), self._fs.open_input_file(self._full(path)) as stream:
             yield stream
 
-    def write_bytes(self, path: str, content: bytes) -> None:
+    def write_bytes(self, path: str, content: bytes | pa.Buffer) -> None:
         """Write a whole file."""
         with self._naming(path, "written"):
             if self.is_local:
-                _write_local(Path(self._full(path)), io.BytesIO(content))
+                _write_local(Path(self._full(path)), content)
             else:
-                self._put(path, content)
+                # However a stream of pyarrow is closed, it stores what it has. Hence one call.
+                with self._fs.open_output_stream(self._full(path)) as stream:
+                    stream.write(content)
 
     def write_content_addressed(self, directory: str, content: bytes, suffix: str) -> str:
         """Write a file named by the SHA-256 of its content, and return its path."""
@@ -152,13 +153,8 @@ class Store:
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a local file to `path`."""
-        with self._naming(path, "written"):
-            if self.is_local:
-                with source.open("rb") as stream:
-                    _write_local(Path(self._full(path)), stream)
-            else:
-                with pa.memory_map(str(source)) as mapped:
-                    self._put(path, mapped.read_buffer())
+        with self._naming(path, "written"), pa.memory_map(str(source)) as mapped:
+            self.write_bytes(path, mapped.read_buffer())
 
     def download(self, path: str, target: Path) -> None:
         """Copy a file to a local path."""
@@ -180,11 +176,6 @@ class Store:
         if self.exists(path):
             with self._naming(path, "deleted"):
                 self._fs.delete_dir(self._full(path))
-
-    def _put(self, path: str, content: bytes | pa.Buffer) -> None:
-        # However a stream of pyarrow is closed, it stores what it has. Hence one call with all.
-        with self._fs.open_output_stream(self._full(path)) as stream:
-            stream.write(content)
 
     @contextmanager
     def _naming(self, path: str, done: str) -> Iterator[None]:
@@ -215,14 +206,14 @@ def _is_unfinished(name: str) -> bool:
     return name.startswith((_UNFINISHED, "_temporary")) or name.endswith((".part", ".ytdl"))
 
 
-def _write_local(target: Path, source: IO[bytes]) -> None:
+def _write_local(target: Path, content: bytes | pa.Buffer) -> None:
     """Write by temporary file, fsync and rename: a reader sees all or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(dir=target.parent, prefix=_UNFINISHED)
     temporary_path = Path(name)
     with os.fdopen(number, "wb") as temporary:
         try:
-            shutil.copyfileobj(source, temporary, 1 << 20)
+            temporary.write(content)
             temporary.flush()
             os.fsync(temporary.fileno())
             # Not 0600: workers may run as other users.

@@ -52,22 +52,17 @@ _STEPS_AHEAD = 4
 class FetchedLink:
     """A link whose download has ended.
 
-    Attributes:
-        row: its outcome; complete once `frames` has ended.
-        frames: its frames in batches, to be read once. They end early when the link fails, and
-            raise only what is the run's own fault (a full disk, a missing tool).
-        features: shape (n, 2048), float32; row i belongs to frame i. Empty until `embed_links`
-            fills it, and for a link that failed.
-        is_kept: whether its frames were kept: download and decode were another task's.
-        write_s: wall seconds of keeping its frames.
+    `frames` come in batches, to be read once. They end early when the link fails, and raise only
+    what is the run's own fault (a full disk, a missing tool). `features` are empty until
+    `embed_links` fills them, and for a link that failed.
     """
 
     link: Link
-    row: OutcomeRow
+    row: OutcomeRow  # complete once `frames` has ended
     frames: Iterator[FrameArray] = field(default_factory=lambda: iter(()))
     features: FeatureArray = field(default_factory=lambda: np.empty((0, N_FEATURES), np.float32))
-    is_kept: bool = False
-    write_s: float = 0.0
+    is_kept: bool = False  # its frames were kept: download and decode were another task's
+    write_s: float = 0.0  # wall seconds of keeping its frames
 
 
 def fetch_links(

@@ -17,39 +17,27 @@ class OutcomeRow:
     """A row of `schemas.OUTCOMES`; a field is a column.
 
     `finished_at` and the columns that name a features file are added by the commit.
-
-    Attributes:
-        detail: the reason, one line; empty for `ok`.
-        attempts: downloads tried.
-        download_s: wall seconds of the download, without waiting for the pace of its host.
-        size_bytes: of the video file; None where the download failed.
-        duration_s, width_px, height_px, decode_errors: see `VideoFacts`.
-        frames: frames with features; 0 unless `ok`.
-        connections: `address:port` of every server that the download connected to.
-        engine: that ran the network; `none` where no network was loaded.
-        versions: program -> version, besides this package's own.
-        sandbox: `full`, `not needed`, or the protections that the machine lacks.
     """
 
     link_id: str
     round: int = 0
     outcome: Outcome = Outcome.OK
-    detail: str = ""
+    detail: str = ""  # the reason, one line; empty for `ok`
     attempts: int = 0
-    download_s: float = 0.0
+    download_s: float = 0.0  # wall seconds, without waiting for the pace of the host
     decode_s: float = 0.0
     embed_s: float = 0.0
-    size_bytes: int | None = None
-    duration_s: float | None = None
+    size_bytes: int | None = None  # None where the download failed
+    duration_s: float | None = None  # this and the next three as in `VideoFacts`
     width_px: int | None = None
     height_px: int | None = None
     decode_errors: int = 0
-    frames: int = 0
-    connections: tuple[str, ...] = ()
-    engine: str = "none"
+    frames: int = 0  # 0 unless `ok`
+    connections: tuple[str, ...] = ()  # `address:port` of every server of the download
+    engine: str = "none"  # `none` where no network was loaded
     device: str = "none"
-    versions: dict[str, str] = field(default_factory=dict)
-    sandbox: str = "full"
+    versions: dict[str, str] = field(default_factory=dict)  # besides this package's own
+    sandbox: str = "full"  # or `not needed`, or the protections that the machine lacks
 
     @classmethod
     def of(cls, link: Link) -> OutcomeRow:

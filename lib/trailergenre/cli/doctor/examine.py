@@ -60,24 +60,20 @@ def examine(
 
 
 def _run(check: Check, config: Config) -> Finding:
+    """Run a check; the text of an unexpected error is left out, as it may hold a secret."""
     try:
         return check(config)
-    except Exception as error:  # noqa: BLE001 - whatever breaks a check is its finding
-        return _explain(error)
-
-
-def _explain(error: Exception) -> Finding:
-    """Describe an error; the text of an unexpected one is left out, as it may hold a secret."""
-    if isinstance(error, RunError):
+    except RunError as error:
         return Finding(Verdict.FAILED, error.problem, error.remedy)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    is_plain = isinstance(error, OSError | ImportError | SubprocessError)
-    text = f": {one_line(str(error))}" if is_plain else ""
-    return Finding(
-        Verdict.FAILED,
-        f"{type(error).__name__}{text} ({Path(frame.filename).name}, line {frame.lineno})",
-        "The check itself failed. If nothing is wrong with the machine, report it as a bug.",
-    )
+    except Exception as error:  # noqa: BLE001 - whatever breaks a check is its finding
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        is_plain = isinstance(error, OSError | ImportError | SubprocessError)
+        text = f": {one_line(str(error))}" if is_plain else ""
+        return Finding(
+            Verdict.FAILED,
+            f"{type(error).__name__}{text} ({Path(frame.filename).name}, line {frame.lineno})",
+            "The check itself failed. If nothing is wrong with the machine, report it as a bug.",
+        )
 
 
 def format_finding(name: str, finding: Finding) -> str:
