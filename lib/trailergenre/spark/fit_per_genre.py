@@ -46,11 +46,7 @@ def label_rows(
     """Join rows (link_id, number, row; cached, since they are read twice) with their truth.
 
     Row i of `truth`, shape (n_links, n_genres), belongs to `link_ids[i]`; rows of other links are
-    left out. `store` is the run, for messages.
-
-    Raises:
-        StorageError: the features of a training link are missing.
-        SchemaError: rows have different widths.
+    left out. A StorageError, which names `store`, if the features of a training link are missing.
     """
     table = pa.table({"link_id": list(link_ids), "truth": truth.astype(np.float64).tolist()})
     labels = rows.sparkSession.createDataFrame(table)

@@ -46,7 +46,7 @@ def load_once(config: BackboneConfig, address: str | None) -> Embedder:
 
 
 def decode_images(images: pa.Array) -> FrameArray:
-    """Read raw pixels of `binary` or `large_binary`, without a copy if no image is null.
+    """Read the raw pixels of a column of bytes.
 
     Returns:
         Shape (n, 299, 299, 3), uint8, RGB; row i is the i-th image that is not null.
@@ -58,14 +58,8 @@ def decode_images(images: pa.Array) -> FrameArray:
             f"An image is {FRAME_BYTES} bytes: 299 x 299 pixels, RGB, row by row from the top. "
             f"Received: {', '.join(str(length) for length in sorted(lengths)[:5])} bytes."
         )
-    shape = (len(images), FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
-    if not len(images):
-        return np.empty(shape, np.uint8)
-    _, offsets, values = images.buffers()
-    offset_type = np.dtype(np.int64 if pa.types.is_large_binary(images.type) else np.int32)
-    # The first image of a slice need not be the first of the buffer.
-    (start,) = np.frombuffer(offsets, offset_type, 1, images.offset * offset_type.itemsize)
-    return np.frombuffer(values, np.uint8, len(images) * FRAME_BYTES, start).reshape(shape)
+    pixels = np.frombuffer(b"".join(images.to_pylist()), np.uint8)
+    return pixels.reshape(len(images), FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
 
 
 def _embed_batch(images: pa.Array, embedder: Embedder) -> pa.Array:

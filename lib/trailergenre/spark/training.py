@@ -8,7 +8,6 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from trailergenre.base.config import ForestConfig, LogisticConfig
-from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
@@ -47,10 +46,9 @@ class ClusterTrainer:
                 model = fit_forests(
                     labelled, genres=genres, config=config, store=store, on_step=on_step
                 )
-            elif isinstance(config, LogisticConfig):
-                model = fit_regressions(labelled, genres=genres, config=config, on_step=on_step)
             else:
-                raise ConfigError("MLlib trains forests and logistic regressions.")
+                assert isinstance(config, LogisticConfig)  # `choose_recipe` gives MLlib no other
+                model = fit_regressions(labelled, genres=genres, config=config, on_step=on_step)
             return Scorer(model, recipe.rows, recipe.row_config)
         finally:
             rows.unpersist()

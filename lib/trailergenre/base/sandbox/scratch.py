@@ -22,11 +22,7 @@ _LOCK = ".lock"
 
 @contextlib.contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Create a directory, mode 0700, and remove it when the block ends. Removes abandoned ones too.
-
-    Raises:
-        StorageError: the directory for temporary files cannot be written.
-    """
+    """Create a directory, mode 0700, until the block ends. Removes abandoned ones, too."""
     remove_abandoned_scratch()
     try:
         directory, lock = _make()

@@ -28,16 +28,10 @@ class Embedder(Protocol):
     version: str  # of the engine
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Compute the features of frames.
-
-        Args:
-            frames: shape (n, 299, 299, 3), uint8, RGB, 0..255; the network scales them itself.
+        """Compute the features of frames, shape (n, 299, 299, 3), uint8, RGB, 0..255.
 
         Returns:
             Shape (n, 2048), float32; row i belongs to frames[i]. n = 0 gives (0, 2048).
-
-        Raises:
-            ValueError: frames have another shape or type.
         """
         ...
 

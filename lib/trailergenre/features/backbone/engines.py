@@ -38,10 +38,6 @@ def load_embedder(config: BackboneConfig, *, address: str | None = None) -> Embe
     """Load a network; this takes seconds.
 
     `address` is the index of the GPU that a cluster assigned; None for the first.
-
-    Raises:
-        WeightsError: the artefact is missing or was changed.
-        ConfigError: the engine is not installed, or cannot use the device.
     """
     device_id = _read_address(address)
     directory, manifest = _read(config)
