@@ -6,7 +6,7 @@ Each command imports what it needs when it runs, so that --help and tab completi
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -306,9 +306,6 @@ def status(
     ready = [link.link_id for link in read_ready_links(store)]
     holder = read_lease(store)
     progress = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
-    if holder is None:
-        # Without a process at work, a past rate says nothing about when the run ends.
-        progress = replace(progress, links_per_s=None)
     if as_json:
         committed_at = progress.last_commit_at
         record = {

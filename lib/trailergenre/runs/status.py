@@ -86,7 +86,8 @@ def read_status(
 ) -> RunStatus:
     """Read the progress of the `ready` links from the committed outcomes of one fingerprint.
 
-    `since` is the start of the session, if known; `cache` is that of `tables.read_outcomes`.
+    `since` is the start of the session at work: a past rate says nothing about when the run ends.
+    `cache` is that of `tables.read_outcomes`.
     """
     rows = tables.read_outcomes(store, fingerprint, cache, _COLUMNS)
     outcomes = tables.filter_links(rows, ready)
@@ -104,10 +105,9 @@ def read_status(
 
 
 def _rate(finished_at: list[datetime], since: datetime | None) -> float | None:
-    if not finished_at:
+    if since is None or not finished_at:
         return None
-    # Without a known start, the clock starts at the first commit, whose own links don't count.
-    start = max(since or finished_at[0], finished_at[-1] - timedelta(seconds=_RATE_WINDOW_S))
+    start = max(since, finished_at[-1] - timedelta(seconds=_RATE_WINDOW_S))
     span_s = (finished_at[-1] - start).total_seconds()
     if span_s < _RATE_MIN_SPAN_S:
         return None
