@@ -16,7 +16,7 @@ from uuid import uuid4
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.resource import ResourceProfile
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import SparkSession
 
 from trailergenre.base import fault_injection
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError
@@ -110,13 +110,9 @@ def _run_stage(
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
     commits = table.mapInArrow(run, _COMMIT_COLUMNS, profile=profile).collect()
-    return StageTime(name, time.monotonic() - started, [_read_time(row) for row in commits])
-
-
-def _read_time(row: Row) -> tuple[Place, TimeSpent]:
-    values = row.asDict()
-    place = Place(**{field.name: values.pop(field.name) for field in fields(Place)})
-    return place, TimeSpent(**values)
+    n = len(fields(Place))
+    spent = [(Place(*row[:n]), TimeSpent(*row[n:])) for row in commits]
+    return StageTime(name, time.monotonic() - started, spent)
 
 
 def _sample(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Iterator[Commit]:

@@ -137,7 +137,7 @@ def read_manifest(directory: Path) -> BackboneManifest:
         return BackboneManifest.model_validate_json(content)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+            ": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()
         )
         raise WeightsError(
             f"The manifest {path} cannot be used: {problems}.", EXPORT_AGAIN

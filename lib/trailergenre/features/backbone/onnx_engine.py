@@ -50,8 +50,8 @@ class OnnxEmbedder:
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
         self._batch_size = config.batch_size
-        opened = partial(open_session, threads=config.threads)
-        self._session, self._input = _load(directory, manifest, opened)
+        opener = partial(open_session, threads=config.threads)
+        self._session, self._input = _load(directory, manifest, opener)
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames; see `Embedder.embed`."""
@@ -75,8 +75,8 @@ class OnnxGpuEmbedder:
         """Load the network; a ConfigError if the GPU cannot be used."""
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
-        opened = partial(open_gpu_session, device_id=device_id)
-        session, name = _load(directory, manifest, opened)
+        opener = partial(open_gpu_session, device_id=device_id)
+        session, name = _load(directory, manifest, opener)
         self._batches = FixedBatches(
             lambda frames: run_bound(session, {name: frames}),
             size=config.batch_size,
@@ -89,12 +89,12 @@ class OnnxGpuEmbedder:
 
 
 def _load(
-    directory: Path, manifest: BackboneManifest, opened: Callable[[bytes], Session]
+    directory: Path, manifest: BackboneManifest, opener: Callable[[bytes], Session]
 ) -> tuple[Session, str]:
     """Open the artefact's network, after checking its hash; return also the name of its input."""
     path = directory / ONNX_FILE
     try:
-        session = opened(read_file(directory, manifest, ONNX_FILE))
+        session = opener(read_file(directory, manifest, ONNX_FILE))
     except ValueError as error:
         raise WeightsError(f"{path} cannot be loaded: {error}.", EXPORT_AGAIN) from error
     actual = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
