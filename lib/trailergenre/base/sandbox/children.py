@@ -10,21 +10,19 @@ import contextlib
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 import psutil
-
-if TYPE_CHECKING:
-    from trailergenre.base.sandbox.fork_client import Fork
 
 _POLL_S = 0.1
 _MEMORY_POLL_S = 0.25
@@ -85,6 +83,40 @@ class ChildLimits:
         """The limits that the kernel enforces, as `launcher.bind` takes them."""
         address_space_bytes = self.address_space_bytes or 0
         return math.ceil(self.cpu_s), self.file_bytes, address_space_bytes, int(self.has_network)
+
+
+class Fork:
+    """A child that `fork_client` started, with the interface of `subprocess.Popen`."""
+
+    def __init__(
+        self,
+        pid: int,
+        line: socket.socket,
+        pipes: tuple[IO[bytes], IO[bytes]],
+        reap: Callable[[int], int],
+    ) -> None:
+        """Take a fork that closes its `line` when it ends; `reap` then returns its exit code."""
+        self.pid = pid
+        self.stdin, self.stdout = pipes
+        self.returncode: int | None = None
+        self._line = line
+        self._reap = reap
+
+    def poll(self) -> int | None:
+        """Return the exit code if the fork has ended."""
+        if self.returncode is None:
+            with contextlib.suppress(BlockingIOError):
+                self._line.recv(1, socket.MSG_DONTWAIT)
+                return self.wait()
+        return self.returncode
+
+    def wait(self) -> int:
+        """Wait for the end, and return the exit code."""
+        if self.returncode is None:
+            self._line.recv(1)  # returns when the fork ends
+            self._line.close()
+            self.returncode = self._reap(self.pid)
+        return self.returncode
 
 
 @dataclass

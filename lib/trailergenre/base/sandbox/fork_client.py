@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from trailergenre.base.errors import ToolMissingError
-from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline, watched
+from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline, Fork, watched
 
 _START_S = 120.0  # to load the program
 _BEGIN_S = 30.0  # from a fork to its first sign, which normally takes milliseconds
@@ -123,35 +123,6 @@ class _Server:
         )
 
 
-class Fork:
-    """A fork, with the interface of `subprocess.Popen`."""
-
-    def __init__(
-        self, server: _Server, pid: int, line: socket.socket, pipes: tuple[IO[bytes], IO[bytes]]
-    ) -> None:
-        self.pid = pid
-        self.stdin, self.stdout = pipes
-        self.returncode: int | None = None
-        self._server = server
-        self._line = line
-
-    def poll(self) -> int | None:
-        """Return the exit code if the fork has ended."""
-        if self.returncode is None:
-            with contextlib.suppress(BlockingIOError):
-                self._line.recv(1, socket.MSG_DONTWAIT)
-                return self.wait()
-        return self.returncode
-
-    def wait(self) -> int:
-        """Wait for the end, and return the exit code."""
-        if self.returncode is None:
-            self._line.recv(1)  # returns when the fork ends
-            self._line.close()
-            self.returncode = self._server.reap(self.pid)
-        return self.returncode
-
-
 _servers: dict[tuple[int, tuple[str, ...]], _Server] = {}
 """By process id and program: a fork of this process must not use its servers."""
 _lock = threading.Lock()
@@ -209,7 +180,7 @@ def _start(program: tuple[str, ...], request: Request, stderr: IO[bytes]) -> For
             raise ForkError(f"a fork had not begun after {_BEGIN_S:g} s") from None
         line.settimeout(None)
         ours.pop_all()
-    return Fork(server, pid, line, (to_stdin, from_stdout))
+    return Fork(pid, line, (to_stdin, from_stdout), reap=server.reap)
 
 
 def _open_pipe(
