@@ -174,7 +174,7 @@ class _Stream:
         return None if self._stopped.is_set() else next(self._links, None)
 
     def _download(self, link: Link) -> _Download:
-        fetched = FetchedLink(link, OutcomeRow.of(link))
+        fetched = FetchedLink(link, OutcomeRow(link.link_id, link.round))
         kept = self._settings.frames
         if kept is not None and kept.has(link):
             fetched.is_kept = True

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from trailergenre import __version__
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import Link, VideoFacts
+from trailergenre.base.records import VideoFacts
 
 
 @dataclass(slots=True)
@@ -38,11 +38,6 @@ class OutcomeRow:
     device: str = "none"
     versions: dict[str, str] = field(default_factory=dict)  # besides this package's own
     sandbox: str = "full"  # or `not needed`, or the protections that the machine lacks
-
-    @classmethod
-    def of(cls, link: Link) -> OutcomeRow:
-        """Start the row of a link."""
-        return cls(link.link_id, link.round)
 
     @property
     def is_ok(self) -> bool:
