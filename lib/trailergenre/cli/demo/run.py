@@ -83,7 +83,7 @@ class _Demo:
         accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
         stderr: int | None = None,
     ) -> None:
-        """Print a command, run it, and print how long it took; a RunError unless `accepted`."""
+        """Print a command, run it, and print its time; a RunError unless its code is `accepted`."""
         self.console.rule(style="dim")
         self.console.print(f"$ {' '.join(map(_quote, command))}", style="bold", soft_wrap=True)
         started = time.monotonic()
