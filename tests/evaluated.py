@@ -15,7 +15,7 @@ from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.calibration import Calibration, Platt
 from trailergenre.models.evaluated_model import EvaluatedModel
-from trailergenre.models.evaluation import LinkCounts, ScoredFold, ScoredModel, evaluate
+from trailergenre.models.evaluation import ScoredFold, ScoredModel, evaluate
 from trailergenre.reports.evaluation_page import render_evaluation
 
 SHARES = {
@@ -46,7 +46,7 @@ def make_record(
         others=others,
         run="runs/mine",
         features="0123456789abcdef",
-        test=LinkCounts(movies=n_movies, links=n_movies + 1, links_without_features=3),
+        test={"movies": n_movies, "links": n_movies + 1, "links_without_features": 3},
     )
     return asdict(record) | {"created_at": "2026-01-01T00:00:00+00:00"}
 

@@ -76,7 +76,7 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
     parts = bundle.split.to_pylist()
     tested = [row["link_id"] for row in parts if row["part"] == "test"]
     links = [link for file in iter_links(run, outcomes, tested) for link in file]
-    assert np.ptp(bundle.predict_proba(links), axis=0).min() > 0.3
+    assert np.ptp(bundle.scorer.predict_proba(links), axis=0).min() > 0.3
     figures = bundle.manifest.test.measures
     assert summary["test_mean_ap"] == [round(figures["model"]["mean_ap"] or 0, 4)]
     assert summary["test_mean_ap"][0] > 2 * (figures["prior"]["mean_ap"] or 1)

@@ -50,7 +50,7 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
         write_scores(found, GENRES, store)
     scores = tables.read_table(store, "scores")
     assert len(scores) == len(links) * len(GENRES)
-    expected = bundle.predict_proba(links)
+    expected = bundle.scorer.predict_proba(links)
     link_ids = [link.link_id for link in links]
     for row in scores.to_pylist():
         place, column = link_ids.index(row["link_id"]), GENRES.index(row["genre"])

@@ -60,8 +60,7 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
         measure: the metric to compare.
         folds: shape (n_movies,); the fold that tested each movie. Metrics are then means over
             folds, since the models of two folds do not share a scale.
-        draws: number of bootstrap samples.
-        seed: of the samples.
+        draws: number of bootstrap samples, which `seed` decides.
 
     Returns:
         None if the metric is undefined on these movies, e.g. the ROC area of a genre that all
@@ -98,10 +97,8 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
 
 def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """`np.nanmean` over the first axis, without its warning where all values are NaN."""
-    known = ~np.isnan(values)
-    n_known = known.sum(axis=0)
-    total = np.where(known, values, 0).sum(axis=0)
-    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
+    means: NDArray[np.float64] = np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)
+    return means
 
 
 def _measure_draws(

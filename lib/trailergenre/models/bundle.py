@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from trailergenre.base.errors import BundleError, StorageError
-from trailergenre.base.records import GenreScore, LinkFrames, ProbabilityArray
+from trailergenre.base.records import GenreScore
 from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import Part
 from trailergenre.models.manifest import FORMAT, Manifest
 from trailergenre.models.model_card import find_warnings, render_card
 from trailergenre.models.scorer import MODEL_FILES, Model, Scorer
@@ -30,7 +30,6 @@ from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings
 
 _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
-_PARTS = {"train", "validation", "test"}
 
 _MAX_MANIFEST_BYTES = 8 << 20
 """Isotonic curves of 20 genres and 5,000 movies take 4 MB."""
@@ -48,13 +47,9 @@ class Bundle:
     split: pa.Table
     sha256: str
 
-    def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
-        """See `Scorer.predict_proba`."""
-        return self.scorer.predict_proba(links)
-
-    def top_genres(self, probabilities: NDArray[np.float64], n: int) -> list[GenreScore]:
+    def rank_genres(self, probabilities: NDArray[np.float64]) -> list[GenreScore]:
         """Rank one row of probabilities; ties go to the genre with more movies."""
-        order = np.argsort(-probabilities, kind="stable")[:n]
+        order = np.argsort(-probabilities, kind="stable")
         return [GenreScore(self.manifest.genres[k], float(probabilities[k])) for k in order]
 
     @property
@@ -169,7 +164,7 @@ def _parse_split(content: bytes, store: Store) -> pa.Table:
         raise BundleError(f"split.parquet in {store} cannot be read: {error}.") from error
     if not split.schema.equals(_SPLIT):
         raise BundleError(f"split.parquet in {store} lacks the columns {_SPLIT.names}.")
-    unknown = set(split["part"].to_pylist()) - _PARTS
+    unknown = set(split["part"].to_pylist()) - set(Part)
     if unknown:
         names = ", ".join(sorted(map(repr, unknown))[:3])
         raise BundleError(

@@ -32,14 +32,16 @@ _MIN_PROBABILITY = 1e-6
 _MAX_SLOPE = 1e3
 _MAX_KNOTS = 10_000
 
-_Probability = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Base of the parts of a bundle's manifest."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Identity(_Section):
+class Identity(Section):
     """No calibration."""
 
     method: Literal["none"] = "none"
@@ -49,7 +51,7 @@ class Identity(_Section):
         return probability
 
 
-class Platt(_Section):
+class Platt(Section):
     """A logistic curve over the log-odds (Platt 1999); keeps a genre's ranking."""
 
     method: Literal["platt"] = "platt"
@@ -63,20 +65,17 @@ class Platt(_Section):
         return 0.5 * (1 + np.tanh(odds / 2))
 
 
-class Isotonic(_Section):
+class Isotonic(Section):
     """Linear interpolation between knots, constant outside. May tie probabilities."""
 
     method: Literal["isotonic"] = "isotonic"
-    x: tuple[_Probability, ...] = Field(min_length=1, max_length=_MAX_KNOTS)
-    y: tuple[_Probability, ...] = Field(min_length=1, max_length=_MAX_KNOTS)
+    x: tuple[Probability, ...] = Field(min_length=1, max_length=_MAX_KNOTS)
+    y: tuple[Probability, ...] = Field(min_length=1, max_length=_MAX_KNOTS)
 
     @model_validator(mode="after")
     def _check_monotone(self) -> Isotonic:
-        if (
-            len(self.x) != len(self.y)
-            or (np.diff(self.x) <= 0).any()
-            or (np.diff(self.y) < 0).any()
-        ):
+        is_monotone = (np.diff(self.x) > 0).all() and (np.diff(self.y) >= 0).all()
+        if len(self.x) != len(self.y) or not is_monotone:
             raise ValueError("a curve needs as many y as x, rising x, and y that never fall")
         return self
 
@@ -89,14 +88,12 @@ Curve = Annotated[Identity | Platt | Isotonic, Field(discriminator="method")]
 """The calibration of one genre."""
 
 
-class Calibration(_Section):
+class Calibration(Section):
     """One curve per genre, and the score of each method."""
 
-    method: Method
-    """Of all genres that have enough movies; the others' curves are `none`."""
-    curves: tuple[Curve, ...]
-    """In the order of the genres."""
-    brier: dict[Method, _Probability]
+    method: Method  # of all genres that have enough movies; the others' curves are `none`
+    curves: tuple[Curve, ...]  # in the order of the genres
+    brier: dict[Method, Probability]
     """Method -> cross-validated Brier score on the validation part, mean over the genres that have
     enough movies; empty if none has."""
 
@@ -128,11 +125,7 @@ def fit_calibration(
 
     All genres get one method, since the few movies of a single genre could not decide. No margin
     is needed: curves of fewer rows are worse, so a method that hardly helps loses to none.
-
-    Args:
-        truth: shape (n, n_genres); the validation part.
-        probabilities: the same shape, raw.
-        seed: of the folds.
+    `truth` and the raw `probabilities` are of the validation part, shape (n, n_genres).
     """
     n_with = truth.sum(axis=0)
     n_least = np.minimum(n_with, len(truth) - n_with)
@@ -169,10 +162,6 @@ def _held_out_brier(
     return float(((calibrated - truth) ** 2).mean())
 
 
-def _fit_none(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> Identity:
-    return Identity()
-
-
 def _fit_platt(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> Platt | Identity:
     from sklearn.linear_model import LogisticRegression
 
@@ -199,5 +188,9 @@ def _fit_isotonic(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> 
     )
 
 
-_FITS: dict[Method, _Fit] = {"none": _fit_none, "platt": _fit_platt, "isotonic": _fit_isotonic}
+_FITS: dict[Method, _Fit] = {
+    "none": lambda truth, probability: Identity(),
+    "platt": _fit_platt,
+    "isotonic": _fit_isotonic,
+}
 """The simplest first: of equal scores, the first method is chosen."""

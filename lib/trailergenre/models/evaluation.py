@@ -64,14 +64,6 @@ class ScoredModel(NamedTuple):
     folds: tuple[ScoredFold, ...]
 
 
-class LinkCounts(NamedTuple):
-    """What was tested, over all folds."""
-
-    movies: int
-    links: int
-    links_without_features: int
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """The record of an evaluation; `asdict` gives reports/evaluation.json.
@@ -86,7 +78,7 @@ class Evaluation:
     bundle: dict[str, Any]
     control: dict[str, Any] | None
     compared: list[dict[str, Any]]
-    test: dict[str, int]
+    test: dict[str, int]  # movies, links and links_without_features, over all folds
     notes: list[str]
     columns: list[list[str]]  # key, heading
     models: dict[str, dict[str, Any]]  # and `uncalibrated`: the model's raw probabilities
@@ -116,10 +108,10 @@ class Evaluation:
 
 def score_models(
     models: Sequence[EvaluatedModel], labels: pa.Table, score: ScoreLinks, on_step: OnStep
-) -> tuple[list[ScoredModel], LinkCounts]:
+) -> tuple[list[ScoredModel], dict[str, int]]:
     """Score each fold's test links by all models at once; links without features are left out.
 
-    The models have the same test parts.
+    The models have the same test parts. Returns them with `Evaluation.test`.
 
     Raises:
         ConfigError: no test link of a fold has features.
@@ -145,8 +137,11 @@ def score_models(
             model_folds.append(merge_fold(bundle, tested, values))
         n_links, n_scored = n_links + len(links), n_scored + len(tested)
         on_step(number, len(folds), f"folds, {n_scored} links")
-    n_movies = sum(len(fold.truth) for fold in scored[0])
-    counts = LinkCounts(n_movies, n_scored, links_without_features=n_links - n_scored)
+    counts = {
+        "movies": sum(len(fold.truth) for fold in scored[0]),
+        "links": n_scored,
+        "links_without_features": n_links - n_scored,
+    }
     return [ScoredModel(m, tuple(f)) for m, f in zip(models, scored, strict=True)], counts
 
 
@@ -166,7 +161,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     others: Sequence[ScoredModel],
     run: str,
     features: str,
-    test: LinkCounts,
+    test: dict[str, int],
     notes: Sequence[str] = (),
 ) -> Evaluation:
     """Measure a model beside the baselines, its control and others tested on the same movies."""
@@ -192,7 +187,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
         bundle=model.model.to_json(),
         control=control.model.to_json() if control else None,
         compared=[other.model.to_json() for other in others],
-        test=test._asdict(),
+        test=test,
         notes=list(dict.fromkeys([*find_notes(model), *notes])),
         columns=[[key, heading] for key, heading in columns.items()],
         models=metrics | {"uncalibrated": _without_f1(_measure(model, calibrated=False))},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from trailergenre.base.config import (
     DatasetConfig,
@@ -14,7 +14,7 @@ from trailergenre.base.config import (
     RowsConfig,
     TemporalConfig,
 )
-from trailergenre.models.calibration import Calibration
+from trailergenre.models.calibration import Calibration, Probability, Section
 
 FORMAT: Literal["trailergenre-bundle-3"] = "trailergenre-bundle-3"
 
@@ -22,14 +22,9 @@ UNKNOWN_WEIGHTS = "unknown"
 """Origin of the network's weights if the artefact was not at hand in training."""
 
 _Text = Annotated[str, Field(min_length=1)]
-_Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class BackboneFacts(_Section):
+class BackboneFacts(Section):
     """The network whose features the model was trained on."""
 
     backbone_id: _Text
@@ -38,14 +33,14 @@ class BackboneFacts(_Section):
     weights: _Text  # imagenet, a path, or random(seed=...)
 
 
-class SamplingFacts(_Section):
+class SamplingFacts(Section):
     """How frames were sampled."""
 
     frames_per_s: float = Field(gt=0)
     frame_side_px: int = Field(gt=0)
 
 
-class TrainingFacts(_Section):
+class TrainingFacts(Section):
     """What the model was trained on; `movies` and `links` map parts to counts."""
 
     data_sha256: _Text  # over every link's features commit, genres and part
@@ -53,20 +48,20 @@ class TrainingFacts(_Section):
     dataset: DatasetConfig
     movies: dict[str, int]
     links: dict[str, int]
-    genre_shares: tuple[_Probability, ...]  # of the training part's links: the prior
+    genre_shares: tuple[Probability, ...]  # of the training part's links: the prior
     links_without_features: int
     links_without_modelled_genre: int
     links_without_part: int
 
 
-class GenreFacts(_Section):
+class GenreFacts(Section):
     """One genre on the test part; `ap` is None if no test movie has it."""
 
     movies: int
     ap: float | None
 
 
-class TestFacts(_Section):
+class TestFacts(Section):
     """The model's metrics on the test part.
 
     `measures` maps model, uncalibrated, prior and majority to fields of `multilabel.Metrics`.
@@ -77,7 +72,7 @@ class TestFacts(_Section):
     genres: dict[str, GenreFacts]
 
 
-class Trial(_Section):
+class Trial(Section):
     """One set of hyper-parameters, with mean and standard deviation of mAP over inner folds."""
 
     parameters: dict[str, float]
@@ -85,7 +80,7 @@ class Trial(_Section):
     spread: float
 
 
-class SearchFacts(_Section):
+class SearchFacts(Section):
     """How the hyper-parameters were chosen; the first trial is the best, and the model's."""
 
     seed: int
@@ -93,12 +88,12 @@ class SearchFacts(_Section):
     trials: tuple[Trial, ...] = Field(min_length=1)
 
 
-class Manifest(_Section):
+class Manifest(Section):
     """manifest.json, except for the checksums."""
 
     format: Literal["trailergenre-bundle-3"] = FORMAT
     genres: tuple[_Text, ...] = Field(min_length=1)
-    thresholds: tuple[_Probability, ...]  # genre k is predicted if probability >= thresholds[k]
+    thresholds: tuple[Probability, ...]  # genre k is predicted if probability >= thresholds[k]
     not_modelled: dict[str, int]  # genre -> movies, for the genres with too few
     model: Literal["forest", "logistic", "temporal"]
     rows: Literal["pooled", "frames"]

@@ -24,12 +24,6 @@ RowKind = Literal["pooled", "frames"]
 RowArray: TypeAlias = NDArray[np.float32]
 """Shape (n_rows, n_columns), float32, finite."""
 
-_STATISTICS = {
-    "mean": lambda frames: frames.mean(axis=0),
-    "max": lambda frames: frames.max(axis=0),
-    "std": lambda frames: frames.std(axis=0),  # of the population (ddof 0)
-}
-
 
 def n_columns(width: int, kind: RowKind, config: RowsConfig) -> int:
     """Columns of a row, for features of this width.
@@ -41,11 +35,7 @@ def n_columns(width: int, kind: RowKind, config: RowsConfig) -> int:
 
 
 def pool_frames(features: FeatureArray, statistics: Iterable[str]) -> NDArray[np.float32]:
-    """Pool the frames of one link, in float64.
-
-    Args:
-        features: shape (n >= 1, width), float32.
-        statistics: of mean, max and std, in the order of the result.
+    """Pool the frames of one link, shape (n >= 1, width), in float64; std is the population's.
 
     Returns:
         shape (len(statistics) * width,), float32: all columns of the first statistic, then of the
@@ -55,7 +45,8 @@ def pool_frames(features: FeatureArray, statistics: Iterable[str]) -> NDArray[np
     [2.0, 3.0, 1.0]
     """
     wide = features.astype(np.float64)
-    return np.concatenate([_STATISTICS[name](wide) for name in statistics]).astype(np.float32)
+    # The statistics are named as the methods of an array.
+    return np.concatenate([getattr(wide, name)(axis=0) for name in statistics]).astype(np.float32)
 
 
 def select_span(link: LinkFrames, span: Literal["whole", "middle"]) -> LinkFrames:
@@ -117,12 +108,9 @@ def frames_of_table(table: pa.Table) -> Iterator[LinkFrames]:
 def iter_links(
     store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
 ) -> Iterator[list[LinkFrames]]:
-    """Read links' frames on this machine, a list per features file.
+    """Read links' frames on this machine, a list per features file; None reads all links.
 
-    Args:
-        store: the run.
-        outcomes: from `tables.read_outcomes`.
-        link_ids: the links to read (None: all); those without features are skipped.
+    `outcomes` is from `tables.read_outcomes`. Links without features are skipped.
     """
     for table in tables.iter_features(store, outcomes, link_ids):
         yield list(frames_of_table(table))

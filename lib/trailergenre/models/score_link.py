@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trailergenre.base.config import Config, LinksConfig
@@ -34,25 +34,15 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class LinkScore:
-    """What a link's trailer looks like to a bundle.
+    """What a link's trailer looks like to a bundle."""
 
-    Attributes:
-        url: the canonical link.
-        link_id: its SHA-256.
-        genres: the most probable ones, best first.
-        frames: frames that were scored.
-        seconds: step -> wall seconds.
-        notes: what must be said beside the scores, e.g. that the weights are random.
-        timeline: the same genres along the video; None where nobody asked for it.
-    """
-
-    url: str
-    link_id: str
-    genres: list[GenreScore]
-    frames: int
-    seconds: dict[str, float]
-    notes: list[str]
-    timeline: Timeline | None = None
+    url: str  # canonical
+    link_id: str  # SHA-256 of the url
+    genres: list[GenreScore]  # the most probable ones, best first
+    frames: int  # that were scored
+    seconds: dict[str, float]  # wall seconds of each step
+    notes: list[str]  # what must be said beside the scores, e.g. that the weights are random
+    timeline: Timeline | None = None  # the same genres along the video, if asked for
 
     def to_json(self) -> dict[str, object]:
         """The same as plain values; a timeline that is not there is left out."""
@@ -63,19 +53,15 @@ class LinkScore:
 
 
 def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
-    """Score one link.
-
-    Args:
-        cell: a link, or the path of a video on this machine.
-        bundle: the model.
-        config: the whole configuration.
+    """Score one link, or the path of a video on this machine.
 
     Raises:
         ItemError: the link has no score; its class and reason.
         BundleError: the bundle was made for another backbone or sampling.
     """
     notes = find_notes(bundle, config)
-    return score_embedded(embed_link(cell, config), bundle, config, notes=notes)
+    score = score_embedded(embed_link(cell, config), bundle, config, notes=notes)
+    return replace(score, genres=score.genres[: config.score.top])
 
 
 def find_notes(bundle: Bundle, config: Config) -> list[str]:
@@ -91,12 +77,9 @@ def find_notes(bundle: Bundle, config: Config) -> list[str]:
 def embed_link(
     cell: str, config: Config, *, on_frames: Callable[[FrameArray], None] | None = None
 ) -> FetchedLink:
-    """Bring one link to its features, or to the class and the reason of its failure.
+    """Bring one link, or the path of a video, to its features or the reason of its failure.
 
-    Args:
-        cell: a link, or the path of a video on this machine.
-        config: the whole configuration.
-        on_frames: called with all frames that go to the network, those before a failure too.
+    `on_frames` is called with all frames that go to the network, those before a failure too.
 
     Raises:
         ItemError: the cell is not a link that may be downloaded.
@@ -122,13 +105,7 @@ def embed_link(
 def score_embedded(
     embedded: FetchedLink, bundle: Bundle, config: Config, *, notes: list[str]
 ) -> LinkScore:
-    """Score a link that was embedded.
-
-    Args:
-        embedded: from `embed_link`.
-        bundle: the model.
-        config: that the link was embedded with.
-        notes: from `find_notes`.
+    """Score every genre of a link from `embed_link`; `notes` are from `find_notes`.
 
     Raises:
         ItemError: the link failed; its class and reason.
@@ -137,7 +114,7 @@ def score_embedded(
     if not row.is_ok:
         raise ItemError(row.outcome, row.detail)
     started = time.monotonic()
-    probabilities = bundle.predict_proba([link_frames(embedded, config)])[0]
+    probabilities = bundle.scorer.predict_proba([link_frames(embedded, config)])[0]
     seconds = {
         "download": row.download_s,
         "decode": row.decode_s,
@@ -147,7 +124,7 @@ def score_embedded(
     return LinkScore(
         url=embedded.link.url,
         link_id=embedded.link.link_id,
-        genres=bundle.top_genres(probabilities, config.score.top),
+        genres=bundle.rank_genres(probabilities),
         frames=row.frames,
         seconds={step: round(spent, 3) for step, spent in seconds.items()},
         notes=notes,

@@ -43,20 +43,14 @@ class InfluentialFrame:
     """The most influential frame for a genre, in one of its most probable windows.
 
     It is the frame without which the genre's probability of the window is lowest; of equal ones,
-    the nearest to the window's middle.
-
-    Attributes:
-        frame_index: among the link's frames.
-        frame_time_s: seconds from the first video frame.
-        probability: the genre's, of the window.
-        drop: decrease of the window's uncalibrated probability without the frame (calibration may
-            tie what the model tells apart). At most 0 if no frame matters; None if the window has
-            no other frame.
+    the nearest to the window's middle. `drop` is the decrease of the window's uncalibrated
+    probability without the frame (calibration may tie what the model tells apart): at most 0 if no
+    frame matters; None if the window has no other frame.
     """
 
-    frame_index: int
-    frame_time_s: float
-    probability: float
+    frame_index: int  # among the link's frames
+    frame_time_s: float  # from the first video frame
+    probability: float  # the genre's, of the window
     drop: float | None
 
 
@@ -84,11 +78,8 @@ def make_timeline(
 ) -> Timeline:
     """Score a link's windows, all in one call, and find the most influential frames.
 
-    Args:
-        scorer: the model. Frames outside its span (`rows.span`) are in no window.
-        link: its frames.
-        frames_per_s: of the sampling.
-        genres: genre to show -> column of the model.
+    `genres` maps a genre to show to the model's column. Frames outside the scorer's span are in no
+    window.
     """
     seen = select_span(link, scorer.rows.span)
     size, starts = place_windows(len(seen.features), frames_per_s)

@@ -37,25 +37,15 @@ _MAX_REASONS = 20
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """What happened to one collection. If a write is repeated, only the last attempt counts.
+    """What happened to one collection. If a write is repeated, only the last attempt counts."""
 
-    Attributes:
-        documents: written, replaced and new ones together.
-        matched: existed before.
-        modified: of those, the ones that changed.
-        upserted: are new.
-        deleted: stale frames, and documents of links without features.
-        refused: by the server, for what they are, e.g. too large.
-        reasons: of the first refusals, with the `_id`.
-    """
-
-    documents: int = 0
-    matched: int = 0
-    modified: int = 0
-    upserted: int = 0
-    deleted: int = 0
-    refused: int = 0
-    reasons: tuple[str, ...] = ()
+    documents: int = 0  # written, replaced and new ones together
+    matched: int = 0  # existed before
+    modified: int = 0  # of those, the ones that changed
+    upserted: int = 0  # are new
+    deleted: int = 0  # stale frames, and documents of links without features
+    refused: int = 0  # by the server, for what they are, e.g. too large
+    reasons: tuple[str, ...] = ()  # of the first refusals, with the `_id`
 
     def __add__(self, other: WriteCounts) -> WriteCounts:
         """Add up batches and tasks."""

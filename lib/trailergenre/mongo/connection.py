@@ -40,17 +40,11 @@ _ATLAS_UNAUTHORIZED = re.compile("not (allowed|authorized)")
 
 @dataclass(frozen=True, slots=True)
 class MongoAddress:
-    """A connection string that passed `parse_address`.
+    """A connection string that passed `parse_address`."""
 
-    Attributes:
-        uri: contains the password, so it is left out of `repr` and of every message.
-        hosts: `host:port` of each server, for messages.
-        is_safe: has credentials and verified TLS, so it may lead to another machine.
-    """
-
-    uri: str = field(repr=False)
-    hosts: str
-    is_safe: bool
+    uri: str = field(repr=False)  # contains the password, so it is left out of every message
+    hosts: str  # `host:port` of each server, for messages
+    is_safe: bool  # has credentials and verified TLS, so it may lead to another machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,10 @@ _OUTCOME_COLUMNS = ("link_id", "outcome", "frames", "duration_s", "finished_at")
 class PublishPlan:
     """What a run publishes and withdraws.
 
-    Attributes:
-        store: the run.
-        settings: that its features were made with.
-        links: one row per link of the list with features: the columns that locate them, url,
-            movie_id, title and genres.
-        withdrawn: links that this run finished but does not publish, because they failed or left
-            the list. Unfinished links are not among them: another run may have published them to
-            the same collection.
+    `links` has one row per link of the list with features: the columns that locate them, url,
+    movie_id, title and genres. `withdrawn` are links that this run finished but does not publish,
+    because they failed or left the list. Unfinished links are not among them: another run may have
+    published them to the same collection.
     """
 
     store: Store

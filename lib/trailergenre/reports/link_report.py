@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,15 +40,9 @@ _JPEG_QUALITY = 70
 
 
 def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
-    """Score one link and write its page, also if the link fails.
+    """Score one link, or the path of a video, and write its page, also if the link fails.
 
     It makes no request beyond those of scoring: thumbnails are taken on the way to the network.
-
-    Args:
-        cell: a link, or the path of a video on this machine.
-        bundle: the model.
-        config: the whole configuration.
-        page: file to write or replace.
 
     Raises:
         ItemError: the link has no score; the page gives the reason as well.
@@ -63,7 +58,8 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     genres: list[GenreResult] = []
     try:
         embedded = embed_link(cell, config, on_frames=thumbnails.add)
-        score = score_embedded(embedded, bundle, _with_all_genres(config, bundle), notes=notes)
+        score = score_embedded(embedded, bundle, config, notes=notes)
+        # All of them: one that is predicted may rank below those that are shown.
         genres = _genre_results(score.genres, bundle.manifest)
         score = _add_timeline(score, embedded, bundle, config)
         score.seconds["thumbnails"] = round(thumbnails.seconds, 3)
@@ -121,12 +117,6 @@ class _Thumbnails:
         self.seconds += time.monotonic() - started
 
 
-def _with_all_genres(config: Config, bundle: Bundle) -> Config:
-    """Score every genre: one that is predicted may rank below those that are shown."""
-    score = config.score.model_copy(update={"top": len(bundle.manifest.genres)})
-    return config.model_copy(update={"score": score})
-
-
 def _add_timeline(
     score: LinkScore, embedded: FetchedLink, bundle: Bundle, config: Config
 ) -> LinkScore:
@@ -153,19 +143,20 @@ def _steps(
     embedded: FetchedLink | None, failure: ItemError | None, seconds: Mapping[str, float]
 ) -> list[dict[str, object]]:
     """Each step's outcome and wall seconds, in order."""
-    failed_at = len(_STEPS)
-    if failure is not None:
-        failed = "link"
+    if failure is None:
+        outcomes = [Outcome.OK] * len(_STEPS)
+    else:
+        n_ok = 0
         if embedded is not None:
             # The size of a video is known once it is downloaded.
-            failed = "download" if embedded.row.size_bytes is None else "decode"
+            n_ok = _STEPS.index("download" if embedded.row.size_bytes is None else "decode")
             seconds = {"download": embedded.row.download_s, "decode": embedded.row.decode_s}
-        failed_at = _STEPS.index(failed)
-    steps: list[dict[str, object]] = []
-    for index, step in enumerate(_STEPS):
-        outcome: str = Outcome.OK if index < failed_at else "not reached"
-        if failure is not None and index == failed_at:
-            outcome = failure.outcome
-        spent = seconds.get(step) if index <= failed_at else None
-        steps.append({"name": step, "outcome": outcome, "seconds": spent})
-    return steps
+        outcomes = [Outcome.OK] * n_ok + [failure.outcome]
+    return [
+        {
+            "name": step,
+            "outcome": outcome or "not reached",
+            "seconds": seconds.get(step) if outcome else None,
+        }
+        for step, outcome in itertools.zip_longest(_STEPS, outcomes)
+    ]

@@ -14,8 +14,9 @@ N_HOSTS = 12
 
 
 def count_values(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value occurs, the most frequent first."""
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
+    """How often each value occurs, the most frequent first; nulls are left out."""
+    rows = pc.value_counts(column.drop_null()).to_pylist()
+    counts = {row["values"]: row["counts"] for row in rows}
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -28,19 +29,10 @@ class OutcomeCount:
     meaning: str
 
 
-def count_rows(links: pa.Table) -> tuple[OutcomeCount, ...]:
-    """Count input rows by outcome: the ready ones first, then the most frequent outcome."""
-    return _count_outcomes(links["row_outcome"], RowOutcome)
-
-
-def count_links(joined: pa.Table) -> tuple[OutcomeCount, ...]:
-    """Count links by outcome: the ok ones first, then the most frequent outcome."""
-    return _count_outcomes(joined["outcome"].drop_null(), Outcome)
-
-
-def _count_outcomes(
+def count_outcomes(
     column: pa.ChunkedArray, outcomes: type[RowOutcome | Outcome]
 ) -> tuple[OutcomeCount, ...]:
+    """Count outcomes: ready or ok first, then the most frequent ones."""
     meanings = {outcome.value: outcome.meaning for outcome in outcomes}
     best = next(iter(meanings))
     counts = sorted(count_values(column).items(), key=lambda pair: pair[0] != best)
@@ -57,32 +49,25 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """From input rows to features.
-
-    Attributes:
-        links: distinct links of the ready rows.
-        ended: links with a final outcome: ok or failed.
-        files: features files that the ok links refer to.
-        sums: the sums that must hold.
-    """
+    """From input rows to features."""
 
     rows: int
     ready_rows: int
-    links: int
-    ended: int
+    links: int  # distinct links of the ready rows
+    ended: int  # links with a final outcome: ok or failed
     ok: int
     failed: int
     deferred: int
     without_outcome: int
     frames: int
-    files: int
+    files: int  # features files that the ok links refer to
     sums: tuple[Sum, ...]
 
 
 def make_funnel(links: pa.Table, joined: pa.Table) -> Funnel:
     """Count how many rows, links and frames reached each stage; see `run_links.join_links`."""
     row_counts = count_values(links["row_outcome"])
-    counts = count_values(joined["outcome"].drop_null())
+    counts = count_values(joined["outcome"])
     ok, deferred = counts.get(Outcome.OK, 0), counts.get(Outcome.DEFERRED, 0)
     # Unknown outcomes are left out on purpose, so that the sum does not hold.
     failed = sum(n for outcome, n in counts.items() if outcome in set(Outcome)) - ok - deferred

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from trailergenre.base.outcomes import Outcome
+from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
 from trailergenre.reports import run_counts, run_links, run_sessions
 from trailergenre.reports.pages import render_page
@@ -35,23 +35,13 @@ class Machines:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """The figures of a run's report.
-
-    Attributes:
-        features: the fingerprint.
-        is_external: whether the features were imported; then nothing was downloaded.
-        at_work: who is working on the run; None if nobody is.
-        settings: what the features depend on.
-        limits: limits of a link in the last session; empty if none was recorded.
-        egress: who enforced the egress policy: guarded, or proxy's.
-        notes: what a reader must know beside the figures.
-    """
+    """The figures of a run's report."""
 
     run: str
-    features: str
-    is_external: bool
+    features: str  # fingerprint
+    is_external: bool  # the features were imported: nothing was downloaded
     created_at: datetime
-    at_work: str | None
+    at_work: str | None  # who is working on the run; None if nobody is
     funnel: run_counts.Funnel
     by_row_outcome: tuple[run_counts.OutcomeCount, ...]
     by_outcome: tuple[run_counts.OutcomeCount, ...]
@@ -61,11 +51,11 @@ class RunReport:
     executors: run_sessions.ExecutorTimes
     slowest: tuple[run_links.ShownLink, ...]
     failed: tuple[run_links.FailedLinks, ...]
-    settings: dict[str, Any]  # JSON values
-    limits: dict[str, int | float]
-    egress: tuple[str, ...]
+    settings: dict[str, Any]  # what the features depend on
+    limits: dict[str, int | float]  # of a link in the last session; empty if none was recorded
+    egress: tuple[str, ...]  # who enforced the egress policy: guarded, or proxy's
     machines: Machines
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a reader must know beside the figures
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, which the page's template reads; times are ISO 8601."""
@@ -111,8 +101,8 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         created_at=datetime.now(UTC).replace(microsecond=0),
         at_work=lease.describe() if lease else None,
         funnel=run_counts.make_funnel(links, joined),
-        by_row_outcome=run_counts.count_rows(links),
-        by_outcome=run_counts.count_links(joined),
+        by_row_outcome=run_counts.count_outcomes(links["row_outcome"], RowOutcome),
+        by_outcome=run_counts.count_outcomes(joined["outcome"], Outcome),
         hosts=run_counts.count_hosts(joined),
         throughput=run_sessions.measure_throughput([start.begun_at for start in starts], joined),
         steps=run_links.time_steps(joined),

@@ -74,22 +74,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Links and frames over the time that sessions worked; the time between them is cut out.
-
-    Attributes:
-        carried_over: links whose outcome is older than the first session, from other settings.
-        bin_s: seconds per bin; 0 if the time is too short for bins.
-        links: links per bin that got a final outcome; a link counts when it is committed.
-        frames: frames per bin.
-        begins_s: start of each session on this time axis.
-    """
+    """Links and frames over the time that sessions worked; the time between them is cut out."""
 
     sessions: tuple[Session, ...]
-    carried_over: int
-    bin_s: float
-    links: tuple[int, ...]
-    frames: tuple[int, ...]
-    begins_s: tuple[float, ...]
+    carried_over: int  # links whose outcome is older than the first session, from other settings
+    bin_s: float  # seconds per bin; 0 if the time is too short for bins
+    links: tuple[int, ...]  # with a final outcome, per bin; a link counts when it is committed
+    frames: tuple[int, ...]  # per bin
+    begins_s: tuple[float, ...]  # start of each session on this time axis
 
 
 def measure_throughput(begun_at: Sequence[datetime], joined: pa.Table) -> Throughput:
@@ -154,17 +146,11 @@ def _session(begun_s: float, finished_s: _Floats, frames: NDArray[np.int64]) -> 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorTimes:
-    """Where the time of the executors' slots went, summed over sessions.
+    """Where the time of the executors' slots went, summed over sessions."""
 
-    Attributes:
-        executors: largest slot time first; the last one may be the sum of others.
-        total: None without a summary.
-        without_summary: number of sessions that were stopped or are still at work.
-    """
-
-    executors: tuple[ExecutorTime, ...]
-    total: ExecutorTime | None
-    without_summary: int
+    executors: tuple[ExecutorTime, ...]  # largest slot time first; the last may sum up others
+    total: ExecutorTime | None  # None without a summary
+    without_summary: int  # sessions that were stopped or are still at work
 
 
 def sum_executors(summaries: Sequence[SessionSummary], *, n_sessions: int) -> ExecutorTimes:

@@ -48,7 +48,7 @@ def test_what_was_written_is_read_back(store: Store) -> None:
     assert read.sha256 == written.sha256
     assert read.split.equals(written.split)
     link = LinkFrames("a", np.zeros((2, SETTINGS.width), np.float32), np.arange(2.0))
-    assert read.predict_proba([link, link]).tolist() == [[0.1, 0.2, 0.3, 0.4]] * 2
+    assert read.scorer.predict_proba([link, link]).tolist() == [[0.1, 0.2, 0.3, 0.4]] * 2
 
 
 def test_a_bundle_is_four_files(store: Store) -> None:
@@ -57,13 +57,14 @@ def test_a_bundle_is_four_files(store: Store) -> None:
     assert names == ["MODEL_CARD.md", "forest.safetensors", "manifest.json", "split.parquet"]
 
 
-def test_top_genres_are_ranked(store: Store) -> None:
+def test_genres_are_ranked(store: Store) -> None:
     bundle = make_bundle(store)
-    top = bundle.top_genres(np.array([0.1, 0.7, 0.7, 0.2]), 3)
-    assert [(score.genre, score.probability) for score in top] == [
+    ranked = bundle.rank_genres(np.array([0.1, 0.7, 0.7, 0.2]))
+    assert [(score.genre, score.probability) for score in ranked] == [
         ("Comedy", 0.7),
         ("Drama", 0.7),
         ("Horror", 0.2),
+        ("Action", 0.1),
     ]
 
 

@@ -17,7 +17,6 @@ from trailergenre.models.bundle import Bundle
 from trailergenre.models.calibration import Calibration, Platt, no_calibration
 from trailergenre.models.evaluated_model import EvaluatedModel
 from trailergenre.models.evaluation import (
-    LinkCounts,
     ScoredFold,
     ScoredModel,
     evaluate,
@@ -52,7 +51,7 @@ def know(truth: NDArray[np.int8], *, share: float = 0.6, seed: int = 2) -> NDArr
 
 
 def judge(model: ScoredModel, **given: Any) -> dict[str, Any]:
-    counts = LinkCounts(movies=1, links=1, links_without_features=0)
+    counts = {"movies": 1, "links": 1, "links_without_features": 0}
     named = {"run": "runs/mine", "features": "0" * 16, "test": counts}
     return asdict(evaluate(model, **{"control": None, "others": [], **named, **given}))
 
