@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Annotated
 
 import pyarrow as pa
@@ -28,9 +27,9 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.pooling import RowKind
 from trailergenre.models.scorer import ModelKind
 from trailergenre.models.search import draw_trials, gather_rows
-from trailergenre.models.train_bundles import Tune, list_bundles, summarize, train_bundles
+from trailergenre.models.train_bundles import Tune, prepare_sets, summarize, train_bundles
 from trailergenre.models.trainers import LocalTrainer, Recipe, Trainer, TrainerName, choose_recipe
-from trailergenre.models.training_set import TrainingSet, prepare_training
+from trailergenre.models.training_set import TrainingSet
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
@@ -90,34 +89,24 @@ def train_model(  # noqa: PLR0913 - a command's options
     recipe = choose_recipe(settings, model, rows, trainer)
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
-    store, target = Store(run), Store(bundle)
+    store = Store(run)
     fingerprint = choose_fingerprint(store, features)
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
-    prepare = partial(prepare_training, labels, outcomes, shuffle_labels=shuffle_labels)
-    sets = {
-        name: (each, prepare(each.dataset))
-        for name, each in list_bundles(settings, cross_validate=cross_validate).items()
-    }
+    sets = prepare_sets(
+        labels, outcomes, settings, cross_validate=cross_validate, shuffle_labels=shuffle_labels
+    )
     with (
-        hold_lease(target, "train_model"),
+        hold_lease(Store(bundle), "train_model"),
         _open_trainer(recipe, store, outcomes, search) as (fitting, tune),
     ):
+        settings_of_features = list_settings(store)[fingerprint]
         written = train_bundles(
-            bundle,
-            sets,
-            trainer=fitting,
-            tune=tune,
-            settings=list_settings(store)[fingerprint],
-            say=partial(typer.echo, err=True),
+            bundle, sets, trainer=fitting, tune=tune, settings=settings_of_features
         )
     summary = {
-        "bundle": str(target),
+        "bundle": str(Store(bundle)),
         "features": fingerprint,
-        "model": recipe.model,
-        "rows": recipe.rows,
-        "trainer": recipe.trainer,
-        "shuffled_labels": shuffle_labels,
         "labelled_links": len(labels),
         **summarize(written),
         "seconds": round(time.monotonic() - started, 1),

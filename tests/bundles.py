@@ -23,7 +23,7 @@ from trailergenre.models.manifest import (
     TestFacts,
     TrainingFacts,
 )
-from trailergenre.models.scorer import Model, Scorer
+from trailergenre.models.scorer import Model
 
 
 def make_forest(probabilities: Sequence[float] = (0.1, 0.2, 0.3, 0.4)) -> Forest:
@@ -110,7 +110,7 @@ def make_bundle(
     return write_bundle(
         store,
         manifest=manifest,
-        scorer=Scorer(model or make_forest(), manifest.rows, manifest.rows_config),
+        model=model or make_forest(),
         split=make_split(parts or {"a": "train", "b": "train", "c": "validation", "d": "test"}),
     )
 

@@ -60,7 +60,8 @@ def compare_models(  # noqa: PLR0913 - two models and how they are compared
         measure: the metric to compare.
         folds: shape (n_movies,); the fold that tested each movie. Metrics are then means over
             folds, since the models of two folds do not share a scale.
-        draws: number of bootstrap samples, which `seed` decides.
+        draws: number of bootstrap samples.
+        seed: of the samples.
 
     Returns:
         None if the metric is undefined on these movies, e.g. the ROC area of a genre that all

@@ -58,14 +58,14 @@ class Bundle:
         return find_warnings(self.manifest)
 
 
-def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.Table) -> Bundle:
+def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Table) -> Bundle:
     """Write a bundle into its directory; the manifest last, so that half a bundle is none.
 
-    The scorer's rows and calibration must be the manifest's; `split` has link_id, movie_id, part.
+    `split` has link_id, movie_id and part.
     """
     model_file = MODEL_FILES[manifest.model]
     files = {
-        model_file.name: model_file.to_bytes(scorer.model),
+        model_file.name: model_file.to_bytes(model),
         "split.parquet": tables.to_parquet(split.cast(_SPLIT)),
         "MODEL_CARD.md": render_card(manifest).encode(),
     }
@@ -78,7 +78,7 @@ def write_bundle(store: Store, *, manifest: Manifest, scorer: Scorer, split: pa.
     record["files"] = {name: _sha256(content) for name, content in files.items()}
     content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     store.write_bytes("manifest.json", content)
-    return Bundle(manifest, _scorer(manifest, scorer.model), split, _sha256(content))
+    return Bundle(manifest, _scorer(manifest, model), split, _sha256(content))
 
 
 def read_bundle(store: Store) -> Bundle:

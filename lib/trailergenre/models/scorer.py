@@ -13,13 +13,13 @@ import numpy as np
 
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import LinkFrames, ProbabilityArray
-from trailergenre.models import temporal
 from trailergenre.models.calibration import Calibration
 from trailergenre.models.estimators import forest, logistic
 from trailergenre.models.estimators.forest import Forest
 from trailergenre.models.estimators.logistic import Logistic
 from trailergenre.models.pooling import RowKind, link_rows, n_columns, select_span
-from trailergenre.models.temporal import TemporalHead
+from trailergenre.models.temporal import head
+from trailergenre.models.temporal.head import TemporalHead
 
 ModelKind = Literal["forest", "logistic", "temporal"]
 Model = Forest | Logistic | TemporalHead
@@ -35,13 +35,9 @@ class Scorer:
     calibration: Calibration | None = None
 
     def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
-        """Predict the genre probabilities of links: the mean over each link's rows.
+        """Predict the genre probabilities of links, shape (n_links, n_genres), float64, 0..1.
 
-        Args:
-            links: their frames, at least one each.
-
-        Returns:
-            shape (n_links, n_genres), float64, 0..1.
+        They are means over each link's rows; every link needs a frame.
         """
         raw = self._predict_raw(links)
         return raw if self.calibration is None else self.calibration.apply(raw)
@@ -89,5 +85,5 @@ class ModelFile(NamedTuple):
 MODEL_FILES: dict[ModelKind, ModelFile] = {
     "forest": ModelFile("forest.safetensors", forest.to_bytes, forest.from_bytes),
     "logistic": ModelFile("logistic.safetensors", logistic.to_bytes, logistic.from_bytes),
-    "temporal": ModelFile("temporal.onnx", temporal.to_bytes, temporal.from_bytes),
+    "temporal": ModelFile("temporal.onnx", head.to_bytes, head.from_bytes),
 }

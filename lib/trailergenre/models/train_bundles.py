@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import typer
 
 from trailergenre import __version__
 from trailergenre.base.config import Config
@@ -44,18 +45,18 @@ from trailergenre.models.manifest import (
     TestFacts,
     TrainingFacts,
 )
-from trailergenre.models.scorer import Scorer
+from trailergenre.models.scorer import Model, Scorer
 from trailergenre.models.trainers import Recipe, Trainer
-from trailergenre.models.training_set import TrainingSet
+from trailergenre.models.training_set import TrainingSet, prepare_training
 from trailergenre.runs.fingerprint import FeatureSettings
 
 _LIBRARIES = {"mllib": "pyspark", "sklearn": "scikit-learn", "keras": "keras"}
 
 
 class FittedModel(NamedTuple):
-    """A model that is ready to be written; the scorer holds its calibration."""
+    """A model that is ready to be written."""
 
-    scorer: Scorer
+    model: Model
     calibration: Calibration
     thresholds: tuple[float, ...]
     validation_mean_ap: float
@@ -73,9 +74,8 @@ def train_bundles(
     trainer: Trainer,
     tune: Tune,
     settings: FeatureSettings,
-    say: Callable[[str], object],
 ) -> dict[str, Bundle]:
-    """Train and write a bundle for each training set; `sets` is keyed as in `list_bundles`.
+    """Train and write a bundle for each training set; `sets` is from `prepare_sets`.
 
     Raises:
         ConfigError: the target holds bundles that would not be replaced.
@@ -84,15 +84,16 @@ def train_bundles(
     written = {}
     for name, (config, training) in sets.items():
         for line in training.describe():
-            say(f"{name}: {line}" if name else line)
+            typer.echo(f"{name}: {line}" if name else line, err=True)
         recipe = tune(training, config.dataset.seed)
         with progress_bar("training") as on_step:
             scorer = trainer.fit(training, recipe, on_step)
             fitted = finalize_model(trainer, training, scorer, seed=config.dataset.seed)
         mean_aps = {key: values["mean_ap"] for key, values in fitted.test.measures.items()}
-        say(
+        typer.echo(
             f"test mAP {mean_aps['model']:.3f}, label prior {mean_aps['prior']:.3f} "
-            f"({fitted.test.movies} movies)"
+            f"({fitted.test.movies} movies)",
+            err=True,
         )
         store = Store(f"{address}/{name}" if name else address)
         written[name] = write_model(
@@ -101,22 +102,36 @@ def train_bundles(
     return written
 
 
-def list_bundles(config: Config, *, cross_validate: bool) -> dict[str, Config]:
-    """The configuration of each bundle, by its directory below the target; "" is the target.
+def prepare_sets(
+    labels: pa.Table,
+    outcomes: pa.Table,
+    config: Config,
+    *,
+    cross_validate: bool,
+    shuffle_labels: bool,
+) -> dict[str, tuple[Config, TrainingSet]]:
+    """Prepare the training set of each bundle, by its directory below the target ("": itself).
 
     Raises:
-        ConfigError: cross-validation needs folds, and the split is given.
+        ConfigError: cross-validation needs folds, and the split is given; or as `prepare_training`.
     """
-    if not cross_validate:
-        return {"": config}
+    configs = {"": config}
     dataset = config.dataset
-    if dataset.split != "folds":
-        raise ConfigError(
-            "--cross-validate needs folds, but dataset.split = given names one test part. "
-            "Omit --cross-validate, or --set dataset.split=folds."
+    if cross_validate:
+        if dataset.split != "folds":
+            raise ConfigError(
+                "--cross-validate needs folds, but dataset.split = given names one test part. "
+                "Omit --cross-validate, or --set dataset.split=folds."
+            )
+        datasets = [dataset.model_copy(update={"fold": fold}) for fold in range(dataset.folds)]
+        configs = {f"fold-{d.fold}": config.model_copy(update={"dataset": d}) for d in datasets}
+    return {
+        name: (
+            each,
+            prepare_training(labels, outcomes, each.dataset, shuffle_labels=shuffle_labels),
         )
-    datasets = [dataset.model_copy(update={"fold": fold}) for fold in range(dataset.folds)]
-    return {f"fold-{each.fold}": config.model_copy(update={"dataset": each}) for each in datasets}
+        for name, each in configs.items()
+    }
 
 
 def _clear_target(store: Store, names: Collection[str]) -> None:
@@ -162,7 +177,7 @@ def finalize_model(
         "majority": majority_metrics(test_truth, genres, shares),
     }
     return FittedModel(
-        scorer=replace(scorer, calibration=calibration),
+        model=scorer.model,
         calibration=calibration,
         thresholds=tuple(thresholds.tolist()),
         validation_mean_ap=mean_ap(truth, calibrated),
@@ -235,7 +250,7 @@ def write_model(
     split = pa.Table.from_pylist(
         [{"link_id": link.link_id, "movie_id": link.movie_id, "part": part} for link, part in rows]
     )
-    return write_bundle(store, manifest=manifest, scorer=fitted.scorer, split=split)
+    return write_bundle(store, manifest=manifest, model=fitted.model, split=split)
 
 
 def _training_facts(training: TrainingSet, config: Config) -> TrainingFacts:
@@ -268,6 +283,10 @@ def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:
     facts = manifests[0].training
     scores = [manifest.test.measures["model"]["mean_ap"] or 0.0 for manifest in manifests]
     return {
+        "model": manifests[0].model,
+        "rows": manifests[0].rows,
+        "trainer": manifests[0].trainer,
+        "shuffled_labels": facts.shuffled_labels,
         "sha256": {name: bundle.sha256 for name, bundle in written.items()},
         "links": facts.links,
         "links_without_features": facts.links_without_features,

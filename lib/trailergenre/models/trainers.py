@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -30,24 +31,18 @@ from trailergenre.models.estimators.logistic import Logistic, fit_logistic
 from trailergenre.models.manifest import SearchFacts
 from trailergenre.models.pooling import RowArray, RowKind, iter_links, training_rows
 from trailergenre.models.scorer import ModelKind, Scorer
-from trailergenre.models.temporal import FeatureSource
+from trailergenre.models.temporal.source import FeatureSource
 from trailergenre.models.training_set import TrainingSet, check_all_read
 
 TrainerName = Literal["mllib", "sklearn", "keras"]
 Parameters = ForestConfig | LogisticConfig | TemporalConfig
 
-COMBINATIONS: tuple[tuple[ModelKind, RowKind, TrainerName], ...] = (
-    ("forest", "pooled", "mllib"),
-    ("forest", "pooled", "sklearn"),
-    ("forest", "frames", "mllib"),
-    ("forest", "frames", "sklearn"),
-    ("logistic", "pooled", "mllib"),
-    ("logistic", "pooled", "sklearn"),
-    ("logistic", "frames", "mllib"),
-    ("logistic", "frames", "sklearn"),
-    ("temporal", "frames", "keras"),
-)
-"""What can be trained; the first match fills in what was left open."""
+_CHOICES: dict[ModelKind, tuple[tuple[RowKind, ...], tuple[TrainerName, ...]]] = {
+    "forest": (("pooled", "frames"), ("mllib", "sklearn")),
+    "logistic": (("pooled", "frames"), ("mllib", "sklearn")),
+    "temporal": (("frames",), ("keras",)),
+}
+"""Rows and trainers of each model; the first ones fill in what was left open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +78,17 @@ def choose_recipe(
     Raises:
         ConfigError: the combination does not exist; lists those that do.
     """
-    for kind, row_kind, name in COMBINATIONS:
-        if kind == model and rows in (row_kind, None) and trainer in (name, None):
-            return Recipe(kind, row_kind, name, config.rows, getattr(config, kind))
+    all_rows, trainers = _CHOICES[model]
+    row_kind, name = rows or all_rows[0], trainer or trainers[0]
+    if row_kind in all_rows and name in trainers:
+        return Recipe(model, row_kind, name, config.rows, getattr(config, model))
     options = {"model": model, "rows": rows, "trainer": trainer}
     given = " ".join(f"--{name} {value}" for name, value in options.items() if value)
-    known = "; ".join(f"--model {m} --rows {r} --trainer {t}" for m, r, t in COMBINATIONS)
+    known = "; ".join(
+        f"--model {kind} --rows {row_kind} --trainer {name}"
+        for kind, choices in _CHOICES.items()
+        for row_kind, name in itertools.product(*choices)
+    )
     raise ConfigError(f"{given} does not exist. Choose one of: {known}.")
 
 

@@ -12,7 +12,7 @@ from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import LinkFrames
 from trailergenre.models.calibration import Calibration, Platt
 from trailergenre.models.scorer import Scorer
-from trailergenre.models.temporal import TemporalHead
+from trailergenre.models.temporal.head import TemporalHead
 from trailergenre.models.timeline import Timeline, make_timeline, place_windows
 
 MEAN = RowsConfig(statistics=("mean",))

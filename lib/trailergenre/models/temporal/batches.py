@@ -36,34 +36,24 @@ class Scale(NamedTuple):
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]  # of the population; 1 if a feature is constant
-    n_links: int
     n_genres: int
 
 
 def measure_scale(links: Iterable[LabelledFrames]) -> Scale:
-    """Measure the scale in one pass, by the numerically stable update of Chan et al. 1983.
+    """Measure the scale in one pass, in float64.
 
     Raises:
         ValueError: there is no link.
     """
-    n_frames, n_links, n_genres = 0, 0, 0
-    mean = squares = np.zeros(0)
+    from sklearn.preprocessing import StandardScaler
+
+    scaler, n_genres = StandardScaler(), 0
     for link, truth in links:
-        wide = link.features.astype(np.float64)
-        n, link_mean = len(wide), wide.mean(axis=0)
-        link_squares = np.square(wide - link_mean).sum(axis=0)
-        if not n_links:
-            mean, squares = np.zeros_like(link_mean), np.zeros_like(link_mean)
-        shift, total = link_mean - mean, n_frames + n
-        mean = mean + shift * n / total
-        squares = squares + link_squares + shift**2 * n_frames * n / total
-        n_frames, n_links, n_genres = total, n_links + 1, len(truth)
-    if not n_links:
+        scaler.partial_fit(link.features)
+        n_genres = len(truth)
+    if not n_genres:
         raise ValueError("There is no link to train on.")
-    std = np.sqrt(squares / n_frames)
-    # The deviation of a constant feature is at most a rounding error.
-    is_constant = std <= np.abs(mean) * np.finfo(np.float32).eps
-    return Scale(mean, np.where(is_constant, 1.0, std), n_links, n_genres)
+    return Scale(scaler.mean_, scaler.scale_, n_genres)
 
 
 def shuffled_batches(

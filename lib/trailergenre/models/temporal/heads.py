@@ -47,8 +47,13 @@ def set_scale(model: Model, mean: NDArray[np.float64], std: NDArray[np.float64])
     model.get_layer(_STANDARDISE).set_weights([mean.astype(np.float32), std.astype(np.float32)])
 
 
+def _mean(frames: Tensor, mask: Tensor) -> Tensor:
+    """Mean over a link's frames, without padding."""
+    return keras.layers.GlobalAveragePooling1D()(frames, mask=mask)
+
+
 def _average(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
-    return _MaskedMean()(frames, mask)
+    return _mean(frames, mask)
 
 
 def _transform(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
@@ -68,14 +73,14 @@ def _transform(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
     inner = layers.Dense(_WIDENING * config.units, activation="relu")(inner)
     inner = layers.Dropout(config.dropout)(inner)
     x = x + layers.Dropout(config.dropout)(layers.Dense(config.units)(inner))
-    return _MaskedMean()(layers.LayerNormalization()(x), mask)
+    return _mean(layers.LayerNormalization()(x), mask)
 
 
 def _recur(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
     """One forward GRU. Padding follows the frames, so only the mean needs the mask."""
     x = keras.layers.Dense(config.units, name="project")(frames)
     x = keras.layers.GRU(config.units, return_sequences=True)(x)
-    return keras.layers.Dropout(config.dropout)(_MaskedMean()(x, mask))
+    return keras.layers.Dropout(config.dropout)(_mean(x, mask))
 
 
 def _convolve(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
@@ -84,7 +89,7 @@ def _convolve(frames: Tensor, mask: Tensor, config: TemporalConfig) -> Tensor:
     for _ in range(2):
         x = x * ops.expand_dims(mask, -1)
         x = keras.layers.Conv1D(config.units, _KERNEL_FRAMES, padding="same", activation="relu")(x)
-    return keras.layers.Dropout(config.dropout)(_MaskedMean()(x, mask))
+    return keras.layers.Dropout(config.dropout)(_mean(x, mask))
 
 
 class _Standardise(keras.layers.Layer):  # type: ignore[misc]
@@ -113,11 +118,3 @@ class _AddPositions(keras.layers.Layer):  # type: ignore[misc]
         angles = ops.expand_dims(place, -1) * self._speeds
         waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
         return x + waves[..., : self._units]
-
-
-class _MaskedMean(keras.layers.Layer):  # type: ignore[misc]
-    """Mean over a link's frames, without padding."""
-
-    def call(self, x: Tensor, mask: Tensor) -> Tensor:
-        weights = ops.expand_dims(mask, -1)
-        return ops.sum(x * weights, axis=1) / ops.sum(weights, axis=1)

@@ -10,7 +10,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from trailergenre.base.errors import BundleError
-from trailergenre.models.temporal import TemporalHead, from_bytes, head, to_bytes
+from trailergenre.models.temporal import head
+from trailergenre.models.temporal.head import TemporalHead, from_bytes, to_bytes
 
 WIDTH = 4
 FEATURES = ["n", "time", WIDTH]
@@ -229,7 +230,7 @@ def test_scoring_imports_neither_tensorflow_nor_keras(tmp_path: Path) -> None:
     path.write_bytes(made_head().onnx)
     code = f"""
 import sys, numpy, pathlib
-from trailergenre.models.temporal import from_bytes
+from trailergenre.models.temporal.head import from_bytes
 from trailergenre.models.temporal.training import fit_temporal
 head = from_bytes(pathlib.Path({str(path)!r}).read_bytes())
 assert head.predict_proba([numpy.ones((3, {WIDTH}), numpy.float32)]).shape == (1, 2)

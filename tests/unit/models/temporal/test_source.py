@@ -8,7 +8,7 @@ import pytest
 from runs import link_id, make_movies, make_run
 from trailergenre.base.errors import StorageError
 from trailergenre.base.storage import Store
-from trailergenre.models.temporal import FeatureSource
+from trailergenre.models.temporal.source import FeatureSource
 from trailergenre.runs import tables
 
 
