@@ -251,14 +251,9 @@ def _measure_genre_sets(tested: Mapping[str, ScoredModel]) -> list[dict[str, Any
         prior = _measure_set(tested["model"], subset, use_prior=True)
         if prior is not None:
             models = {key: _measure_set(model, subset) for key, model in tested.items()}
-            measured.append(
-                {
-                    "name": name,
-                    "genres": list(subset),
-                    "movies": prior["movies"],
-                    "models": {"prior": prior} | models,
-                }
-            )
+            models = {"prior": prior} | models
+            facts = {"name": name, "genres": list(subset), "movies": prior["movies"]}
+            measured.append({**facts, "models": models})
     return measured
 
 

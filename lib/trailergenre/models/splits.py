@@ -30,10 +30,8 @@ def split_links(
 ) -> list[Part]:
     """Choose the part of every link; all folds of one seed are one partition.
 
-    Args:
-        links: all labelled links that have features; for a given split, those that it names.
-        genres: the modelled genres; each part gets its share of them.
-        config: kind of split, folds, seed, and the validation share of the movies not tested.
+    Each part gets its share of the modelled `genres`. For a given split, `links` are those that it
+    names.
 
     Raises:
         ConfigError: there are too few movies, or a given split lacks a part.
@@ -99,9 +97,8 @@ def _assign_folds(marks: NDArray[np.int8], config: DatasetConfig) -> NDArray[np.
         folds[chosen] = number
     if len(np.unique(folds)) < n_folds:
         # The splitter's sizes are approximate: with a handful of movies a fold may be empty.
-        folds[np.random.default_rng(config.seed).permutation(n_groups)] = (
-            np.arange(n_groups) % n_folds
-        )
+        order = np.random.default_rng(config.seed).permutation(n_groups)
+        folds[order] = np.arange(n_groups) % n_folds
     return folds
 
 

@@ -280,21 +280,12 @@ def _weights_source(artefact: Path, backbone_id: str) -> str:
 def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:
     """What the run keeps of a training; `written` maps a bundle's directory to the bundle."""
     manifests = [bundle.manifest for bundle in written.values()]
-    facts = manifests[0].training
+    first = manifests[0]
     scores = [manifest.test.measures["model"]["mean_ap"] or 0.0 for manifest in manifests]
     return {
-        "model": manifests[0].model,
-        "rows": manifests[0].rows,
-        "trainer": manifests[0].trainer,
-        "shuffled_labels": facts.shuffled_labels,
         "sha256": {name: bundle.sha256 for name, bundle in written.items()},
-        "links": facts.links,
-        "links_without_features": facts.links_without_features,
-        "links_without_modelled_genre": facts.links_without_modelled_genre,
-        "links_without_part": facts.links_without_part,
-        "movies": facts.movies,
-        "genres": list(manifests[0].genres),
-        "not_modelled": manifests[0].not_modelled,
+        **first.model_dump(include={"model", "rows", "trainer", "genres", "not_modelled"}),
+        **first.training.model_dump(exclude={"data_sha256", "dataset", "genre_shares"}),
         "validation_mean_ap": [round(manifest.validation_mean_ap, 4) for manifest in manifests],
         "test_mean_ap": [round(score, 4) for score in scores],
         "test_mean_ap_spread": round(float(np.std(scores, ddof=1)), 4) if len(scores) > 1 else None,

@@ -54,18 +54,7 @@ class PublishPlan:
 
 @dataclass(frozen=True, slots=True)
 class PublishedLink:
-    """One link as it is published.
-
-    Attributes:
-        frames: its features.
-        url: the canonical link.
-        movie_id: IMDb's.
-        title: empty if unknown.
-        genres: empty without a label.
-        duration_s: of the video.
-        commit: SHA-256 of the content with which the features were committed.
-        finished_at: when they were made.
-    """
+    """One link as it is published."""
 
     frames: LinkFrames
     url: str

@@ -87,10 +87,8 @@ class Throughput:
 def measure_throughput(begun_at: Sequence[datetime], joined: pa.Table) -> Throughput:
     """Concatenate the sessions' working time and count links and frames in bins of it.
 
-    Args:
-        begun_at: start of each session, ascending. If none was recorded, the first commit stands
-            for it.
-        joined: the links and their outcomes, from `run_links.join_links`.
+    `begun_at` is the start of each session, ascending. If none was recorded, the first commit
+    stands for it. `joined` is from `run_links.join_links`.
     """
     finished_s, frames = _finished(joined)
     starts = [time.timestamp() for time in begun_at] or list(finished_s[:1])

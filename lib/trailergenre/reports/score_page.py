@@ -41,13 +41,10 @@ def render_score(
     timeline: Timeline | None,
     pictures: Sequence[bytes],
 ) -> str:
-    """Render the HTML page of one link.
+    """Render the HTML page of one link, from the variables that `link_report` gives.
 
-    Args:
-        record: variables of the template, from `link_report`.
-        genres: all genres of the model, the most probable first; empty if the link failed.
-        timeline: of the first genres, which have a chart; None if the link failed.
-        pictures: a JPEG of each frame.
+    `genres` are all of the model, the most probable first; the first have a chart in `timeline`.
+    Both are empty if the link failed. `pictures` holds a JPEG of each frame.
     """
     if timeline is None:
         return render_page("score.html", record, genres=[], timeline=None)

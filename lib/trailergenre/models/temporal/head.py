@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,13 +81,10 @@ def _broken(problem: str) -> BundleError:
 def _rows_by_length(lengths: Sequence[int]) -> list[list[int]]:
     """Group rows of equal length, with at most `_MAX_FRAMES_PER_CALL` frames per group."""
     groups: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
-        length = lengths[row]
-        is_same = groups and lengths[groups[-1][0]] == length
-        if is_same and (len(groups[-1]) + 1) * length <= _MAX_FRAMES_PER_CALL:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
+    ordered = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for length, same in itertools.groupby(ordered, key=lengths.__getitem__):
+        rows, size = list(same), max(1, _MAX_FRAMES_PER_CALL // length)
+        groups += [rows[start : start + size] for start in range(0, len(rows), size)]
     return groups
 
 

@@ -15,6 +15,7 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.records import LinkFrames, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.models.pooling import iter_links, select_span
+from trailergenre.models.training_set import check_all_read
 from trailergenre.runs import tables
 
 LabelledFrames = tuple[LinkFrames, NDArray[np.int8]]
@@ -58,10 +59,9 @@ class FeatureSource:
             while links:
                 link = select_span(links.pop(), self.span)
                 if not np.isfinite(link.features).all():
-                    raise self._error(f"Features of {link.link_id} are not all finite.")
+                    raise StorageError(
+                        f"Features of {link.link_id} are not all finite. "
+                        f"Check the run: trailergenre verify {self.store}"
+                    )
                 yield link, truth_of[link.link_id]
-        if n_read != len(truth_of):
-            raise self._error(f"Read the features of {n_read} links instead of {len(truth_of)}.")
-
-    def _error(self, reason: str) -> StorageError:
-        return StorageError(f"{reason} Check the run: trailergenre verify {self.store}")
+        check_all_read(self.store, wanted=len(truth_of), read=n_read)
