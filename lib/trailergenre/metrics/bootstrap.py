@@ -151,8 +151,7 @@ def _ranked(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each distinct score, the drawn rows that rank at least as high: true ones, and all.
 
-    Returns:
-        Two arrays of shape (n_draws, n_distinct_scores).
+    Both have the shape (n_draws, n_distinct_scores).
     """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]

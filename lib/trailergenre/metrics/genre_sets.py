@@ -45,8 +45,7 @@ def measure_subset(
 ) -> Metrics | None:
     """Measure a model on some of its genres, without the movies that have none of them.
 
-    Returns:
-        None if a genre of the subset is not modelled, or no movie has one.
+    None if a genre of the subset is not modelled, or no movie has one.
     """
     if not set(subset) <= set(genres):
         return None

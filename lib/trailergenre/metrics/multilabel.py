@@ -186,8 +186,7 @@ def calibration_error(truth: NDArray[np.int8], probability: NDArray[np.float64])
 def choose_thresholds(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[np.float64]:
     """Choose each genre's threshold by its F1 on these movies; never on the test part.
 
-    Returns:
-        shape (n_genres,), float64; 0.5 for a genre that no movie has.
+    The shape is (n_genres,). A genre that no movie has gets 0.5.
     """
     pairs = zip(truth.T, probabilities.T, strict=True)
     return np.array([_best_threshold(t, p) for t, p in pairs])

@@ -140,10 +140,9 @@ class LocalTrainer:
     def training_rows(
         self, link_ids: Sequence[str], recipe: Recipe
     ) -> tuple[NDArray[np.int64], RowArray]:
-        """Make the training rows of links; briefly takes twice their memory.
+        """Make the training rows of links, and the position in `link_ids` of each row's link.
 
-        Returns:
-            The position in `link_ids` of each row's link, and the rows, link by link.
+        Briefly takes twice the memory of the rows.
         """
         of_link: dict[str, RowArray] = {}
         for links in iter_links(self._store, self._outcomes, link_ids):
