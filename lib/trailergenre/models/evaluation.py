@@ -250,10 +250,9 @@ def _measure_genre_sets(tested: Mapping[str, ScoredModel]) -> list[dict[str, Any
     for name, subset in GENRE_SETS.items():
         prior = _measure_set(tested["model"], subset, use_prior=True)
         if prior is not None:
-            models = {key: _measure_set(model, subset) for key, model in tested.items()}
-            models = {"prior": prior} | models
             facts = {"name": name, "genres": list(subset), "movies": prior["movies"]}
-            measured.append({**facts, "models": models})
+            models = {key: _measure_set(model, subset) for key, model in tested.items()}
+            measured.append({**facts, "models": {"prior": prior, **models}})
     return measured
 
 

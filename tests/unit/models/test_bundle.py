@@ -229,7 +229,7 @@ good, bad, backbone = sys.argv[1:]
 
 def load():
     link = LinkFrames("a", np.zeros((2, 2048), "f4"), np.arange(2.0))
-    read_bundle(Store(good)).predict_proba([link])
+    read_bundle(Store(good)).scorer.predict_proba([link])
     config = BackboneConfig(path=backbone)
     load_embedder(config).embed(np.zeros((1, 299, 299, 3), "u1"))
 
