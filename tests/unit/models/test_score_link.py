@@ -19,6 +19,7 @@ from trailergenre.features.chunks import featurize_task
 from trailergenre.features.settings import feature_settings, task_settings
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.score_link import embed_link, score_link
+from trailergenre.models.scorer import Scorer
 from trailergenre.runs import tables
 
 
@@ -63,11 +64,11 @@ def test_the_model_is_given_the_links_own_frames_and_their_times(
 ) -> None:
     received = []
 
-    def predict(self: Bundle, links: Sequence[LinkFrames]) -> np.ndarray:
+    def predict(self: Scorer, links: Sequence[LinkFrames]) -> np.ndarray:
         received.extend(links)
         return np.array([[0.9, 0.1, 0.2, 0.3]])
 
-    monkeypatch.setattr(Bundle, "predict_proba", predict)
+    monkeypatch.setattr(Scorer, "predict_proba", predict)
     scored = score_link(str(clip), bundle, config)
     (frames,) = received
     np.testing.assert_array_equal(frames.features, embed_link(str(clip), config).features)
