@@ -16,15 +16,15 @@ _SIDE_PX = _BITS * _BAR_PX
 
 
 def make_numbered_clip(
-    path: Path, *, n_frames: int, rate: str = "24", options: Sequence[str] = ()
+    path: Path, *, n_frames: int, rate: str = "24", options: Sequence[str] = (), first: int = 0
 ) -> Path:
-    """Write a clip of 320 x 320 px whose frame k shows k in binary, bar b for bit b."""
-    bits = (np.arange(n_frames)[:, None] >> np.arange(_BITS)) & 1
+    """Write a clip of 320 x 320 px whose frame k shows `first` + k in binary, bar b for bit b."""
+    bits = (first + np.arange(n_frames)[:, None] >> np.arange(_BITS)) & 1
     lines = np.repeat(bits.astype(np.uint8) * 255, _BAR_PX, axis=1)
     frames = np.repeat(lines[:, None, :], _SIDE_PX, axis=1)
     run_ffmpeg(
         *("-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{_SIDE_PX}x{_SIDE_PX}", "-r", rate),
-        *("-i", "pipe:0", *options, "-pix_fmt", "yuv420p", "-c:v", "libx264", str(path)),
+        *("-i", "pipe:0", "-pix_fmt", "yuv420p", "-c:v", "libx264", *options, str(path)),
         stdin=frames.tobytes(),
     )
     return path
@@ -44,6 +44,7 @@ def make_clip(path: Path, source: str, *options: str) -> Path:
     return path
 
 
-def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> None:
-    """Run ffmpeg, overwriting, and fail with its message."""
-    subprocess.run([find_ffmpeg(), "-v", "error", "-y", *arguments], input=stdin, check=True)
+def run_ffmpeg(*arguments: str, stdin: bytes = b"") -> bytes:
+    """Run ffmpeg, overwriting, and fail with its message; return what it writes to stdout."""
+    command = [find_ffmpeg(), "-v", "error", "-y", *arguments]
+    return subprocess.run(command, input=stdin, check=True, stdout=subprocess.PIPE).stdout

@@ -124,6 +124,7 @@ def _outcome(number: int, rng: np.random.Generator) -> dict[str, Any]:
         row |= {
             "size_bytes": int(download_s * 1e6),
             "duration_s": float(frames),
+            "pictures_s": float(frames),
             "width_px": 640,
             "height_px": 360,
             "features_file": f"features/{FP}/{chunk:064}.parquet",

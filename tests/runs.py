@@ -175,6 +175,7 @@ def outcome_row(
         "embed_s": 0.1,
         "size_bytes": None,
         "duration_s": None,
+        "pictures_s": None,
         "width_px": None,
         "height_px": None,
         "frames": frames,

@@ -91,6 +91,7 @@ def make_embedded_link(n_frames: int = 150) -> FetchedLink:
         frames=n_frames,
         size_bytes=12_345_678,
         duration_s=float(n_frames),
+        pictures_s=float(n_frames),
         width_px=1280,
         height_px=720,
     )

@@ -65,9 +65,11 @@ class VideoFacts:
     """What the decoder reported about a video."""
 
     duration_s: float | None  # that the container declares, if it does
-    width_px: int  # of a source frame as displayed, after rotation
-    height_px: int
+    pictures_s: float | None = None  # from the first picture to the end of the last, by timestamps
+    width_px: int | None = None  # of the first picture as displayed, after rotation
+    height_px: int | None = None
     decode_errors: int = 0  # an `ok` video may have a few
+    note: str = ""  # what was assumed to decode it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether a video was decoded to its end: the last picture's end against the stream's duration.
+"""Whether all pictures of a video were decoded: their end against the stream's duration.
 
 If only the container has a duration, it may be that of longer sound; the file is then cut only if
 no stream reaches it.
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.sandbox.children import Deadline, start_child
-from trailergenre.frames.containers import is_truncated
+from trailergenre.frames.containers import goes_on_elsewhere, is_truncated
 from trailergenre.frames.failures import check_exit
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, probe_arguments
 from trailergenre.frames.ffmpeg_log import FfmpegLog
+from trailergenre.frames.pictures import Pictures
 
 _TOLERANCE_S = 2.0
 _TOLERANCE_SHARE = 0.02
@@ -45,15 +46,15 @@ class _Probe:
     end_s: float | None = None  # last time of any stream
 
 
-def find_missing_end(
-    path: Path, log: FfmpegLog, *, pictures_s: float, limits: LimitsConfig, deadline: Deadline
+def find_missing_pictures(
+    path: Path, log: FfmpegLog, pictures: Pictures, *, limits: LimitsConfig, deadline: Deadline
 ) -> str | None:
-    """Say what is missing at the end of a video; None if it is whole.
+    """Say which pictures of a video are missing; None if it is whole.
 
     Args:
         path: the video.
         log: of its decoding.
-        pictures_s: from the first picture to the end of the last.
+        pictures: that were decoded.
         limits: for a second pass over the file, made only if it seems too short.
         deadline: of the link.
 
@@ -62,11 +63,13 @@ def find_missing_end(
     """
     if is_truncated(path):
         return "the file ends before its container does"
+    if log.video and log.video.pid and goes_on_elsewhere(path, log.video.pid):
+        return f"the pictures go on in another track than {log.video.pid:#x}"
     declared_s = log.declared_s
     if declared_s is None:
         cut = next((error.text for error in log.errors if _CUT.search(error.text)), None)
         return cut and f"{cut}; the container declares no duration"
-    end_s = (log.first_picture_s or 0.0) + pictures_s
+    end_s = pictures.start_s + pictures.length_s
     if not _is_short(end_s, declared_s):
         return None
     probe = _probe(path, limits, deadline)
@@ -85,7 +88,7 @@ def _is_short(end_s: float, expected_s: float) -> bool:
 
 def _stream_end_s(log: FfmpegLog, probe: _Probe) -> float | None:
     """The declared end of the video stream after the container's first time stamp."""
-    index, end_s = log.video_index, log.stream_end_s
+    end_s, index = log.video and log.video.end_s, log.chosen
     if log.format_names.startswith(_FORMATS_WITH_STREAM_LENGTHS) and index in probe.lengths_s:
         end_s = probe.starts_s.get(index, log.start_s) + probe.lengths_s[index]
     return None if end_s is None else end_s - log.start_s

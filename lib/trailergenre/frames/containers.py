@@ -8,12 +8,17 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 _HEAD_BYTES = 2048
 _TS_SYNC = 0x47
 _TS_LAYOUTS = ((188, 0), (192, 4), (204, 0))
 """Packet size and offset of the sync byte: broadcast, Blu-ray, with parity."""
 _N_TS_PACKETS = 5
 _MAX_MISSING_SHARE = 0.02
+_N_PICTURES_BESIDE = 10
+"""Pictures of other tracks that may lie between two of a film in a file that is whole."""
 _MAX_BOXES = 100_000
 _MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
@@ -28,7 +33,13 @@ def is_container(path: Path) -> bool:
     """Whether the file starts like one of the allowed containers."""
     head = _read_head(path)
     is_known = head[4:8] in _MP4_BOXES or head.startswith(_MAGIC)
-    return is_known or _is_avi(head) or _ts_packet_bytes(head) is not None
+    return is_known or _is_avi(head) or _ts_layout(head) is not None
+
+
+def declares_no_length(path: Path) -> bool:
+    """Whether the file is an AVI that was written to a pipe: its lengths were never filled in."""
+    head = _read_head(path)
+    return _is_avi(head) and head[4:8] in (b"\0\0\0\0", b"\xff\xff\xff\xff")
 
 
 def is_truncated(path: Path) -> bool:
@@ -39,13 +50,45 @@ def is_truncated(path: Path) -> bool:
     judged by their duration instead.
     """
     head, size_bytes = _read_head(path), path.stat().st_size
-    if _is_avi(head):
+    if _is_avi(head) and not declares_no_length(path):
         expected = int(struct.unpack("<I", head[4:8])[0]) + 8
         return expected - size_bytes > _MAX_MISSING_SHARE * expected
     if head[4:8] in _MP4_BOXES:
         return _has_cut_fragment(path, size_bytes)
-    packet_bytes = _ts_packet_bytes(head)
-    return packet_bytes is not None and size_bytes % packet_bytes != 0
+    layout = _ts_layout(head)
+    return layout is not None and size_bytes % layout[0] != 0
+
+
+def goes_on_elsewhere(path: Path, pid: int) -> bool:
+    """Whether pictures of an MPEG-TS file lie in another track while `pid` has none.
+
+    Where broadcasts or playlists were joined, a film may go on under another PID, with time stamps
+    that start again. Tracks that run beside each other take turns every few pictures.
+    """
+    layout = _ts_layout(_read_head(path))
+    if layout is None:
+        return False
+    packet_bytes, offset = layout
+    content = np.memmap(path, np.uint8, mode="r")
+    n_packets = len(content) // packet_bytes
+    packets = content[: n_packets * packet_bytes].reshape(n_packets, packet_bytes)[:, offset:]
+    starts = packets[_starts_picture(packets)]
+    is_film = ((starts[:, 1] & 0x1F).astype(int) << 8 | starts[:, 2]) == pid
+    # Pictures of others between two of the film.
+    n_between = np.bincount(np.cumsum(is_film)) - 1
+    n_allowed = max(_N_PICTURES_BESIDE, _MAX_MISSING_SHARE * len(starts))
+    return bool(n_between.max(initial=0) > n_allowed)
+
+
+def _starts_picture(packets: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which MPEG-TS packets start a PES packet of a video stream: shape (n,)."""
+    has_field = (packets[:, 3] & 0x20) != 0
+    start = np.where(has_field, packets[:, 4].astype(int) + 5, 4)
+    is_start = ((packets[:, 1] & 0x40) != 0) & (start <= 184)
+    rows = np.flatnonzero(is_start)
+    codes = packets[rows[:, None], start[rows, None] + np.arange(4)]
+    is_start[rows] = (codes[:, :3] == (0, 0, 1)).all(axis=1) & (codes[:, 3] & 0xF0 == 0xE0)
+    return is_start
 
 
 def _has_cut_fragment(path: Path, size_bytes: int) -> bool:
@@ -74,11 +117,11 @@ def _is_avi(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:11] == b"AVI"
 
 
-def _ts_packet_bytes(head: bytes) -> int | None:
+def _ts_layout(head: bytes) -> tuple[int, int] | None:
     for packet_bytes, offset in _TS_LAYOUTS:
         syncs = head[offset : offset + packet_bytes * _N_TS_PACKETS : packet_bytes]
         if len(syncs) == _N_TS_PACKETS and set(syncs) == {_TS_SYNC}:
-            return packet_bytes
+            return packet_bytes, offset
     return None
 
 

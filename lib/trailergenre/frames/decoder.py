@@ -7,10 +7,10 @@ Frame i is the last source frame at or before i / F seconds after the first one
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,27 @@ from numpy.typing import NDArray
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, VideoFacts
+from trailergenre.base.records import FRAME_SIDE_PX, FrameArray, VideoFacts
 from trailergenre.base.sandbox.children import Deadline, start_child
-from trailergenre.frames.completeness import find_missing_end
-from trailergenre.frames.failures import check_exit, check_log, explain_failure, find_damage
+from trailergenre.frames.completeness import find_missing_pictures
+from trailergenre.frames.containers import declares_no_length
+from trailergenre.frames.failures import (
+    check_exit,
+    check_log,
+    check_order,
+    explain_failure,
+    find_damage,
+    find_unknown_matrix,
+)
 from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, decode_arguments
 from trailergenre.frames.ffmpeg_log import FfmpegLog, read_log
+from trailergenre.frames.pictures import Pictures, read_pictures
+
+_Frame: TypeAlias = "NDArray[np.uint8]"
+"""Shape (299, 299, 3), uint8, RGB."""
+
+_HD_PX = (1024, 576)
+"""Larger pictures without a colour matrix that we know are read as BT.709, others as BT.601."""
 
 
 def frame_times(n_frames: int, frames_per_s: float) -> NDArray[np.float64]:
@@ -67,12 +82,60 @@ class DecodedVideo:
         """
         if not self.path.is_file():
             raise ItemError(Outcome.PATH, "the video is not a regular file")
-        limits, frames_per_s = self.settings.limits, self.settings.frames_per_s
-        n_frames = 0
+        batch: list[_Frame] = []
+        for frame in self._frames():
+            batch.append(frame)
+            if len(batch) == size:
+                # The consumer's time does not count.
+                with self.deadline.paused():
+                    yield np.stack(batch)
+                batch = []
+        if batch:
+            yield np.stack(batch)
+
+    def _frames(self) -> Iterator[_Frame]:
+        matrix, note = None, ""
+        while True:
+            decode = yield from self._decode(matrix)
+            log, pictures = decode.log, decode.pictures
+            self.facts = VideoFacts(
+                duration_s=log.length_s,
+                pictures_s=pictures and pictures.length_s,
+                width_px=pictures and pictures.width_px,
+                height_px=pictures and pictures.height_px,
+                decode_errors=log.n_errors,
+                note=note,
+            )
+            unknown = find_unknown_matrix(log)
+            if unknown is None or matrix is not None or decode.held is not None:
+                break
+            is_hd = pictures is None or (pictures.width_px, pictures.height_px) > _HD_PX
+            matrix = "bt709" if is_hd else "smpte170m"
+            note = f"colours are read as {matrix}: the decoder does not know {unknown}"
+        if decode.code == 0:
+            check_log(log, pictures, decode.n_frames)
+        if decode.code != 0 or pictures is None or decode.held is None:
+            raise explain_failure(log, self.path)
+        n_frames = self._count_frames(decode.n_frames, pictures)
+        self._check_whole(n_frames, pictures, log)
+        for _ in range(n_frames - decode.n_yielded):
+            yield decode.held
+
+    def _decode(self, colour_matrix: str | None) -> Generator[_Frame, None, _Decode]:
+        """Run ffmpeg; yield its frames, but not the last and its repetitions: some are too many."""
+        limits = self.settings.limits
+        decode = _Decode()
         with (
             tempfile.TemporaryFile() as stderr,
+            tempfile.NamedTemporaryFile() as times,
             start_child(
-                decode_arguments(self.path, frames_per_s=frames_per_s, limits=limits),
+                decode_arguments(
+                    self.path,
+                    Path(times.name),
+                    frames_per_s=self.settings.frames_per_s,
+                    limits=limits,
+                    colour_matrix=colour_matrix,
+                ),
                 deadline=self.deadline,
                 stderr=stderr,
                 env=ENVIRONMENT,
@@ -80,51 +143,76 @@ class DecodedVideo:
             ) as child,
         ):
             child.stdin.close()
-            for batch in _read_batches(child.stdout, size):
-                n_frames += len(batch)
-                # The consumer's time does not count.
-                with self.deadline.paused():
-                    yield batch
-            code = child.process.wait()
+            while (frame := _read_frame(child.stdout)) is not None:
+                if decode.held is not None and np.array_equal(frame, decode.held):
+                    decode.n_held += 1
+                    continue
+                for _ in range(decode.n_held):
+                    yield decode.held
+                decode.n_yielded += decode.n_held
+                decode.held, decode.n_held = frame, 1
+            decode.code = child.process.wait()
             stderr.seek(0)
-            log = read_log(stderr.read().decode(errors="replace"))
-            self.facts = log.facts
-            check_exit(child, code, log)
-        if code == 0:
-            check_log(log, n_frames)
-        if code != 0 or n_frames == 0:
-            raise explain_failure(log, self.path)
-        self._check_whole(n_frames, log)
+            decode.log = read_log(stderr.read().decode(errors="replace"))
+            if declares_no_length(self.path):
+                decode.log.duration_s = None
+            decode.pictures = read_pictures(times.read().decode(errors="replace"))
+            check_exit(child, decode.code, decode.log)
+        return decode
 
-    def _check_whole(self, n_frames: int, log: FfmpegLog) -> None:
+    def _count_frames(self, n_frames: int, pictures: Pictures) -> int:
+        """The frames that have a picture: ffmpeg repeats the last one until the declared end."""
         limits, frames_per_s = self.settings.limits, self.settings.frames_per_s
-        last_s = max(log.declared_s or 0.0, (n_frames - 1) / frames_per_s)
-        if n_frames > limits.max_frames:
+        fewest, most = pictures.count_frames(frames_per_s)
+        if fewest > limits.max_frames:
             raise ItemError(Outcome.TOO_LONG, f"more than {limits.max_frames} frames")
+        if n_frames < fewest:
+            shown = f"{pictures.length_s:g} s of pictures"
+            raise ItemError(Outcome.DECODE, f"{n_frames} frames for {shown}, not {fewest}")
+        return min(n_frames, most)
+
+    def _check_whole(self, n_frames: int, pictures: Pictures, log: FfmpegLog) -> None:
+        limits = self.settings.limits
+        last_s = max(log.declared_s or 0.0, (n_frames - 1) / self.settings.frames_per_s)
         if last_s > limits.max_duration_s:
             raise ItemError(Outcome.TOO_LONG, f"{last_s:g} s, over {limits.max_duration_s:g} s")
-        pictures_s = n_frames / frames_per_s
-        if missing := find_missing_end(
-            self.path, log, pictures_s=pictures_s, limits=limits, deadline=self.deadline
+        if pictures.width_px * pictures.height_px > limits.max_pixels:
+            size = f"{pictures.width_px} x {pictures.height_px} pixels"
+            raise ItemError(Outcome.DIMENSIONS, f"{size}, over {limits.max_pixels}")
+        check_order(log, pictures)
+        if missing := find_missing_pictures(
+            self.path, log, pictures, limits=limits, deadline=self.deadline
         ):
             raise ItemError(Outcome.PARTIAL, missing)
         if damage := find_damage(log):
             raise damage
 
 
-def _read_batches(pipe: IO[bytes], size: int) -> Iterator[FrameArray]:
-    while True:
-        batch = np.empty((size, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8)
-        view = batch.reshape(-1).data
-        filled = 0
-        while filled < len(view):
-            count: int = pipe.readinto(view[filled:])  # type: ignore[attr-defined]
-            if count == 0:
-                break
-            filled += count
+@dataclass(slots=True)
+class _Decode:
+    """What one run of ffmpeg gave."""
+
+    code: int = 0
+    log: FfmpegLog = field(default_factory=FfmpegLog)
+    pictures: Pictures | None = None
+    n_yielded: int = 0
+    held: _Frame | None = None  # the newest frame
+    n_held: int = 0  # how often it was repeated
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that ffmpeg gave."""
+        return self.n_yielded + self.n_held
+
+
+def _read_frame(pipe: IO[bytes]) -> _Frame | None:
+    frame = np.empty((FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8)
+    view = frame.reshape(-1).data
+    filled = 0
+    while filled < len(view):
+        count: int = pipe.readinto(view[filled:])  # type: ignore[attr-defined]
         # Drop a frame that a dying decoder did not finish.
-        n_frames = filled // FRAME_BYTES
-        if n_frames:
-            yield batch[:n_frames]
-        if filled < len(view):
-            return
+        if count == 0:
+            return None
+        filled += count
+    return frame

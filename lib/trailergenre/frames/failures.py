@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
@@ -13,6 +14,7 @@ from trailergenre.base.sandbox.children import Child
 from trailergenre.base.sandbox.launcher import LAUNCH_FAILED
 from trailergenre.frames.containers import is_container, is_mp4
 from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError
+from trailergenre.frames.pictures import Pictures
 
 MAX_DAMAGED_SHARE = 0.01
 """A video with a larger share of damaged frames is damaged."""
@@ -21,6 +23,8 @@ MAX_DAMAGED_SHARE = 0.01
 _REASONS = (
     # ffmpeg recognizes a playlist under another name, and does not read it.
     (r"format not on whitelist|not detecting m3u8", Outcome.FORMAT_NOT_ALLOWED),
+    # A colour matrix or transfer in mid-stream.
+    (r"unsupported input .*csp:", Outcome.FORMAT_NOT_ALLOWED),
     (r"exceeds specified max pixel count", Outcome.DIMENSIONS),
     (r"picture size \d{3,}x\d{3,} is invalid", Outcome.DIMENSIONS),
     (r"exceeds max_streams", Outcome.RESOURCE),
@@ -55,9 +59,9 @@ def check_exit(child: Child, code: int, log: FfmpegLog) -> None:
         raise ToolMissingError(f"ffmpeg is too old: {first.text}. Install ffmpeg 6 or newer.")
 
 
-def check_log(log: FfmpegLog, n_frames: int) -> None:
-    """Raise StorageError if the log of a successful exit lacks figures: the machine is at fault."""
-    if not log.format_names or (n_frames > 0 and log.n_decoded == 0):
+def check_log(log: FfmpegLog, pictures: Pictures | None, n_frames: int) -> None:
+    """Raise StorageError if a successful exit left out figures: the machine is at fault."""
+    if not log.format_names or (n_frames > 0 and (log.n_decoded == 0 or pictures is None)):
         raise StorageError(
             f"ffmpeg gave {n_frames} frames, but its log is not complete. Free space in "
             f"{tempfile.gettempdir()}, where it is stored, or else install ffmpeg 6 or newer."
@@ -68,19 +72,26 @@ def explain_failure(log: FfmpegLog, path: Path) -> ItemError:
     """The reason why ffmpeg gave no frames or failed."""
     if reason := _find_reason(log):
         return reason
-    codec = log.video.partition(",")[0]
+    if log.n_streams > 0 and not log.videos:
+        return ItemError(Outcome.NO_VIDEO, f"{log.n_streams} streams, none of them video")
+    codec = log.video.description.partition(",")[0] if log.video else ""
     if log.refused_codecs & set(re.findall(r"\w+", codec)):
         return ItemError(Outcome.FORMAT_NOT_ALLOWED, f"codec not on the list: {codec}")
-    # Without a single stream the container is broken.
-    no_stream = r"matches no streams|does not contain any stream"
-    if _find_error(log, no_stream) and log.n_streams > 0:
-        return ItemError(Outcome.NO_VIDEO, f"{log.n_streams} streams, none of them video")
     if _find_error(log, "moov atom not found") and is_mp4(path):
         return ItemError(Outcome.PARTIAL, "the index is missing: moov atom not found")
     detail = log.errors[0].text if log.errors else "ffmpeg gives no reason"
     if log.n_streams == 0 and not is_container(path):
         return ItemError(Outcome.NOT_MEDIA, detail)
     return ItemError(Outcome.DECODE, detail)
+
+
+def find_unknown_matrix(log: FfmpegLog) -> str | None:
+    """The colour matrix that ffmpeg's scaler does not know; None if that was not the problem."""
+    texts = [error.text.strip() for error in log.errors]
+    for title, source in pairwise(texts):
+        if title == "Color spaces:" and source.startswith("src: "):
+            return source.removeprefix("src: ")
+    return None
 
 
 def find_damage(log: FfmpegLog) -> ItemError | None:
@@ -96,6 +107,18 @@ def find_damage(log: FfmpegLog) -> ItemError | None:
     if error and is_repeating and log.n_sampled <= log.n_source:
         return ItemError(Outcome.DECODE, f"pictures are missing: {error.text}")
     return None
+
+
+def check_order(log: FfmpegLog, pictures: Pictures) -> None:
+    """Raise ItemError if frames cannot be told apart by their time, or may be distorted."""
+    # ffmpeg's rotation does not follow such changes.
+    if log.n_changes and log.video and log.video.is_turned:
+        detail = "rotated pictures that change their size or format in mid-stream"
+        raise ItemError(Outcome.FORMAT_NOT_ALLOWED, detail)
+    n_pictures, n_hidden = len(pictures.times), pictures.n_out_of_order
+    if n_hidden > MAX_DAMAGED_SHARE * n_pictures:
+        detail = f"{n_hidden} of {n_pictures} pictures have a timestamp that is not after the last"
+        raise ItemError(Outcome.DECODE, detail)
 
 
 def _find_reason(log: FfmpegLog) -> ItemError | None:

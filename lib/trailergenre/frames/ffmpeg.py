@@ -15,6 +15,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ToolMissingError
 from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.sandbox.children import ChildLimits
+from trailergenre.frames.pictures import TICKS_PER_S
 
 FORMATS = "mov,mp4,matroska,webm,avi,flv,mpegts,mpeg"
 
@@ -28,9 +29,8 @@ ENVIRONMENT = {"LANG": "C.UTF-8"}
 
 _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
-_LOG_BYTES = 4_000_000
-"""Some 30,000 errors."""
-_N_STREAMS = 16
+_FILE_BYTES = 16_000_000
+"""Some 120,000 errors in the log, or 270,000 pictures in their list."""
 _CPU_SHARE = 2.0
 """Processor seconds per second of the deadline; reading and scaling have threads of their own."""
 
@@ -81,44 +81,77 @@ def child_limits(limits: LimitsConfig) -> ChildLimits:
     """The resources that ffmpeg may use for one video."""
     return ChildLimits(
         cpu_s=_CPU_SHARE * limits.deadline_s,
-        # Its log is the only file that it writes.
-        file_bytes=_LOG_BYTES,
+        # It writes its log and the list of pictures.
+        file_bytes=_FILE_BYTES,
         memory_bytes=limits.max_memory_bytes,
         address_space_bytes=limits.max_memory_bytes,
         has_network=False,
     )
 
 
-def decode_arguments(path: Path, *, frames_per_s: float, limits: LimitsConfig) -> list[str]:
+def decode_arguments(
+    path: Path,
+    pictures: Path,
+    *,
+    frames_per_s: float,
+    limits: LimitsConfig,
+    colour_matrix: str | None = None,
+) -> list[str]:
     """The command that writes a video's frames to stdout and its log to stderr.
 
+    ffmpeg chooses the video stream: those that are marked as default first, then the largest.
     A video over the limits gives at least one frame too many, so that this can be detected.
+
+    Args:
+        path: the video.
+        pictures: where to write the list of pictures (`pictures.read_pictures`).
+        frames_per_s: the sampling rate.
+        limits: of the pictures and of the length.
+        colour_matrix: to read the pictures with, e.g. `bt709`; None for the video's own.
     """
     import ffmpeg
 
     side = FRAME_SIDE_PX
-    frames = (
-        ffmpeg.input(f"file:{path}", **_input_options(limits))["V:0"]
+    matrix = f":colorspace={colour_matrix}" if colour_matrix else ""
+    filters = (
         # Streams may start at any time; frame 0 is the first picture.
-        .filter("setpts", "PTS-STARTPTS")
-        .filter("fps", fps=frames_per_s, round="up")
-        .filter("scale", side, side, flags="bicubic+accurate_rnd+full_chroma_int+bitexact")
-        .filter("format", "rgb24")
+        "setpts=PTS-STARTPTS",
+        f"fps=fps={frames_per_s}:round=up",
+        # The scaler uses neither, but refuses some.
+        f"setparams=color_primaries=unknown:color_trc=unknown{matrix}",
+        f"scale={side}:{side}:flags=bicubic+accurate_rnd+full_chroma_int+bitexact",
+        "format=rgb24",
     )
-    output = ffmpeg.output(
-        frames,
+    # Without `reinit_filter`, a change of the pictures' size or format would restart the clock.
+    source = ffmpeg.input(f"file:{path}", reinit_filter=0, **_input_options(limits))
+    common = {
+        "fps_mode": "passthrough",
+        "t": limits.max_duration_s + 2 / frames_per_s,
+        "map_metadata": -1,
+        "an": None,
+        "sn": None,
+        "dn": None,
+    }
+    frames = ffmpeg.output(
+        source,
         "pipe:1",
         format="rawvideo",
         pix_fmt="rgb24",
         threads=1,
-        map_metadata=-1,
-        # A change of the picture size restarts the filters' clock, and later frames would be
-        # dropped as late. So time stamps are frame numbers.
-        fps_mode="passthrough",
-        t=limits.max_duration_s + 2 / frames_per_s,
+        vf=",".join(filters),
+        **common,
         **{"frames:v": limits.max_frames + 1, "bsf:v": "setts=ts=N"},
     )
-    return _compile(output, loglevel="verbose")
+    times = ffmpeg.output(
+        source,
+        f"file:{pictures}",
+        format="framecrc",
+        vcodec="wrapped_avframe",  # copies no pixels
+        enc_time_base=f"1:{TICKS_PER_S}",
+        **common,
+    )
+    both = ffmpeg.merge_outputs(frames, times).overwrite_output()
+    return _compile(both, loglevel="verbose")
 
 
 def probe_arguments(path: Path, limits: LimitsConfig) -> list[str]:
@@ -126,7 +159,8 @@ def probe_arguments(path: Path, limits: LimitsConfig) -> list[str]:
     import ffmpeg
 
     source = ffmpeg.input(f"file:{path}", **_input_options(limits))
-    output = ffmpeg.output(source["v?"], source["a?"], "pipe:1", codec="copy", format="null")
+    streams = [source[kind] for kind in ("v?", "a?", "s?")]
+    output = ffmpeg.output(*streams, "pipe:1", codec="copy", format="null")
     return _compile(output, loglevel="trace")
 
 
@@ -137,8 +171,8 @@ def _input_options(limits: LimitsConfig) -> dict[str, str | int]:
         "format_whitelist": FORMATS,
         "codec_whitelist": DECODERS,
         "max_alloc": _BLOCK_BYTES,
-        "max_pixels": limits.max_pixels,
-        "max_streams": _N_STREAMS,
+        # ffmpeg rounds the width up to 64 pixels; `decoder` checks the exact size.
+        "max_pixels": 2 * limits.max_pixels,
     }
 
 

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from trailergenre.base.records import VideoFacts
-
 _UNDECLARED = frozenset({"mpegts", "mpeg"})
 """Formats without a declared length: ffmpeg shows the span of the time stamps in the file."""
 
@@ -25,19 +23,27 @@ class LogError(NamedTuple):
 
 
 @dataclass(slots=True)
+class VideoStream:
+    """A video stream that is not a cover picture."""
+
+    description: str  # ffmpeg's own
+    pid: int | None = None  # in MPEG-TS
+    is_turned: bool = False  # whether its pictures are shown rotated or mirrored
+    end_s: float | None = None  # by a tag of its own
+
+
+@dataclass(slots=True)
 class FfmpegLog:
     """One log."""
 
     format_names: str = ""  # of the container, e.g. `mov,mp4`; empty if it could not be opened
     duration_s: float | None = None  # of the container
     start_s: float = 0.0  # first time stamp of the container
-    first_picture_s: float | None = None  # after `start_s`; None if unknown
     is_estimated: bool = False  # whether the duration is a guess from the bit rate
     n_streams: int = 0  # of any kind
-    video_index: int | None = None  # of the first video stream that is not a cover picture
-    video: str = ""  # ffmpeg's description of that stream
-    is_rotated: bool = False  # whether its pictures are shown rotated by 90 degrees
-    stream_end_s: float | None = None  # end of that stream by a tag of its own
+    videos: dict[int, VideoStream] = field(default_factory=dict)  # by index
+    chosen: int | None = None  # index of the stream that ffmpeg decodes
+    n_changes: int = 0  # of the pictures' size, format or colours in mid-stream
     errors: list[LogError] = field(default_factory=list)  # without those about refused codecs
     refused_codecs: set[str] = field(default_factory=set)  # not on the list of allowed decoders
     signal: int = 0  # that ffmpeg caught and ended on; 0 for none
@@ -73,14 +79,14 @@ class FfmpegLog:
         return self.n_decoded + self.n_failed
 
     @property
-    def facts(self) -> VideoFacts | None:
-        """For the outcomes row; None if the picture size is unknown."""
-        size = re.search(r"\b(\d{1,6})x(\d{1,6})\b", self.video)
-        if size is None:
-            return None
-        width_px, height_px = map(int, size.groups()[:: -1 if self.is_rotated else 1])
-        n_errors = sum(error.times for error in self.errors) + self.n_corrupt
-        return VideoFacts(self.length_s, width_px, height_px, decode_errors=n_errors)
+    def video(self) -> VideoStream | None:
+        """The stream that is decoded, or the first if none could be."""
+        return self.videos.get(self.chosen or 0) or next(iter(self.videos.values()), None)
+
+    @property
+    def n_errors(self) -> int:
+        """Complaints about this video."""
+        return sum(error.times for error in self.errors) + self.n_corrupt
 
 
 _CLOCK = r"\d{1,6}:\d\d:\d\d(?:\.\d+)?"
@@ -91,15 +97,16 @@ _PATTERNS = {
         #   Duration: 00:01:20.50, start: 0.000000, bitrate: 212 kb/s
         rf"  Duration: (?P<duration>{_CLOCK})(?:, start: (?P<start>-?\d+\.\d+))?",
         #   Stream #0:1[0x2](und): Video: h264 (High), yuv420p, 320x240, 24 fps (default)
-        r"  Stream #0:(?P<stream>\d{1,4})\S*: (?P<kind>\w+): (?P<description>.*)",
+        r"  Stream #0:(?P<stream>\d{1,4})(?:\[0x(?P<pid>[0-9a-f]{1,4})\])?\S*: (?P<kind>\w+): "
+        r"(?P<description>.*)",
         #       DURATION        : 00:01:20.000000000
         rf"      DURATION        : (?P<stream_end>{_CLOCK})",
         #       Display Matrix: rotation of -90.00 degrees
-        r" +[Dd]isplay ?[Mm]atrix: rotation of (?P<rotation>-?\d+\.\d+) degrees",
+        r" +(?P<turned>[Dd]isplay ?[Mm]atrix): rotation of ",
     ),
     False: (
-        # video frame properties congruent with link at pts_time: 0.5
-        r"video frame properties congruent with link at pts_time: (?P<first_picture>\d+\.?\d*)",
+        #   Stream #0:1 -> #0:0 (h264 (native) -> rawvideo (native))
+        r"  Stream #0:(?P<chosen>\d{1,4}) -> #0:0 ",
         # 90 frames in, 9 frames out; 82 frames dropped, 1 frames duplicated.
         r"\d+ frames in, (?P<sampled>\d+) frames out; .* dropped, (?P<repeated>\d+) .*duplicated",
         #   Input stream #0:1 (video): 285 packets read; 284 frames decoded; 1 decode errors;
@@ -151,22 +158,19 @@ def _read_figures(log: FfmpegLog, figures: dict[str, str], stream: int) -> int:
     match figures:
         case {"duration": clock, "start": start}:
             log.duration_s, log.start_s = _seconds(clock), float(start or 0)
-        case {"stream": index, "kind": kind, "description": description}:
+        case {"stream": index, "kind": kind, "description": description, "pid": pid}:
             stream = int(index)
             log.n_streams += 1
-            is_film = kind == "Video" and "(attached pic)" not in description
-            if is_film and log.video_index is None:
-                log.video_index, log.video = stream, description
-        case {"stream_end": clock} if stream == log.video_index:
-            log.stream_end_s = _seconds(clock)
-        case {"rotation": degrees} if stream == log.video_index:
-            log.is_rotated = round(abs(float(degrees))) % 180 == 90
-        case {"first_picture": seconds} if log.first_picture_s is None:
-            log.first_picture_s = float(seconds)
-        case {"sampled": sampled, "repeated": repeated}:
-            # One line per filter graph; a change of the picture size starts a new graph.
-            log.n_sampled += int(sampled)
-            log.n_repeated += int(repeated)
+            if kind == "Video" and "(attached pic)" not in description:
+                log.videos[stream] = VideoStream(description, pid and int(pid, 16))
+        case {"stream_end": clock} if stream in log.videos:
+            log.videos[stream].end_s = _seconds(clock)
+        case {"turned": _} if stream in log.videos:
+            log.videos[stream].is_turned = True
+        case {"chosen": index}:
+            log.chosen = int(index)
+        case {"sampled": sampled, "repeated": repeated} if int(sampled) > 0:
+            log.n_sampled, log.n_repeated = int(sampled), int(repeated)
         case {"decoded": decoded, "failed": failed}:
             log.n_decoded, log.n_failed = int(decoded), int(failed or 0)
         case {"signal": number}:
@@ -179,6 +183,8 @@ def _read_problem(log: FfmpegLog, prefix: str, level: str, message: str, *, time
         log.refused_codecs.add(refused[1])
     elif message.startswith("corrupt decoded frame"):
         log.n_corrupt += times
+    elif message.startswith("Changing video frame properties on the fly"):
+        log.n_changes += times
     elif message.startswith("Estimating duration from bitrate"):
         log.is_estimated = True
     elif level in ("error", "fatal"):

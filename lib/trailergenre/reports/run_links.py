@@ -25,7 +25,7 @@ _STEPS = ("download_s", "decode_s", "embed_s")
 OUTCOME_COLUMNS = (
     *tables.PRECEDENCE_COLUMNS,
     *_STEPS,
-    *("detail", "attempts", "size_bytes", "duration_s", "frames"),
+    *("detail", "attempts", "size_bytes", "pictures_s", "frames"),
     *("engine", "device", "versions", "sandbox", "features_file", "features_rows"),
 )
 """Columns of the outcomes table that a report reads."""
@@ -47,7 +47,7 @@ class ShownLink:
     decode_s: float
     embed_s: float
     size_bytes: int | None
-    duration_s: float | None
+    pictures_s: float | None
     frames: int
 
 

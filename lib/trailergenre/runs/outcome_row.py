@@ -22,13 +22,14 @@ class OutcomeRow:
     link_id: str
     round: int = 0
     outcome: Outcome = Outcome.OK
-    detail: str = ""  # the reason, one line; empty for `ok`
+    detail: str = ""  # the reason, one line; of an `ok` link, what was assumed
     attempts: int = 0
     download_s: float = 0.0  # wall seconds, without waiting for the pace of the host
     decode_s: float = 0.0
     embed_s: float = 0.0
     size_bytes: int | None = None  # None where the download failed
-    duration_s: float | None = None  # this and the next three as in `VideoFacts`
+    duration_s: float | None = None  # this and the next four as in `VideoFacts`
+    pictures_s: float | None = None
     width_px: int | None = None
     height_px: int | None = None
     decode_errors: int = 0
@@ -50,7 +51,9 @@ class OutcomeRow:
 
     def add_facts(self, facts: VideoFacts) -> None:
         """Take what the decoder reported."""
-        for name, value in asdict(facts).items():
+        values = asdict(facts)
+        self.detail = values.pop("note")
+        for name, value in values.items():
             setattr(self, name, value)
 
     def to_columns(self) -> dict[str, object]:

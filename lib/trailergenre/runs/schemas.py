@@ -49,7 +49,8 @@ OUTCOMES = pa.schema(
         _column("decode_s", pa.float64()),
         _column("embed_s", pa.float64()),
         _column("size_bytes", pa.int64(), nullable=True),
-        _column("duration_s", pa.float64(), nullable=True),
+        _column("duration_s", pa.float64(), nullable=True),  # that the container declares
+        _column("pictures_s", pa.float64(), nullable=True),  # by the pictures' timestamps
         _column("width_px", pa.int32(), nullable=True),
         _column("height_px", pa.int32(), nullable=True),
         _column("frames", pa.int32()),

@@ -99,7 +99,7 @@ def test_facts_are_those_of_the_source(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=400x300:r=8:d=3")
     video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     assert sum(len(batch) for batch in video.batches(16)) == 3
-    assert video.facts == VideoFacts(duration_s=3.0, width_px=400, height_px=300)
+    assert video.facts == VideoFacts(duration_s=3.0, pictures_s=3.0, width_px=400, height_px=300)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.frames.failures import explain_failure, find_damage
-from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError
+from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError, VideoStream
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,11 @@ def test_frames_lost_to_our_own_limits_are_no_damage() -> None:
         ("Picture size 30000x30000 is invalid", Outcome.DIMENSIONS),
         ("Picture size 8192x8192 exceeds specified max pixel count 8300000", Outcome.DIMENSIONS),
         ("get_buffer() failed: Cannot allocate memory", Outcome.RESOURCE),
-        ("Number of streams exceeds max_streams parameter (16)", Outcome.RESOURCE),
-        ("Stream map '' matches no streams.", Outcome.NO_VIDEO),
+        ("Number of streams exceeds max_streams parameter (1000)", Outcome.RESOURCE),
+        (
+            "Unsupported input (Operation not supported): fmt:yuv420p csp:ictcp prim:unknown",
+            Outcome.FORMAT_NOT_ALLOWED,
+        ),
         ("Error opening input: Permission denied", Outcome.PATH),
         ("Invalid data found when processing input", Outcome.DECODE),
     ],
@@ -78,11 +81,16 @@ def test_one_complaint_decides_wherever_it_stands(
     others = [LogError("h264", "no frame!"), LogError("h264", complaint), LogError("", "more")]
     # Refused sound is in every log and does not matter.
     report = FfmpegLog(
-        n_streams=2, refused_codecs={"aac"}, video="h264 (High), 64x64", errors=others
+        n_streams=2,
+        refused_codecs={"aac"},
+        videos={0: VideoStream("h264 (High), 64x64")},
+        errors=others,
     )
     assert explain_failure(report, path).outcome is outcome
 
 
 def test_refused_decoder_of_the_film_is_a_format(tmp_path: Path) -> None:
-    report = FfmpegLog(n_streams=2, refused_codecs={"aac", "flic"}, video="flic, pal8, 64x64")
+    report = FfmpegLog(
+        n_streams=2, refused_codecs={"aac", "flic"}, videos={0: VideoStream("flic, pal8, 64x64")}
+    )
     assert explain_failure(report, tmp_path).outcome is Outcome.FORMAT_NOT_ALLOWED

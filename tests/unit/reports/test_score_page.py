@@ -22,7 +22,7 @@ RECORD: dict[str, Any] = {
         "frames": 40,
         "size_bytes": 1000,
         "attempts": 1,
-        "duration_s": 40.0,
+        "pictures_s": 40.0,
         "width_px": 640,
         "height_px": 360,
     },

@@ -71,7 +71,7 @@ def _figures(row: Mapping[str, Any]) -> dict[str, float | None]:
         return figures
     return figures | {
         "max_file_bytes": row["size_bytes"],
-        "max_duration_s": row["duration_s"],
+        "max_duration_s": row["pictures_s"],
         "max_frames": row["frames"],
         "max_pixels": (row["width_px"] or 0) * (row["height_px"] or 0),
     }
@@ -87,7 +87,7 @@ def check_limits(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     sessions = [session.limits.model_dump() for session in allowed]
     limits = {name: max(session[name] for session in sessions) for name in sessions[0]}
     columns = ["link_id", "outcome", "download_s", "decode_s", "attempts", "size_bytes"]
-    columns += ["duration_s", "frames", "width_px", "height_px"]
+    columns += ["pictures_s", "frames", "width_px", "height_px"]
     for row in rows.select(columns).to_pylist():
         for name, used in _figures(row).items():
             limit, grace = limits[name], _GRACE_S if name == "deadline_s" else 0

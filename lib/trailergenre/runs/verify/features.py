@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -100,23 +101,29 @@ class Features:
             [("link_id", "ascending"), ("frame_index", "ascending")]
         )
         frames_of = dict(_split_by_link(reached))
-        for row in rows.select(["link_id", "frames"]).to_pylist():
+        for row in rows.select(["link_id", "frames", "pictures_s"]).to_pylist():
             self.frames.checked += 1
             frames = frames_of.get(row["link_id"])
             if frames is None:
                 self.frames.add_offender(f"link {row['link_id']} in {path}: no frame is there")
             else:
-                self._check_link(f"link {row['link_id']} in {path}", frames, row["frames"])
+                self._check_link(f"link {row['link_id']} in {path}", frames, row)
                 self._digests[row["link_id"]] = _hash_frames(frames)
         self.n_frames += len(reached)
 
-    def _check_link(self, where: str, frames: pa.Table, n_frames: int) -> None:
+    def _check_link(self, where: str, frames: pa.Table, row: Mapping[str, Any]) -> None:
+        n_frames, pictures_s = row["frames"], row["pictures_s"]
         index = frames["frame_index"].to_numpy()
         if not np.array_equal(index, np.arange(n_frames)):
             self.frames.add_offender(f"{where}: frame_index is not 0..{n_frames - 1}, each once")
         elif not np.array_equal(frames["frame_time_s"].to_numpy(), index / self.frames_per_s):
             expected = f"frame_index / {self.frames_per_s:g}"
             self.frames.add_offender(f"{where}: frame_time_s is not {expected}")
+        # External features have no video.
+        elif pictures_s is not None and abs(n_frames - pictures_s * self.frames_per_s) > 1:
+            self.frames.add_offender(
+                f"{where}: {n_frames} frames, but its pictures last {pictures_s:g} s"
+            )
         if not np.isfinite(_features_of(frames)).all():
             self.commits.add_offender(f"{where}: its features are not all finite")
 
