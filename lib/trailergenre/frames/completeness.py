@@ -69,7 +69,7 @@ def find_missing_pictures(
     if declared_s is None:
         cut = next((error.text for error in log.errors if _CUT.search(error.text)), None)
         return cut and f"{cut}; the container declares no duration"
-    end_s = pictures.start_s + pictures.length_s
+    end_s = pictures.claimed_end_s
     if not _is_short(end_s, declared_s):
         return None
     probe = _probe(path, limits, deadline)
@@ -88,7 +88,7 @@ def _is_short(end_s: float, expected_s: float) -> bool:
 
 def _stream_end_s(log: FfmpegLog, probe: _Probe) -> float | None:
     """The declared end of the video stream after the container's first time stamp."""
-    end_s, index = log.video and log.video.end_s, log.chosen
+    end_s, index = log.video.end_s if log.video else None, log.chosen
     if log.format_names.startswith(_FORMATS_WITH_STREAM_LENGTHS) and index in probe.lengths_s:
         end_s = probe.starts_s.get(index, log.start_s) + probe.lengths_s[index]
     return None if end_s is None else end_s - log.start_s

@@ -62,33 +62,33 @@ def is_truncated(path: Path) -> bool:
 def goes_on_elsewhere(path: Path, pid: int) -> bool:
     """Whether pictures of an MPEG-TS file lie in another track while `pid` has none.
 
-    Where broadcasts or playlists were joined, a film may go on under another PID, with time stamps
+    Where broadcasts or playlists were joined, a film may go on under another PID, with timestamps
     that start again. Tracks that run beside each other take turns every few pictures.
     """
     layout = _ts_layout(_read_head(path))
     if layout is None:
         return False
-    packet_bytes, offset = layout
-    content = np.memmap(path, np.uint8, mode="r")
-    n_packets = len(content) // packet_bytes
-    packets = content[: n_packets * packet_bytes].reshape(n_packets, packet_bytes)[:, offset:]
-    starts = packets[_starts_picture(packets)]
-    is_film = ((starts[:, 1] & 0x1F).astype(int) << 8 | starts[:, 2]) == pid
+    is_film = _list_pictures(path, *layout) == pid
     # Pictures of others between two of the film.
     n_between = np.bincount(np.cumsum(is_film)) - 1
-    n_allowed = max(_N_PICTURES_BESIDE, _MAX_MISSING_SHARE * len(starts))
+    n_allowed = max(_N_PICTURES_BESIDE, _MAX_MISSING_SHARE * len(is_film))
     return bool(n_between.max(initial=0) > n_allowed)
 
 
-def _starts_picture(packets: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which MPEG-TS packets start a PES packet of a video stream: shape (n,)."""
-    has_field = (packets[:, 3] & 0x20) != 0
-    start = np.where(has_field, packets[:, 4].astype(int) + 5, 4)
-    is_start = ((packets[:, 1] & 0x40) != 0) & (start <= 184)
-    rows = np.flatnonzero(is_start)
-    codes = packets[rows[:, None], start[rows, None] + np.arange(4)]
-    is_start[rows] = (codes[:, :3] == (0, 0, 1)).all(axis=1) & (codes[:, 3] & 0xF0 == 0xE0)
-    return is_start
+def _list_pictures(path: Path, packet_bytes: int, offset: int) -> NDArray[np.int64]:
+    """The PID of each packet that starts a picture, in file order: shape (n,)."""
+    content = np.memmap(path, np.uint8, mode="r")
+    n_packets = len(content) // packet_bytes
+    packets = content[: n_packets * packet_bytes].reshape(n_packets, packet_bytes)[:, offset:]
+    starts = packets[(packets[:, 1] & 0x40) != 0]
+    has_field = (starts[:, 3] & 0x20) != 0
+    payload = np.where(has_field, starts[:, 4].astype(int) + 5, 4)
+    starts, payload = starts[payload <= 184], payload[payload <= 184]
+    codes = starts[np.arange(len(starts))[:, None], payload[:, None] + np.arange(4)]
+    is_video = (codes[:, :3] == (0, 0, 1)).all(axis=1) & ((codes[:, 3] & 0xF0) == 0xE0)
+    heads = starts[is_video].astype(np.int64)
+    pids: NDArray[np.int64] = (heads[:, 1] & 0x1F) << 8 | heads[:, 2]
+    return pids
 
 
 def _has_cut_fragment(path: Path, size_bytes: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -100,9 +101,9 @@ class DecodedVideo:
             log, pictures = decode.log, decode.pictures
             self.facts = VideoFacts(
                 duration_s=log.length_s,
-                pictures_s=pictures and pictures.length_s,
-                width_px=pictures and pictures.width_px,
-                height_px=pictures and pictures.height_px,
+                pictures_s=pictures.length_s if pictures else None,
+                width_px=pictures.width_px if pictures else None,
+                height_px=pictures.height_px if pictures else None,
                 decode_errors=log.n_errors,
                 note=note,
             )
@@ -118,8 +119,7 @@ class DecodedVideo:
             raise explain_failure(log, self.path)
         n_frames = self._count_frames(decode.n_frames, pictures)
         self._check_whole(n_frames, pictures, log)
-        for _ in range(n_frames - decode.n_yielded):
-            yield decode.held
+        yield from repeat(decode.held, n_frames - decode.n_yielded)
 
     def _decode(self, colour_matrix: str | None) -> Generator[_Frame, None, _Decode]:
         """Run ffmpeg; yield its frames, but not the last and its repetitions: some are too many."""
@@ -147,8 +147,8 @@ class DecodedVideo:
                 if decode.held is not None and np.array_equal(frame, decode.held):
                     decode.n_held += 1
                     continue
-                for _ in range(decode.n_held):
-                    yield decode.held
+                if decode.held is not None:
+                    yield from repeat(decode.held, decode.n_held)
                 decode.n_yielded += decode.n_held
                 decode.held, decode.n_held = frame, 1
             decode.code = child.process.wait()

@@ -19,6 +19,8 @@ from trailergenre.frames.pictures import Pictures
 MAX_DAMAGED_SHARE = 0.01
 """A video with a larger share of damaged frames is damaged."""
 
+_N_OVERLAPPING = 5
+
 # In order, each against all errors: the first match is the reason.
 _REASONS = (
     # ffmpeg recognizes a playlist under another name, and does not read it.
@@ -115,9 +117,12 @@ def check_order(log: FfmpegLog, pictures: Pictures) -> None:
     if log.n_changes and log.video and log.video.is_turned:
         detail = "rotated pictures that change their size or format in mid-stream"
         raise ItemError(Outcome.FORMAT_NOT_ALLOWED, detail)
-    n_pictures, n_hidden = len(pictures.times), pictures.n_out_of_order
-    if n_hidden > MAX_DAMAGED_SHARE * n_pictures:
-        detail = f"{n_hidden} of {n_pictures} pictures have a timestamp that is not after the last"
+    # Segments of a stream may overlap by a few pictures.
+    n_hidden, n_pictures = pictures.n_hidden, len(pictures.times)
+    if n_hidden > max(_N_OVERLAPPING, MAX_DAMAGED_SHARE * n_pictures):
+        detail = (
+            f"timestamps go back: {n_hidden} of {n_pictures} pictures have no time of their own"
+        )
         raise ItemError(Outcome.DECODE, detail)
 
 

@@ -27,7 +27,7 @@ class VideoStream:
     """A video stream that is not a cover picture."""
 
     description: str  # ffmpeg's own
-    pid: int | None = None  # in MPEG-TS
+    pid: int = 0  # in MPEG-TS
     is_turned: bool = False  # whether its pictures are shown rotated or mirrored
     end_s: float | None = None  # by a tag of its own
 
@@ -162,7 +162,7 @@ def _read_figures(log: FfmpegLog, figures: dict[str, str], stream: int) -> int:
             stream = int(index)
             log.n_streams += 1
             if kind == "Video" and "(attached pic)" not in description:
-                log.videos[stream] = VideoStream(description, pid and int(pid, 16))
+                log.videos[stream] = VideoStream(description, int(pid or "0", 16))
         case {"stream_end": clock} if stream in log.videos:
             log.videos[stream].end_s = _seconds(clock)
         case {"turned": _} if stream in log.videos:

@@ -25,18 +25,22 @@ class Pictures:
     Attributes:
         width_px, height_px: of the first picture as displayed, after rotation.
         times: shape (n,), n >= 1, int64, in ticks after the container's first timestamp.
-        last: ticks for which the last picture is shown.
+        claimed: ticks for which the last picture is shown, by its container.
     """
 
     width_px: int
     height_px: int
     times: NDArray[np.int64]
-    last: int
+    claimed: int
 
     @property
-    def start_s(self) -> float:
-        """Time of the first picture, after the container's first timestamp."""
-        return float(self.times[0] / TICKS_PER_S)
+    def last(self) -> int:
+        """Ticks for which the last picture is shown: no longer than the longest of the others.
+
+        A container may claim any length for it.
+        """
+        gaps = np.diff(self.times)
+        return min(self.claimed, int(gaps.max())) if len(gaps) else self.claimed
 
     @property
     def length_s(self) -> float:
@@ -44,9 +48,16 @@ class Pictures:
         return float((self.times[-1] - self.times[0] + self.last) / TICKS_PER_S)
 
     @property
-    def n_out_of_order(self) -> int:
-        """Pictures whose timestamp is not after that of the picture before, which hide it."""
-        return int(np.count_nonzero(np.diff(self.times) <= 0))
+    def claimed_end_s(self) -> float:
+        """End of the last picture by its container, after the container's first timestamp."""
+        return float((self.times[-1] + self.claimed) / TICKS_PER_S)
+
+    @property
+    def n_hidden(self) -> int:
+        """The most pictures in a row whose timestamp is not after that of the one before."""
+        is_after = np.diff(self.times) > 0
+        ends = np.flatnonzero(np.concatenate(([True], is_after, [True])))
+        return int(np.diff(ends).max()) - 1
 
     def count_frames(self, frames_per_s: float) -> tuple[int, int]:
         """The fewest and the most frames that can be taken while a picture is shown.
@@ -67,9 +78,4 @@ def read_pictures(text: str) -> Pictures | None:
     if size is None or not rows:
         return None
     times = np.array([int(row[2]) for row in rows])
-    # A container may claim any length for its last picture. It is not shown for longer than the
-    # longest of the others.
-    last = int(rows[-1][3])
-    if len(times) > 1:
-        last = min(last, int(np.diff(times).max()))
-    return Pictures(int(size[1]), int(size[2]), times, last)
+    return Pictures(int(size[1]), int(size[2]), times, claimed=int(rows[-1][3]))

@@ -16,9 +16,10 @@ from clips import make_clip, run_ffmpeg
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import FRAME_BYTES
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames import ffmpeg as program
-from trailergenre.frames.decoder import FRAME_BYTES, Decoder
+from trailergenre.frames.decoder import Decoder
 
 FakeFfmpeg = Callable[[str], None]
 
@@ -95,7 +96,7 @@ def test_limits_are_in_force_while_it_decodes(tmp_path: Path) -> None:
     limits = Path(f"/proc/{child.pid}/limits").read_text()
     lines = {line[:25].strip(): line[25:].split()[:2] for line in limits.splitlines()}
     assert lines["Max address space"] == ["1400000000"] * 2
-    assert lines["Max file size"] == ["16000000"] * 2
+    assert lines["Max file size"] == ["8000000"] * 2
     assert lines["Max cpu time"] == ["1200", "1205"]
     assert lines["Max open files"] == ["128"] * 2
     assert lines["Max core file size"] == ["0"] * 2

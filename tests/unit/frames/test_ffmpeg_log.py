@@ -101,12 +101,13 @@ def test_length_from_the_bitrate_is_none() -> None:
 
 def test_log_of_nothing_is_empty() -> None:
     assert read_log("") == FfmpegLog()
-    assert FfmpegLog().facts is None
+    assert FfmpegLog().video is None
 
 
 def test_rotation_and_signal_are_read() -> None:
     stream = "[info] Input #0, x, from 'y':\n[info]   Stream #0:0: Video: h264\n"
     rotation = "[info]       Display Matrix: rotation of -90.00 degrees\n"
     end = "[info] Output #0, x\n[info] Exiting normally, received signal 24.\n"
-    assert (read_log(stream + end).is_rotated, read_log(stream + end).signal) == (False, 24)
-    assert read_log(stream + rotation).is_rotated
+    upright, turned = read_log(stream + end), read_log(stream + rotation)
+    assert upright.video and turned.video
+    assert (upright.video.is_turned, upright.signal, turned.video.is_turned) == (False, 24, True)
