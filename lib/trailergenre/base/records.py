@@ -19,7 +19,10 @@ N_FEATURES = 2048
 """Features per frame: the channels of Inception-V3's last block, averaged over space."""
 
 VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mpg", ".mpeg"}
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv"),
+        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob"),
+    }
 )
 
 FrameArray: TypeAlias = "NDArray[np.uint8]"

@@ -1,17 +1,19 @@
 """Which of the formats that a site offers is downloaded.
 
-The rule: the smallest video-only format whose sides are both at least a frame's side; else the
-smallest such format with sound; else, if all are smaller or of unknown size, the largest.
+The rule: of the formats that the decoder reads, the smallest video-only one whose sides are both at
+least a frame's side; else the smallest such format with sound; else, if all are smaller or of
+unknown size, the largest. What the decoder may not read is only taken if there is nothing else.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FRAME_SIDE_PX
+from trailergenre.base.records import FRAME_SIDE_PX, VIDEO_SUFFIXES
 
 FORMAT_RULE = "smallest-video-only-299-v1"
 """Part of the fingerprint; change it with the rule."""
@@ -19,8 +21,14 @@ FORMAT_RULE = "smallest-video-only-299-v1"
 # yt-dlp downloads these itself; for others it starts ffmpeg.
 _PROTOCOLS = frozenset({"http", "https", "m3u8_native", "http_dash_segments"})
 
+_CODECS = re.compile(
+    "avc|h264|hev|hvc|h265|dvh|vp0?[89]|av0?1|mp4v|mpeg[124]|mp[12]v|flv|h263", re.IGNORECASE
+)
+"""Names of the codecs in `ffmpeg.DECODERS`, as sites write them, e.g. `avc1.64001f`."""
+_CONTAINERS = {suffix.removeprefix(".") for suffix in VIDEO_SUFFIXES} | {"3gp"}
+
 Format = Mapping[str, object]
-"""One of yt-dlp's: width, height, vcodec, acodec, protocol, tbr. Missing values are unknown."""
+"""One of yt-dlp's: ext, width, height, vcodec, acodec, protocol, tbr. Missing ones are unknown."""
 
 
 def select_format(context: Mapping[str, Sequence[Format]]) -> Iterator[Format]:
@@ -38,11 +46,25 @@ def select_format(context: Mapping[str, Sequence[Format]]) -> Iterator[Format]:
 def choose_format(formats: Sequence[Format]) -> Format | None:
     """Choose a format by the rule; None if none has video over an allowed protocol."""
     usable = [f for f in formats if f.get("vcodec") != "none" and f.get("protocol") in _PROTOCOLS]
+    most_likely = min(map(_doubt, usable), default=0)
+    usable = [f for f in usable if _doubt(f) == most_likely]
     large_enough = [f for f in usable if min(_sides(f)) >= FRAME_SIDE_PX]
     if large_enough:
         return min(large_enough, key=lambda f: (_has_sound(f), _n_pixels(f), _bit_rate(f)))
     # Formats of unknown size, e.g. a plain file, count as 0 x 0.
     return max(usable, key=lambda f: (_n_pixels(f), not _has_sound(f), -_bit_rate(f)), default=None)
+
+
+def _doubt(offered: Format) -> int:
+    """Whether the decoder reads a format: 0 yes, 1 unknown, 2 no."""
+    codec, container = offered.get("vcodec"), offered.get("ext")
+    codec_doubt = 1 if codec is None else 0 if _CODECS.match(str(codec)) else 2
+    if container in (None, "unknown_video"):
+        return max(codec_doubt, 1)
+    if container not in _CONTAINERS:
+        return 2
+    # A file's name is as much as most pages say.
+    return 2 if codec_doubt == 2 else 0
 
 
 def _sides(offered: Format) -> tuple[int, int]:

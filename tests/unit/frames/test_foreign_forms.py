@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clips import make_clip, run_ffmpeg
+from independent import assert_same_pictures
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import DecodedVideo, Decoder
@@ -107,3 +108,19 @@ def test_a_file_that_was_written_to_a_pipe_is_read(
     assert len(frames) == 3
     assert video.facts is not None
     assert video.facts.duration_s is None or video.facts.duration_s < 3.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "big_buck_bunny_480p_30s",
+        "caminandes_360p_10s",
+        "sintel_360p_10s",
+        "tears_of_steel_360p_10s",
+    ],
+)
+def test_real_clips_are_decoded_as_pyav_decodes_them(data_dir: Path, name: str) -> None:
+    clip = data_dir / "video" / f"{name}.mp4"
+    frames, _ = decode(clip)
+    assert len(frames) == int(name.rpartition("_")[2].removesuffix("s"))
+    assert_same_pictures(frames, clip)

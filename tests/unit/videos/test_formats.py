@@ -27,6 +27,7 @@ def offer(
         "vcodec": "avc1",
         "acodec": "mp4a" if sound else "none",
         "protocol": "https",
+        "ext": "mp4",
         **more,
     }
 
@@ -71,6 +72,28 @@ def test_largest_wins_where_all_are_small() -> None:
 
 def test_file_of_unknown_size_is_taken() -> None:
     assert chosen([offer("0", None, None, sound=True)]) == "0"
+
+
+@pytest.mark.parametrize(
+    ("readable", "other"),
+    [
+        # A page with two files, of which nothing but the names is known.
+        ({"vcodec": None}, {"vcodec": None, "ext": "ogv"}),
+        ({"vcodec": None, "ext": "webm"}, {"vcodec": None, "ext": "wmv"}),
+        ({"vcodec": "av01.0.05M.08"}, {"vcodec": "theora"}),
+        ({"vcodec": "vp09.00.40.08", "ext": "webm"}, {"vcodec": "prores", "ext": "mov"}),
+        ({"vcodec": "hev1.2.4.L120"}, {"vcodec": None, "ext": "unknown_video"}),
+        ({"vcodec": "vp8", "ext": "webm"}, {"vcodec": "vp8", "ext": "ogg"}),
+        ({"vcodec": None, "ext": "unknown_video"}, {"vcodec": None, "ext": "asf"}),
+    ],
+)
+def test_what_the_decoder_reads_is_taken_whatever_the_size(
+    readable: dict[str, object], other: dict[str, object]
+) -> None:
+    good = offer("readable", 256, 144, **readable)
+    bad = offer("other", 640, 360, **other)
+    assert chosen([good, bad]) == chosen([bad, good]) == "readable"
+    assert chosen([bad]) == "other"
 
 
 def test_sound_without_video_is_not_taken() -> None:

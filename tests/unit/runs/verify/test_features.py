@@ -74,6 +74,8 @@ def test_a_damaged_or_missing_features_file_is_named(
         (lambda row: row.update(outcome="dns"), "dns, but it refers to features"),
         (lambda row: row.update(frames=2), "frame_index is not 0..1"),
         (lambda row: row.update(frames=4), "frame_index is not 0..3"),
+        (lambda row: row.update(pictures_s=1.9), "3 frames, but its pictures last 1.9 s"),
+        (lambda row: row.update(pictures_s=4.1), "3 frames, but its pictures last 4.1 s"),
         (lambda row: row.update(link_id="z" * 64), "no frame is there"),
         (lambda row: row.update(commit="other"), "commit is"),
         (lambda row: row.update(features_rows=1), "rows, bytes, SHA-256 are"),
