@@ -16,7 +16,7 @@ from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import LinkFrames, ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
-from trailergenre.models.bundle import check_fits
+from trailergenre.models.bundle import check_fits, fits
 from trailergenre.models.evaluated_model import read_models
 from trailergenre.models.evaluation import evaluate, print_evaluation, score_models
 from trailergenre.reports.evaluation_page import render_evaluation
@@ -62,7 +62,7 @@ def evaluate_model(
         check_page(report)
     store = Store(run)
     models = read_models(bundle, control=control, others=compare or [])
-    fingerprint = choose_fingerprint(store, features)
+    fingerprint = choose_fingerprint(store, features, fits(models[0].bundles[0]))
     settings = list_settings(store)[fingerprint]
     notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
     with hold_lease(store, "evaluate_model"):

@@ -12,7 +12,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
-from trailergenre.models.bundle import check_fits, read_bundle
+from trailergenre.models.bundle import check_fits, fits, read_bundle
 from trailergenre.models.training_set import check_all_read
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
@@ -39,7 +39,7 @@ def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOpt
     started = time.monotonic()
     store = Store(run)
     model = read_bundle(Store(bundle))
-    fingerprint = choose_fingerprint(store, features)
+    fingerprint = choose_fingerprint(store, features, fits(model))
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
         typer.echo(f"note: {note}", err=True)

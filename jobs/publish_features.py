@@ -18,6 +18,7 @@ from trailergenre.cli.entry import (
     SetOption,
     resumable_entry,
 )
+from trailergenre.features.settings import named_by
 from trailergenre.mongo.collections import is_initialized, prepare_collections
 from trailergenre.mongo.connection import read_destination
 from trailergenre.mongo.published_links import plan_publishing
@@ -52,10 +53,10 @@ def publish_features(
       spark-submit --properties-file conf/spark-local.conf \\
         jobs/publish_features.py runs/mine
     """
-    settings = load_config(config or (), overrides or ()).mongo
+    settings = load_config(config or (), overrides or ())
     store = Store(run)
-    plan = plan_publishing(store, choose_fingerprint(store, features))
-    destination = read_destination(settings)
+    plan = plan_publishing(store, choose_fingerprint(store, features, named_by(settings)))
+    destination = read_destination(settings.mongo)
     # A run without features may still withdraw what it published before.
     if not len(plan.links) and not (plan.withdrawn and is_initialized(destination)):
         raise ConfigError(

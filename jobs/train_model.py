@@ -23,6 +23,7 @@ from trailergenre.cli.entry import (
     SetOption,
     entry,
 )
+from trailergenre.features.settings import named_by
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.pooling import RowKind
 from trailergenre.models.scorer import ModelKind
@@ -90,7 +91,7 @@ def train_model(  # noqa: PLR0913 - a command's options
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     store = Store(run)
-    fingerprint = choose_fingerprint(store, features)
+    fingerprint = choose_fingerprint(store, features, named_by(settings))
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
     sets = prepare_sets(

@@ -286,7 +286,11 @@ def score(
 @app.command()
 @entry
 def status(
-    run: RunArgument, features: FeaturesOption = None, as_json: JsonOption = False
+    run: RunArgument,
+    features: FeaturesOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> ExitCode:
     """Print the progress of a run and who is working on it.
 
@@ -294,15 +298,18 @@ def status(
     Example:
       trailergenre status runs/mine
     """
+    from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import format_age
     from trailergenre.base.storage import Store
+    from trailergenre.features.settings import named_by
     from trailergenre.runs.fingerprint import choose_fingerprint
     from trailergenre.runs.lease import read_lease
     from trailergenre.runs.plan import read_ready_links
     from trailergenre.runs.status import read_status
 
+    settings = load_config(config or (), overrides or ())
     store = Store(run)
-    fingerprint = choose_fingerprint(store, features)
+    fingerprint = choose_fingerprint(store, features, named_by(settings))
     ready = [link.link_id for link in read_ready_links(store)]
     holder = read_lease(store)
     progress = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
@@ -353,6 +360,7 @@ def verify(
     from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import progress_bar
     from trailergenre.base.storage import Store
+    from trailergenre.features.settings import named_by
     from trailergenre.mongo.connection import read_destination
     from trailergenre.mongo.verify import check_published
     from trailergenre.runs.fingerprint import choose_fingerprint
@@ -361,7 +369,7 @@ def verify(
     settings = load_config(config or (), overrides or ())
     destination = read_destination(settings.mongo) if mongo else None
     store = Store(run)
-    fingerprint = choose_fingerprint(store, features)
+    fingerprint = choose_fingerprint(store, features, named_by(settings))
     with progress_bar("verify", unit="frames") as on_step:
         verification = verify_run(store, fingerprint, on_step)
         if destination:
@@ -382,6 +390,8 @@ def report(
     as_json: Annotated[
         bool, Option("--json", help="Print JSON on stdout; write a page only if --out is given.")
     ] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> ExitCode:
     """Write an HTML page about a run: outcomes, throughput, and the links that failed and why.
 
@@ -391,15 +401,19 @@ def report(
       trailergenre report s3://bucket/runs/mine --out mine.html
       trailergenre report runs/mine --json
     """
+    from trailergenre.base.config_files import load_config
     from trailergenre.base.storage import Store
+    from trailergenre.features.settings import named_by
     from trailergenre.reports.pages import check_page, write_page
     from trailergenre.reports.run_report import read_run_report, render_run
     from trailergenre.runs.fingerprint import choose_fingerprint
 
     if out is not None:
         check_page(out)
+    settings = load_config(config or (), overrides or ())
     store = Store(run)
-    record = read_run_report(store, choose_fingerprint(store, features)).to_json()
+    fingerprint = choose_fingerprint(store, features, named_by(settings))
+    record = read_run_report(store, fingerprint).to_json()
     if as_json:
         typer.echo(json.dumps(record))
     if out is not None:

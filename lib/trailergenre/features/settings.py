@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from trailergenre.base.config import ChunksConfig, Config
+from trailergenre.base.errors import WeightsError
 from trailergenre.base.fault_injection import Fault, read_fault
 from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
-from trailergenre.features.backbone import BackboneManifest, frames_a_call
+from trailergenre.features.backbone import BackboneManifest, frames_a_call, read_manifest
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.kept_frames import KeptFrames
@@ -98,9 +100,29 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
         frame_side_px=FRAME_SIDE_PX,
         ffmpeg_major=ffmpeg_major(),
         backbone_id=manifest.backbone_id,
-        precision="mixed_float16" if config.backbone.mixed_precision else manifest.precision,
+        precision=_precision(config, manifest),
         calibration=manifest.int8_sha256,
     )
+
+
+def named_by(config: Config) -> Callable[[FeatureSettings], bool]:
+    """Whether features are those of a configuration; without its network, as far as it tells."""
+
+    def is_named(settings: FeatureSettings) -> bool:
+        if settings.frames_per_s != config.frames.per_second:
+            return False
+        try:
+            manifest = read_manifest(Path(config.backbone.path).expanduser())
+        except WeightsError:
+            return True
+        ours = (manifest.backbone_id, _precision(config, manifest))
+        return ours == (settings.backbone_id, settings.precision)
+
+    return is_named
+
+
+def _precision(config: Config, manifest: BackboneManifest) -> str:
+    return "mixed_float16" if config.backbone.mixed_precision else manifest.precision
 
 
 def links_ahead(chunks: ChunksConfig) -> int:

@@ -31,6 +31,8 @@ _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
 _FILE_BYTES = 8_000_000
 """Some 60,000 errors in the log, or 140,000 pictures in their list: 20 minutes at 115 a second."""
+_INPUT = "INPUT"
+"""Stands for the video, whose name ffmpeg-python could not take if it is not UTF-8."""
 _CPU_SHARE = 2.0
 """Processor seconds per second of the deadline; reading and scaling have threads of their own."""
 
@@ -123,7 +125,7 @@ def decode_arguments(
         "format=rgb24",
     )
     # Without `reinit_filter`, a change of the pictures' size or format would restart the clock.
-    source = ffmpeg.input(f"file:{path}", reinit_filter=0, **_input_options(limits))
+    source = ffmpeg.input(_INPUT, reinit_filter=0, **_input_options(limits))
     common = {
         "fps_mode": "passthrough",
         "t": limits.max_duration_s + 2 / frames_per_s,
@@ -151,17 +153,17 @@ def decode_arguments(
         **common,
     )
     both = ffmpeg.merge_outputs(frames, times).overwrite_output()
-    return _compile(both, loglevel="verbose")
+    return _compile(both, path, loglevel="verbose")
 
 
 def probe_arguments(path: Path, limits: LimitsConfig) -> list[str]:
     """The command that reads a video's packets without decoding and logs each stream's length."""
     import ffmpeg
 
-    source = ffmpeg.input(f"file:{path}", **_input_options(limits))
+    source = ffmpeg.input(_INPUT, **_input_options(limits))
     streams = [source[kind] for kind in ("v?", "a?", "s?")]
     output = ffmpeg.output(*streams, "pipe:1", codec="copy", format="null")
-    return _compile(output, loglevel="trace")
+    return _compile(output, path, loglevel="trace")
 
 
 def _input_options(limits: LimitsConfig) -> dict[str, str | int]:
@@ -176,10 +178,11 @@ def _input_options(limits: LimitsConfig) -> dict[str, str | int]:
     }
 
 
-def _compile(output: object, *, loglevel: str) -> list[str]:
+def _compile(output: object, path: Path, *, loglevel: str) -> list[str]:
     import ffmpeg
 
     # By default filters use one thread per core, which exceeds the address space on large machines.
     options = f"-hide_banner -nostdin -nostats -filter_threads 1 -loglevel level+{loglevel}"
     quiet = output.global_args(*options.split())  # type: ignore[attr-defined]
-    return list(ffmpeg.compile(quiet, cmd=find_ffmpeg()))
+    arguments = ffmpeg.compile(quiet, cmd=find_ffmpeg())
+    return [f"file:{path}" if word == _INPUT else word for word in arguments]

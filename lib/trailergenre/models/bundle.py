@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,6 +173,18 @@ def _parse_split(content: bytes, store: Store) -> pa.Table:
             "again or train it again."
         )
     return split
+
+
+def fits(bundle: Bundle) -> Callable[[FeatureSettings], bool]:
+    """Whether features are of the bundle's backbone and sampling."""
+
+    def is_fitting(settings: FeatureSettings) -> bool:
+        try:
+            return not check_fits(bundle, settings)
+        except BundleError:
+            return False
+
+    return is_fitting
 
 
 def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
 from pydantic import BaseModel
 
 from trailergenre.base.errors import one_line
@@ -50,6 +49,9 @@ def find_warnings(manifest: Manifest) -> list[str]:
 
 def render_card(manifest: Manifest) -> str:
     """Render the model card as Markdown; no value of the manifest can break the page."""
+    # Scoring a link needs no card.
+    from jinja2 import Environment, StrictUndefined
+
     check_minimum_versions("jinja2")
     # `_plain` escapes every value.
     environment = Environment(

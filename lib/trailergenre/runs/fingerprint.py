@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from trailergenre.base.errors import ConfigError, FingerprintError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
+
+log = logging.getLogger(__name__)
 
 EXTERNAL = "published"
 """Format rule of features that others computed, from videos that we do not have."""
@@ -98,8 +102,21 @@ def _read(store: Store, fingerprint: str) -> FeatureSettings:
     )
 
 
-def choose_fingerprint(store: Store, wanted: str | None) -> str:
-    """Return `wanted`, or the only fingerprint of the run; a ConfigError lists the choices."""
+def choose_fingerprint(
+    store: Store,
+    wanted: str | None,
+    is_meant: Callable[[FeatureSettings], bool] = lambda _: False,
+) -> str:
+    """Choose the features of a run that a command works on.
+
+    Args:
+        store: of the run.
+        wanted: a fingerprint; None for the only one, or of several the only one that `is_meant`.
+        is_meant: whether features are those that a configuration or a bundle names.
+
+    Raises:
+        ConfigError: there are none, or several to choose from, which it lists.
+    """
     known = list_settings(store)
     if not known:
         if not store.exists(""):
@@ -110,7 +127,11 @@ def choose_fingerprint(store: Store, wanted: str | None) -> str:
         for name, s in known.items()
     )
     if wanted is None and len(known) > 1:
-        raise ConfigError(f"The run holds several features; choose with --features: {names}.")
+        meant = [name for name, settings in known.items() if is_meant(settings)]
+        if len(meant) != 1:
+            raise ConfigError(f"The run holds several features; choose with --features: {names}.")
+        wanted = meant[0]
+        log.warning("the run holds several features: %s. Using %s.", names, wanted)
     chosen = wanted or next(iter(known))
     if chosen not in known:
         raise ConfigError(f"There are no features {chosen!r} below {store}. Choose of: {names}.")

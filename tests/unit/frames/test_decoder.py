@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -81,6 +82,12 @@ def test_one_frame_gives_one_row(tmp_path: Path) -> None:
 def test_less_than_half_a_second_gives_one_row(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "short.mp4", "testsrc2=s=320x320:r=10:d=0.4")
     assert len(decode(clip)) == 1
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"\xff\n.mp4", "映画 'x' %d.mp4".encode()])
+def test_any_file_name_is_opened(tmp_path: Path, name: bytes) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=64x64:r=4:d=2")
+    assert len(decode(clip.rename(tmp_path / os.fsdecode(name)))) == 2
 
 
 def test_frames_are_rgb(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def test_the_only_features_are_chosen_and_of_several_one_must_be_named(tmp_path:
         choose_fingerprint(store, None)
     assert all(name in str(raised.value) for name in (SETTINGS.fingerprint, other.fingerprint))
     assert choose_fingerprint(store, other.fingerprint) == other.fingerprint
+    for meant in (SETTINGS, other):
+        assert choose_fingerprint(store, None, lambda s, m=meant: s == m) == meant.fingerprint
+    with pytest.raises(ConfigError, match="choose with --features"):
+        choose_fingerprint(store, None, lambda _: True)
 
 
 def test_unknown_fingerprint_is_refused_with_those_there_are(tmp_path: Path) -> None:
