@@ -26,7 +26,8 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
     links: Annotated[
         Path | None,
         Option(
-            metavar="PATH", help="CSV or Parquet: url, title, genres. Or a directory of videos."
+            metavar="PATH",
+            help="A table (CSV, JSON, Parquet, text): url, title, genres. Or a folder of videos.",
         ),
     ] = None,
     published: Annotated[
@@ -83,6 +84,10 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         n_rows = prepared.counts[outcome]
         typer.echo(f"{n_rows:>8}  {outcome:<18}  {outcome.meaning}", err=True)
     typer.echo(f"{prepared.counts.total():>8}  rows of {prepared.source}", err=True)
+    if prepared.movies_by_genre:
+        typer.echo("movies of each genre:", err=True)
+    for genre, n_movies in prepared.movies_by_genre.items():
+        typer.echo(f"{n_movies:>8}  {genre}", err=True)
     for note in prepared.notes:
         typer.echo(note, err=True)
     record_summary(store, "prepare_dataset", prepared.summary)

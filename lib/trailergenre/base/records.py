@@ -20,8 +20,8 @@ N_FEATURES = 2048
 
 VIDEO_SUFFIXES = frozenset(
     {
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv"),
-        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob"),
+        *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".flv"),
+        *(".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpe", ".vob"),
     }
 )
 

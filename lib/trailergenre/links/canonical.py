@@ -21,7 +21,8 @@ from trailergenre.base.errors import TrailergenreError, one_line
 from trailergenre.base.ip_addresses import is_denied_address
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.records import VIDEO_SUFFIXES, Link, LinkId
-from trailergenre.links.youtube import VIDEO_ID, find_video_id, is_youtube
+from trailergenre.links.cells import is_null
+from trailergenre.links.youtube import VIDEO_ID, find_redirected, find_video_id, is_youtube
 
 _BLANKS = "\ufeff\u200b\u2060"
 """Invisible characters that `str.strip` leaves."""
@@ -29,6 +30,7 @@ _BLANKS = "\ufeff\u200b\u2060"
 _MAX_CHARS = 8000
 """Longest link: what RFC 9110 recommends that servers accept."""
 
+_WATCH = "https://www.youtube.com/watch?v={}"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Without dots: www.example.org:443/x is a host and a port, not a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
@@ -39,6 +41,8 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Allowed in paths by RFC 3986; with the percent sign, so that escapes are not escaped again.
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=~-._"
 _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
+_ANOTHER_LINK = re.compile(r"[\s,;|]https?://", re.IGNORECASE)
+_WRAPPED = re.compile(r"""<(.*)>|"(.*)"|'(.*)'""")
 
 
 class LinkError(TrailergenreError):
@@ -67,7 +71,7 @@ def without_user(cell: str) -> str:
 def parse_link(
     cell: str, *, links: LinksConfig, network: NetworkConfig, base: Path | None = None
 ) -> Link:
-    """Turn one cell, a link with or without its scheme or a path, into its canonical link.
+    """Turn one cell, a link with or without its scheme, a YouTube id or a path, into its link.
 
     Args:
         cell: the cell.
@@ -79,12 +83,16 @@ def parse_link(
         LinkError: the cell is not a link; with the row's outcome and a reason.
     """
     text = cell.strip().strip(_BLANKS).strip()
-    if not text:
+    if _WRAPPED.fullmatch(text):
+        text = text[1:-1].strip()
+    if is_null(text):
         raise LinkError(RowOutcome.LINK_EMPTY, "the cell is empty")
     if len(text) > _MAX_CHARS:
         raise LinkError(RowOutcome.LINK_INVALID, f"it is longer than {_MAX_CHARS} characters")
     if any(unicodedata.category(c) == "Cc" for c in text):
         raise LinkError(RowOutcome.LINK_INVALID, "it has a control character")
+    if _ANOTHER_LINK.search(text):
+        raise LinkError(RowOutcome.LINK_INVALID, "it has several links; give each a row")
     scheme, text = _split_scheme(text, links, base)
     if scheme in _DEFAULT_PORTS:
         url = _canonical_web(text, network)
@@ -98,6 +106,8 @@ def parse_link(
 
 def _split_scheme(text: str, links: LinksConfig, base: Path | None) -> tuple[str, str]:
     """Determine the scheme of a link; a host without a scheme gets https."""
+    if VIDEO_ID.fullmatch(text) and not (links.allowed_roots and _is_file(text, base)):
+        return "https", _WATCH.format(text)
     if match := _SCHEME.match(text):
         # "Alien: Covenant.mp4" may be a file name, `x://` cannot.
         if "://" not in text and links.allowed_roots and _is_file(text, base):
@@ -135,6 +145,8 @@ def _canonical_web(text: str, network: NetworkConfig) -> str:
     _check_address(host, default_port if port is None else port, network)
     if is_youtube(host):
         return _canonical_youtube(host, parts)
+    if video_id := find_redirected(host, parts):
+        return _WATCH.format(video_id)
     shown_port = "" if port in {None, default_port} else f":{port}"
     path = quote(parts.path, safe=_SAFE_IN_PATH) or "/"
     query = f"?{quote(parts.query, safe=_SAFE_IN_QUERY)}" if parts.query else ""
@@ -152,7 +164,7 @@ def _canonical_youtube(host: str, parts: SplitResult) -> str:
     if not VIDEO_ID.fullmatch(video_id):
         detail = f"{video_id!r} is not a YouTube video id of 11 characters"
         raise LinkError(RowOutcome.LINK_INVALID, detail)
-    return f"https://www.youtube.com/watch?v={video_id}"
+    return _WATCH.format(video_id)
 
 
 def _canonical_host(host: str, *, is_ipv6: bool) -> str:

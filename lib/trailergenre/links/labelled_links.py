@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from trailergenre.base.errors import LeakError
 
+BY_TITLE = "title:"
+"""Begins the name of a movie that is known by its title."""
+
 
 class Part(StrEnum):
     """What a labelled link is used for."""
@@ -50,6 +53,23 @@ def count_movies(links: Iterable[LabelledLink]) -> dict[str, int]:
     movies = {(link.movie_id, genre) for link in links for genre in link.genres}
     counts = Counter(genre for _, genre in movies)
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def count_movies_by_name(links: Iterable[LabelledLink]) -> dict[str, int]:
+    """Count the movies by what tells that links are of one movie.
+
+    >>> count_movies_by_name([LabelledLink("a", "title:up (2009)", frozenset())])
+    {'id': 0, 'title and year': 1, 'title': 0, 'link': 0}
+    """
+    counts = {"id": 0, "title and year": 0, "title": 0, "link": 0}
+    for movie_id, link_id in {link.movie_id: link.link_id for link in links}.items():
+        if movie_id == link_id:
+            counts["link"] += 1
+        elif not movie_id.startswith(BY_TITLE):
+            counts["id"] += 1
+        else:
+            counts["title and year" if movie_id.endswith(")") else "title"] += 1
+    return counts
 
 
 def genre_matrix(links: Sequence[LabelledLink], genres: Sequence[str]) -> NDArray[np.int8]:

@@ -5,23 +5,22 @@ The check exists because the rows of the original project's genre matrix are shi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from trailergenre.base.errors import AlignmentError, ConfigError
-from trailergenre.links.input_lists import clean_text, read_cells, require_columns, split_genres
+from trailergenre.links.cells import parse_year
+from trailergenre.links.genres import genre_key, read_genre_columns
+from trailergenre.links.imdb_ids import IdError, parse_movie_id
+from trailergenre.links.table_files import TableFile, read_table
+from trailergenre.links.titles import clean_title, split_dated, title_key
 
 MAX_DISAGREEING_SHARE = 0.005
 """Largest share of movies whose labels may differ from the metadata."""
 
-_TT_ID = re.compile(r"tt\d{7,10}")
-_DATED = re.compile(r"(?P<whole>(?P<first>.+?)(?: \(.*\))?) \((?P<year>\d{4})\)")
-_ARTICLE = re.compile(r"^(.*), (The|A|An)$")
 _MAX_SHOWN = 5
-_BINARY = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,13 @@ class Movie:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """All movies, by title and by IMDb id. Several movies may have one title."""
+    """All movies, by title, by the name in `title_key` and by IMDb id.
+
+    Several movies may have one title.
+    """
 
     by_title: Mapping[str, tuple[Movie, ...]]
+    by_name: Mapping[str, tuple[Movie, ...]]
     by_id: Mapping[str, Movie]
 
     @classmethod
@@ -46,102 +49,116 @@ class Metadata:
         """Index movies by title and id."""
         by_id = {movie.movie_id: movie for movie in movies}
         by_title: dict[str, tuple[Movie, ...]] = {}
+        by_name: dict[str, tuple[Movie, ...]] = {}
         for movie in by_id.values():
             by_title[movie.title] = (*by_title.get(movie.title, ()), movie)
-        return cls(by_title=by_title, by_id=by_id)
+            name = title_key(movie.title).name
+            by_name[name] = (*by_name.get(name, ()), movie)
+        return cls(by_title=by_title, by_name=by_name, by_id=by_id)
 
-    def find(self, movie_id: str, title: str) -> tuple[Movie, ...]:
-        """The movies with an id, or if it is empty, with a title."""
+    def find(self, movie_id: str, title: str, year: str = "") -> tuple[Movie, ...]:
+        """The movies with an id; or if it is empty, with a title, and not of another year.
+
+        The title's own spelling wins over others of the same name.
+        """
         if movie_id:
             return (self.by_id[movie_id],) if movie_id in self.by_id else ()
-        return self.by_title.get(title, ())
+        key = title_key(title, year)
+        movies = self.by_title.get(title) or self.by_name.get(key.name, ())
+        dated = tuple(movie for movie in movies if movie.year == key.year)
+        return dated or tuple(movie for movie in movies if not (movie.year and key.year))
 
     def find_dated(self, title: str) -> tuple[Movie, ...]:
         """The movies with a title and year in MovieLens' spelling."""
         for name, year in split_dated(title):
-            if found := tuple(movie for movie in self.find("", name) if movie.year == year):
+            movies = self.by_title.get(name, ())
+            if found := tuple(movie for movie in movies if movie.year == year):
                 return found
         return ()
 
 
-def split_dated(title: str) -> list[tuple[str, str]]:
-    """Title and year from MovieLens' spelling, also without a second title in parentheses.
-
-    >>> split_dated("Celebration, The (Festen) (1998)")
-    [('Celebration, The (Festen)', '1998'), ('The Celebration', '1998')]
-    """
-    match = _DATED.fullmatch(title)
-    if match is None:
-        return []
-    names = dict.fromkeys((match["whole"], match["first"]))
-    return [(_ARTICLE.sub(r"\2 \1", name), match["year"]) for name in names]
-
-
 class LabelRow(NamedTuple):
-    """One row of a label table; `movie_id` or `title` may be empty."""
+    """One row of a label table; all but the genres may be empty, and they may be none."""
 
     movie_id: str
     title: str
     genres: tuple[str, ...]
+    year: str = ""
 
 
-def read_metadata(path: Path) -> Metadata:
-    """Read `movie_metadata.csv`: movie_title, title_year, genres, the IMDb id in movie_imdb_link.
+def read_metadata(path: Path) -> tuple[Metadata, list[str]]:
+    """Read `movie_metadata.csv` or another table with title, genres and IMDb id, perhaps the year.
+
+    Returns:
+        The movies, and what was not obvious in reading them, one sentence each.
 
     Raises:
         ConfigError: the file cannot be read, lacks a column, or has different genres for one movie.
     """
-    columns, rows = read_cells(path)
-    require_columns(path, columns, ["movie_title", "genres", "movie_imdb_link"])
+    table = read_table(path)
+    table.require("title", "genres", "movie_id")
     movies: dict[str, Movie] = {}
+    rows, n_without_id = _read_rows(table), 0
     for row in rows:
-        if match := _TT_ID.search(clean_text(row["movie_imdb_link"])):
-            title, year = clean_text(row["movie_title"]), clean_text(row.get("title_year"))
-            movie = Movie(match[0], title, split_genres(row["genres"]), year)
-            # The file repeats some movies, with the same genres.
-            first = movies.setdefault(movie.movie_id, movie)
-            _refuse_conflict(path, movie.movie_id, first.genres, movie.genres)
-    return Metadata.of(movies.values())
+        if not row.movie_id:
+            n_without_id += 1
+            continue
+        movie = Movie(row.movie_id, row.title, row.genres, row.year)
+        # The file repeats some movies, with the same genres.
+        first = movies.setdefault(movie.movie_id, movie)
+        _refuse_conflict(path, movie.movie_id, first.genres, movie.genres)
+    if n_without_id:
+        table.notes.append(f"{n_without_id} rows have no IMDb id and are not used.")
+    return Metadata.of(movies.values()), [f"{path.name}: {note}" for note in table.notes]
 
 
-def read_labels(path: Path) -> list[LabelRow]:
+def read_labels(path: Path) -> tuple[list[LabelRow], list[str]]:
     """Read a label table.
 
     Args:
-        path: CSV or Parquet with `movie_id` or a title (`title`, `movie_title`), and either
-            `genres` or one column of 0 and 1 per genre.
+        path: a table with `movie_id` or `title`, and either `genres` or a column of 0 and 1 for
+            each genre.
+
+    Returns:
+        The rows, and what was not obvious in reading them, one sentence each.
 
     Raises:
         ConfigError: the file cannot be read or has another format.
     """
-    columns, rows = read_cells(path)
-    title = next((name for name in ("title", "movie_title") if name in columns), "")
-    if not title and "movie_id" not in columns:
+    table = read_table(path)
+    if table.column("title") is None and table.column("movie_id") is None:
         raise ConfigError(
-            f"{path} has no column movie_id, title or movie_title. Received: {', '.join(columns)}."
+            f"{path} has no column movie_id or title. Received: {', '.join(table.columns)}. "
+            "Add one of them."
         )
-    if "genres" in columns:
-        genres = [split_genres(row["genres"]) for row in rows]
-    else:
-        # A column without a name is the row number that pandas writes.
-        genres = _read_binary(path, sorted({*columns} - {"", title, "movie_id"}), rows)
-    return [
-        LabelRow(clean_text(row.get("movie_id")), clean_text(row.get(title)), of_row)
-        for row, of_row in zip(rows, genres, strict=True)
-    ]
+    rows = _read_rows(table)
+    table.note_unused()
+    return rows, [f"{path.name}: {note}" for note in table.notes]
 
 
-def _read_binary(
-    path: Path, genres: list[str], rows: list[dict[str, object]]
-) -> list[tuple[str, ...]]:
-    strange = {str(row[name]) for row in rows for name in genres} - _BINARY.keys()
-    if strange or not genres:
-        received = ", ".join(map(repr, sorted(strange)[:_MAX_SHOWN])) or "no other columns"
+def _read_rows(table: TableFile) -> list[LabelRow]:
+    """The rows of a table that is the truth: one that cannot be read refuses the table."""
+    genres = read_genre_columns(table)
+    if genres is None:
         raise ConfigError(
-            f"{path} has no genres column, and its other columns are not 0 and 1. "
-            f"Received: {received}."
+            f"{table.path} has no column 'genres', and its other columns are not 0 and 1. "
+            f"Received: {', '.join(table.columns)}. Add the genres."
         )
-    return [tuple(name for name in genres if _BINARY[str(row[name])]) for row in rows]
+    nothing: list[object] = [""] * len(table.rows)
+    columns = (table.column(name) or nothing for name in ("movie_id", "title", "year"))
+    rows = []
+    for place, (movie_id, title, year) in enumerate(zip(*columns, strict=True)):
+        problem = genres.problems.get(place)
+        try:
+            row = LabelRow(
+                parse_movie_id(movie_id), clean_title(title), genres.genres[place], parse_year(year)
+            )
+        except IdError as error:
+            problem = str(error)
+        if problem:
+            raise ConfigError(f"{table.path}, {table.places[place]}: {problem}. Correct the cell.")
+        rows.append(row)
+    return rows
 
 
 def check_alignment(labels: Iterable[LabelRow], metadata: Metadata) -> int:
@@ -156,7 +173,7 @@ def check_alignment(labels: Iterable[LabelRow], metadata: Metadata) -> int:
     wrong: dict[str, str] = {}
     for movie, row in _match(labels, metadata):
         compared.add(movie.movie_id)
-        if row.genres != movie.genres:
+        if set(map(genre_key, row.genres)) != set(map(genre_key, movie.genres)):
             has, says = "|".join(row.genres) or "none", "|".join(movie.genres) or "none"
             wrong.setdefault(movie.movie_id, f"{movie.title!r} has {has}, the metadata say {says}")
     if not compared:
@@ -189,7 +206,7 @@ def replace_genres(metadata: Metadata, labels: Iterable[LabelRow], *, path: Path
 
 def _match(labels: Iterable[LabelRow], metadata: Metadata) -> Iterator[tuple[Movie, LabelRow]]:
     for row in labels:
-        movies = metadata.find(row.movie_id, row.title)
+        movies = metadata.find(row.movie_id, row.title, row.year)
         if len(movies) == 1:
             yield movies[0], row
 

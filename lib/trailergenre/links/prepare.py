@@ -19,6 +19,7 @@ from trailergenre.base.storage import Store
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.external.split import read_split
+from trailergenre.links.genres import find_lookalikes
 from trailergenre.links.input_lists import InputList, is_video_directory, read_input
 from trailergenre.links.labelled_links import Part, check_parts, labelled_links
 from trailergenre.links.metadata import (
@@ -29,9 +30,12 @@ from trailergenre.links.metadata import (
     replace_genres,
 )
 from trailergenre.links.row_outcomes import PreparedRow, prepare_external, prepare_rows
+from trailergenre.links.titles import title_key
 from trailergenre.links.youtube import find_video_id, is_youtube
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.lease import hold_lease
+
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,14 @@ class Preparation(NamedTuple):
     Attributes:
         source: name of the list.
         counts: input rows by outcome.
+        movies_by_genre: movies of ready links; most frequent first.
         summary: figures for JSON.
-        notes: for the user; one sentence each.
+        notes: for the user; one each.
     """
 
     source: str
     counts: Counter[RowOutcome]
+    movies_by_genre: dict[str, int]
     summary: dict[str, object]
     notes: list[str]
 
@@ -111,6 +117,7 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
     else:
         source = _read_links((sources.links or Path()).expanduser(), config.links)
     _check_source(source, sources)
+    notes += [f"note: {note}" for note in source.notes]
     metadata = _read_metadata(sources, notes)
     if data:
         rows = prepare_external(source, data.parts, metadata)
@@ -136,8 +143,8 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
         movies = sources.split_movies
         parts = read_split(sources.splits.expanduser(), movies.expanduser() if movies else None)
         figures["links_with_part"] = assign_parts(rows, parts)
-    if source.not_videos:
-        notes.append(f"note: {source.not_videos} files are not videos by their names.")
+    if not sources.is_unlabelled:
+        notes += [f"note: {note}" for note in _find_oddities(rows, metadata)]
     with hold_lease(store, "prepare_dataset"):
         if data:
             ready = {row.ready.link_id: index for index, row in enumerate(rows) if row.ready}
@@ -147,7 +154,8 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
         tables.write_table(store, "links", links_table(source, rows))
         tables.write_table(store, "labels", labels_table(rows))
     counts = Counter(row.outcome for row in rows)
-    return Preparation(source.name, counts, {**_summarize(rows, counts), **figures}, notes)
+    summary = {**_summarize(rows, counts), **figures}
+    return Preparation(source.name, counts, _count_movies(rows), summary, notes)
 
 
 def _read_links(path: Path, links: LinksConfig) -> InputList:
@@ -167,23 +175,73 @@ def _check_source(source: InputList, sources: Sources) -> None:
             f"{source.name} names no movies, so --metadata cannot be joined. Add the column title "
             f"or movie_id. Received: {received}."
         )
-    if not ("genres" in source.columns or sources.metadata or sources.is_unlabelled):
+    if not (source.has_genres or sources.metadata or sources.is_unlabelled):
         raise ConfigError(
-            f"{source.name} has no column 'genres'. Received: {received}. Add the column, give "
-            "--metadata, or give --unlabelled if the links are only to be scored."
+            f"{source.name} has no column 'genres'. Received: {received}. Add the column, or one of "
+            "0 and 1 for each genre; or give --metadata, or --unlabelled if the links are only to be "
+            "scored."
         )
 
 
 def _read_metadata(sources: Sources, notes: list[str]) -> Metadata | None:
     if sources.metadata is None:
         return None
-    metadata = read_metadata(sources.metadata.expanduser())
+    metadata, read = read_metadata(sources.metadata.expanduser())
+    notes += [f"note: {note}" for note in read]
     if sources.labels is None:
         return metadata
-    labels = read_labels(sources.labels.expanduser())
+    labels, read = read_labels(sources.labels.expanduser())
+    notes += [f"note: {note}" for note in read]
     n_compared = check_alignment(labels, metadata)
     notes.append(f"labels agree with the metadata ({n_compared} movies compared)")
     return replace_genres(metadata, labels, path=sources.labels)
+
+
+def _find_oddities(rows: list[PreparedRow], metadata: Metadata | None) -> list[str]:
+    """What in the labels may be a mistake, and no row's fault; one or two sentences each."""
+    ready = [row for row in rows if row.ready]
+    notes = []
+    n_links = Counter(row.titled for row in ready if row.titled)
+    if n_links:
+        titles = {row.titled: row.source.title for row in reversed(ready)}
+        shown = [f"{titles[name]!r} ({n})" for name, n in n_links.most_common(_MAX_SHOWN)]
+        n_undated = sum(not name.endswith(")") for name in n_links)
+        notes.append(
+            f"{len(n_links)} titles have several links and no movie_id, and are one movie each: "
+            f"{_listed(shown, len(n_links))}. {n_undated} of them have no year: if they are "
+            "several movies, add the column year or movie_id."
+        )
+    if metadata is None:
+        followers = [row for row in ready if row.movie_id and not row.source.movie_id]
+        followers = [row for row in followers if row.movie_id != row.source.url]
+        if followers:
+            notes.append(f"{len(followers)} links have the movie_id of other links of their title.")
+    else:
+        pairs = [(row, metadata.by_id[row.movie_id]) for row in ready if row.movie_id]
+        others = [
+            f"row {row.source.number} is {row.source.title!r}, {movie.movie_id} {movie.title!r}"
+            for row, movie in pairs
+            if row.source.movie_id
+            and row.source.title
+            and row.key.name != title_key(movie.title).name
+        ]
+        if others:
+            notes.append(
+                f"{len(others)} rows have another title than the metadata have for their id: "
+                f"{_listed(others[:1], len(others))}."
+            )
+    genres = {genre for row in ready for genre in row.genres}
+    if alike := find_lookalikes(genres):
+        shown = [f"{first!r} and {second!r}" for first, second in alike[:_MAX_SHOWN]]
+        notes.append(
+            f"genres that look alike and are not joined: {_listed(shown, len(alike))}. If they are "
+            "one, give them one spelling."
+        )
+    return notes
+
+
+def _listed(shown: list[str], total: int) -> str:
+    return ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")
 
 
 def assign_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
@@ -253,12 +311,16 @@ def labels_table(rows: list[PreparedRow]) -> pa.Table:
 
 def _summarize(rows: list[PreparedRow], counts: Counter[RowOutcome]) -> dict[str, object]:
     ready = [row for row in rows if row.ready]
-    movies = {row.movie: row.genres for row in ready}
-    genres = Counter(genre for movie_genres in movies.values() for genre in movie_genres)
     return {
         "rows": len(rows),
         "by_row_outcome": {outcome.value: counts[outcome] for outcome in RowOutcome},
         "links": len(ready),
-        "movies": len(movies),
-        "movies_by_genre": dict(sorted(genres.items(), key=lambda pair: (-pair[1], pair[0]))),
+        "movies": len({row.movie for row in ready}),
+        "movies_by_genre": _count_movies(rows),
     }
+
+
+def _count_movies(rows: list[PreparedRow]) -> dict[str, int]:
+    movies = {(row.movie, genre) for row in rows if row.ready for genre in row.genres}
+    counts = Counter(genre for _, genre in movies)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

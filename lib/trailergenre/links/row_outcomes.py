@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +12,9 @@ from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.records import Link
 from trailergenre.links.canonical import LinkError, link_id, parse_link
 from trailergenre.links.input_lists import InputList, InputRow
-from trailergenre.links.labelled_links import Part
+from trailergenre.links.labelled_links import BY_TITLE, Part
 from trailergenre.links.metadata import Metadata, Movie
+from trailergenre.links.titles import TitleKey, title_key
 
 _MAX_SHOWN = 3
 
@@ -26,6 +27,7 @@ class PreparedRow:
         source: the input row.
         link: its canonical link; None if it has none.
         movie_id: IMDb id; None if unknown.
+        titled: a name for the movie by its title, where several links share it and it has no id.
         part: in a given split; None if the split does not name the link.
         outcome: the first reason against the row, or ready.
     """
@@ -33,6 +35,7 @@ class PreparedRow:
     source: InputRow
     link: Link | None = None
     movie_id: str | None = None
+    titled: str = ""
     genres: tuple[str, ...] = ()
     part: Part | None = None
     outcome: RowOutcome = RowOutcome.READY
@@ -50,8 +53,13 @@ class PreparedRow:
 
     @property
     def movie(self) -> str:
-        """The movie's IMDb id, else the id of its link. Titles do not identify movies."""
-        return self.movie_id or (self.link.link_id if self.link else "")
+        """The movie's IMDb id, else the title that several links share, else the link's id."""
+        return self.movie_id or self.titled or (self.link.link_id if self.link else "")
+
+    @property
+    def key(self) -> TitleKey:
+        """The movie's title and year."""
+        return title_key(self.source.title, self.source.year)
 
 
 def prepare_rows(
@@ -81,10 +89,14 @@ def prepare_rows(
     if needs_genres:
         for row in rows:
             row.movie_id = row.source.movie_id or None
-            _find_genres(row, metadata, Metadata.find)
+            _find_genres(
+                row, metadata, lambda known, it: known.find(it.movie_id, it.title, it.year)
+            )
         _refuse_ambiguous(rows)
         _refuse_unlabelled(rows, metadata)
     _refuse_duplicates(rows)
+    if needs_genres:
+        _join_trailers(rows, by_genres=source.is_directory)
     return rows
 
 
@@ -102,7 +114,7 @@ def prepare_external(
     for row, part in zip(source.rows, parts, strict=True):
         link = Link(link_id=link_id(row.url), url=row.url)
         rows.append(PreparedRow(row, link=link, movie_id=row.url, part=part))
-        _find_genres(rows[-1], metadata, lambda known, _, title: known.find_dated(title))
+        _find_genres(rows[-1], metadata, lambda known, row: known.find_dated(row.title))
     _refuse_ambiguous(rows)
     _refuse_unlabelled(rows, metadata)
     _refuse_duplicates(rows)
@@ -112,14 +124,14 @@ def prepare_external(
 def _find_genres(
     row: PreparedRow,
     metadata: Metadata | None,
-    find: Callable[[Metadata, str, str], tuple[Movie, ...]],
+    find: Callable[[Metadata, InputRow], tuple[Movie, ...]],
 ) -> None:
     source = row.source
     if metadata is None:
         row.genres = source.genres
         return
     # The list's own genres are ignored: they would escape the comparison with the metadata.
-    movies = find(metadata, source.movie_id, source.title)
+    movies = find(metadata, source)
     if len(movies) == 1:
         row.movie_id, row.genres = movies[0].movie_id, movies[0].genres
     elif movies:
@@ -133,7 +145,7 @@ def _refuse_ambiguous(rows: list[PreparedRow]) -> None:
     for row in rows:
         if row.link is not None:
             claims[row.link.link_id].append(row)
-    for claimants in claims.values():
+    for claimants in (rows for rows in claims.values() if len(rows) > 1):
         movies = _distinct_movies(claimants)
         genres = {row.genres for row in claimants if row.genres}
         for row in claimants:
@@ -147,13 +159,23 @@ def _refuse_ambiguous(rows: list[PreparedRow]) -> None:
 def _distinct_movies(rows: list[PreparedRow]) -> list[str]:
     """Movies told apart by IMDb id, or by title where no row of that title has an id."""
     ids = {row.movie_id for row in rows if row.movie_id}
-    titles_with_id = {row.source.title for row in rows if row.movie_id}
-    titles = {row.source.title for row in rows if not row.movie_id} - titles_with_id - {""}
-    return sorted(ids) + sorted(titles)
+    named = {row.key.name for row in rows if row.movie_id} | {""}
+    years: dict[str, set[str]] = defaultdict(set)
+    titles: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if not row.movie_id and row.key.name not in named:
+            years[row.key.name].add(row.key.year)
+            titles.setdefault(row.key, row.source.title)
+    # A title without a year may be that of any year.
+    distinct = [t for (name, year), t in titles.items() if year or len(years[name]) == 1]
+    return sorted(ids) + sorted(distinct)
 
 
 def _refuse_unlabelled(rows: list[PreparedRow], metadata: Metadata | None) -> None:
     for row in rows:
+        # Where the metadata have the genres, those of the list are ignored.
+        if row.source.problem and not (metadata and row.genres):
+            row.refuse(RowOutcome.NO_LABEL, row.source.problem)
         if row.genres:
             continue
         name = row.source.movie_id or row.source.title
@@ -168,3 +190,48 @@ def _refuse_duplicates(rows: list[PreparedRow]) -> None:
             number = first.setdefault(row.ready.link_id, row.source.number)
             if number != row.source.number:
                 row.refuse(RowOutcome.DUPLICATE, f"row {number} has the same link")
+
+
+def _join_trailers(rows: list[PreparedRow], *, by_genres: bool) -> None:
+    """Give the links of one movie one name, where they have no id but one title.
+
+    A link takes the id of the other links of its title, and a title without a year the year. A
+    title that may be of several movies is ambiguous. With `by_genres`, links of other genres are
+    other movies: names of files repeat.
+    """
+    by_title: dict[tuple[object, ...], list[PreparedRow]] = defaultdict(list)
+    for row in rows:
+        if row.ready and row.key.name:
+            by_title[row.key.name, row.genres if by_genres else None].append(row)
+    for same in by_title.values():
+        if len(same) > 1:
+            _join_same(same)
+    n_links = Counter(row.titled for row in rows)
+    for row in rows:
+        if n_links[row.titled] == 1:
+            row.titled = ""
+
+
+def _join_same(rows: list[PreparedRow]) -> None:
+    """Join links of one title; first those with a year, as the others may follow them."""
+    known = {(row.movie_id, row.key.year) for row in rows if row.movie_id}
+    without = [row for row in rows if not row.movie_id]
+    for row in sorted(without, key=lambda row: not row.key.year):
+        year = row.key.year
+        movies = {movie for movie, of_year in known if of_year == year and year}
+        movies = movies or {movie for movie, of_year in known if not (year and of_year)}
+        if len(movies) > 1:
+            row.refuse(
+                RowOutcome.AMBIGUOUS,
+                f"title {row.source.title!r} may be of several movies of the list: "
+                f"{', '.join(sorted(movies)[:_MAX_SHOWN])}; give its year or movie_id",
+            )
+        elif movies:
+            (movie,) = movies
+            if movie.startswith(BY_TITLE):
+                row.titled = movie
+            else:
+                row.movie_id = movie
+        else:
+            row.titled = f"{BY_TITLE}{row.key.name}{f' ({year})' if year else ''}"
+            known.add((row.titled, year))

@@ -25,7 +25,7 @@ from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone.artefact import read_manifest
-from trailergenre.links.labelled_links import Part
+from trailergenre.links.labelled_links import Part, count_movies_by_name
 from trailergenre.metrics.baselines import majority_metrics, prior_metrics
 from trailergenre.metrics.multilabel import (
     Metrics,
@@ -261,6 +261,7 @@ def _training_facts(training: TrainingSet, config: Config) -> TrainingFacts:
         dataset=config.dataset,
         movies={part.value: len({link.movie_id for link in links[part]}) for part in Part},
         links={part.value: len(links[part]) for part in Part},
+        movies_by_name=count_movies_by_name(training.links),
         genre_shares=training.genre_shares,
         links_without_features=training.links_without_features,
         links_without_modelled_genre=training.links_without_modelled_genre,

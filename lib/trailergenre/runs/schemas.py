@@ -30,7 +30,8 @@ LINKS = pa.schema(
 LABELS = pa.schema(
     [
         _column("link_id", pa.string()),
-        _column("movie_id", pa.string()),  # IMDb tt id; where unknown, the link_id
+        # IMDb tt id; where unknown, `title:NAME (YEAR)` if several links have it, else the link_id
+        _column("movie_id", pa.string()),
         _column("title", pa.string()),
         _column("genres", pa.list_(pa.string())),
         # train, validation or test, if a given split names the link

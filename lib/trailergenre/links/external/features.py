@@ -16,6 +16,7 @@ from trailergenre.base.records import FeatureArray, LinkFrames, LinkId
 from trailergenre.base.storage import Store
 from trailergenre.links.input_lists import InputList
 from trailergenre.links.labelled_links import Part
+from trailergenre.links.table_files import read_bytes as read_bounded
 from trailergenre.runs import tables
 from trailergenre.runs.commit import write_commit
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, list_settings, write_settings
@@ -23,7 +24,6 @@ from trailergenre.runs.outcome_row import OutcomeRow
 
 MAX_VALUES = 100_000_000
 """Rows times columns, 0.8 GB while reading. MMTF-14K's visual features have 1.5 million."""
-_MAX_FILE_BYTES = 2 << 30
 _MAX_LINES = 2_000_000
 _COMMIT_BYTES = 64_000_000
 """Features per file, as `chunks.max_bytes` for those of videos."""
@@ -132,15 +132,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         ConfigError: the file cannot be read or is too large.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no file {path}.") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{path} has more than {_MAX_FILE_BYTES} bytes.")
+    content = read_bounded(path)
     if content.count(b"\n") + content.count(b"\r") > 2 * _MAX_LINES:  # \r\n counts as two
         raise ConfigError(f"{path} has more than {_MAX_LINES} lines.")
     return content

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.links import input_lists
+from trailergenre.links.cells import clean_text
 from trailergenre.links.external.features import MAX_VALUES, SCHEME, ExternalFeatures, read_bytes
+from trailergenre.links.genres import read_genres
+from trailergenre.links.input_lists import InputList, InputRow
+from trailergenre.links.table_files import read_table
 
 _COLUMNS = ("itemId", "title", "genres", "embedding")
-_NO_GENRES = "(no genres listed)"
-"""MovieLens' text for movies without genres."""
 
 
 def read_mmtf(path: Path) -> ExternalFeatures:
@@ -21,22 +22,26 @@ def read_mmtf(path: Path) -> ExternalFeatures:
     Raises:
         ConfigError: names the row and what is wrong with it.
     """
-    read_bytes(path)  # checks the file's size, which `read_cells` does not
-    columns, cells = input_lists.read_cells(path)
-    input_lists.require_columns(path, columns, _COLUMNS)
-    if not cells:
+    read_bytes(path)  # checks the number of lines, which `read_table` does not
+    table = read_table(path)
+    table.require(*_COLUMNS)
+    if not table.rows:
         raise ConfigError(f"{path} has no rows.")
+    columns = [table.column(name) or () for name in _COLUMNS]
+    genres = read_genres(columns[2])
     rows, vectors = [], []
-    for number, cell in enumerate(cells, start=1):
-        where = f"{path}, row {number}"
-        texts = (input_lists.clean_text(cell[column]) for column in _COLUMNS)
-        name, title, genres, embedding = texts
+    for place, (item, title, _, embedding) in enumerate(zip(*columns, strict=True)):
+        number = place + 1
+        where, name = f"{path}, row {number}", clean_text(item)
         if not name:
             raise ConfigError(f"{where}: the itemId is empty.")
-        numbers = embedding.strip("[]").split(",")
-        if len(cells) * len(numbers) > MAX_VALUES:
+        if place in genres.problems:
+            raise ConfigError(f"{where}: {genres.problems[place]}.")
+        numbers = clean_text(embedding).strip("[]").split(",")
+        if len(table.rows) * len(numbers) > MAX_VALUES:
             raise ConfigError(
-                f"{where}: {len(cells)} rows of {len(numbers)} numbers; the limit is {MAX_VALUES}."
+                f"{where}: {len(table.rows)} rows of {len(numbers)} numbers; the limit is "
+                f"{MAX_VALUES}."
             )
         try:
             vectors.append(np.array([float(number) for number in numbers]))
@@ -48,7 +53,9 @@ def read_mmtf(path: Path) -> ExternalFeatures:
             raise ConfigError(
                 f"{where}: {len(numbers)} numbers; the first row has {len(vectors[0])}."
             )
-        known = () if genres == _NO_GENRES else input_lists.split_genres(genres)
-        rows.append(input_lists.InputRow(number, f"{SCHEME}{path.stem}/{name}", title, "", known))
-    source = input_lists.InputList(path.name, path.parent, tuple(columns), rows)
+        url = f"{SCHEME}{path.stem}/{name}"
+        rows.append(InputRow(number, url, clean_text(title), "", genres.genres[place]))
+    notes = [f"{path.name}: {note}" for note in table.notes + genres.describe()]
+    columns_found = tuple(table.columns)
+    source = InputList(path.name, path.parent, columns_found, rows, has_genres=True, notes=notes)
     return ExternalFeatures.from_values(source, np.stack(vectors), [None] * len(rows), [path])

@@ -57,7 +57,7 @@ def read_mulan(directory: Path) -> ExternalFeatures:
             rows.append(InputRow(len(rows) + 1, url, "", "", tuple(genres)))
         parts += [part] * len(truth)
         blocks.append(features)
-    source = InputList(directory.name, directory, ("url", "genres"), rows)
+    source = InputList(directory.name, directory, ("url", "genres"), rows, has_genres=True)
     files = [label_file, *(path for path, _ in arff_files)]
     return ExternalFeatures.from_values(source, np.concatenate(blocks), parts, files)
 

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 from trailergenre.base.errors import ConfigError, LeakError
+from trailergenre.links.cells import clean_text
 from trailergenre.links.external.features import read_text
-from trailergenre.links.input_lists import clean_text, read_cells, require_columns
+from trailergenre.links.imdb_ids import IdError, parse_movie_id
 from trailergenre.links.labelled_links import Part
+from trailergenre.links.table_files import read_table
+from trailergenre.links.youtube import read_video_id
 
 _PARTS = {"trn": Part.TRAIN, "val": Part.VALIDATION, "tst": Part.TEST}
 
@@ -30,16 +33,20 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
     by_video: dict[str, Part] = {}
     for word, video_ids in _read_lists(path).items():
         for video_id in video_ids:
-            _set_part(by_video, clean_text(video_id), _PARTS[word], path)
+            _set_part(by_video, read_video_id(clean_text(video_id)), _PARTS[word], path)
     if movies is None:
         return by_video
-    columns, rows = read_cells(movies)
-    require_columns(movies, columns, ["youtube_id", "imdb_id"])
-    average_by_movie: dict[str, Part] = {}
-    for row in rows:
-        if part := by_video.get(clean_text(row["youtube_id"])):
-            _set_part(average_by_movie, clean_text(row["imdb_id"]), part, movies)
-    return average_by_movie
+    table = read_table(movies)
+    table.require("youtube_id", "imdb_id")
+    columns = (table.column(name) or () for name in ("youtube_id", "imdb_id"))
+    by_movie: dict[str, Part] = {}
+    for place, video_id, movie_id in zip(table.places, *columns, strict=True):
+        if part := by_video.get(read_video_id(clean_text(video_id))):
+            try:
+                _set_part(by_movie, parse_movie_id(movie_id), part, movies)
+            except IdError as error:
+                raise ConfigError(f"{movies}, {place}: {error}") from error
+    return by_movie
 
 
 def _read_lists(path: Path) -> dict[str, list[object]]:

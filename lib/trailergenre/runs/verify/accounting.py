@@ -42,8 +42,10 @@ def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     index = pc.index_in(in_labels, value_set=in_list)
     both, rows = labels.filter(pc.is_valid(index)), listed.take(index.drop_null())
+    is_other = pc.not_equal(both["movie_id"], pc.coalesce(rows["movie_id"], rows["link_id"]))
+    is_titled = pc.and_(pc.is_null(rows["movie_id"]), pc.starts_with(both["movie_id"], "title:"))
     differences = [
-        pc.not_equal(both["movie_id"], pc.coalesce(rows["movie_id"], rows["link_id"])),
+        pc.and_not(is_other, is_titled),
         pc.not_equal(both["title"], rows["title"]),
         pc.not_equal(*(pc.binary_join(table["genres"], "|") for table in (both, rows))),
     ]
