@@ -136,7 +136,11 @@ LISTS = [
     Case("a row without genres", RowOutcome.NO_LABEL, _listed(_rows(_LINK) + b"https://a.b/,\n")),
     Case("no column `url`", REFUSED, _listed(b"title,genres\nx,Drama\n")),
     Case("a duplicate column", REFUSED, _listed(b"url,genres,genres\nx,y,z\n")),
-    Case("bytes that are not UTF-8", REFUSED, _listed(_rows(_LINK) + b"https://a.b/\xff,Drama\n")),
+    Case(
+        "bytes that are not UTF-8",
+        REFUSED,
+        _listed(_rows(_LINK) + b"https://a.b/\xc3\xa9\xff,Drama\n"),
+    ),
     Case("a quote that never closes", REFUSED, _listed(_rows(_LINK) + b'"https://a.b/,Drama\n')),
     Case("more cells than columns", REFUSED, _listed(_rows(_LINK) + b"https://a.b/,x,y\n")),
     Case("no rows", REFUSED, _listed(b"url,genres\n")),

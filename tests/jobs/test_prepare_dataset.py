@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from submits import REPOSITORY, load_job
+from trailergenre.base.config import DatasetConfig
 from trailergenre.base.storage import Store
 from trailergenre.links import prepare
+from trailergenre.links.labelled_links import Part, labelled_links
+from trailergenre.models.splits import split_links
 from trailergenre.runs import tables
 
 
@@ -124,7 +128,7 @@ def test_a_directory_of_videos_is_a_list_where_it_is_allowed(job: Job, tmp_path:
     ended = job("--links", root, "--set", allowed)
     assert ended.code == 0, ended.stderr
     assert ended.summary["movies_by_genre"] == {"Comedy": 2, "Action": 1}
-    assert "note: 1 files are not videos" in ended.stderr
+    assert "note: 1 files are not videos by their names: notes.txt." in ended.stderr
     labels = tables.read_table(Store(str(job.run)), "labels").to_pylist()
     assert {row["title"]: row["genres"] for row in labels} == {
         "a": ["Comedy"],
@@ -140,6 +144,69 @@ def test_a_directory_elsewhere_is_refused(job: Job, tmp_path: Path) -> None:
         ended = job("--links", tmp_path / "videos", *options)
         assert ended.code == 2
         assert "Add --set 'links.allowed_roots=" in ended.stderr
+
+
+def test_a_list_as_people_have_it_is_read_and_what_is_odd_is_told(job: Job, tmp_path: Path) -> None:
+    """Semicolons, Windows-1252, other names of columns and genres, two trailers of a title."""
+    path = tmp_path / "my list.csv"
+    lines = [
+        "Trailer;Name;Genre;Release Year;Comment;",
+        "https://www.youtube.com/watch?v=AAAAAAAA001?rel=0;Am\xe9lie;Comedy, Romance;2001;x;",
+        "https://youtu.be/AAAAAAAA002;AM\xc9LIE - Trailer 2;comedy/romance;2001.0;;",
+        "AAAAAAAA003;Heat;['Crime', 'Horor'];N/A;;",
+        "AAAAAAAA004;Heat (1995);Crime|SciFi;;;",
+        "AAAAAAAA005;Alien;Horror|Science Fiction;1979;;",
+        "AAAAAAAA006;Signs;(no genres listed);2002;;",
+        "AAAAAAAA007;Tron;28|878;1982;;",
+    ]
+    path.write_bytes("\r\n".join(lines).encode("cp1252"))
+    ended = job("--links", path)
+    assert ended.code == 0, ended.stderr
+    assert (ended.summary["links"], ended.summary["movies"]) == (5, 3)
+    genres = {"Comedy": 1, "Crime": 1, "Horor": 1, "Horror": 1, "Romance": 1, "Sci-Fi": 2}
+    assert ended.summary["movies_by_genre"] == genres
+    for said in (
+        "       2  Sci-Fi\n",
+        "columns are separated by semicolons",
+        "read as Windows-1252",
+        "the column 'Trailer' was read as url",
+        "'SciFi' as Sci-Fi, 'Science Fiction' as Sci-Fi",
+        "columns that are not used: Comment",
+        "2 titles have several links and no movie_id, and are one movie each",
+        "'Horor' and 'Horror'",
+    ):
+        assert said in ended.stderr
+    links = tables.read_table(Store(str(job.run)), "links").to_pylist()
+    assert [row["row_outcome"] for row in links[5:]] == ["no_label", "no_label"]
+    assert links[6]["detail"] == "'28' is not the name of a genre"
+    labels = tables.read_table(Store(str(job.run)), "labels").to_pylist()
+    movies = [row["movie_id"] for row in labels]
+    assert movies[:4] == ["title:amelie (2001)"] * 2 + ["title:heat (1995)"] * 2
+
+
+def test_two_trailers_of_one_title_are_never_in_two_parts(job: Job, tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    genres = ["Action", "Comedy", "Drama", "Horror"]
+    rows = [
+        f"https://example.org/{n}-{trailer},Movie {n}{ending},{genres[n % 4]}"
+        for n in range(100)
+        for trailer, ending in enumerate(("", " - Official Trailer"))
+    ]
+    path.write_text("\n".join(["url,title,genres", *rows]))
+    assert job("--links", path).summary["movies"] == 100
+    links = labelled_links(tables.read_table(Store(str(job.run)), "labels"))
+    titles = {
+        row["link_id"]: row["title"].partition(" -")[0]
+        for row in tables.read_table(Store(str(job.run)), "labels").to_pylist()
+    }
+    for fold in range(5):
+        parts: dict[str, set[Part]] = defaultdict(set)
+        for link, part in zip(
+            links, split_links(links, genres, DatasetConfig(fold=fold)), strict=True
+        ):
+            parts[titles[link.link_id]].add(part)
+        assert len(parts) == 100
+        assert all(len(found) == 1 for found in parts.values())
 
 
 def test_unlabelled_links_are_ready_without_labels(job: Job, tmp_path: Path) -> None:
@@ -174,6 +241,7 @@ def test_a_list_whose_labels_are_not_written_keeps_none_of_an_older_one(
     [
         ("url\nhttps://a.org\n", [], "no column 'genres'. Received: 'url'.*--unlabelled"),
         ("title,genres\nA,Drama\n", [], "no column 'url'. Received: 'title', 'genres'"),
+        ("url,genres\nhttps://a.org,Drama,War\n", [], "line 2: 3 cells under 2 columns"),
         ("url,genres\n", [], "is empty"),
         ("url\nhttps://a.org\n", ["--labels", "x.csv"], "--labels needs --metadata"),
         ("url\nhttps://a.org\n", ["--metadata", "x.csv"], "names no movies"),

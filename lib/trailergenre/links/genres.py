@@ -265,21 +265,20 @@ def read_genre_columns(table: TableFile) -> GenreColumn | None:
             return None
         table.use(columns)
         table.notes.append(f"genres are the columns of 0 and 1: {', '.join(columns)}.")
-        names = {column: _PREFIX.sub("", column, count=1) for column in columns}
+        names = {name: _PREFIX.sub("", name, count=1).replace("_", " ") for name in columns}
         cells = [
             [names[column] for column in columns if _is_marked(row[column])] for row in table.rows
         ]
-        # `Science_Fiction` is a name, and so is each of the columns.
-        cells = [[name.replace("_", " ") for name in row] for row in cells]
     column = read_genres(cells)
     table.notes += column.describe()
     return column
 
 
 def _binary_columns(table: TableFile) -> list[str]:
+    """The columns of 0 and 1: at least two with a genre's name, or all that are not ours."""
     others = table.other_columns()
     named = [name for name in others if _known_genres(_PREFIX.sub("", name, count=1))]
-    for name in named:
+    for name in named if len(named) > 1 else ():
         for place, row in zip(table.places, table.rows, strict=True):
             if _is_marked(row[name]) is None:
                 raise ConfigError(
@@ -293,8 +292,7 @@ def _binary_columns(table: TableFile) -> list[str]:
         if all(_is_marked(row[name]) is not None for row in table.rows)
         and any(clean_text(row[name]) for row in table.rows)
     ]
-    # Without the name of a genre, only a table that has nothing else is read so.
-    return marked if named or len(marked) == len(others) else []
+    return marked if len(named) > 1 or marked == others else []
 
 
 def _is_marked(cell: object) -> bool | None:

@@ -56,7 +56,7 @@ class InputList:
     base: Path
     columns: tuple[str, ...]
     rows: list[InputRow]
-    has_genres: bool
+    has_genres: bool = False
     is_directory: bool = False
     notes: list[str] = field(default_factory=list)
 

@@ -65,8 +65,10 @@ class Metadata:
             return (self.by_id[movie_id],) if movie_id in self.by_id else ()
         key = title_key(title, year)
         movies = self.by_title.get(title) or self.by_name.get(key.name, ())
+        if not key.year:
+            return movies
         dated = tuple(movie for movie in movies if movie.year == key.year)
-        return dated or tuple(movie for movie in movies if not (movie.year and key.year))
+        return dated or tuple(movie for movie in movies if not movie.year)
 
     def find_dated(self, title: str) -> tuple[Movie, ...]:
         """The movies with a title and year in MovieLens' spelling."""
@@ -86,11 +88,12 @@ class LabelRow(NamedTuple):
     year: str = ""
 
 
-def read_metadata(path: Path) -> tuple[Metadata, list[str]]:
+def read_metadata(path: Path, notes: list[str] | None = None) -> Metadata:
     """Read `movie_metadata.csv` or another table with title, genres and IMDb id, perhaps the year.
 
-    Returns:
-        The movies, and what was not obvious in reading them, one sentence each.
+    Args:
+        path: of the table.
+        notes: gets what was not obvious in reading it, one sentence each.
 
     Raises:
         ConfigError: the file cannot be read, lacks a column, or has different genres for one movie.
@@ -109,18 +112,17 @@ def read_metadata(path: Path) -> tuple[Metadata, list[str]]:
         _refuse_conflict(path, movie.movie_id, first.genres, movie.genres)
     if n_without_id:
         table.notes.append(f"{n_without_id} rows have no IMDb id and are not used.")
-    return Metadata.of(movies.values()), [f"{path.name}: {note}" for note in table.notes]
+    _pass_on(table, notes)
+    return Metadata.of(movies.values())
 
 
-def read_labels(path: Path) -> tuple[list[LabelRow], list[str]]:
+def read_labels(path: Path, notes: list[str] | None = None) -> list[LabelRow]:
     """Read a label table.
 
     Args:
         path: a table with `movie_id` or `title`, and either `genres` or a column of 0 and 1 for
             each genre.
-
-    Returns:
-        The rows, and what was not obvious in reading them, one sentence each.
+        notes: gets what was not obvious in reading it, one sentence each.
 
     Raises:
         ConfigError: the file cannot be read or has another format.
@@ -133,7 +135,13 @@ def read_labels(path: Path) -> tuple[list[LabelRow], list[str]]:
         )
     rows = _read_rows(table)
     table.note_unused()
-    return rows, [f"{path.name}: {note}" for note in table.notes]
+    _pass_on(table, notes)
+    return rows
+
+
+def _pass_on(table: TableFile, notes: list[str] | None) -> None:
+    if notes is not None:
+        notes += [f"note: {table.path.name}: {note}" for note in table.notes]
 
 
 def _read_rows(table: TableFile) -> list[LabelRow]:

@@ -177,21 +177,19 @@ def _check_source(source: InputList, sources: Sources) -> None:
         )
     if not (source.has_genres or sources.metadata or sources.is_unlabelled):
         raise ConfigError(
-            f"{source.name} has no column 'genres'. Received: {received}. Add the column, or one of "
-            "0 and 1 for each genre; or give --metadata, or --unlabelled if the links are only to be "
-            "scored."
+            f"{source.name} has no column 'genres'. Received: {received}. Add the column, or one "
+            "of 0 and 1 for each genre. Or give --metadata, or --unlabelled if the links are only "
+            "to be scored."
         )
 
 
 def _read_metadata(sources: Sources, notes: list[str]) -> Metadata | None:
     if sources.metadata is None:
         return None
-    metadata, read = read_metadata(sources.metadata.expanduser())
-    notes += [f"note: {note}" for note in read]
+    metadata = read_metadata(sources.metadata.expanduser(), notes)
     if sources.labels is None:
         return metadata
-    labels, read = read_labels(sources.labels.expanduser())
-    notes += [f"note: {note}" for note in read]
+    labels = read_labels(sources.labels.expanduser(), notes)
     n_compared = check_alignment(labels, metadata)
     notes.append(f"labels agree with the metadata ({n_compared} movies compared)")
     return replace_genres(metadata, labels, path=sources.labels)

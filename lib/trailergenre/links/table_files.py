@@ -304,7 +304,7 @@ def _records(path: Path, value: dict[str, object]) -> list[object]:
         raise ConfigError(
             f"{path} is a JSON object of columns that differ in length. Give an array of objects."
         )
-    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]  # type: ignore[call-overload]
+    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _of_objects(path: Path, items: list[tuple[str, object]]) -> TableFile:

@@ -10,11 +10,14 @@ from trailergenre.links.cells import clean_text, is_null
 
 _ARTICLES = ("The", "A", "An")
 _IN_BRACKETS = re.compile(r"[(\[]((?:18|19|20)[0-9]{2})[)\]]")
-_WORD = re.compile(r"[^\W_]+")
+_TOKEN = re.compile(r"[^\W_]+|(?<=\s)[-–—](?=\s)|[|:(\[]")
+_BREAKS = frozenset("-–—|:([")
 _TRAILER = {"trailer", "trailers", "teaser", "teasers"}
-_BEFORE_TRAILER = {
-    *("official", "final", "first", "new", "main", "full", "movie", "film", "theatrical"),
-    *("international", "exclusive", "hd", "uk", "us", "red", "redband", "band", "teaser"),
+_KINDS = {"official", "theatrical", "exclusive", "hd", "teaser"}
+"""Words before `trailer` that no title ends with."""
+_PERHAPS_KINDS = {
+    *("final", "first", "new", "main", "full", "movie", "film", "international", "uk", "us"),
+    *("red", "band", "redband"),
 }
 
 
@@ -43,25 +46,33 @@ def title_key(title: str, year: str = "") -> TitleKey:
     >>> title_key("Matrix, The (1999)"), title_key("THE MATRIX - Official Trailer #2", "1999")
     (TitleKey(name='thematrix', year='1999'), TitleKey(name='thematrix', year='1999'))
     """
-    text = unicodedata.normalize("NFKD", title).casefold()
+    text = unicodedata.normalize("NFKD", title)
     for match in _IN_BRACKETS.finditer(text):
         year = year or match[1]
     text = _IN_BRACKETS.sub(" ", text).replace("&", " and ").strip()
     text = "".join(c for c in text if not unicodedata.combining(c))
-    words = _WORD.findall(_move_article(text))
-    return TitleKey("".join(_without_trailer(words)) if words else text, year)
+    text = _move_article(text).casefold()
+    tokens = _TOKEN.findall(text)
+    return TitleKey("".join(_without_trailer(tokens)) if tokens else text, year)
 
 
-def _without_trailer(words: list[str]) -> list[str]:
-    if _TRAILER & set(words) and all(w in _TRAILER | _BEFORE_TRAILER or w.isdigit() for w in words):
-        return []
-    for place, word in enumerate(words):
-        if word in _TRAILER and place:
-            kept = words[:place]
-            while len(kept) > 1 and kept[-1] in _BEFORE_TRAILER:
-                kept.pop()
-            return words if kept in (["the"], ["a"], ["an"]) else kept
-    return words
+def _without_trailer(tokens: list[str]) -> list[str]:
+    """The words of a title, without those about the trailer: `- Official Trailer #2`."""
+    words = [token for token in tokens if token not in _BREAKS]
+    if not _TRAILER & set(words):
+        return words
+    place = next((n for n, token in enumerate(tokens) if token in _TRAILER and n), 0)
+    if not place:
+        return words if any(not w.isdigit() and w not in _KINDS for w in words[1:]) else []
+    start = place
+    while start and tokens[start - 1] in _KINDS | _PERHAPS_KINDS:
+        start -= 1
+    if not start or tokens[start - 1] not in _BREAKS:
+        start = place
+        while start and tokens[start - 1] in _KINDS:
+            start -= 1
+    kept = [token for token in tokens[:start] if token not in _BREAKS]
+    return words if kept in (["the"], ["a"], ["an"]) else kept
 
 
 def _move_article(name: str) -> str:

@@ -12,14 +12,16 @@ _SITES = (
     *("youtube.com", "youtube-nocookie.com", "youtubekids.com", "youtu.be"),
     # yt-dlp fetches YouTube in place of these.
     *("youtube.googleapis.com", "hooktube.com", "yourepeat.com", "pwnyoutube.com", "invidio.us"),
-    *("vid.plus",),
+    *("invidious.io", "vid.plus", "zwearz.com"),
 )
-_SHORT_SITES = ("youtu.be", "vid.plus")
+_SHORT_SITES = ("youtu.be", "vid.plus", "invidious.io", "invidio.us")
+"""Where an id may stand alone behind the host."""
 _WATCH = {"watch", "watch_popup", "watch.php", "movie", "movie_popup"}
 _VIDEO_DIRECTORIES = {"embed", "shorts", "live", "v", "e", "watch"}
 # These have 11 characters and are in the place of an id.
 _EMBEDDED_LISTS = {"videoseries", "live_stream"}
 _LEADS_ON = re.compile(r"(?:www\.)?google(?:\.[a-z]{2,3}){1,2}|lm?\.(?:facebook|instagram)\.com")
+_MORE = re.compile(r"\s|https?:|youtu\.be/|youtube\.com/", re.IGNORECASE)
 _TARGETS = ("u", "url", "q", "next", "continue")
 """Parameters with the page that another page leads to."""
 
@@ -36,7 +38,7 @@ def is_youtube(host: str) -> bool:
 def find_video_id(host: str, parts: SplitResult) -> str | None:
     """The text in the place of a video id, valid or not; None if the page is not of a video."""
     path = [unquote(step) for step in parts.path.split("/") if step]
-    if host.endswith(_SHORT_SITES) and path and path[0] not in _WATCH:
+    if host.endswith(_SHORT_SITES) and path and path[0] not in _WATCH | _VIDEO_DIRECTORIES:
         return _clean(path[0])
     if not path or (len(path) == 1 and path[0] in _WATCH):
         fragment = parts.fragment.lstrip("!")
@@ -90,4 +92,4 @@ def _clean(text: str) -> str:
     text = text.strip()
     match = re.match(rf"({VIDEO_ID.pattern})(?![\w-])", text, re.ASCII)
     # What has another link behind it is not one video.
-    return match[1] if match and "youtu" not in text and not re.search(r"\s", text) else text
+    return match[1] if match and not _MORE.search(text) else text

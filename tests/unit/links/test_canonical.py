@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from yt_dlp.extractor.youtube import YoutubeIE
 
 from trailergenre.base.config import LinksConfig, NetworkConfig
 from trailergenre.base.outcomes import RowOutcome
@@ -33,34 +34,70 @@ def refuse(cell: str, **options: object) -> LinkError:
     return caught.value
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        WATCH,
-        "http://www.youtube.com/watch?v=eUTtt14G31c",
-        "https://www.youtube.com:443/watch?v=eUTtt14G31c",
-        "HTTPS://WWW.YOUTUBE.COM/watch?v=eUTtt14G31c",
-        "https://youtube.com/watch?v=eUTtt14G31c&t=16s",
-        "https://www.youtube.com/watch?t=3&v=eUTtt14G31c",
-        "https://www.youtube.com/watch?v=eUTtt14G31c&list=PL579odJnhLhbKVQMS1p9mF40FXPJw5V1c",
-        "https://www.youtube.com/watch/?v=eUTtt14G31c#t=9",
-        "https://m.youtube.com/watch?v=eUTtt14G31c",
-        "https://music.youtube.com/watch?v=eUTtt14G31c",
-        "https://www.youtube-nocookie.com/embed/eUTtt14G31c?autoplay=1",
-        "https://www.youtube.com/embed/eUTtt14G31c",
-        "https://www.youtube.com/shorts/eUTtt14G31c",
-        "https://www.youtube.com/live/eUTtt14G31c?si=x",
-        "https://www.youtube.com/v/eUTtt14G31c",
-        "https://youtu.be/eUTtt14G31c",
-        "https://youtu.be/eUTtt14G31c?si=share&t=3",
-        "youtu.be/eUTtt14G31c",
-        "www.youtube.com/watch?v=eUTtt14G31c",
-        "www.youtube.com.:443/watch?v=eUTtt14G31c",
-        "\u00a0 https://www.youtube.com/watch?v=eUTtt14G31c\u00a0\t\ufeff",
-        "https://www.youtube.com/watch?v=eUTtt14G31c%20",
-        WATCH + "#__youtubedl_smuggle=%7B%22force_videoid%22%3A%22../../x%22%7D",
-    ],
-)
+YOUTUBE = [
+    WATCH,
+    "http://www.youtube.com/watch?v=eUTtt14G31c",
+    "https://www.youtube.com:443/watch?v=eUTtt14G31c",
+    "HTTPS://WWW.YOUTUBE.COM/watch?v=eUTtt14G31c",
+    "https://youtube.com/watch?v=eUTtt14G31c&t=16s",
+    "https://www.youtube.com/watch?t=3&v=eUTtt14G31c",
+    "https://www.youtube.com/watch?v=eUTtt14G31c&list=PL579odJnhLhbKVQMS1p9mF40FXPJw5V1c",
+    "https://www.youtube.com/watch/?v=eUTtt14G31c#t=9",
+    "https://m.youtube.com/watch?v=eUTtt14G31c",
+    "https://music.youtube.com/watch?v=eUTtt14G31c",
+    "https://www.youtube-nocookie.com/embed/eUTtt14G31c?autoplay=1",
+    "https://www.youtube.com/embed/eUTtt14G31c",
+    "https://www.youtube.com/shorts/eUTtt14G31c",
+    "https://www.youtube.com/live/eUTtt14G31c?si=x",
+    "https://www.youtube.com/v/eUTtt14G31c",
+    "https://youtu.be/eUTtt14G31c",
+    "https://youtu.be/eUTtt14G31c?si=share&t=3",
+    "youtu.be/eUTtt14G31c",
+    "www.youtube.com/watch?v=eUTtt14G31c",
+    "www.youtube.com.:443/watch?v=eUTtt14G31c",
+    "\u00a0 https://www.youtube.com/watch?v=eUTtt14G31c\u00a0\t\ufeff",
+    "https://www.youtube.com/watch?v=eUTtt14G31c%20",
+    WATCH + "#__youtubedl_smuggle=%7B%22force_videoid%22%3A%22../../x%22%7D",
+    WATCH + "?rel=0",
+    WATCH + "?hl=en&fs=1&w=425",
+    WATCH + "/",
+    WATCH + "=lru?",
+    "https://www.youtube.com/watch/?v=eUTtt14G31c/",
+    "https://www.youtube.com/watch#!v=eUTtt14G31c",
+    "https://www.youtube.com/watch#v=eUTtt14G31c",
+    "https://www.youtube.com/#/watch?v=eUTtt14G31c",
+    "https://www.youtube.com/#!/watch?v=eUTtt14G31c",
+    "https://www.youtube.com/?v=eUTtt14G31c",
+    "https://www.youtube.com/watch.php?v=eUTtt14G31c",
+    "https://www.youtube.com/watch_popup?v=eUTtt14G31c",
+    "https://www.youtube.com/movie?v=eUTtt14G31c",
+    "https://www.youtube.com/watch?feature=player_embedded&amp;v=eUTtt14G31c",
+    "https://www.youtube.com/watch?feature=player_embedded;v=eUTtt14G31c",
+    "https://www.youtube.com/v/eUTtt14G31c?version=3&hl=en",
+    "https://www.youtube.com/v/eUTtt14G31c&hl=en",
+    "https://www.youtube.com/embed/eUTtt14G31c/?rel=0",
+    "https://www.youtube.com/shorts/eUTtt14G31c?feature=share",
+    "https://youtube.googleapis.com/v/eUTtt14G31c",
+    "https://www.youtubekids.com/watch?v=eUTtt14G31c",
+    "https://youtu.be/eUTtt14G31c/",
+    "https://youtu.be/watch?v=eUTtt14G31c",
+    "https://youtu.be/eUTtt14G31c&feature=youtu.be",
+    "https://www.youtube.com/watch?v=eUTtt14G31c&feature=youtu.be",
+    "https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3DeUTtt14G31c%26feature%3Dshare",
+    "https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%2FeUTtt14G31c",
+    "https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3DeUTtt14G31c",
+    "https://www.youtube.com/oembed?url=https%3A//www.youtube.com/watch?v%3DeUTtt14G31c",
+    "https://www.google.com/url?sa=t&url=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3DeUTtt14G31c",
+    "https://www.google.co.uk/url?q=https://youtu.be/eUTtt14G31c&sa=D",
+    "https://l.facebook.com/l.php?u=https%3A%2F%2Fyoutu.be%2FeUTtt14G31c",
+    "https://hooktube.com/watch?v=eUTtt14G31c",
+    "eUTtt14G31c",
+    "<https://youtu.be/eUTtt14G31c>",
+    '"https://youtu.be/eUTtt14G31c"',
+]
+
+
+@pytest.mark.parametrize("cell", YOUTUBE)
 def test_every_spelling_of_a_youtube_video_is_one_link(cell: str) -> None:
     assert parse(cell) == WATCH
 
@@ -80,6 +117,9 @@ def test_every_spelling_of_a_youtube_video_is_one_link(cell: str) -> None:
         "/embed/videoseries?list=PL579odJnhLhbKVQMS1p9mF40FXPJw5V1c",
         "/embed/live_stream?channel=UCsQQo8qb62ik1234567890",
         "/feed/trending",
+        "/redirect?q=https%3A%2F%2Fexample.org%2Fx",
+        "/attribution_link?a=x&u=%2Fchannel%2FUCsQQo8qb62ik",
+        "/watch_videos?video_ids=eUTtt14G31c,HKSZtp_OGHY",
         "/",
         "",
     ],
@@ -123,7 +163,7 @@ def test_link_id_is_the_sha256_of_the_canonical_link() -> None:
     assert link.link_id == link_id(WATCH) == hashlib.sha256(WATCH.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("cell", ["", "  ", "\u00a0", "\t\n", "\ufeff\u200b"])
+@pytest.mark.parametrize("cell", ["", "  ", "\u00a0", "\t\n", "\ufeff\u200b", "nan", "N/A", "-"])
 def test_blank_cell_is_an_empty_link(cell: str) -> None:
     assert refuse(cell).row_outcome is RowOutcome.LINK_EMPTY
 
@@ -160,6 +200,10 @@ def test_blank_cell_is_an_empty_link(cell: str) -> None:
         "http://example.org/\ud800",
         f"http://example.org/{'x' * 8000}",
         "https://youtu.be/tooshort",
+        "https://youtu.be/eUTtt14G31c https://youtu.be/HKSZtp_OGHY",
+        "https://youtu.be/eUTtt14G31c,https://youtu.be/HKSZtp_OGHY",
+        "https://example.org/1|https://example.org/2",
+        "https://youtu.be/eUTtt14G31c Avatar",
         "https://www.youtube.com/watch?v=eUTtt14G31c_too_long",
         "https://www.youtube.com/shorts/../../../etc",
     ],
@@ -318,3 +362,13 @@ def test_a_link_through_a_symlink_is_the_real_file(clip: Path, tmp_path: Path) -
     alias = tmp_path / "root" / "alias.mp4"
     alias.symlink_to(clip)
     assert parse(str(alias), roots=(tmp_path / "root",)) == clip.as_uri()
+
+
+def test_whatever_yt_dlp_takes_as_one_video_is_that_video() -> None:
+    """The addresses in yt-dlp's own tests, and those here that it knows."""
+    pages = [str(case["url"]) for case in YoutubeIE._TESTS]
+    pages = [page for page in [*pages, *YOUTUBE] if YoutubeIE.suitable(page)]
+    assert len(pages) > 90
+    for page in pages:
+        expected = f"https://www.youtube.com/watch?v={YoutubeIE.extract_id(page)}"
+        assert parse(page.removeprefix("//")) == expected

@@ -27,7 +27,7 @@ def test_a_csv_gives_one_row_a_line(tmp_path: Path) -> None:
     found = read_input(path)
     assert found.name == "links.csv"
     assert found.base == tmp_path
-    assert "genres" in found.columns
+    assert found.has_genres
     assert found.rows == [
         InputRow(1, " https://example.org/1 ", "Alien, 1979", "tt0078748", ("Horror", "Sci-Fi")),
         InputRow(2, "", "two\nlines", "", ()),
@@ -38,7 +38,7 @@ def test_the_original_projects_columns_are_known(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", ",movie_title,trailer_link\n0,Avatar\u00a0,https://a.org/x\n")
     found = read_input(path)
     assert found.rows == [InputRow(1, "https://a.org/x", "Avatar", "", ())]
-    assert "genres" not in found.columns
+    assert not found.has_genres
 
 
 def test_our_column_wins_over_the_original_projects(tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_a_directory_that_spark_wrote_is_a_table(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "no column 'url'.*no columns"),
-        ("title,link\nx,y\n", "no column 'url'.*'title', 'link'"),
+        ("title,address\nx,y\n", "no column 'url'.*'title', 'address'"),
         ("url,title\n", "is empty"),
         ("url,title,url\na,b,c\n", "column 'url' more than once"),
         ("url,title\nhttps://a.org,x,y\n", "line 2: 3 cells under 2 columns"),
-        ('url,title\nhttps://a.org,"never closed\nhttps://b.org,x\n', "cannot be read"),
-        (b"url\nhttps://a.org/\xff\n", "not UTF-8"),
+        ('url,title\nhttps://a.org,"never closed\nhttps://b.org,x\n', "line 2.*cannot be read"),
+        (b"url\nhttps://\xc3\xa9.org/\xff\n", "line 2: the byte 0xff is not UTF-8"),
     ],
 )
 def test_a_broken_csv_is_refused_by_name(
@@ -137,8 +137,28 @@ def test_folders_give_genres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ]
     assert found.rows[0].url == (root / "Action+Comedy" / "c.webm").as_uri()
     assert found.name == "my videos"
-    assert "genres" in found.columns
-    assert found.not_videos == 2
+    assert found.has_genres
+    assert found.is_directory
+    assert found.notes == ["2 files are not videos by their names: ._a.mp4, readme.txt."]
+
+
+def test_folders_are_genres_in_any_spelling_and_cameras_files_are_videos(tmp_path: Path) -> None:
+    names = ("comedy/a.MTS", "Comedy/b.m2ts", "action-comedy/c.VOB", "SciFi/d.wmv", "unknown/e.mpg")
+    for name in (*names, "2016/f.3gp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    rows = read_input(tmp_path).rows
+    assert {row.title: row.genres for row in rows} == {
+        "a": ("Comedy",),
+        "b": ("Comedy",),
+        "c": ("Action", "Comedy"),
+        "d": ("Sci-Fi",),
+        "e": (),
+        "f": (),
+    }
+    assert [row.problem for row in rows if row.title == "f"] == [
+        "'2016' is not the name of a genre"
+    ]
 
 
 def test_a_file_name_that_is_not_utf8_gives_a_title_that_tables_can_hold(tmp_path: Path) -> None:

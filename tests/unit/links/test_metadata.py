@@ -92,7 +92,7 @@ def test_metadata_that_contradict_themselves_are_refused(tmp_path: Path) -> None
 
 
 def test_metadata_without_a_column_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no column 'movie_imdb_link'.*'movie_title', 'genres'"):
+    with pytest.raises(ConfigError, match=r"no column 'movie_id'.*'movie_title', 'genres'"):
         read_metadata(write(tmp_path / "m.csv", "movie_title,genres\nA,Drama\n"))
 
 
@@ -108,9 +108,11 @@ def test_a_matrix_and_a_list_of_genres_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name,genres\nA,Drama\n", "no column movie_id, title or movie_title.*name"),
-        ("title,Drama\nA,maybe\n", "not 0 and 1.*'maybe'"),
-        ("title\nA\n", "no other columns"),
+        ("link,genres\nA,Drama\n", "no column movie_id or title.*link, genres.*Add one"),
+        ("title,Drama,War\nA,maybe,1\n", "line 2: the column 'Drama'.*not 0 and 1.*'maybe'"),
+        ("title\nA\n", "no column 'genres'.*Add the genres"),
+        ('title,genres\nA,"[18, 28]"\n', "line 2: '18' is not the name of a genre"),
+        ('movie_id,genres\n"tt1, tt2",Drama\n', "line 2: .*several IMDb ids"),
     ],
 )
 def test_other_label_tables_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -176,3 +178,50 @@ def test_a_matrix_made_of_the_metadata_passes(data_dir: Path, tmp_path: Path) ->
     matrix = read_labels(write(tmp_path / "matrix.csv", "\n".join(lines) + "\n"))
     assert check_alignment(matrix, metadata) == 4919
     assert replace_genres(metadata, matrix, path=Path("matrix.csv")).by_id == metadata.by_id
+
+
+@pytest.mark.parametrize("cell", ["0499549", "499549.0", "tt0499549", "imdb.com/title/tt0499549"])
+def test_metadata_and_labels_know_every_spelling_of_an_id(tmp_path: Path, cell: str) -> None:
+    path = write(
+        tmp_path / "m.tsv", f"tconst\tprimaryTitle\tgenres\n{cell}\tAvatar\tAction,SciFi\n"
+    )
+    metadata = read_metadata(path)
+    labels = read_labels(write(tmp_path / "l.csv", f"imdb_id,genres\n{cell},Sci-Fi/action\n"))
+    assert metadata.by_id["tt0499549"].genres == ("Action", "Sci-Fi")
+    assert check_alignment(labels, metadata) == 1
+
+
+def test_a_title_is_found_in_another_spelling_and_by_its_year() -> None:
+    movies = [
+        Movie("tt1", "The Mummy", ("Horror",), "1932"),
+        Movie("tt2", "The Mummy", ("Action",), "1999"),
+        Movie("tt3", "WALL\u00b7E", ("Animation",), "2008"),
+        Movie("tt4", "Fame", ("Drama",), "1980"),
+        Movie("tt5", "FAME", ("Drama",), "2009"),
+    ]
+    find = Metadata.of(movies).find
+    found = {
+        title: [movie.movie_id for movie in find("", title, year)]
+        for title, year in (
+            ("Mummy, The (1999)", ""),
+            ("The Mummy", "1932"),
+            ("the mummy", ""),
+            ("The Mummy (2017)", ""),
+            ("Wall-E", ""),
+            ("FAME", ""),
+        )
+    }
+    assert found == {
+        "Mummy, The (1999)": ["tt2"],
+        "The Mummy": ["tt1"],
+        "the mummy": ["tt1", "tt2"],
+        "The Mummy (2017)": [],
+        "Wall-E": ["tt3"],
+        "FAME": ["tt5"],
+    }
+
+
+def test_movies_without_an_id_are_told(tmp_path: Path) -> None:
+    notes: list[str] = []
+    read_metadata(write(tmp_path / "m.csv", f"{HEADER}A,Drama,{imdb('tt1')}\nB,War,\n"), notes)
+    assert "note: m.csv: 1 rows have no IMDb id and are not used." in notes

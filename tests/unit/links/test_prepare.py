@@ -25,6 +25,7 @@ def listed(*rows: tuple[str, str, str, tuple[str, ...]]) -> InputList:
         base=Path("/nowhere"),
         columns=("url", "title", "movie_id", "genres"),
         rows=[InputRow(number, *row) for number, row in enumerate(rows, start=1)],
+        has_genres=True,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from trailergenre.base.config import LinksConfig, NetworkConfig
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.links.input_lists import InputList, InputRow
@@ -31,6 +33,7 @@ def listed(*rows: tuple[str, str, str, tuple[str, ...]]) -> InputList:
         base=Path("/nowhere"),
         columns=("url", "title", "movie_id", "genres"),
         rows=[InputRow(number, *row) for number, row in enumerate(rows, start=1)],
+        has_genres=True,
     )
 
 
@@ -197,3 +200,88 @@ def test_external_titles_take_their_genres_from_the_metadata_alone() -> None:
     assert rows[1].detail == "the labels have no genres for 'Up (1984)'"
     (label,) = labels_table(rows).to_pylist()
     assert (label["movie_id"], label["genres"], label["part"]) == ("tt1", ["Comedy"], None)
+
+
+def titled(*rows: tuple[str, str, str], genres: str = "Drama") -> list[PreparedRow]:
+    """Rows of (title, year, movie_id), each with a link of its own."""
+    source = InputList(
+        name="links.csv",
+        base=Path("/nowhere"),
+        columns=(),
+        rows=[
+            InputRow(n, f"https://example.org/{n}", title, movie_id, (genres,), year)
+            for n, (title, year, movie_id) in enumerate(rows, start=1)
+        ],
+        has_genres=True,
+    )
+    return prepare_rows(
+        source, None, links=LinksConfig(), network=NetworkConfig(), needs_genres=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        ([("Up", "", ""), ("UP", "", "")], "title:up"),
+        ([("Up (2009)", "", ""), ("Up", "2009", "")], "title:up (2009)"),
+        ([("Up (2009)", "", ""), ("Up", "", "")], "title:up (2009)"),
+        ([("Up - Trailer 1", "", ""), ("Up (Official Trailer)", "", "")], "title:up"),
+        ([("The Kid", "", ""), ("Kid, The", "", "")], "title:thekid"),
+        ([("Up", "2009", "tt1049413"), ("Up (2009)", "", "")], "tt1049413"),
+        ([("Up", "", "tt1049413"), ("Up", "2009", "")], "tt1049413"),
+        ([("Up", "", "tt1049413"), ("up", "", "")], "tt1049413"),
+    ],
+)
+def test_links_of_one_title_are_one_movie(rows: list[tuple[str, str, str]], name: str) -> None:
+    prepared = titled(*rows, ("Another", "", ""))
+    assert [row.movie for row in prepared[:2]] == [name] * 2
+    assert prepared[2].movie == prepared[2].link.link_id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("Halloween (1978)", "", ""), ("Halloween (2018)", "", "")],
+        [("The Host", "2006", "tt0468492"), ("The Host", "2013", "tt1517260")],
+        [("The Host", "", "tt0468492"), ("The Host", "", "tt1517260")],
+        [("Alien", "", ""), ("Aliens", "", "")],
+        [("", "", ""), ("", "", "")],
+        [("Official Trailer", "", ""), ("Trailer 2", "", "")],
+    ],
+)
+def test_other_years_ids_and_titles_are_other_movies(rows: list[tuple[str, str, str]]) -> None:
+    prepared = titled(*rows)
+    assert outcomes(prepared) == [RowOutcome.READY] * 2
+    assert len({row.movie for row in prepared}) == 2
+
+
+def test_a_title_that_may_be_of_two_movies_is_ambiguous() -> None:
+    years = titled(("Halloween (1978)", "", ""), ("Halloween", "2018", ""), ("Halloween", "", ""))
+    ids = titled(("The Host", "", "tt0468492"), ("The Host", "", "tt1517260"), ("The Host", "", ""))
+    for rows in (years, ids):
+        assert outcomes(rows) == [RowOutcome.READY, RowOutcome.READY, RowOutcome.AMBIGUOUS]
+        assert rows[2].detail.endswith("give its year or movie_id")
+
+
+def test_files_of_one_name_and_other_genres_are_two_movies() -> None:
+    rows = [
+        InputRow(n, f"https://example.org/{n}", "00", "", (genre,))
+        for n, genre in enumerate(("Comedy", "Horror", "Horror"), start=1)
+    ]
+    source = InputList("videos", Path("/nowhere"), (), rows, has_genres=True, is_directory=True)
+    prepared = prepare_rows(
+        source, None, links=LinksConfig(), network=NetworkConfig(), needs_genres=True
+    )
+    first, second, third = (row.movie for row in prepared)
+    assert first != second == third
+
+
+def test_a_cell_that_cannot_be_read_is_the_reason_unless_the_metadata_have_the_genres() -> None:
+    row = InputRow(1, "https://example.org/1", "A", "", (), problem="'18' is not a genre")
+    source = InputList("links.csv", Path("/nowhere"), (), [row], has_genres=True)
+    for metadata, expected in ((None, RowOutcome.NO_LABEL), (METADATA, RowOutcome.READY)):
+        (prepared,) = prepare_rows(
+            source, metadata, links=LinksConfig(), network=NetworkConfig(), needs_genres=True
+        )
+        assert prepared.outcome is expected
+        assert prepared.detail == ("" if metadata else "'18' is not a genre")

@@ -77,6 +77,14 @@ def test_a_figure_too_good_for_so_many_movies_is_doubted(trained: int, said: str
     assert f"{said}: look for a leak first" in render_card(changed(test=test, training=training))
 
 
+def test_the_card_says_how_trailers_of_one_movie_were_known() -> None:
+    manifest = make_manifest()
+    names = {"id": 80, "title and year": 10, "title": 3, "link": 0}
+    training = manifest.training.model_copy(update={"movies_by_name": names})
+    card = render_card(manifest.model_copy(update={"training": training}))
+    assert "Movies are known 80 by id, 10 by title and year, 3 by title." in card
+
+
 def test_names_cannot_break_the_page() -> None:
     genres = ("A|b", "<script>", "Drama\n# Heading", "Horror")
     card = render_card(changed(genres=genres))

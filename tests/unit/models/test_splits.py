@@ -13,6 +13,7 @@ from trailergenre.links.labelled_links import (
     Part,
     check_no_leak,
     count_movies,
+    count_movies_by_name,
     genre_matrix,
     group_links,
     labelled_links,
@@ -41,6 +42,13 @@ def test_labels_come_sorted_by_link() -> None:
 def test_a_movie_with_two_trailers_counts_once() -> None:
     links = [labelled("a", ["War"], "tt1"), labelled("b", ["War"], "tt1"), labelled("c", ["Drama"])]
     assert count_movies(links) == {"Drama": 1, "War": 1}
+
+
+def test_movies_are_counted_by_what_tells_them_apart() -> None:
+    ids = ["tt1", "tt1", "film-7", "title:up (2009)", "title:up (2009)", "title:heat"]
+    links = [labelled(f"link-{n}", ["War"], movie_id) for n, movie_id in enumerate(ids)]
+    links.append(labelled("alone", ["War"], link_id("alone")))
+    assert count_movies_by_name(links) == {"id": 2, "title and year": 1, "title": 1, "link": 1}
 
 
 def test_genre_matrix_marks_the_columns_asked_for() -> None:

@@ -15,9 +15,10 @@ import pytest
 from pymongo import MongoClient
 from rich.console import Console
 
+from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
 from trailergenre.cli.demo.jvm_warning import without_jvm_warning
-from trailergenre.cli.demo.run import _Demo, _export, _mongo_server, run_demo
+from trailergenre.cli.demo.run import _Demo, _export, _mongo_server, _write_config, run_demo
 
 
 @pytest.fixture
@@ -141,3 +142,11 @@ def test_without_imagenet_weights_random_ones_are_exported_and_that_is_said(
     _export(_Demo(tmp_path, Console(file=said)))
     assert asked == ["imagenet", "random"]
     assert "no ImageNet weights here" in said.getvalue()
+
+
+def test_a_demo_on_ones_own_list_keeps_the_pace_of_youtube(tmp_path: Path) -> None:
+    demo = _Demo(tmp_path, Console())
+    _write_config(demo, root=tmp_path)
+    ours, shipped = (load_config([path], ()) for path in (demo.config, Path("conf/local.toml")))
+    assert ours.hosts == shipped.hosts
+    assert ours.hosts["youtube.com"].seconds_between == 12

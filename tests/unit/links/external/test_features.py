@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.links.external import features as external_features
 from trailergenre.links.external import mmtf as mmtf_reader
 from trailergenre.links.external.features import ExternalFeatures
 from trailergenre.links.external.mmtf import read_mmtf
@@ -107,7 +106,10 @@ def test_a_csv_of_more_values_than_are_allowed_is_refused(
 
 @pytest.mark.parametrize(
     ("name", "limit", "message"),
-    [("_MAX_FILE_BYTES", 60, "more than 60 bytes"), ("_MAX_LINES", 1, "than 1 lines")],
+    [
+        ("trailergenre.links.table_files.MAX_FILE_BYTES", 60, "more than 60 bytes"),
+        ("trailergenre.links.external.features._MAX_LINES", 1, "than 1 lines"),
+    ],
 )
 def test_a_file_that_is_too_large_is_refused(
     name: str, limit: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,7 +117,7 @@ def test_a_file_that_is_too_large_is_refused(
     path = mmtf(tmp_path, '1,t,Drama,"1,2"', '2,t,Drama,"1,2"', "")
     directory = mulan(tmp_path, _train="5,0,1", _test="5,0,1")
     assert read_external(path) and read_external(directory)
-    monkeypatch.setattr(external_features, name, limit)
+    monkeypatch.setattr(name, limit)
     for published in (path, directory):
         with pytest.raises(ConfigError, match=message):
             read_external(published)

@@ -31,14 +31,25 @@ def test_a_split_is_read_by_video_or_by_movie(tmp_path: Path) -> None:
         "d": Part.TEST,
     }
     movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\ntt2,d\ntt3,not listed\n")
-    assert read_split(path, movies) == {"tt1": Part.TRAIN, "tt2": Part.TEST}
+    assert read_split(path, movies) == {"tt0000001": Part.TRAIN, "tt0000002": Part.TEST}
+
+
+def test_links_and_ids_are_known_in_every_spelling(tmp_path: Path) -> None:
+    path = split(tmp_path, {"trn": ["https://youtu.be/eUTtt14G31c"], "val": [], "tst": ["b"]})
+    assert read_split(path) == {"eUTtt14G31c": Part.TRAIN, "b": Part.TEST}
+    page = "https://www.youtube.com/watch?v=eUTtt14G31c"
+    movies = write(tmp_path / "m.csv", f"imdb_id,youtube_id\n0499549.0,{page}\n")
+    assert read_split(path, movies) == {"tt0499549": Part.TRAIN}
+    twice = write(tmp_path / "m.csv", f'imdb_id,youtube_id\n"tt1, tt2",{page}\n')
+    with pytest.raises(ConfigError, match=r"line 2: .*several IMDb ids"):
+        read_split(path, twice)
 
 
 def test_rows_and_videos_without_an_id_name_nothing(tmp_path: Path) -> None:
     path = split(tmp_path, {"trn": ["a", "", None], "val": [" "], "tst": ["b"]})
     assert read_split(path) == {"a": Part.TRAIN, "b": Part.TEST}
     movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\n,a\n ,b\ntt1,b\ntt2,\n")
-    assert read_split(path, movies) == {"tt1": Part.TEST}
+    assert read_split(path, movies) == {"tt0000001": Part.TEST}
 
 
 def test_a_video_or_a_movie_in_two_parts_is_refused(tmp_path: Path) -> None:
@@ -47,7 +58,7 @@ def test_a_video_or_a_movie_in_two_parts_is_refused(tmp_path: Path) -> None:
         read_split(twice)
     path = split(tmp_path, {"trn": ["a"], "val": [], "tst": ["b"]})
     movies = write(tmp_path / "m.csv", "imdb_id,youtube_id\ntt1,a\ntt1,b\n")
-    with pytest.raises(LeakError, match="tt1 is in two parts, train and test"):
+    with pytest.raises(LeakError, match="tt0000001 is in two parts, train and test"):
         read_split(path, movies)
 
 

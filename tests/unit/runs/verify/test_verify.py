@@ -157,6 +157,9 @@ def test_a_label_without_a_known_movie_is_its_links(run: Run) -> None:
     run.replace_links(lambda rows: [row.update(movie_id=None) for row in rows])
     run.replace_labels(lambda rows: [row.update(movie_id=row["link_id"]) for row in rows])
     assert found(run.verify()) == {}
+    # Several links of one title are one movie.
+    run.replace_labels(lambda rows: [row.update(movie_id="title:up (2009)") for row in rows])
+    assert found(run.verify()) == {}
 
 
 def test_damaged_labels_are_named(run: Run) -> None:
