@@ -64,7 +64,8 @@ _WORD_BREAK = re.compile(r"[\s\-–—&_]+")
 # NumPy writes lists without commas, and Python would join their texts.
 _NO_COMMA = re.compile(r"""(['"])\s+(?=['"])""")
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
-_PREFIX = re.compile(r"(?:is|has|genres?)[_:. -]+", re.IGNORECASE)
+_NUMBERED = re.compile(r"genre[\W_]?[0-9]{1,2}", re.IGNORECASE)
+_PREFIX = re.compile(r"(?:is|has|genres?)[_:.= -]+", re.IGNORECASE)
 _MARKS = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "y", "x"), True),
     **dict.fromkeys(("0", "0.0", "false", "no", "n", "", "nan", "none"), False),
@@ -250,7 +251,7 @@ def _known_genres(name: str) -> tuple[str, ...]:
 
 
 def read_genre_columns(table: TableFile) -> GenreColumn | None:
-    """Read the column `genres`, or columns of 0 and 1 that are named by genres.
+    """Read the column `genres`, `genre1` and so on, or columns of 0 and 1 named by genres.
 
     Returns:
         The genres of all rows; None if the table has neither.
@@ -259,12 +260,20 @@ def read_genre_columns(table: TableFile) -> GenreColumn | None:
         ConfigError: a column that is named by a genre holds something else than 0 and 1.
     """
     cells = table.column("genres")
-    if cells is None:
+    numbered = [name for name in table.other_columns() if _NUMBERED.fullmatch(name)]
+    if numbered:
+        first = cells or [""] * len(table.rows)
+        table.use_for_genres(numbered)
+        cells = [
+            [cell, *(row[name] for name in numbered)]
+            for cell, row in zip(first, table.rows, strict=True)
+        ]
+    elif cells is None:
         columns = _binary_columns(table)
         if not columns:
             return None
-        table.use(columns)
-        table.notes.append(f"genres are the columns of 0 and 1: {', '.join(columns)}.")
+        table.use_for_genres(columns)
+        table.notes.append("genres are the columns of 0 and 1.")
         names = {name: _PREFIX.sub("", name, count=1).replace("_", " ") for name in columns}
         cells = [
             [names[column] for column in columns if _is_marked(row[column])] for row in table.rows

@@ -28,7 +28,7 @@ def parse_movie_id(cell: object) -> str:
     Raises:
         IdError: the cell has several ids, or a number that was rounded.
     """
-    text = clean_text(cell).strip("\"'`")
+    text = clean_text(cell).strip("\"'`=")
     if is_missing(text) or _NONE.fullmatch(text):
         return ""
     numbers = {int(digits) for digits in _IN_TEXT.findall(text)}

@@ -145,8 +145,7 @@ def _read_table(path: Path) -> InputList:
                 problem=problem,
             )
         )
-    table.note_unused()
-    notes = [f"{path.name}: {note}" for note in table.notes]
+    notes = [f"{path.name}: {note}" for note in table.describe()]
     columns = tuple(table.columns)
     return InputList(path.name, path.parent, columns, rows, genres is not None, notes=notes)
 

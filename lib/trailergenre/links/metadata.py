@@ -112,7 +112,9 @@ def read_metadata(path: Path, notes: list[str] | None = None) -> Metadata:
         _refuse_conflict(path, movie.movie_id, first.genres, movie.genres)
     if n_without_id:
         table.notes.append(f"{n_without_id} rows have no IMDb id and are not used.")
-    _pass_on(table, notes)
+    if notes is not None:
+        told = table.describe(all_columns=False)
+        notes += [f"note: {path.name}: {note}" for note in told]
     return Metadata.of(movies.values())
 
 
@@ -134,14 +136,9 @@ def read_labels(path: Path, notes: list[str] | None = None) -> list[LabelRow]:
             "Add one of them."
         )
     rows = _read_rows(table)
-    table.note_unused()
-    _pass_on(table, notes)
-    return rows
-
-
-def _pass_on(table: TableFile, notes: list[str] | None) -> None:
     if notes is not None:
-        notes += [f"note: {table.path.name}: {note}" for note in table.notes]
+        notes += [f"note: {path.name}: {note}" for note in table.describe()]
+    return rows
 
 
 def _read_rows(table: TableFile) -> list[LabelRow]:

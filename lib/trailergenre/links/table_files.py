@@ -38,6 +38,7 @@ _ALIASES = {
 }
 """Our names of columns, and others, without the white space and signs in them."""
 
+_MAX_SHOWN = 30
 _DELIMITERS = ",;\t|"
 _NAME_OF = {";": "semicolons", "\t": "tabs"}
 _BOMS = (
@@ -59,6 +60,7 @@ _FOREIGN = (
     (b"SQLite format 3", "a database of SQLite"),
 )
 _LINK = re.compile(r"[a-z][a-z0-9+-]*://|(?:www\.|m\.)?youtu(?:be\.com|\.be)/|www\.", re.IGNORECASE)
+_TEXT = {".txt", ".lst", ".list"}
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 
@@ -79,7 +81,7 @@ class TableFile:
     rows: list[dict[str, object]]
     places: list[str]
     notes: list[str] = field(default_factory=list)
-    _used: set[str] = field(default_factory=set)
+    _used: dict[str, str] = field(default_factory=dict)
 
     def column(self, name: str) -> list[object] | None:
         """The cells of one of our columns, under whatever name; None if there is no such column.
@@ -90,9 +92,7 @@ class TableFile:
         found = self._find(name)
         if found is None:
             return None
-        if found not in self._used and found != name:
-            self.notes.append(f"the column {found!r} was read as {name}.")
-        self._used.add(found)
+        self._used[found] = name
         return [row[found] for row in self.rows]
 
     def require(self, *names: str) -> None:
@@ -104,9 +104,9 @@ class TableFile:
                 "Name the columns in the first line."
             )
 
-    def use(self, columns: Sequence[str]) -> None:
+    def use_for_genres(self, columns: Sequence[str]) -> None:
         """Take columns that are none of ours."""
-        self._used.update(columns)
+        self._used.update(dict.fromkeys(columns, "genres"))
 
     def other_columns(self) -> list[str]:
         """The columns that have a name and are none of ours."""
@@ -118,10 +118,24 @@ class TableFile:
             if name and name not in ours and not name.startswith(("Unnamed: ", "__index_level_"))
         ]
 
-    def note_unused(self) -> None:
-        """Note the columns that nobody took."""
+    def describe(self, *, all_columns: bool = True) -> list[str]:
+        """What was not obvious, with the names of columns; one sentence each.
+
+        Args:
+            all_columns: whether to name the columns that nobody took.
+        """
+        notes = list(self.notes)
+        read = [
+            f"{column!r} as {ours}" for column, ours in self._used.items() if column.strip() != ours
+        ]
+        if read:
+            notes.append(f"columns read: {', '.join(read[:_MAX_SHOWN])}.")
+        if not all_columns:
+            return notes
         if unused := [name for name in self.other_columns() if name not in self._used]:
-            self.notes.append(f"columns that are not used: {', '.join(unused[:20])}.")
+            more = ", ..." if len(unused) > _MAX_SHOWN else "."
+            notes.append(f"columns that are not used: {', '.join(unused[:_MAX_SHOWN])}{more}")
+        return notes
 
     def _find(self, name: str) -> str | None:
         if name in self.columns:
@@ -132,7 +146,8 @@ class TableFile:
         if name in by_name:
             return by_name[name]
         joined = {key.replace("_", ""): column for key, column in reversed(by_name.items())}
-        found = [joined[other] for other in _ALIASES.get(name, ()) if other in joined]
+        others = (name, *_ALIASES.get(name, ()))
+        found = [joined[other] for other in others if other in joined]
         if len(found) > 1 and name in {"url", "genres"}:
             raise ConfigError(
                 f"{self.path} has several columns that may be {name!r}: "
@@ -195,7 +210,8 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
-        raise ConfigError(f"There is no file {path}.") from error
+        advice = " Standard input is not read: save the list as a file." if path.name == "-" else ""
+        raise ConfigError(f"There is no file {path}.{advice}") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     return _check_size(path, content)
@@ -347,16 +363,16 @@ def _read_lines(path: Path, text: str) -> TableFile:
 
 
 def _is_link(line: str, path: Path) -> bool:
-    is_text = path.suffix.lower() in {".txt", ".lst", ".list"}
     return bool(
         _LINK.match(line.strip("\"'<"))
         or Path(line).suffix.lower() in VIDEO_SUFFIXES
-        or (is_text and _VIDEO_ID.fullmatch(line) and not _is_known(line))
+        or (path.suffix.lower() in _TEXT and _VIDEO_ID.fullmatch(line) and not _is_known(line))
     )
 
 
 def _links_of_lines(path: Path, text: str, number: int, first: str) -> TableFile:
-    if re.search(r"[,;\t|]", first) and path.suffix.lower() not in {".txt", ".lst", ".list"}:
+    # In text a link may have a comma.
+    if re.search(r"[\t|]" if path.suffix.lower() in _TEXT else r"[,;\t|]", first):
         raise ConfigError(
             f"{path}, line {number}: the columns have no names; the file begins with "
             f"{first[:60]!r}. Add a first line such as url,title,genres."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from typing import NamedTuple
@@ -46,7 +47,7 @@ def title_key(title: str, year: str = "") -> TitleKey:
     >>> title_key("Matrix, The (1999)"), title_key("THE MATRIX - Official Trailer #2", "1999")
     (TitleKey(name='thematrix', year='1999'), TitleKey(name='thematrix', year='1999'))
     """
-    text = unicodedata.normalize("NFKD", title)
+    text = unicodedata.normalize("NFKD", html.unescape(title))
     for match in _IN_BRACKETS.finditer(text):
         year = year or match[1]
     text = _IN_BRACKETS.sub(" ", text).replace("&", " and ").strip()

@@ -165,6 +165,18 @@ def test_columns_of_0_and_1_are_genres(columns: dict[str, list[object]]) -> None
     assert any("columns of 0 and 1" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    "names", [("genre1", "Genre 2"), ("genre", "genre_2"), ("Genres", "genre2")]
+)
+def test_numbered_columns_are_one_list(names: tuple[str, str]) -> None:
+    cells: tuple[list[object], ...] = (["Action", "Drama"], ["Comedy", None])
+    column = read_genre_columns(
+        table({"title": ["a", "b"], **dict(zip(names, cells, strict=True))})
+    )
+    assert column is not None
+    assert column.genres == [("Action", "Comedy"), ("Drama",)]
+
+
 def test_a_column_with_a_genres_name_and_other_cells_is_refused_with_its_line() -> None:
     with pytest.raises(ConfigError, match=r"line 3: the column 'War'.*'2'.*Correct the cell"):
         read_genre_columns(table({"title": ["a", "b"], "War": ["0", "2"], "Crime": ["0", "1"]}))

@@ -26,6 +26,8 @@ from trailergenre.links.imdb_ids import IdError, parse_movie_id
         "https://www.imdb.com/title/tt0499549/ (tt499549)",
         "\u00a0tt0499549\u00a0",
         b"tt0499549",
+        '="0499549"',
+        "{'id': 'tt0499549'}",
     ],
 )
 def test_every_spelling_is_one_id(cell: object) -> None:

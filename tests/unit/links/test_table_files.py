@@ -53,8 +53,12 @@ def separated(by: str) -> str:
         ("blank-lines.csv", "\n\n" + CSV, ""),
         ("empty-columns.csv", CSV.replace("\n", ",,\n"), ""),
         ("empty-cells.csv", CSV.replace("Drama\n", "Drama,,\n"), ""),
-        ("names.csv", CSV.replace("url,title,genres", "Trailer Link,Movie Title,GENRE"), "read as"),
-        ("names.csv", CSV.replace("url,title,genres", "youtube_url,name,Labels"), "read as"),
+        (
+            "names.csv",
+            CSV.replace("url,title,genres", "Trailer Link,Movie Title,GENRE"),
+            "columns read: ",
+        ),
+        ("names.csv", CSV.replace("url,title,genres", "youtube_url,name,Labels"), "columns read: "),
         ("names.csv", CSV.replace("url,title,genres", " URL ,Title,Genres"), ""),
         (
             "index.csv",
@@ -136,6 +140,7 @@ def test_backslashes_before_quotes_and_quotes_that_are_text(tmp_path: Path) -> N
         (b"\x1f\x8bgarbage of bytes", r"damaged gzip.*Copy it again"),
         (CSV.encode() + b"https://a.b/\xff,x,Drama\n", r"line 4: the byte 0xff.*Correct the line"),
         (b"url\nhttps://a.b/\x81\n", r"line 2: the byte 0x81 is not UTF-8, nor Windows"),
+        (f"{URL}\tAction\n".encode(), r"line 1: the columns have no names.*Add a first line"),
         (f"{URL},Up,Action\n".encode(), r"line 1: the columns have no names.*Add a first line"),
         (f"Up,{URL},Action\n".encode(), r"names none of our columns.*Add a line"),
         (b"My list\nurl,genres\n", r"names none of our columns.*'My list'"),
@@ -160,6 +165,11 @@ def test_what_cannot_be_read_is_refused_with_finding_and_cure(
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"(?s)list\.csv.*{message}"):
         read_input(path)
+
+
+def test_standard_input_is_no_list() -> None:
+    with pytest.raises(ConfigError, match="Standard input is not read: save the list as a file"):
+        read_input(Path("-"))
 
 
 def test_rows_know_their_lines_and_items(tmp_path: Path) -> None:

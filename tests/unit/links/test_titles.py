@@ -32,6 +32,7 @@ def test_a_year_of_its_own_column_counts() -> None:
     ("first", "second"),
     [
         ("Alien", "Aliens"),
+        ("Fast &amp; Furious", "Fast & Furious 2"),
         ("Halloween (1978)", "Halloween (2018)"),
         ("Toy Story 2", "Toy Story 3"),
         ("1917 (2019)", "2012 (2009)"),

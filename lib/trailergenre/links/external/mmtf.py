@@ -55,7 +55,7 @@ def read_mmtf(path: Path) -> ExternalFeatures:
             )
         url = f"{SCHEME}{path.stem}/{name}"
         rows.append(InputRow(number, url, clean_text(title), "", genres.genres[place]))
-    notes = [f"{path.name}: {note}" for note in table.notes + genres.describe()]
+    notes = [f"{path.name}: {note}" for note in table.describe() + genres.describe()]
     columns_found = tuple(table.columns)
     source = InputList(path.name, path.parent, columns_found, rows, has_genres=True, notes=notes)
     return ExternalFeatures.from_values(source, np.stack(vectors), [None] * len(rows), [path])
