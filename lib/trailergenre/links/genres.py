@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.links.cells import clean_text, is_missing
-from trailergenre.links.table_files import TableFile
+from trailergenre.links.columns import TableFile
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "Action": (),
@@ -192,7 +192,12 @@ def _names_of_mapping(cell: Mapping[object, object]) -> Iterator[str]:
         raise GenreError(f"{str(cell)[:60]!r} names no genre")
 
 
-def _names_of_text(text: str) -> Iterator[str]:
+@functools.lru_cache(10_000)
+def _names_of_text(text: str) -> tuple[str, ...]:
+    return tuple(_split_text(text))
+
+
+def _split_text(text: str) -> Iterator[str]:
     if len(text) > _MAX_CHARS:
         raise GenreError(f"the genres have more than {_MAX_CHARS} characters")
     text = html.unescape(unicodedata.normalize("NFKC", text)).strip()
@@ -305,7 +310,9 @@ def _binary_columns(table: TableFile) -> list[str]:
 
 
 def _is_marked(cell: object) -> bool | None:
-    return _MARKS.get(clean_text(cell).casefold())
+    # Most cells are text or numbers as they are in the table.
+    marked = _MARKS.get(str(cell))
+    return _MARKS.get(clean_text(cell).casefold()) if marked is None else marked
 
 
 def find_lookalikes(genres: Collection[str]) -> list[tuple[str, str]]:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from trailergenre.base.errors import AlignmentError, ConfigError
 from trailergenre.links.cells import parse_year
+from trailergenre.links.columns import TableFile
 from trailergenre.links.genres import genre_key, read_genre_columns
 from trailergenre.links.imdb_ids import IdError, parse_movie_id
-from trailergenre.links.table_files import TableFile, read_table
+from trailergenre.links.table_files import read_table
 from trailergenre.links.titles import clean_title, split_dated, title_key
 
 MAX_DISAGREEING_SHARE = 0.005

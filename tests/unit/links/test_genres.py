@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trailergenre.base.errors import ConfigError
+from trailergenre.links.columns import TableFile
 from trailergenre.links.genres import find_lookalikes, read_genre_columns, read_genres
-from trailergenre.links.table_files import TableFile
 
 
 def one(cell: object) -> tuple[str, ...]:

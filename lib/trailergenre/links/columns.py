@@ -1,0 +1,131 @@
+"""Tables of cells, whose columns go by many names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trailergenre.base.errors import ConfigError
+
+_ALIASES = {
+    "url": (
+        *("link", "trailer", "trailerlink", "trailerurl", "videolink", "videourl", "youtube"),
+        *("youtubeurl", "youtubelink", "youtubetrailer", "youtubeid", "videoid", "ytid", "yturl"),
+        *("links", "trailers", "path", "file", "filename", "filepath", "videopath"),
+    ),
+    "title": ("movietitle", "moviename", "name", "movie", "filmtitle", "film", "primarytitle"),
+    # Not `movieid`: MovieLens' movieId is not IMDb's.
+    "movie_id": (
+        *("imdbid", "imdb", "tconst", "imdburl", "imdblink", "imdbtitleid", "movieimdblink"),
+        *("movieimdbid",),
+    ),
+    "genres": ("genre", "labels", "label", "genrenames", "genrelist"),
+    "year": ("titleyear", "releaseyear", "startyear", "movieyear", "releasedate", "released"),
+}
+"""Our names of columns, and others, without the white space and signs in them."""
+
+_MAX_SHOWN = 30
+
+
+@dataclass
+class TableFile:
+    """The cells of a file.
+
+    Attributes:
+        path: of the file.
+        columns: as the file names them.
+        rows: each maps every column to a cell.
+        places: where each row is, for messages: `line 7`.
+        notes: what was not obvious in reading it; one sentence each.
+    """
+
+    path: Path
+    columns: list[str]
+    rows: list[dict[str, object]]
+    places: list[str]
+    notes: list[str] = field(default_factory=list)
+    _used: dict[str, str] = field(default_factory=dict)
+
+    def column(self, name: str) -> list[object] | None:
+        """The cells of one of our columns, under whatever name; None if there is no such column.
+
+        Raises:
+            ConfigError: several columns may be the links, or the genres.
+        """
+        found = self._find(name)
+        if found is None:
+            return None
+        self._used[found] = name
+        return [row[found] for row in self.rows]
+
+    def require(self, *names: str) -> None:
+        """Raise ConfigError if the file lacks columns, with those that it has."""
+        if missing := [name for name in names if self._find(name) is None]:
+            received = ", ".join(map(repr, self.columns)) or "no columns"
+            raise ConfigError(
+                f"{self.path} has no column {', '.join(map(repr, missing))}. Received: {received}. "
+                "Name the columns in the first line."
+            )
+
+    def use_for_genres(self, columns: Sequence[str]) -> None:
+        """Take columns that are none of ours."""
+        self._used.update(dict.fromkeys(columns, "genres"))
+
+    def other_columns(self) -> list[str]:
+        """The columns that have a name and are none of ours."""
+        ours = {self._find(name) for name in _ALIASES}
+        return [
+            name
+            for name in self.columns
+            # The last two are row numbers that pandas wrote.
+            if name and name not in ours and not name.startswith(("Unnamed: ", "__index_level_"))
+        ]
+
+    def describe(self, *, all_columns: bool = True) -> list[str]:
+        """What was not obvious, with the names of columns; one sentence each.
+
+        Args:
+            all_columns: whether to name the columns that nobody took.
+        """
+        notes = list(self.notes)
+        read = [
+            f"{column!r} as {ours}" for column, ours in self._used.items() if column.strip() != ours
+        ]
+        if read:
+            notes.append(f"columns read: {', '.join(read[:_MAX_SHOWN])}.")
+        if not all_columns:
+            return notes
+        if unused := [name for name in self.other_columns() if name not in self._used]:
+            more = ", ..." if len(unused) > _MAX_SHOWN else "."
+            notes.append(f"columns that are not used: {', '.join(unused[:_MAX_SHOWN])}{more}")
+        return notes
+
+    def _find(self, name: str) -> str | None:
+        if name in self.columns:
+            return name
+        by_name: dict[str, str] = {}
+        for column in self.columns:
+            by_name.setdefault(_plain_name(column), column)
+        if name in by_name:
+            return by_name[name]
+        joined = {key.replace("_", ""): column for key, column in reversed(by_name.items())}
+        others = (name, *_ALIASES.get(name, ()))
+        found = [joined[other] for other in others if other in joined]
+        if len(found) > 1 and name in {"url", "genres"}:
+            raise ConfigError(
+                f"{self.path} has several columns that may be {name!r}: "
+                f"{', '.join(map(repr, found))}. Name the right one {name!r}."
+            )
+        return found[0] if found else None
+
+
+def _plain_name(column: str) -> str:
+    return re.sub(r"[\W_]+", "_", column.strip().casefold()).strip("_")
+
+
+def is_known(column: str) -> bool:
+    """Whether a column is one of ours, under whatever name."""
+    plain = _plain_name(column)
+    return plain in _ALIASES or any(plain.replace("_", "") in names for names in _ALIASES.values())

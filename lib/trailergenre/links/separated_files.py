@@ -1,0 +1,177 @@
+"""Tables of separated columns, as spreadsheets and programs write them, and links line by line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import VIDEO_SUFFIXES
+from trailergenre.links.columns import TableFile, is_known
+from trailergenre.links.youtube import VIDEO_ID
+
+_DELIMITERS = ",;\t|"
+_NAME_OF = {";": "semicolons", "\t": "tabs"}
+_LINK = re.compile(r"[a-z][a-z0-9+-]*://|(?:www\.|m\.)?youtu(?:be\.com|\.be)/|www\.", re.IGNORECASE)
+_TEXT = {".txt", ".lst", ".list"}
+
+
+def read_lines(path: Path, text: str) -> TableFile:
+    """A table of separated columns, or a link in each line."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    number, first = next(
+        ((n, line.strip()) for n, line in enumerate(text.split("\n"), 1) if line.strip()), (0, "")
+    )
+    if _is_link(first, path):
+        return _links_of_lines(path, text, number, first)
+    forced = re.fullmatch(r"sep=(.)", first, re.IGNORECASE)  # Excel's first line
+    if forced:
+        text = text.partition("\n")[2]
+    delimiter = forced[1] if forced else _sniff(text)
+    name = _NAME_OF.get(delimiter, repr(delimiter))
+    notes = [] if delimiter == "," else [f"columns are separated by {name}."]
+    reading = _Csv(path, text, 1 if forced else 0, delimiter)
+    try:
+        columns, rows = reading.read()
+    except csv.Error as error:
+        columns, rows = _read_otherwise(reading, error, notes)
+    table = _under_columns(path, columns, rows)
+    table.notes += notes
+    return table
+
+
+def _is_link(line: str, path: Path) -> bool:
+    return bool(
+        _LINK.match(line.strip("\"'<"))
+        or Path(line).suffix.lower() in VIDEO_SUFFIXES
+        or (path.suffix.lower() in _TEXT and VIDEO_ID.fullmatch(line) and not is_known(line))
+    )
+
+
+def _links_of_lines(path: Path, text: str, number: int, first: str) -> TableFile:
+    # In text a link may have a comma.
+    if re.search(r"[\t|]" if path.suffix.lower() in _TEXT else r"[,;\t|]", first):
+        raise ConfigError(
+            f"{path}, line {number}: the columns have no names; the file begins with "
+            f"{first[:60]!r}. Add a first line such as url,title,genres."
+        )
+    lines = [line.strip().strip('"') for line in text.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    places = [f"line {n}" for n in range(1, len(lines) + 1)]
+    notes = ["columns have no names; each line was read as a link."]
+    return TableFile(path, ["url"], [{"url": line} for line in lines], places, notes)
+
+
+def _sniff(text: str) -> str:
+    """The delimiter under which the header names most of our columns, then the most columns."""
+
+    def count(delimiter: str) -> tuple[int, int]:
+        reader = csv.reader(io.StringIO(text[:1_000_000], newline=""), delimiter=delimiter)
+        try:
+            header = next((row for row in reader if any(row)), [])
+        except csv.Error:
+            return 0, 0
+        return sum(map(is_known, header)), len(header)
+
+    return max(_DELIMITERS, key=count)  # the first of equals
+
+
+@dataclass(frozen=True)
+class _Csv:
+    """A text of separated columns."""
+
+    path: Path
+    text: str
+    lines_before: int
+    delimiter: str
+
+    def read(self, **dialect: object) -> tuple[list[str], list[tuple[int, list[str]]]]:
+        """Column names, and rows with the line in which each begins.
+
+        Raises:
+            csv.Error: with the line as second argument.
+        """
+        stream = io.StringIO(self.text, newline="")
+        # strict: otherwise an unclosed quote silently swallows the rest of the list.
+        reader = csv.reader(stream, delimiter=self.delimiter, strict=True, **dialect)  # type: ignore[arg-type]
+        rows = []
+        header: list[str] | None = None
+        line = 0
+        try:
+            while True:
+                line = self.lines_before + reader.line_num + 1
+                cells = next(reader)
+                if header is not None:
+                    rows.append((line, cells))
+                elif any(cell.strip() for cell in cells):
+                    header = [name.strip() for name in cells]
+        except StopIteration:
+            return list(header or ()), rows
+        except csv.Error as error:
+            raise csv.Error(str(error), line) from error
+
+
+def _read_otherwise(
+    reading: _Csv, error: csv.Error, notes: list[str]
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read with backslashes before quotes, or tabs without quotes; else refuse."""
+    attempts: list[tuple[str, dict[str, object]]] = []
+    if '\\"' in reading.text:
+        attempts.append(
+            ("quotes in cells have a backslash.", {"doublequote": False, "escapechar": "\\"})
+        )
+    if reading.delimiter == "\t":
+        attempts.append(("quotes belong to the cells.", {"quoting": csv.QUOTE_NONE}))
+    for note, dialect in attempts:
+        try:
+            found = reading.read(**dialect)
+        except csv.Error:
+            continue
+        notes.append(note)
+        return found
+    message, line = error.args
+    raise ConfigError(
+        f"{reading.path}, line {line}: the row that begins there cannot be read: {message}. Close "
+        "its quotes, and double the quotes inside of cells."
+    )
+
+
+def _under_columns(path: Path, columns: list[str], rows: list[tuple[int, list[str]]]) -> TableFile:
+    """Cells under the columns that have a name; others must be empty."""
+    if columns and not any(map(is_known, columns)):
+        raise ConfigError(
+            f"{path}: the first line names none of our columns (url, title, genres, movie_id). "
+            f"Received: {', '.join(map(repr, columns[:10]))}. Add a line with the columns' names."
+        )
+    table = TableFile(path, [name for name in columns if name], [], [])
+    if repeated := [name for name in table.columns if table.columns.count(name) > 1]:
+        raise ConfigError(
+            f"{path} has the column {min(repeated)!r} more than once. Rename or remove one."
+        )
+    # The first column may have no name: pandas numbers rows there.
+    unnamed = [place for place, name in enumerate(columns) if place and not name]
+    n_rows = 0
+    for line, cells in rows:
+        strays = [cells[place] for place in unnamed if place < len(cells)] + cells[len(columns) :]
+        if any(map(str.strip, strays)):
+            raise ConfigError(
+                f"{path}, line {line}: {len(cells)} cells under {len(table.columns)} columns; "
+                f"{next(filter(str.strip, strays))[:40]!r} has none. Quote cells that contain the "
+                "separator, or name the column."
+            )
+        # In a single column, spreadsheets write an empty cell as an empty line. With more columns,
+        # and at the end of a file, empty lines are not rows.
+        if cells or len(columns) == 1:
+            padded = cells + [""] * (len(columns) - len(cells))
+            pairs = zip(columns, padded, strict=False)
+            table.rows.append({name: cell for name, cell in pairs if name})
+            table.places.append(f"line {line}")
+        if cells:
+            n_rows = len(table.rows)
+    del table.rows[n_rows:], table.places[n_rows:]
+    return table
