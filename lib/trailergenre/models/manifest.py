@@ -48,7 +48,8 @@ class TrainingFacts(Section):
     dataset: DatasetConfig
     movies: dict[str, int]
     links: dict[str, int]
-    movies_by_name: dict[str, int] = {}  # by what tells the movie: id, title and year, title, link
+    # by what tells the movie: id, title and year, title, link
+    movies_by_name: dict[str, int] = Field(default_factory=dict)
     genre_shares: tuple[Probability, ...]  # of the training part's links: the prior
     links_without_features: int
     links_without_modelled_genre: int

@@ -25,7 +25,7 @@ _CODECS = re.compile(
     "avc|h264|hev|hvc|h265|dvh|vp0?[89]|av0?1|mp4v|mpeg[124]|mp[12]v|flv|h263", re.IGNORECASE
 )
 """Names of the codecs in `ffmpeg.DECODERS`, as sites write them, e.g. `avc1.64001f`."""
-_CONTAINERS = {suffix.removeprefix(".") for suffix in VIDEO_SUFFIXES} | {"3gp"}
+_CONTAINERS = {suffix.removeprefix(".") for suffix in VIDEO_SUFFIXES}
 
 Format = Mapping[str, object]
 """One of yt-dlp's: ext, width, height, vcodec, acodec, protocol, tbr. Missing ones are unknown."""

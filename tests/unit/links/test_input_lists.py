@@ -143,7 +143,7 @@ def test_folders_give_genres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_folders_are_genres_in_any_spelling_and_cameras_files_are_videos(tmp_path: Path) -> None:
-    names = ("comedy/a.MTS", "Comedy/b.m2ts", "action-comedy/c.VOB", "SciFi/d.wmv", "unknown/e.mpg")
+    names = ("comedy/a.MTS", "Comedy/b.m2ts", "action-comedy/c.VOB", "SciFi/d.m2t", "unknown/e.mpg")
     for name in (*names, "2016/f.3gp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
