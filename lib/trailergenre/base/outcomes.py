@@ -63,11 +63,11 @@ class Outcome(_WithMeaning):
     PATH = "path", "not a regular file, or outside its directory"
     # decode
     NOT_MEDIA = "not_media", "the file is not a video container"
-    FORMAT_NOT_ALLOWED = "format_not_allowed", "the container or codec is not an allowed format"
+    FORMAT_NOT_ALLOWED = "format_not_allowed", "the container, codec or form of the pictures is not supported"
     NO_VIDEO = "no_video", "the file has no video stream"
     DIMENSIONS = "dimensions", "frames have more pixels than `limits.max_pixels`"
     DECODE = "decode", "the video is damaged"
-    PARTIAL = "partial", "the video ends before its declared duration"
+    PARTIAL = "partial", "pictures are missing: the file is cut, or goes on in another track"
     DECODER_CRASH = "decoder_crash", "a signal ended the decoder"
     RESOURCE = "resource", "a memory, file-size or CPU limit was reached"
     # our own
