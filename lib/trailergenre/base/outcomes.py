@@ -63,7 +63,7 @@ class Outcome(_WithMeaning):
     PATH = "path", "not a regular file, or outside its directory"
     # decode
     NOT_MEDIA = "not_media", "the file is not a video container"
-    FORMAT_NOT_ALLOWED = "format_not_allowed", "a container, codec or form of pictures that is not supported"
+    FORMAT_NOT_ALLOWED = "format_not_allowed", "a container, codec or pictures not supported"
     NO_VIDEO = "no_video", "the file has no video stream"
     DIMENSIONS = "dimensions", "frames have more pixels than `limits.max_pixels`"
     DECODE = "decode", "the video is damaged"
