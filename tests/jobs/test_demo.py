@@ -88,7 +88,7 @@ def test_own_videos_in_folders_named_by_genre(
     assert done.returncode == 0, done.stdout + done.stderr
     stages = summaries(done.stdout)
     assert stages["featurize"]["by_outcome"] == {"ok": 16}
-    assert stages["prepare_dataset"]["movies_by_genre"] == {"comedy": 8, "horror": 8}
+    assert stages["prepare_dataset"]["movies_by_genre"] == {"Comedy": 8, "Horror": 8}
     assert "1 files are not videos" in done.stdout
     assert [line for line in done.stdout.splitlines() if line.startswith("1. ")]
 
