@@ -36,6 +36,7 @@ from trailergenre.runs import schemas, tables
 from trailergenre.runs.lease import hold_lease
 
 _MAX_SHOWN = 5
+_MANY_GENRES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,8 @@ def _find_oddities(rows: list[PreparedRow], metadata: Metadata | None) -> list[s
                 f"{_listed(others[:1], len(others))}."
             )
     genres = {genre for row in ready for genre in row.genres}
+    if len(genres) > _MANY_GENRES:
+        notes.append(f"there are {len(genres)} genres. If they are keywords, give another column.")
     if alike := find_lookalikes(genres):
         shown = [f"{first!r} and {second!r}" for first, second in alike[:_MAX_SHOWN]]
         notes.append(

@@ -14,7 +14,7 @@ from pathlib import Path
 from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.base.records import FrameArray, GenreScore, LinkFrames
+from trailergenre.base.records import VIDEO_SUFFIXES, FrameArray, GenreScore, LinkFrames
 from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
@@ -85,8 +85,9 @@ def embed_link(
         ItemError: the cell is not a link that may be downloaded.
     """
     path = Path(cell).expanduser()
-    if path.is_file():
-        # Naming a file on one's own command line allows that file.
+    is_missing_file = path.suffix.lower() in VIDEO_SUFFIXES and "://" not in cell
+    if path.is_file() or is_missing_file:
+        # Naming a file on one's own command line allows that file, or to hear that there is none.
         roots = (*config.links.allowed_roots, str(path.resolve().parent))
         config = config.model_copy(update={"links": LinksConfig(allowed_roots=roots)})
     try:

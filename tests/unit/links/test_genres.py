@@ -118,6 +118,13 @@ def test_what_is_no_genre_is_told_with_the_row(cell: object, finding: str) -> No
         assert re.search(re.escape(finding), column.problems[1])
 
 
+@pytest.mark.parametrize(
+    "cell", ["[exit(3)]", "{'name': exit(3)}", "(lambda: exit(3))()", "exit(3)"]
+)
+def test_a_cell_is_never_run(cell: str) -> None:
+    assert len(read_genres([cell]).genres) == 1  # and this process goes on
+
+
 def test_a_genre_of_ones_own_is_spelled_as_most_rows_spell_it() -> None:
     column = read_genres(["anime", "Anime|Drama", "ANIME", "Anime"])
     assert column.genres == [("Anime",), ("Anime", "Drama"), ("Anime",), ("Anime",)]

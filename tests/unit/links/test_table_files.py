@@ -167,6 +167,17 @@ def test_what_cannot_be_read_is_refused_with_finding_and_cure(
         read_input(path)
 
 
+@pytest.mark.parametrize("parts", [1, 50])
+def test_a_file_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trailergenre.links.table_files.MAX_FILE_BYTES", 100_000)
+    path = tmp_path / "links.csv.gz"
+    path.write_bytes(gzip.compress(b"x" * (5_000_000 // parts)) * parts)
+    with pytest.raises(ConfigError, match=r"links\.csv\.gz has more than 100000 bytes"):
+        read_input(path)
+
+
 def test_standard_input_is_no_list() -> None:
     with pytest.raises(ConfigError, match="Standard input is not read: save the list as a file"):
         read_input(Path("-"))

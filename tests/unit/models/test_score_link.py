@@ -111,6 +111,13 @@ def test_bad_file_is_an_item_error_with_its_class(
     assert raised.value.outcome is Outcome.NOT_MEDIA
 
 
+@pytest.mark.parametrize("name", ["typo.mp4", "./no/such.MTS", "/nowhere/x.webm", "~/no such.mkv"])
+def test_a_video_that_is_not_there_is_told_so(name: str, config: Config) -> None:
+    with pytest.raises(ItemError, match="there is no such file") as raised:
+        embed_link(name, config)
+    assert raised.value.outcome is Outcome.LINK_INVALID
+
+
 def test_text_that_is_no_link_is_an_item_error(config: Config, bundle: Bundle) -> None:
     with pytest.raises(ItemError, match=r"^link_invalid: the cell is empty"):
         score_link("   ", bundle, config)
