@@ -6,20 +6,12 @@ import math
 import re
 
 _WRITTEN = {"", "\\n", "#n/a", "n/a", "na", "nan", "nat", "nil", "none", "null", "?"}
-_SAID = {
-    "empty",
-    "missing",
-    "n.a",
-    "no genre",
-    "no genres",
-    "no genres listed",
-    "not available",
-    "not specified",
-    "tbd",
-    "undefined",
-    "unknown",
-    "unspecified",
-}
+_SAID = re.compile(
+    "(?:no|none|not|unknown|without)(?: genres?)?"
+    "(?: (?:applicable|available|assigned|found|given|known|listed|set|specified))?"
+    "|genre unknown|empty|missing|n\\.a|tba|tbd|unavailable|uncategori[sz]ed|undefined|unlisted"
+    "|unspecified"
+)
 _AROUND = " \t\r\n\"'`()[]{}<>*-–—_.#"
 
 
@@ -54,11 +46,11 @@ def is_missing(text: str) -> bool:
     (True, True, False)
     """
     bare = _bare(text)
-    return bare in _WRITTEN or bare in _SAID
+    return bare in _WRITTEN or _SAID.fullmatch(bare) is not None
 
 
 def _bare(text: str) -> str:
-    return " ".join(text.strip(_AROUND).casefold().split())
+    return " ".join(text.strip(_AROUND).casefold().replace("_", " ").split())
 
 
 _YEAR = re.compile(r"(?<![0-9])(?:18|19|20)[0-9]{2}(?![0-9])")

@@ -59,10 +59,11 @@ _MAX_COMPARED = 200
 _MAX_SHOWN = 10
 _NOT_AVAILABLE = re.compile(r"(?<![^\s|,;/])#?n/a(?![^\s|,;/])", re.IGNORECASE)
 _SCI_FI = re.compile(r"\bsci\s?/\s?fi\b", re.IGNORECASE)
-_SEPARATOR = re.compile(r"[|,;/+•·、\n\r\t]|\\(?![Nn]\b)|\s[-–—]\s")
+_SEPARATOR = re.compile(r"[|,;:/+~^>*#•·‚、‖¦\n\r\t]|\\(?![Nn]\b)|\s[-–—]\s")
 _WORD_BREAK = re.compile(r"[\s\-–—&_]+")
 # NumPy writes lists without commas, and Python would join their texts.
 _NO_COMMA = re.compile(r"""(['"])\s+(?=['"])""")
+_REPR = re.compile(r"(?:frozenset|set|array|list|tuple)\((.*?)(?:, dtype=\S+)?\)", re.DOTALL)
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _NUMBERED = re.compile(r"genre[\W_]?[0-9]{1,2}", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:is|has|genres?)[_:.= -]+", re.IGNORECASE)
@@ -203,6 +204,8 @@ def _split_text(text: str) -> Iterator[str]:
     text = html.unescape(unicodedata.normalize("NFKC", text)).strip()
     if is_missing(text):
         return
+    if match := _REPR.fullmatch(text):
+        text = match[1] or "[]"
     first, last = text[0], text[-1]
     if last == _CLOSING.get(first):
         value = _evaluate(text)
@@ -215,12 +218,20 @@ def _split_text(text: str) -> Iterator[str]:
     elif first in "[{":
         raise GenreError(f"{text[:60]!r} is a list without its end")
     for piece in _SEPARATOR.split(_SCI_FI.sub("Sci-Fi", _NOT_AVAILABLE.sub("", text))):
-        name = " ".join(piece.strip(" \"'`()[]{}.*#").split())
-        if is_missing(name):
-            continue
-        if not any(c.isalpha() for c in name):
-            raise GenreError(f"{name!r} is not the name of a genre")
-        yield name
+        if name := _clean_name(piece):
+            yield name
+
+
+def _clean_name(piece: str) -> str:
+    """The name of a genre; empty if it marks a missing value."""
+    name = " ".join(piece.strip(" \"'`.").split())
+    if name[:1] in _CLOSING and name[-1] == _CLOSING[name[0]]:
+        name = name[1:-1].strip()
+    if is_missing(name):
+        return ""
+    if not any(c.isalpha() for c in name) or any(c in '[]{}="' for c in name):
+        raise GenreError(f"{name!r} is not the name of a genre")
+    return name
 
 
 def _evaluate(text: str) -> object:

@@ -61,6 +61,8 @@ def one(cell: object) -> tuple[str, ...]:
         ["Action|Comedy"],
         [{"id": 28, "name": "Action"}, {"id": 35, "Name": "Comedy"}],
         {"Action": True, "Comedy": True, "War": False},
+        *("Action: Comedy", "Action > Comedy", "Action~Comedy", "Action*Comedy", "Action_Comedy"),
+        *("frozenset({'Action', 'Comedy'})", "array(['Action', 'Comedy'], dtype=object)"),
         *("Action|Comedy|N/A", "Action/N/A/Comedy", "Action|Comedy|\\N", "Action,,Comedy,"),
     ],
 )
@@ -92,6 +94,7 @@ def test_other_names_of_a_genre_are_the_genre(names: str, genre: str) -> None:
         *("None", "null", "NULL", "-", "--", "?", "unknown", "Unknown", "\\N", "[]", "{}", "()"),
         *("[None]", "<NA>", "#N/A", "['']", "Not available", "missing", "N/A|N/A", [], {}, [None]),
         *("[nan]", "undefined", "(none)", "no genres listed", "NO GENRES LISTED"),
+        *("(no genre listed)", "no_genres_listed", "none listed", "Uncategorized", "set()"),
     ],
 )
 def test_a_marker_of_missing_is_no_genre(cell: object) -> None:
@@ -101,6 +104,7 @@ def test_a_marker_of_missing_is_no_genre(cell: object) -> None:
 @pytest.mark.parametrize(
     ("cell", "finding"),
     [
+        ("x=['Drama']", "is not the name of a genre"),
         ("28|12", "'28' is not the name of a genre"),
         ("[28, 12]", "'28' is not the name"),
         (28, "'28' is not the name"),
@@ -132,8 +136,10 @@ def test_a_genre_of_ones_own_is_spelled_as_most_rows_spell_it() -> None:
 
 
 def test_names_with_a_word_that_is_no_genre_stay_whole() -> None:
-    assert one("Coming-of-Age|Neo-Noir|War & Politics") == (
+    assert one("Coming-of-Age|Neo-Noir|War & Politics|(Drama)|Drama (US)") == (
         "Coming-of-Age",
+        "Drama",
+        "Drama (US)",
         "Neo-Noir",
         "War & Politics",
     )

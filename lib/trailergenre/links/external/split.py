@@ -45,7 +45,7 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
             try:
                 _set_part(by_movie, parse_movie_id(movie_id), part, movies)
             except IdError as error:
-                raise ConfigError(f"{movies}, {place}: {error}") from error
+                raise ConfigError(f"{movies}, {place}: {error}.") from error
     return by_movie
 
 
