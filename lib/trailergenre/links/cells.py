@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-_WRITTEN = {"", "\\n", "#n/a", "n/a", "na", "nan", "nat", "nil", "none", "null", "?"}
+_WRITTEN = {
+    *("", "\\n", "n/a", "na", "nan", "nat", "nil", "none", "null", "?"),
+    *("div/0!", "name?", "null!", "num!", "ref!", "value!"),  # of spreadsheets, behind a #
+}
 _SAID = re.compile(
     "(?:no|none|not|unknown|without)(?: genres?)?"
     "(?: (?:applicable|available|assigned|found|given|known|listed|set|specified))?"

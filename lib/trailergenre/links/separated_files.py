@@ -39,7 +39,7 @@ def read_lines(path: Path, text: str) -> TableFile:
         columns, rows = reading.read()
     except csv.Error as error:
         columns, rows = _read_otherwise(reading, error, notes)
-    table = _under_columns(path, columns, rows)
+    table = _under_columns(path, number, columns, rows)
     table.notes += notes
     return table
 
@@ -141,12 +141,15 @@ def _read_otherwise(
     )
 
 
-def _under_columns(path: Path, columns: list[str], rows: list[tuple[int, list[str]]]) -> TableFile:
+def _under_columns(
+    path: Path, number: int, columns: list[str], rows: list[tuple[int, list[str]]]
+) -> TableFile:
     """Cells under the columns that have a name; others must be empty."""
     if columns and not any(map(is_known, columns)):
         raise ConfigError(
-            f"{path}: the first line names none of our columns (url, title, genres, movie_id). "
-            f"Received: {', '.join(map(repr, columns[:10]))}. Add a line with the columns' names."
+            f"{path}, line {number}: it names none of our columns (url, title, genres, movie_id). "
+            f"Received: {', '.join(map(repr, columns[:10]))}. "
+            "Begin the file with a line that names the columns."
         )
     table = TableFile(path, [name for name in columns if name], [], [])
     if repeated := [name for name in table.columns if table.columns.count(name) > 1]:

@@ -21,7 +21,7 @@ _VIDEO_DIRECTORIES = {"embed", "shorts", "live", "v", "e", "watch"}
 # These have 11 characters and are in the place of an id.
 _EMBEDDED_LISTS = {"videoseries", "live_stream"}
 _LEADS_ON = re.compile(r"(?:www\.)?google(?:\.[a-z]{2,3}){1,2}|lm?\.(?:facebook|instagram)\.com")
-_MORE = re.compile(r"https?:|youtu\.be/|youtube\.com/", re.IGNORECASE)
+_MORE = re.compile(r"https?:|(?<!=)youtu\.be|(?<!=)youtube\.com", re.IGNORECASE)
 _TARGETS = ("u", "url", "q", "next", "continue")
 """Parameters with the page that another page leads to."""
 

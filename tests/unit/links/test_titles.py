@@ -62,7 +62,9 @@ def test_a_title_that_names_no_movie_has_no_name(title: str) -> None:
     assert title_key(title).name == ""
 
 
-@pytest.mark.parametrize("cell", [None, float("nan"), "nan", "N/A", "\\N", "<NA>", " ", "None"])
+@pytest.mark.parametrize(
+    "cell", [None, float("nan"), "nan", "N/A", "\\N", "<NA>", "#NAME?", "None"]
+)
 def test_no_title_is_empty(cell: object) -> None:
     assert clean_title(cell) == ""
 
