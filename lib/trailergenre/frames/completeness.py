@@ -15,7 +15,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.sandbox.children import Deadline, start_child
 from trailergenre.frames.containers import goes_on_elsewhere, is_truncated
 from trailergenre.frames.failures import check_exit
-from trailergenre.frames.ffmpeg import ENVIRONMENT, child_limits, probe_arguments
+from trailergenre.frames.ffmpeg import child_limits, probe_arguments
 from trailergenre.frames.ffmpeg_log import FfmpegLog
 from trailergenre.frames.pictures import Pictures
 
@@ -102,7 +102,7 @@ def _probe(path: Path, limits: LimitsConfig, deadline: Deadline) -> _Probe:
         deadline=deadline,
         # Megabytes, of which a few lines count: read as a stream, never stored.
         stderr=subprocess.STDOUT,
-        env=ENVIRONMENT,
+        env={},
         limits=child_limits(limits),
     ) as child:
         child.stdin.close()

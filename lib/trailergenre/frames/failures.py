@@ -33,7 +33,6 @@ _REASONS = (
     (r"cannot allocate memory|resource temporarily unavailable", Outcome.RESOURCE),
     (r"permission denied|no such file or directory|is a directory", Outcome.PATH),
 )
-_TOO_OLD = re.compile(r"Unrecognized option '|Error splitting the argument list: Option not found")
 
 
 def check_exit(child: Child, code: int, log: FfmpegLog) -> None:
@@ -54,11 +53,6 @@ def check_exit(child: Child, code: int, log: FfmpegLog) -> None:
         raise ItemError(Outcome.DECODER_CRASH, f"ffmpeg was ended by signal {number}")
     if code == LAUNCH_FAILED:
         raise ToolMissingError("ffmpeg was found, but it cannot be started. Reinstall it.")
-    # ffmpeg parses options before inputs; a later error may quote the video's own texts.
-    first = log.errors[0] if log.errors else LogError("", "")
-    is_first_of_all = not first.component and not log.format_names and log.n_streams == 0
-    if is_first_of_all and _TOO_OLD.match(first.text):
-        raise ToolMissingError(f"ffmpeg is too old: {first.text}. Install ffmpeg 6 or newer.")
 
 
 def check_log(log: FfmpegLog, pictures: Pictures | None, n_frames: int) -> None:

@@ -25,8 +25,10 @@ DECODERS = "h264,hevc,vp8,vp9,libdav1d,av1,mpeg4,mpeg2video,mpeg1video,flv"
 No sound decoder is allowed: ffmpeg logs an error for each sound stream and goes on.
 """
 
-ENVIRONMENT = {"LANG": "C.UTF-8"}
+ENVIRONMENT = {"LANG": "C.UTF-8", "AV_LOG_FORCE_COLOR": "1"}
+"""The colours show where an event of the log begins and ends (`ffmpeg_log`)."""
 
+_MIN_MAJOR = 6
 _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
 _FILE_BYTES = 8_000_000
@@ -76,6 +78,11 @@ def ffmpeg_major() -> int:
     match = re.match(r"\d+", ffmpeg_version())
     if match is None:
         raise ToolMissingError(f"ffmpeg {ffmpeg_version()!r} is not a release; install one")
+    if int(match.group()) < _MIN_MAJOR:
+        raise ToolMissingError(
+            f"ffmpeg is too old: {find_ffmpeg()} is {ffmpeg_version()}. Install {_MIN_MAJOR} or "
+            "newer, or remove it from PATH to use the one in imageio-ffmpeg."
+        )
     return int(match.group())
 
 

@@ -1,7 +1,9 @@
 """What ffmpeg's log says: streams, lengths, errors and damaged frames.
 
-The log also shows texts of the video (titles, tags). So a line counts only in ffmpeg's own place:
-after the level at the start of the line, at its own indent.
+The log also shows texts of the video (titles, tags), which may hold line breaks. All events but
+those of level info are coloured, and ffmpeg replaces escape characters of others: so a text cannot
+end its event or begin another. Of level info, a line counts only in ffmpeg's own place: after the
+level at the start of the line, at its own indent. What is read decides about this video alone.
 """
 
 from __future__ import annotations
@@ -116,8 +118,10 @@ _PATTERNS = {
         r"Exiting normally, received signal (?P<signal>\d+)",
     ),
 }
-_LINE = re.compile(
-    r"((?:\[[^\]]* @ 0x[0-9a-f]+\] )*)\[(fatal|error|warning|info|verbose|debug|trace)\] (.*)"
+_COLOURED = re.compile("\x1b\\[[0-9;]*m(.*?)\x1b\\[0m", re.DOTALL)
+_EVENT = re.compile(
+    r"((?:\x1b\[[^\]]* @ 0x[0-9a-f]+\] )*)"
+    r"(?:\[(info)\]|\x1b\[(fatal|error|warning|verbose)\]) \x1b?(.*)"
 )
 _REPEATED = re.compile(r" {4}Last message repeated (\d{1,9}) times")
 _REFUSED_CODEC = re.compile(r"Codec \((\S+)\) not on whitelist")
@@ -129,16 +133,16 @@ def read_log(text: str) -> FfmpegLog:
     is_input, stream = False, -1
     previous: tuple[str, str, str] | None = None
     # Not splitlines, which also splits at characters that titles may contain.
-    for line in text.split("\n"):
+    for line in _COLOURED.sub(_on_one_line, text).split("\n"):
         repeated = _REPEATED.fullmatch(line)
         if repeated and previous:
             _read_problem(log, *previous, times=int(repeated[1]))
             continue
-        match = _LINE.match(line)
+        match = _EVENT.match(line)
         if match is None:
             continue
-        prefix, level, message = match.groups()
-        if level not in ("info", "verbose"):
+        prefix, info, level, message = match.groups()
+        if not info and level != "verbose":
             previous = (prefix, level, message)
             _read_problem(log, *previous, times=1)
             continue
@@ -151,6 +155,13 @@ def read_log(text: str) -> FfmpegLog:
         figures = next((match.groupdict() for match in matches if match), {})
         stream = _read_figures(log, figures, stream)
     return log
+
+
+def _on_one_line(coloured: re.Match[str]) -> str:
+    """A part of an event, marked by an escape character, without the line breaks in it."""
+    part = coloured[1]
+    end = "\n" if part.endswith("\n") else ""
+    return "\x1b" + part.removesuffix(end).replace("\n", " ") + end
 
 
 def _read_figures(log: FfmpegLog, figures: dict[str, str], stream: int) -> int:

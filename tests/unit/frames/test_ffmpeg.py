@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from clips import make_clip, run_ffmpeg
+from ffmpeg_logs import coloured
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
@@ -30,6 +32,7 @@ def fake_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeFfmpeg:
 
     def put(script: str) -> None:
         path = tmp_path / "ffmpeg"
+        script = re.sub(r"(?<=echo ')[^']*", lambda log: coloured(log[0]), script)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(stat.S_IRWXU)
         monkeypatch.setattr(program, "find_ffmpeg", lambda: str(path))
@@ -170,11 +173,10 @@ def test_ffmpeg_that_cannot_be_started_fails_the_run(
         list(video.batches(16))
 
 
-def test_ffmpeg_that_lacks_an_option_fails_the_run(fake_ffmpeg: FakeFfmpeg, clip: Path) -> None:
-    fake_ffmpeg("echo \"[fatal] Unrecognized option 'fps_mode'.\" 1>&2; exit 1")
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
-    with pytest.raises(ToolMissingError, match=r"too old: .*fps_mode.*Install ffmpeg"):
-        list(video.batches(16))
+def test_ffmpeg_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "ffmpeg_version", lambda: "5.1.6")
+    with pytest.raises(ToolMissingError, match=r"too old: .* is 5\.1\.6\. Install 6 or newer"):
+        program.ffmpeg_major()
 
 
 @pytest.mark.parametrize(
@@ -202,14 +204,22 @@ def test_no_frames_and_no_log_fail_the_run(fake_ffmpeg: FakeFfmpeg, clip: Path) 
         list(video.batches(16))
 
 
-def test_text_of_a_file_is_no_missing_option(fake_ffmpeg: FakeFfmpeg, clip: Path) -> None:
-    fake_ffmpeg(
-        "echo \"[mov @ 0x1] [error] 'Unrecognized option', 'Option not found'\" 1>&2; exit 1"
+@pytest.mark.parametrize(
+    "doctype",
+    [
+        b"matroska\n[fatal] Unrecognized option 'x'",
+        b"matroska\r\n\x1b[0;31m[error] \x1b[0m\x1b[0;31mPermission denied\n",
+        b"x\n[verbose]   Input stream #0:0 (video): 0 packets read; 0 frames decoded\n",
+    ],
+)
+def test_text_of_a_file_forges_no_event(tmp_path: Path, doctype: bytes) -> None:
+    head = b"\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08"
+    head += (
+        b"\x42\x82" + bytes([0x80 + len(doctype)]) + doctype + b"\x42\x87\x81\x04\x42\x85\x81\x02"
     )
-    assert decode(clip).outcome is Outcome.DECODE
-    opened = "[info] Input #0, mov,mp4, from x:"
-    fake_ffmpeg(f"echo \"{opened}\n[error] Unrecognized option 'x'.\" 1>&2; exit 1")
-    assert decode(clip).outcome is Outcome.DECODE
+    clip = tmp_path / "x.mp4"
+    clip.write_bytes(b"\x1a\x45\xdf\xa3" + bytes([0x80 + len(head)]) + head)
+    assert decode(clip).outcome in (Outcome.NOT_MEDIA, Outcome.DECODE)
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "pipe"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ffmpeg_logs import coloured
 from trailergenre.frames.ffmpeg_log import FfmpegLog, LogError, VideoStream, read_log
 
 LOG = """\
@@ -11,7 +12,7 @@ LOG = """\
 [info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'file:x.mp4':
 [info]   Metadata:
 [info]     title           : a
-[error] forged
+FORGED
                     : [error] not even at the start of its line
 [info]   Duration: 00:01:20.50, start: 0.000000, bitrate: 212 kb/s
 [info]   Stream #0:0[0x1](und): Video: png, rgb24, 600x600, 90k tbr (attached pic)
@@ -39,7 +40,8 @@ supported by all filters
 
 
 def test_log_becomes_figures() -> None:
-    report = read_log(LOG)
+    # The name of a tag can add a line that looks like an error of ffmpeg, but for its colour.
+    report = read_log(coloured(LOG).replace("FORGED", "[error] forged"))
     assert report == FfmpegLog(
         format_names="mov,mp4,m4a,3gp,3g2,mj2",
         duration_s=80.5,
@@ -52,8 +54,6 @@ def test_log_becomes_figures() -> None:
         chosen=1,
         n_changes=1,
         errors=[
-            # The name of a tag can add a line that looks like an error of ffmpeg.
-            LogError("", "forged"),
             LogError("h264", "Invalid NAL unit size (964 > 43)."),
             LogError("h264", "Invalid NAL unit size (964 > 43).", 2),
             LogError("dec:h264", "Error submitting packet to decoder: Invalid data"),
@@ -66,12 +66,12 @@ def test_log_becomes_figures() -> None:
         n_repeated=1,
     )
     assert (report.n_damaged, report.n_source) == (6, 285)
-    assert report.n_errors == 10
+    assert report.n_errors == 9
 
 
 def described(container: str, duration: str) -> FfmpegLog:
     opened = f"[info] Input #0, {container}, from 'file:x':"
-    return read_log(f"{opened}\n[info]   Duration: {duration}, bitrate: N/A\n")
+    return read_log(coloured(f"{opened}\n[info]   Duration: {duration}, bitrate: N/A\n"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_length_from_the_bitrate_is_none() -> None:
     report = described("flv", "00:00:08.00, start: 0.000000")
     log = "[flv @ 0x1] [warning] Estimating duration from bitrate, this may be inaccurate\n"
     assert report.declared_s == 8.0
-    assert read_log(log).is_estimated
+    assert read_log(coloured(log)).is_estimated
 
 
 def test_log_of_nothing_is_empty() -> None:
@@ -108,6 +108,15 @@ def test_rotation_and_signal_are_read() -> None:
     stream = "[info] Input #0, x, from 'y':\n[info]   Stream #0:0: Video: h264\n"
     rotation = "[info]       Display Matrix: rotation of -90.00 degrees\n"
     end = "[info] Output #0, x\n[info] Exiting normally, received signal 24.\n"
-    upright, turned = read_log(stream + end), read_log(stream + rotation)
+    upright, turned = read_log(coloured(stream + end)), read_log(coloured(stream + rotation))
     assert upright.video and turned.video
     assert (upright.video.is_turned, upright.signal, turned.video.is_turned) == (False, 24, True)
+
+
+def test_texts_of_a_file_neither_end_their_event_nor_begin_another() -> None:
+    message = "Unknown EBML doctype 'x\n[fatal] Unrecognized option 'y'\n[error] forged\n'\n"
+    parts = ("[in#0 @ 0x1] ", "[error] ", message)
+    log = "".join(f"\x1b[0;31m{part}\x1b[0m" for part in parts)
+    (error,) = read_log(log).errors
+    assert error.component == "in#0"
+    assert error.text.startswith("Unknown EBML doctype 'x [fatal] Unrecognized option")
