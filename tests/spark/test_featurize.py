@@ -68,7 +68,7 @@ def with_features(settings: TaskSettings, **changes: object) -> TaskSettings:
     return replace(settings, features=replace(settings.features, **changes))  # type: ignore[arg-type]
 
 
-OPEN = HostPacer({}, {}, n_slots=1)
+OPEN = HostPacer({}, {}, n_slots=1, max_rest_s=900)
 
 
 def committed(settings: TaskSettings) -> pa.Table:

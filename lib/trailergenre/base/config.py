@@ -85,6 +85,9 @@ class LimitsConfig(Section):
     """Maximum memory of one download with its children, and of one decoder (4K needs 750 MB)."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Attempts at a download that fails for a transient reason. No other layer retries."""
+    max_rest_s: float = Field(default=900, ge=0)
+    """Seconds that a task rests for one host, in all, where its answers ask for that (Retry-After).
+    The other links of a host that asks for more are `deferred`."""
 
 
 class FramesConfig(Section):

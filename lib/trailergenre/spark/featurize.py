@@ -102,7 +102,8 @@ def _run_stage(
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One task: its partition's rows are its links; a row comes out for each commit."""
         links = [Link(**row) for batch in batches for row in batch.to_pylist()]
-        pacer = HostPacer(hosts, _throttles(session), n_slots=n_slots)
+        max_rest_s = settings.config.limits.max_rest_s
+        pacer = HostPacer(hosts, _throttles(session), n_slots=n_slots, max_rest_s=max_rest_s)
         place = find_place()
         for commit in work(links, settings, pacer):
             yield pa.RecordBatch.from_pylist([asdict(place) | asdict(commit.spent)])

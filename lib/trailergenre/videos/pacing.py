@@ -10,7 +10,7 @@ import contextlib
 import math
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -99,7 +99,12 @@ class HostPacer(Pacer):
     """Paces the attempts of one task by host, and opens the circuit breakers of hosts."""
 
     def __init__(
-        self, hosts: Mapping[str, HostConfig], throttles: Throttles, *, n_slots: int
+        self,
+        hosts: Mapping[str, HostConfig],
+        throttles: Throttles,
+        *,
+        n_slots: int,
+        max_rest_s: float,
     ) -> None:
         """Begin a task.
 
@@ -107,14 +112,18 @@ class HostPacer(Pacer):
             hosts: the paced ones.
             throttles: shared by the tasks that one process runs one after the other.
             n_slots: tasks that may ask one unpaced host at the same time.
+            max_rest_s: see `LimitsConfig`.
         """
         self._hosts = hosts
         self._throttles = throttles
         self._n_slots = n_slots
+        self._max_rest_s = max_rest_s
         # Another task, perhaps a killed one, may have asked a host just now.
         now = time.monotonic()
         self._next_start = {host: now + config.seconds_between for host, config in hosts.items()}
         self._back_off_until: dict[str, float] = {}
+        self._rest_asked_s: defaultdict[str, float] = defaultdict(float)  # by Retry-After, in all
+        self._last_throttle: dict[str, str] = {}  # its detail
         self._lanes = {host: threading.Lock() for host in hosts}
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()  # under way, by host
@@ -164,8 +173,9 @@ class HostPacer(Pacer):
             if throttles and self._attempts[host]:
                 return False
             # Nor is a back-off waited for that takes longer than the link has left.
-            if throttles and (self._is_open(host) or self._back_off_s(host) >= deadline.left_s):
-                raise ItemError(Outcome.THROTTLED, throttles[-1])
+            if self._is_open(host) or 0 < self._back_off_s(host) >= deadline.left_s:
+                detail = throttles[-1] if throttles else self._last_throttle[host]
+                raise ItemError(Outcome.THROTTLED, detail)
             self._attempts[host] += 1
             return True
 
@@ -176,8 +186,11 @@ class HostPacer(Pacer):
             self._attempts[host] -= 1
             if isinstance(result, ItemError) and result.outcome is Outcome.THROTTLED:
                 self._throttles.setdefault(host, []).append(result.detail)
+                self._last_throttle[host] = result.detail
                 # While one link backs off, the next one of its host must not pass it.
-                self._back_off_until[host] = time.monotonic() + (result.retry_after_s or 0.0)
+                rest_s = result.retry_after_s or 0.0
+                self._rest_asked_s[host] += rest_s
+                self._back_off_until[host] = time.monotonic() + rest_s
             else:
                 self._throttles.pop(host, None)
         if host in self._hosts:
@@ -202,6 +215,9 @@ class HostPacer(Pacer):
 
     def _is_open(self, host: str) -> bool:
         """Whether the circuit breaker of a host is open: it is asked no more."""
+        # An answer to a request that was under way does not close it again.
+        if self._rest_asked_s[host] > self._max_rest_s:
+            return True
         n_tasks = self._hosts[host].lanes if host in self._hosts else self._n_slots
         # One throttle may have been a Retry-After that is all that the host wants.
         allowed = max(2, math.ceil(BREAKER_ATTEMPTS / n_tasks))

@@ -45,7 +45,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def make_pacer(throttles: Throttles | None = None, *, n_slots: int = 2) -> HostPacer:
-    return HostPacer(HOSTS, {} if throttles is None else throttles, n_slots=n_slots)
+    shared = {} if throttles is None else throttles
+    return HostPacer(HOSTS, shared, n_slots=n_slots, max_rest_s=900)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +257,35 @@ def test_the_next_link_waits_while_its_host_rests_and_is_left_where_that_takes_t
         pacer.wait(y, Deadline(600, clock))
     assert left.value.outcome is Outcome.THROTTLED
     assert clock.now == 1030
+
+
+@pytest.mark.parametrize("rest_s", [86400.0, 901.0, float("inf")])
+def test_an_answer_under_way_does_not_make_a_long_rest_waited_for(
+    clock: Clock, rest_s: float
+) -> None:
+    pacer, (a, b, *more) = make_pacer(n_slots=1), others(80)
+    for link in (a, b):
+        pacer.wait(link, Deadline(10**6, clock))
+    pacer.record(a, ItemError(Outcome.THROTTLED, NOT_A_BOT, retry_after_s=rest_s))
+    pacer.record(b, VIDEO)
+    for link in more:
+        with pytest.raises(ItemError, match=NOT_A_BOT):
+            pacer.wait(link, Deadline(10**6, clock))
+    assert clock.now == 1000
+    # Other hosts are not affected.
+    pacer.wait(paced(1)[0], Deadline(600, clock))
+
+
+def test_all_the_rest_that_a_host_asks_for_is_bounded(clock: Clock) -> None:
+    pacer, refused = make_pacer(n_slots=1), 0
+    for link in others(40):
+        try:
+            # It answers every other time, so that it never throttles twice in a row.
+            pacer.wait(link, Deadline(600, clock))
+            pacer.record(link, ItemError(Outcome.THROTTLED, NOT_A_BOT, retry_after_s=300))
+            pacer.wait(link, Deadline(600, clock))
+            pacer.record(link, VIDEO)
+        except ItemError:
+            refused += 1
+    assert clock.now == 1000 + 900
+    assert refused == 37
