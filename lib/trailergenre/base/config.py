@@ -29,14 +29,30 @@ class LinksConfig(Section):
         return any(path.resolve().is_relative_to(root) for root in roots)
 
 
+SECRET = "secret"
+"""Type of an error that must not repeat the value it is about."""
+
+
+def _check_place(text: str) -> str:
+    """Refuse an address: its password would be visible on the command line."""
+    if re.search("://|^[^/~.].*@", text):  # a path may have an @, as homes of a domain do
+        raise PydanticCustomError(
+            SECRET, "name the variable or file that holds it, not what it holds"
+        )
+    return text
+
+
+Place = Annotated[str, AfterValidator(_check_place)]
+
+
 class NetworkConfig(Section):
     """Addresses, proxy and cookies of downloads."""
 
     allow: tuple[str, ...] = ()
     """Private `address:port` pairs that downloads may reach, e.g. a test server."""
-    proxy_variable: str | None = None
+    proxy_variable: Place | None = None
     """Name of the environment variable that holds the proxy address for all downloads."""
-    cookie_file: str | None = None
+    cookie_file: Place | None = None
     """Cookie file in Netscape format, sent only to the sites in `cookie_sites`."""
     cookie_sites: tuple[str, ...] = ("youtube",)
     """Sites that receive the cookies, by their yt-dlp names. No other site does."""
@@ -229,22 +245,6 @@ class ScoreConfig(Section):
     """Model bundle that `trailergenre score` uses if `--bundle` is not given."""
     top: int = Field(default=3, ge=1)
     """Number of genres to print."""
-
-
-SECRET = "secret"
-"""Type of an error that must not repeat the value it is about."""
-
-
-def _check_place(text: str) -> str:
-    """Refuse a connection string: its password would be visible on the command line."""
-    if re.search("://|^[^/~.].*@", text):  # a path may have an @, as homes of a domain do
-        raise PydanticCustomError(
-            SECRET, "name the variable or file that holds the connection string"
-        )
-    return text
-
-
-Place = Annotated[str, AfterValidator(_check_place)]
 
 
 class MongoConfig(Section):

@@ -21,25 +21,21 @@ DENIED_NETWORKS = tuple(
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
         "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
         "192.168.0.0/16",  # private
         "198.18.0.0/15",  # benchmarks
         "198.51.100.0/24",  # documentation
         "203.0.113.0/24",  # documentation
         "224.0.0.0/4",  # multicast
         "240.0.0.0/4",  # reserved, with broadcast
-        "::/96",  # unspecified, loopback, IPv4-compatible
-        "::ffff:0:0:0/96",  # IPv4-translated
-        "64:ff9b::/96",  # NAT64: leads to an IPv4 address of the writer's choice
-        "64:ff9b:1::/48",  # NAT64, local use
-        "2001::/32",  # Teredo: the same
+        # IPv6 outside 2000::/3 is not public, or leads to an IPv4 address of the writer's choice.
+        "::/3",
+        "2001::/23",  # protocol assignments, with Teredo, benchmarks and ORCHID
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: the same
+        "2002::/16",  # 6to4: leads to an IPv4 address
         "3fff::/20",  # documentation
-        "5f00::/16",  # segment routing
-        "fc00::/7",  # private
-        "fe80::/10",  # link-local
-        "fec0::/10",  # site-local
-        "ff00::/8",  # multicast
+        "4000::/2",
+        "8000::/1",
     )
 )
 """Networks that are denied, unless the configuration allows an address and port."""

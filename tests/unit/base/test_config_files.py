@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,14 +71,20 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_valid(
         load_config(overrides=[override])
 
 
-@pytest.mark.parametrize("key", ["uri_file", "uri_variable"])
-@pytest.mark.parametrize("uri", ["mongodb://u:canary-9f2@h/x", "u:canary-9f2@h:27017"])
+@pytest.mark.parametrize(
+    "key",
+    ["mongo.uri_file", "mongo.uri_variable", "network.proxy_variable", "network.cookie_file"],
+)
+@pytest.mark.parametrize(
+    "uri",
+    ["mongodb://u:canary-9f2@h/x", "u:canary-9f2@h:27017", "socks5h://u:canary-9f2@proxy:1080"],
+)
 def test_a_connection_string_where_its_place_belongs_is_refused_unrepeated(
     key: str, uri: str
 ) -> None:
-    told = rf"mongo\.{key}: name the variable or file that holds the connection string\.$"
+    told = rf"{re.escape(key)}: name the variable or file that holds it, not what it holds\.$"
     with pytest.raises(ConfigError, match=told) as caught:
-        load_config(overrides=[f"mongo.{key}={uri}"])
+        load_config(overrides=[f"{key}={uri}"])
     assert "canary-9f2" not in f"{caught.value} {caught.value.__cause__}"
 
 
