@@ -44,6 +44,7 @@ def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOpt
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     with hold_lease(store, "predict_genres"):
+        tables.check_replaceable(store, "scores")
         ready = [link.link_id for link in read_ready_links(store)]
         # Links that left the list still have outcomes.
         outcomes = tables.filter_links(tables.read_outcomes(store, fingerprint), ready)

@@ -147,6 +147,8 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
     if not sources.is_unlabelled:
         notes += [f"note: {note}" for note in _find_oddities(rows, metadata)]
     with hold_lease(store, "prepare_dataset"):
+        for table in ("links", "labels"):
+            tables.check_replaceable(store, table)
         if data:
             ready = {row.ready.link_id: index for index, row in enumerate(rows) if row.ready}
             data.commit(store, ready)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from trailergenre.base.errors import BundleError, StorageError
+from trailergenre.base.errors import BundleError, ConfigError, StorageError
 from trailergenre.base.records import GenreScore
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
@@ -59,8 +59,12 @@ class Bundle:
         return find_warnings(self.manifest)
 
 
+_NO_BUNDLE = json.dumps({"format": FORMAT, "files": {}}).encode()
+"""The manifest while the other files are written: invalid, but recognizably ours."""
+
+
 def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Table) -> Bundle:
-    """Write a bundle into its directory; the manifest last, so that half a bundle is none.
+    """Write a bundle into its directory; its manifest last, so that half a bundle is none.
 
     `split` has link_id, movie_id and part.
     """
@@ -70,16 +74,43 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
         "split.parquet": tables.to_parquet(split.cast(_SPLIT)),
         "MODEL_CARD.md": render_card(manifest).encode(),
     }
-    store.delete("manifest.json")
-    for other in MODEL_FILES.values():
-        store.delete(other.name)
+    check_replaceable(store)
+    store.write_bytes("manifest.json", _NO_BUNDLE)
     for name, content in files.items():
         store.write_bytes(name, content)
+    for other in {each.name for each in MODEL_FILES.values()} - set(files):
+        store.delete(other)
     record = manifest.model_dump(mode="json")
     record["files"] = {name: _sha256(content) for name, content in files.items()}
     content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     store.write_bytes("manifest.json", content)
     return Bundle(manifest, _scorer(manifest, model), split, _sha256(content))
+
+
+def check_replaceable(store: Store) -> None:
+    """Refuse to write a bundle over files that are not a bundle's.
+
+    Raises:
+        ConfigError: names the first such file.
+    """
+    if store.exists("manifest.json"):
+        try:
+            record = json.loads(_read(store, "manifest.json", _MAX_MANIFEST_BYTES))
+        except (ValueError, RecursionError, BundleError):
+            record = None
+        if isinstance(record, dict) and {"format", "files"} <= set(record):
+            return
+    ours = (
+        "manifest.json",
+        "split.parquet",
+        "MODEL_CARD.md",
+        *(m.name for m in MODEL_FILES.values()),
+    )
+    if foreign := [name for name in ours if store.exists(name)]:
+        raise ConfigError(
+            f"{foreign[0]} in {store} is not of a model bundle and would be replaced. "
+            "Move it, or give another --bundle."
+        )
 
 
 def read_bundle(store: Store) -> Bundle:

@@ -86,6 +86,29 @@ def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
 _WHOLE_FILE = "table.parquet"
 
 
+def check_replaceable(store: Store, name: str) -> None:
+    """Refuse to replace the directory of a table that holds anything but files of this table.
+
+    Raises:
+        ConfigError: names the file that replacing the table would delete.
+    """
+    unfinished = {file.path for file in store.list_unfinished(name)}
+    for file in store.list_all_files(name):
+        path = PurePosixPath(file.path)
+        # What Spark writes beside the rows.
+        is_spark = path.name == "_SUCCESS" or path.suffix == ".crc" or "_temporary" in path.parts
+        if is_spark or file.path in unfinished:
+            continue
+        try:
+            with store.open_input(file.path) as source:
+                schemas.check_table(name, pq.ParquetFile(source).schema_arrow)
+        except (SchemaError, StorageError, OSError, pa.ArrowException) as error:
+            raise ConfigError(
+                f"{file.path} below {store} is not of the table {name!r}, which replaces its "
+                "directory. Move the file, or choose another RUN."
+            ) from error
+
+
 def write_table(store: Store, name: str, table: pa.Table) -> None:
     """Replace a small table as a whole, or raise a `SchemaError` if its columns are wrong."""
     schemas.check_table(name, table.schema)

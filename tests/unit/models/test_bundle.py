@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 
 from bundles import make_bundle, make_forest, make_manifest
 from runs import SETTINGS
-from trailergenre.base.errors import BundleError
+from trailergenre.base.errors import BundleError, ConfigError
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import check_fits, read_bundle
@@ -316,3 +316,33 @@ def test_random_weights_and_shuffled_labels_are_said_with_every_score(store: Sto
     assert len(warned) == 2
     assert "random" in warned[0]
     assert "shuffled" in warned[1]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "split.parquet", "MODEL_CARD.md"])
+@pytest.mark.parametrize("content", [b"", b'{"name": "my extension"}', b"# Another model"])
+def test_files_of_others_are_not_replaced(store: Store, name: str, content: bytes) -> None:
+    store.write_bytes(name, content)
+    with pytest.raises(ConfigError, match=f"{name} in .* is not of a model bundle"):
+        make_bundle(store)
+    assert store.read_bytes(name) == content
+    assert len(store.list_all_files("")) == 1
+
+
+def test_half_a_bundle_is_none_and_may_be_replaced(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bundle(store)
+    write_bytes = Store.write_bytes
+
+    def dies(self: Store, path: str, content: bytes) -> None:
+        if path == "split.parquet":
+            raise KeyboardInterrupt
+        write_bytes(self, path, content)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Store, "write_bytes", dies)
+        make_bundle(store)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        read_bundle(store)
+    make_bundle(store)
+    read_bundle(store)

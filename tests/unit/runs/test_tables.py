@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from runs import make_movies, make_run
@@ -207,3 +209,29 @@ def test_schema_error_names_every_column_that_is_wrong(tmp_path: Path) -> None:
         tables.write_table(Store(str(tmp_path)), "labels", table)
     for part in ("missing column genres", "unknown column extra", "column link_id is int64"):
         assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["links.csv", "old/links.csv", "notes.txt", ".hidden", "mine.parquet", "_notes"]
+)
+def test_a_file_that_is_not_the_tables_is_never_deleted(tmp_path: Path, name: str) -> None:
+    store = Store(str(tmp_path))
+    tables.write_table(store, "labels", labels("A"))
+    foreign = tmp_path / "labels" / name
+    foreign.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"url": ["x"]}), foreign)
+    with pytest.raises(ConfigError, match=re.escape(f"labels/{name} below")):
+        tables.check_replaceable(store, "labels")
+    assert foreign.is_file()
+
+
+def test_a_table_of_spark_and_a_killed_writers_leftovers_may_be_replaced(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    tables.write_table(store, "labels", labels("A"))
+    directory = tmp_path / "labels"
+    (directory / "table.parquet").rename(directory / "part-00000.snappy.parquet")
+    for name in ("_SUCCESS", "._SUCCESS.crc", ".part-00000.snappy.parquet.crc"):
+        (directory / name).touch()
+    (directory / "_temporary" / "0").mkdir(parents=True)
+    (directory / "_temporary" / "0" / "part-00000").touch()
+    tables.check_replaceable(store, "labels")
