@@ -17,7 +17,8 @@ from pathlib import Path
 from trailergenre.base.errors import StorageError
 
 _PREFIX = "trailergenre-"
-_LOCK = ".lock"
+_LOCK = ".trailergenre-scratch"
+"""Marks a directory as ours: other programs leave unlocked files named .lock."""
 
 
 @contextlib.contextmanager

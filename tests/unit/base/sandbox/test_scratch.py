@@ -66,11 +66,14 @@ def test_a_dead_owners_directory_is_swept_and_a_living_neighbours_is_not(tempora
         end(neighbour)
 
 
-def test_directories_of_other_programs_are_left_alone(temporary: Path) -> None:
-    (temporary / "trailergenre-notes").mkdir()
+@pytest.mark.parametrize("name", [".lock", "lock", "files", ".trailergenre-scratch.bak"])
+def test_directories_of_other_programs_are_left_alone(temporary: Path, name: str) -> None:
+    theirs = temporary / "trailergenre-notes"
+    theirs.mkdir()
+    (theirs / name).touch()
     with scratch_directory():
-        pass
-    assert [path.name for path in temporary.iterdir()] == ["trailergenre-notes"]
+        assert list_abandoned_scratch() == []
+    assert (theirs / name).exists()
 
 
 def test_no_room_for_scratch_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,7 +235,7 @@ def test_what_a_killed_writer_left_is_found_and_a_living_ones_is_not(run: Run, p
 def test_scratch_of_a_dead_process_is_found(run: Run, tmp_path: Path) -> None:
     dead = tmp_path / "tmp" / "trailergenre-dead"
     dead.mkdir()
-    (dead / ".lock").touch()
+    (dead / ".trailergenre-scratch").touch()
     ((offender,),) = found(run.verify()).values()
     assert offender == str(dead)
 
