@@ -69,9 +69,13 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
     accounted = sum(summary["links"].values()) + 2
     assert accounted == summary["labelled_links"] == 102
     assert "not modelled, too few movies: Western (1)" in done.stderr
+    assert summary["movies"]["validation"] == 8
+    assert summary["thresholds_from"] == ["default"]
+    assert "note: There are fewer than 20 validation movies" in done.stderr
     bundle = read_bundle(Store(str(tmp_path / "bundle")))
     assert set(bundle.manifest.genres) == set(GENRES)
     assert bundle.manifest.backbone.weights == "unknown"
+    assert set(bundle.manifest.thresholds) == {0.5}
     outcomes = tables.read_outcomes(run, summary["features"])
     parts = bundle.split.to_pylist()
     tested = [row["link_id"] for row in parts if row["part"] == "test"]

@@ -10,7 +10,7 @@ MEASURES = (
     ("macro_auc", "AUC", "area under the ROC curve, mean over genres"),
     ("precision_at_3", "P@3", "true genres among the first three, over three"),
     ("recall_at_3", "R@3", "true genres among the first three, over the movie's genres"),
-    ("macro_f1", "macro F1", "mean over genres, thresholds chosen on the validation part"),
+    ("macro_f1", "macro F1", "mean over genres, each at its threshold"),
     ("micro_f1", "micro F1", "over all pairs, the same thresholds"),
     ("brier", "Brier", "mean squared error of the probabilities; less is better"),
     ("ece", "ECE", "expected calibration error, ten bins; less is better"),

@@ -17,6 +17,9 @@ from trailergenre.base.records import ProbabilityArray, TruthArray
 N_ECE_BINS = 10
 """Equal-width bins of the expected calibration error; Guo et al. 2017 use 15 on larger tests."""
 
+DEFAULT_THRESHOLD = 0.5
+"""Of a genre whose threshold cannot be chosen."""
+
 TOP = 3
 """Genres a movie is given: what `trailergenre score` prints."""
 
@@ -186,7 +189,7 @@ def calibration_error(truth: NDArray[np.int8], probability: NDArray[np.float64])
 def choose_thresholds(truth: TruthArray, probabilities: ProbabilityArray) -> NDArray[np.float64]:
     """Choose each genre's threshold by its F1 on these movies; never on the test part.
 
-    The shape is (n_genres,). A genre that no movie has gets 0.5.
+    The shape is (n_genres,). A genre that no movie has gets `DEFAULT_THRESHOLD`.
     """
     pairs = zip(truth.T, probabilities.T, strict=True)
     return np.array([_best_threshold(t, p) for t, p in pairs])
@@ -194,7 +197,7 @@ def choose_thresholds(truth: TruthArray, probabilities: ProbabilityArray) -> NDA
 
 def _best_threshold(truth: NDArray[np.int8], probability: NDArray[np.float64]) -> float:
     if not truth.any():
-        return 0.5
+        return DEFAULT_THRESHOLD
     thresholds, hits, ranks = count_hits(truth, probability)
     f1 = 2 * hits / (ranks + hits[-1])
     # Of equal F1, the highest threshold: a tie is no reason to predict the genre more often.

@@ -16,6 +16,9 @@ from trailergenre.base.records import ProbabilityArray, TruthArray
 
 Method = Literal["none", "platt", "isotonic"]
 
+MIN_VALIDATION_MOVIES = 20
+"""With fewer, nothing is chosen on the validation part: no calibration, and default thresholds."""
+
 MIN_MOVIES = 10
 """A genre that fewer movies have, or lack, is not calibrated."""
 

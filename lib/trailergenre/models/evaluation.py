@@ -3,8 +3,8 @@
 On few movies the average precision of any ranking lies above the share of true ones, and a model
 that tells videos apart without knowing genres may rank one kind of video right by luck. So a model
 *beats the prior* only if its mAP exceeds the prior's, the 95th percentile of random scores, and the
-95th percentile of its own scores with the genres mixed at random. Over folds, every metric is the
-mean of the folds'.
+95th percentile of its own scores with the genres mixed at random. Fewer than `MIN_TEST_MOVIES`
+give no verdict. Over folds, every metric is the mean of the folds'.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ from trailergenre.metrics.genre_sets import GENRE_SETS, measure_subset
 from trailergenre.metrics.multilabel import average_by_movie, measure
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.evaluated_model import EvaluatedModel, find_test_links
-from trailergenre.models.model_card import LEAK_MEAN_AP, render_card, suggests_leak
+from trailergenre.models.model_card import (
+    LEAK_MEAN_AP,
+    MIN_TEST_MOVIES,
+    render_card,
+    suggests_leak,
+)
 from trailergenre.models.scorer import ScorerGroup
 
 _SEED = 7
@@ -84,10 +89,11 @@ class Evaluation:
     models: dict[str, dict[str, Any]]  # and `uncalibrated`: the model's raw probabilities
     random: dict[str, Any]
     mixed: dict[str, dict[str, Any]]
-    beats_prior: dict[str, bool]
+    beats_prior: dict[str, bool | None]  # None: too few test movies to say
     genre_sets: list[dict[str, Any]]
     comparisons: list[dict[str, Any]]
     calibration: dict[str, int]  # folds by method
+    thresholds_from: dict[str, int]  # folds by `Manifest.thresholds_from`
     curves: dict[str, Any]
     card: str
 
@@ -176,6 +182,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
         for key, scored in tested.items()
     }
     bar = max(metrics["prior"]["mean_ap"], guesses.mean_ap_p95)
+    has_verdict = sum(map(len, truths)) >= MIN_TEST_MOVIES
     columns = {"model": "model", "prior": "label prior", "majority": "top 3 always"}
     columns |= {"control": "shuffled labels"} if control else {}
     columns |= {f"other-{k}": other.model.name for k, other in enumerate(others, start=1)}
@@ -194,11 +201,13 @@ def evaluate(  # noqa: PLR0913 - what a record holds
         random=asdict(guesses),
         mixed={key: asdict(baseline) for key, baseline in mixed.items()},
         beats_prior={
-            key: metrics[key]["mean_ap"] > max(bar, each.mean_ap_p95) for key, each in mixed.items()
+            key: metrics[key]["mean_ap"] > max(bar, each.mean_ap_p95) if has_verdict else None
+            for key, each in mixed.items()
         },
         genre_sets=_measure_genre_sets(tested),
         comparisons=_compare(model, others),
         calibration=dict(Counter(b.manifest.calibration.method for b in model.model.bundles)),
+        thresholds_from=dict(Counter(b.manifest.thresholds_from for b in model.model.bundles)),
         curves=asdict(make_curves(truths, probabilities, [fold.raw for fold in model.folds])),
         card=render_card(model.model.bundles[0].manifest),
     )
@@ -338,7 +347,7 @@ def _verdicts(evaluation: Evaluation) -> list[str]:
             "95% of its genres mixed": evaluation.mixed[key]["mean_ap_p95"],
         }
         against = ", ".join(f"{bar} {format_figure(value)}" for bar, value in bars.items())
-        verdict = "beats" if beats else "does not beat"
+        verdict = {True: "beats", False: "does not beat", None: "beside"}[beats]
         mean_ap = format_figure(evaluation.models[key]["mean_ap"])
         lines.append(f"{headings[key]}: mAP {mean_ap} {verdict} {against}")
     lines += [
@@ -348,4 +357,9 @@ def _verdicts(evaluation: Evaluation) -> list[str]:
         for each in evaluation.comparisons
         if each["measure"] == "mean_ap"
     ]
+    if None in evaluation.beats_prior.values():
+        lines.append(
+            f"{evaluation.test['movies']} are too few test movies to say which is better; at least "
+            f"{MIN_TEST_MOVIES} are needed."
+        )
     return lines

@@ -96,6 +96,8 @@ class Manifest(Section):
     format: Literal["trailergenre-bundle-3"] = FORMAT
     genres: tuple[_Text, ...] = Field(min_length=1)
     thresholds: tuple[Probability, ...]  # genre k is predicted if probability >= thresholds[k]
+    # `default`: too few validation movies; thresholds are not chosen, and nothing is calibrated
+    thresholds_from: Literal["validation", "default"] = "validation"
     not_modelled: dict[str, int]  # genre -> movies, for the genres with too few
     model: Literal["forest", "logistic", "temporal"]
     rows: Literal["pooled", "frames"]
@@ -107,7 +109,7 @@ class Manifest(Section):
     backbone: BackboneFacts
     sampling: SamplingFacts
     training: TrainingFacts
-    validation_mean_ap: float  # on the movies that chose calibration and thresholds
+    validation_mean_ap: float  # on the movies that choose calibration and thresholds
     test: TestFacts
     versions: dict[str, str]
     created_at: datetime

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from trailergenre.base.errors import one_line
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.format import MEASURES, format_figure
+from trailergenre.models.calibration import MIN_VALIDATION_MOVIES
 from trailergenre.models.manifest import Manifest
 
 MODELS = {"forest": "A random forest", "logistic": "A logistic regression", "temporal": "A network"}
@@ -17,6 +18,9 @@ ROWS = {
     "pooled": "one row a trailer (statistics over its frames)",
     "frames": "the frames of a trailer",
 }
+
+MIN_TEST_MOVIES = 20
+"""With fewer test movies no verdict is given; decision 0026 has the measurements."""
 
 LEAK_MEAN_AP = 0.7
 """No honest model has reached this mAP with frames of about 3,000 training movies."""
@@ -44,6 +48,11 @@ def find_warnings(manifest: Manifest) -> list[str]:
         )
     if manifest.training.shuffled_labels:
         notes.append("This is a control model, trained on shuffled labels: it knows nothing.")
+    if manifest.thresholds_from == "default":
+        notes.append(
+            f"There are fewer than {MIN_VALIDATION_MOVIES} validation movies: the probabilities "
+            "are not calibrated, and every threshold is .5."
+        )
     return notes
 
 
@@ -81,6 +90,7 @@ def render_card(manifest: Manifest) -> str:
             for genre, curve in zip(manifest.genres, calibration.curves, strict=True)
             if curve.method != calibration.method
         ],
+        MIN_TEST_MOVIES=MIN_TEST_MOVIES,
         LEAK_MEAN_AP=LEAK_MEAN_AP,
         has_leak=suggests_leak(
             figures.get("mean_ap") or 0.0,

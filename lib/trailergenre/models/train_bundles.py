@@ -1,6 +1,7 @@
 """Training sets to bundles: fitted, calibrated, tested and written.
 
-Calibration and thresholds are chosen on the validation part; metrics are those of the test part.
+Calibration and thresholds are chosen on the validation part, unless it is too small; metrics are
+those of the test part.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ from trailergenre.features.backbone.artefact import read_manifest
 from trailergenre.links.labelled_links import Part, count_movies_by_name
 from trailergenre.metrics.baselines import majority_metrics, prior_metrics
 from trailergenre.metrics.multilabel import (
+    DEFAULT_THRESHOLD,
     Metrics,
     average_by_movie,
     choose_thresholds,
@@ -35,7 +37,12 @@ from trailergenre.metrics.multilabel import (
     measure,
 )
 from trailergenre.models.bundle import Bundle, write_bundle
-from trailergenre.models.calibration import Calibration, fit_calibration
+from trailergenre.models.calibration import (
+    MIN_VALIDATION_MOVIES,
+    Calibration,
+    fit_calibration,
+    no_calibration,
+)
 from trailergenre.models.manifest import (
     UNKNOWN_WEIGHTS,
     BackboneFacts,
@@ -45,6 +52,7 @@ from trailergenre.models.manifest import (
     TestFacts,
     TrainingFacts,
 )
+from trailergenre.models.model_card import MIN_TEST_MOVIES
 from trailergenre.models.scorer import Model, Scorer
 from trailergenre.models.trainers import Recipe, Trainer
 from trailergenre.models.training_set import TrainingSet, prepare_training
@@ -59,6 +67,7 @@ class FittedModel(NamedTuple):
     model: Model
     calibration: Calibration
     thresholds: tuple[float, ...]
+    thresholds_from: Literal["validation", "default"]
     validation_mean_ap: float
     test: TestFacts
 
@@ -90,15 +99,19 @@ def train_bundles(
             scorer = trainer.fit(training, recipe, on_step)
             fitted = finalize_model(trainer, training, scorer, seed=config.dataset.seed)
         mean_aps = {key: values["mean_ap"] for key, values in fitted.test.measures.items()}
+        n_tested = fitted.test.movies
+        few = ", too few to say which is better" if n_tested < MIN_TEST_MOVIES else ""
         typer.echo(
             f"test mAP {mean_aps['model']:.3f}, label prior {mean_aps['prior']:.3f} "
-            f"({fitted.test.movies} movies)",
+            f"({n_tested} movies{few})",
             err=True,
         )
         store = Store(f"{address}/{name}" if name else address)
         written[name] = write_model(
             store, training, fitted, recipe=recipe, settings=settings, config=config
         )
+        for note in written[name].warnings:
+            typer.echo(f"note: {note}", err=True)
     return written
 
 
@@ -159,13 +172,19 @@ def finalize_model(
 ) -> FittedModel:
     """Choose calibration and thresholds on the validation part and measure the test movies.
 
+    With fewer than `MIN_VALIDATION_MOVIES` nothing is calibrated, and thresholds are the default.
     Calibration is fitted to links, as in scoring; a movie's probabilities are the mean of its
     links'. `seed` is of the folds that choose the calibration method.
     """
     raw = trainer.score(training.link_ids_of(Part.VALIDATION), scorer)
-    calibration = fit_calibration(training.truth_of(Part.VALIDATION), raw, seed=seed)
-    truth, calibrated = _merge_movies(training, Part.VALIDATION, calibration.apply(raw))
-    thresholds = choose_thresholds(truth, calibrated)
+    truth, merged = _merge_movies(training, Part.VALIDATION, raw)
+    if len(truth) >= MIN_VALIDATION_MOVIES:
+        calibration = fit_calibration(training.truth_of(Part.VALIDATION), raw, seed=seed)
+        _, merged = _merge_movies(training, Part.VALIDATION, calibration.apply(raw))
+        thresholds = choose_thresholds(truth, merged)
+    else:
+        calibration = no_calibration(len(training.genres))
+        thresholds = np.full(len(training.genres), DEFAULT_THRESHOLD)
     test_raw = trainer.score(training.link_ids_of(Part.TEST), scorer)
     test_truth, test_calibrated = _merge_movies(training, Part.TEST, calibration.apply(test_raw))
     genres, shares = training.genres, training.genre_shares
@@ -180,7 +199,8 @@ def finalize_model(
         model=scorer.model,
         calibration=calibration,
         thresholds=tuple(thresholds.tolist()),
-        validation_mean_ap=mean_ap(truth, calibrated),
+        thresholds_from="validation" if len(truth) >= MIN_VALIDATION_MOVIES else "default",
+        validation_mean_ap=mean_ap(truth, merged),
         test=_test_facts(metrics),
     )
 
@@ -218,6 +238,7 @@ def write_model(
     manifest = Manifest(
         genres=training.genres,
         thresholds=fitted.thresholds,
+        thresholds_from=fitted.thresholds_from,
         not_modelled=training.not_modelled,
         model=recipe.model,
         rows=recipe.rows,
@@ -287,6 +308,7 @@ def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:
         "sha256": {name: bundle.sha256 for name, bundle in written.items()},
         **first.model_dump(include={"model", "rows", "trainer", "genres", "not_modelled"}),
         **first.training.model_dump(exclude={"data_sha256", "dataset", "genre_shares"}),
+        "thresholds_from": [manifest.thresholds_from for manifest in manifests],
         "validation_mean_ap": [round(manifest.validation_mean_ap, 4) for manifest in manifests],
         "test_mean_ap": [round(score, 4) for score in scores],
         "test_mean_ap_spread": round(float(np.std(scores, ddof=1)), 4) if len(scores) > 1 else None,

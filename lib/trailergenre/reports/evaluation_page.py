@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from trailergenre.metrics.format import MEASURES, format_figure
+from trailergenre.models.calibration import MIN_VALIDATION_MOVIES
+from trailergenre.models.model_card import MIN_TEST_MOVIES
 from trailergenre.reports.pages import render_page
 
 _RECALLS = (0.1, 0.5, 0.9)
@@ -26,6 +28,8 @@ def render_evaluation(record: Mapping[str, object]) -> str:
         "evaluation.html",
         record,
         measures=MEASURES,
+        min_test_movies=MIN_TEST_MOVIES,
+        min_validation_movies=MIN_VALIDATION_MOVIES,
         names={key: name for key, name, _ in MEASURES},
         set_measures=("mean_ap", "micro_ap", "weighted_ap", "sample_ap", "precision_at_3"),
         calibration_measures=("brier", "ece", "mean_ap", "micro_ap", "sample_ap"),

@@ -22,6 +22,7 @@ from trailergenre.models.evaluation import (
     evaluate,
     find_notes,
     merge_fold,
+    print_evaluation,
 )
 
 
@@ -82,6 +83,27 @@ def test_a_model_that_knows_beats_and_one_that_guesses_does_not(bundle: Bundle) 
     baselines = {"prior", "majority", "random"}
     assert set(record["models"]) == {"model", "control", "uncalibrated", *baselines}
     assert dict(record["columns"])["control"] == "shuffled labels"
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(19, None), (20, True)])
+def test_a_verdict_needs_twenty_test_movies_over_all_folds(
+    n: int, verdict: bool | None, bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = [np.eye(4, dtype=np.int8)[np.arange(size) % 4] for size in (8, n - 8)]
+    model = scored(bundle, *((truth, know(truth)) for truth in folds))
+    evaluation = evaluate(
+        model,
+        control=None,
+        others=[model],
+        run="runs/mine",
+        features="0" * 16,
+        test={"movies": n, "links": n, "links_without_features": 0},
+    )
+    assert evaluation.summary()["beats_prior"] == {"model": verdict, "other-1": verdict}
+    print_evaluation(evaluation)
+    printed = capsys.readouterr().err
+    assert ("19 are too few test movies to say which is better" in printed) is (verdict is None)
+    assert ("beats prior" in printed) is (verdict is not None)
 
 
 def test_telling_videos_apart_without_knowing_genres_is_not_enough(bundle: Bundle) -> None:

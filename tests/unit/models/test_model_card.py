@@ -35,6 +35,7 @@ def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
     [
         (make_manifest(weights="random(seed=7)"), "weights are random"),
         (make_manifest(shuffled=True), "knows nothing"),
+        (changed(thresholds_from="default"), "fewer than 20 validation movies"),
     ],
 )
 def test_what_must_be_said_stands_at_the_top(manifest: Manifest, words: str) -> None:
@@ -56,6 +57,17 @@ def test_calibration_is_shown_with_what_it_changed() -> None:
     assert "| test movies | before | after |" in card
     assert "Not calibrated: Horror." in card
     assert "| before | after |" not in render_card(make_manifest())
+
+
+@pytest.mark.parametrize(("source", "said"), [("default", "all are .5"), ("validation", "by F1")])
+def test_the_card_says_where_the_thresholds_are_from(source: str, said: str) -> None:
+    assert said in render_card(changed(thresholds_from=source))
+
+
+@pytest.mark.parametrize(("movies", "is_few"), [(19, True), (20, False)])
+def test_few_test_movies_are_no_reason_for_a_verdict(movies: int, is_few: bool) -> None:
+    test = make_manifest().test.model_copy(update={"movies": movies})
+    assert ("too few test movies to say" in render_card(changed(test=test))) is is_few
 
 
 def test_a_search_is_shown_with_its_spread() -> None:

@@ -91,6 +91,18 @@ def test_raw_probabilities_have_no_f1() -> None:
     assert not {"macro_f1", "micro_f1"} & set(measures["uncalibrated"])
 
 
+@pytest.mark.parametrize(("movies", "source"), [(19, "default"), (20, "validation")])
+def test_few_validation_movies_choose_neither_thresholds_nor_calibration(
+    movies: int, source: str
+) -> None:
+    training = training_set(3 * movies)
+    fitted = finalize_model(Overconfident(training), training, SCORER, seed=7)
+    assert fitted.thresholds_from == source
+    is_chosen = source == "validation"
+    assert (set(fitted.thresholds) != {0.5}) is is_chosen
+    assert (fitted.calibration.method != "none") is is_chosen
+
+
 def test_folds_to_be_replaced_end_before_the_first_is_fitted(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for name in ("fold-0", "fold-1"):

@@ -20,9 +20,11 @@ from trailergenre.reports.evaluation_page import render_evaluation
 ADDRESS = "bundles/<script>alert(1)</script>"
 
 
-def scored(bundle: Bundle, address: str, *, folds: int, knows: float) -> ScoredModel:
-    """A model on twenty movies a fold; none of them is of the last genre."""
-    truth = np.eye(4, dtype=np.int8)[np.arange(20) % 3]
+def scored(
+    bundle: Bundle, address: str, *, folds: int, knows: float, movies: int = 20
+) -> ScoredModel:
+    """A model on some movies a fold; none of them is of the last genre."""
+    truth = np.eye(4, dtype=np.int8)[np.arange(movies) % 3]
     noise = [np.random.default_rng(fold).random(truth.shape) for fold in range(folds)]
     scores = [knows * truth + (1 - knows) * found for found in noise]
     tested = tuple(ScoredFold(bundle, truth, found / 2, found) for found in scores)
@@ -35,12 +37,14 @@ def record(
     control: bool = False,
     others: bool = False,
     folds: int = 1,
+    movies: int = 20,
     knows: float = 0.9,
 ) -> dict[str, Any]:
     bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest(weights="random(seed=7)"))
-    model = scored(bundle, ADDRESS, folds=folds, knows=knows)
-    shuffled = scored(bundle, "bundles/control", folds=folds, knows=0.0) if control else None
-    beside = [scored(bundle, "bundles/plain", folds=folds, knows=0.3)] if others else []
+    model = scored(bundle, ADDRESS, folds=folds, knows=knows, movies=movies)
+    sizes = {"folds": folds, "movies": movies}
+    shuffled = scored(bundle, "bundles/control", knows=0.0, **sizes) if control else None
+    beside = [scored(bundle, "bundles/plain", knows=0.3, **sizes)] if others else []
     return make_record(model, control=shuffled, others=beside)
 
 
@@ -73,6 +77,32 @@ def test_the_page_says_what_must_be_said(tmp_path: Path) -> None:
         assert text in page
     assert "21 links scored, 3 without features" in page
     assert "±" not in page
+
+
+def test_too_few_test_movies_give_no_verdict(tmp_path: Path) -> None:
+    found = record(tmp_path, control=True, others=True, movies=19)
+    page = render_evaluation(found)
+    assert "Too few test movies to say whether the model beats the prior and chance: 19" in page
+    assert "intervals over fewer than 20 movies are too narrow" in page
+    for verdict in ("The model beats", "does not beat", "The control, trained", "significantly"):
+        assert verdict not in page
+    assert not re.search(r'class="(verdict )?(good|bad)"', page)
+
+
+@pytest.mark.parametrize(
+    ("of_folds", "said"),
+    [
+        ({"validation": 2}, "threshold, chosen on the validation part."),
+        ({"default": 2}, "not chosen in 2 of 2 folds, as there are fewer than 20 validation"),
+        ({"validation": 1, "default": 1}, "the validation part; not chosen in 1 of 2 folds"),
+    ],
+)
+def test_the_page_says_where_the_thresholds_are_from(
+    of_folds: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    page = render_evaluation(record(tmp_path, folds=2) | {"thresholds_from": of_folds})
+    assert said in " ".join(page.split())
+    assert ("nothing is calibrated" in page) is ("default" in of_folds)
 
 
 def test_figures_of_folds_have_their_spread(tmp_path: Path) -> None:

@@ -65,16 +65,22 @@ class _Demo:
         command = [sys.executable, "-m", "trailergenre", *name.split(), *arguments]
         self.run(command, stderr=stderr)
 
-    def job(
+    def job(self, name: str, *arguments: str) -> None:
+        """Run a job that needs no Spark: a JVM would take seconds to start."""
+        self.run([sys.executable, *self._script(name), *arguments])
+
+    def spark_job(
         self, name: str, *arguments: str, accepted: Collection[ExitCode] = (ExitCode.FINISHED,)
     ) -> None:
         """Run a job through spark-submit."""
         submit = str(Path(sys.executable).with_name("spark-submit"))
         properties = str(_REPOSITORY / "conf" / "spark-local.conf")
-        script = str(_REPOSITORY / "jobs" / f"{name}.py")
-        command = [submit, "--properties-file", properties, script, str(self.out / "run")]
+        command = [submit, "--properties-file", properties, *self._script(name)]
         with without_jvm_warning() as stderr:
             self.run([*command, *arguments], accepted=accepted, stderr=stderr)
+
+    def _script(self, name: str) -> list[str]:
+        return [str(_REPOSITORY / "jobs" / f"{name}.py"), str(self.out / "run")]
 
     def run(
         self,
@@ -128,12 +134,13 @@ def run_demo(data: Path | None, out: Path) -> None:
         links, link_to_score = _prepare_links(demo, data, stack)
         demo.job("prepare_dataset", "--links", str(links), *settings)
         # Some of the user's own links may be deferred; the demo goes on with the others.
-        demo.job("featurize", *settings, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
+        demo.spark_job("featurize", *settings, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
         _publish(demo)
         bundle, control = str(demo.out / "bundle"), str(demo.out / "control")
-        demo.job("train_model", "--bundle", bundle, *settings)
-        demo.job("train_model", "--bundle", control, "--shuffle-labels", *settings)
-        demo.job("evaluate_model", "--bundle", bundle, "--control", control)
+        training = ("--trainer", "sklearn", *settings)
+        demo.job("train_model", "--bundle", bundle, *training)
+        demo.job("train_model", "--bundle", control, "--shuffle-labels", *training)
+        demo.spark_job("evaluate_model", "--bundle", bundle, "--control", control)
         demo.command("report", str(demo.out / "run"))
         link = link_to_score or _first_finished(demo.store)
         demo.command("score", link, "--report", str(demo.reports / "score.html"), *settings)
@@ -178,7 +185,11 @@ def _export(demo: _Demo) -> None:
             demo.console.print("note: no ImageNet weights here: using random ones.")
             demo.command("backbone export", *export, "random")
     if read_manifest(directory).is_random:
-        demo.console.print("note: with random weights every step works, but scores mean nothing.")
+        demo.console.print(
+            "note: The network's weights are random. Every step works, but the scores say nothing "
+            f"about films. For ImageNet weights, delete {directory} and run the demo again with "
+            "internet access."
+        )
 
 
 def _prepare_links(demo: _Demo, data: Path | None, stack: ExitStack) -> tuple[Path, str | None]:
@@ -228,7 +239,7 @@ def _publish(demo: _Demo) -> None:
             )
             return
         demo.env["TRAILERGENRE_MONGO_URI"] = uri
-        demo.job("publish_features", "--config", str(demo.config))
+        demo.spark_job("publish_features", "--config", str(demo.config))
 
 
 @contextmanager

@@ -127,6 +127,15 @@ def test_on_a_terminal_a_job_has_one_too_of_the_same_size() -> None:
     assert shown.stdout == b"77\n"
 
 
+def test_a_network_of_an_earlier_demo_is_told_to_be_random(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_backbone, tmp_path / "backbone")
+    said = io.StringIO()
+    _export(_Demo(tmp_path, Console(file=said, soft_wrap=True)))
+    assert said.getvalue().startswith("note: The network's weights are random.")
+
+
 def test_without_imagenet_weights_random_ones_are_exported_and_that_is_said(
     tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
