@@ -32,10 +32,10 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
     done = shared_demo(tmp_path_factory)
     stages = summaries(done.stdout)
     rows = stages["prepare_dataset"]
-    assert sum(rows["by_row_outcome"].values()) == rows["rows"] == 68  # type: ignore[attr-defined]
+    assert sum(rows["by_row_outcome"].values()) == rows["rows"] == 60  # type: ignore[attr-defined]
     links = stages["featurize"]
     assert links["by_outcome"] == {
-        "ok": 56,
+        "ok": 48,
         "no_file": 1,
         "no_video": 1,
         "not_media": 1,
@@ -43,9 +43,12 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
         "unavailable": 1,
         "unsupported_site": 1,
     }
-    assert stages["publish_features"]["documents"] == links["frames"] == 56 * 4
-    assert stages["evaluate_model"]["beats_prior"] == {"model": True, "control": False}
-    # The clip is half dark grain, half cold cells.
+    assert stages["publish_features"]["documents"] == links["frames"] == 48 * 3
+    judged = stages["evaluate_model"]
+    assert judged["beats_prior"] == {"model": True, "control": False}
+    # Not every shot fits its clip's genres: the page has errors to look at, and more than chance.
+    assert 0.6 <= judged["mean_ap"]["model"] <= 0.85  # type: ignore[index]
+    # Two of the clip's shots are dark grain, one is cold cells.
     top = [line for line in done.stdout.splitlines() if line[:2] in {"1.", "2.", "3."}]
     assert {line.split()[1] for line in top[:2]} == {"Horror", "Sci-Fi"}
     assert len(top) == 3
