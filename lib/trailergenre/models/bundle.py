@@ -59,10 +59,6 @@ class Bundle:
         return find_warnings(self.manifest)
 
 
-_NO_BUNDLE = json.dumps({"format": FORMAT, "files": {}}).encode()
-"""The manifest while the other files are written: invalid, but recognizably ours."""
-
-
 def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Table) -> Bundle:
     """Write a bundle into its directory; its manifest last, so that half a bundle is none.
 
@@ -75,7 +71,7 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
         "MODEL_CARD.md": render_card(manifest).encode(),
     }
     check_replaceable(store)
-    store.write_bytes("manifest.json", _NO_BUNDLE)
+    withdraw_bundle(store)
     for name, content in files.items():
         store.write_bytes(name, content)
     for other in {each.name for each in MODEL_FILES.values()} - set(files):
@@ -85,6 +81,11 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
     content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     store.write_bytes("manifest.json", content)
     return Bundle(manifest, _scorer(manifest, model), split, _sha256(content))
+
+
+def withdraw_bundle(store: Store) -> None:
+    """Leave a manifest that is invalid, but recognizably ours: its files are being replaced."""
+    store.write_bytes("manifest.json", json.dumps({"format": FORMAT, "files": {}}).encode())
 
 
 def check_replaceable(store: Store) -> None:

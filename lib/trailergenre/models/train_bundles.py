@@ -36,7 +36,7 @@ from trailergenre.metrics.multilabel import (
     mean_ap,
     measure,
 )
-from trailergenre.models.bundle import Bundle, write_bundle
+from trailergenre.models.bundle import Bundle, check_replaceable, withdraw_bundle, write_bundle
 from trailergenre.models.calibration import (
     MIN_VALIDATION_MOVIES,
     Calibration,
@@ -163,8 +163,12 @@ def _clear_target(store: Store, names: Collection[str]) -> None:
             f"{store} holds {kept} that this training would not replace. "
             "Give another --bundle, or delete it."
         )
-    for name in filter(None, names):
-        store.delete(f"{name}/manifest.json")
+    targets = {name: Store(f"{store}/{name}") if name else store for name in names}
+    for target in targets.values():
+        check_replaceable(target)
+    for name, target in targets.items():
+        if name and target.exists("manifest.json"):
+            withdraw_bundle(target)
 
 
 def finalize_model(

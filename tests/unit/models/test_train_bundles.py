@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundles import make_forest
+from bundles import make_bundle, make_forest
 from runs import GENRES, labelled
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import BundleError, ConfigError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
 from trailergenre.metrics.multilabel import average_by_movie, mean_ap
+from trailergenre.models.bundle import read_bundle
 from trailergenre.models.scorer import Scorer
 from trailergenre.models.train_bundles import _clear_target, finalize_model
 from trailergenre.models.trainers import Recipe
@@ -106,14 +107,28 @@ def test_few_validation_movies_choose_neither_thresholds_nor_calibration(
 def test_folds_to_be_replaced_end_before_the_first_is_fitted(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for name in ("fold-0", "fold-1"):
-        store.write_bytes(f"{name}/manifest.json", b"{}")
+        make_bundle(Store(f"{store}/{name}"))
     _clear_target(store, {"fold-0", "fold-1"})
-    assert not any(store.exists(f"fold-{k}/manifest.json") for k in range(2))
+    for name in ("fold-0", "fold-1"):
+        with pytest.raises(BundleError):
+            read_bundle(Store(f"{store}/{name}"))
+    # A training that was killed now may be repeated.
+    _clear_target(store, {"fold-0", "fold-1"})
+
+
+@pytest.mark.parametrize("names", [{""}, {"fold-0", "fold-1"}])
+def test_files_of_others_are_not_replaced(tmp_path: Path, names: set[str]) -> None:
+    store = Store(str(tmp_path))
+    file = f"{max(names)}/manifest.json".lstrip("/")
+    store.write_bytes(file, b'{"name": "an extension"}')
+    with pytest.raises(ConfigError, match="is not of a model bundle"):
+        _clear_target(store, names)
+    assert store.exists(file)
 
 
 def test_a_single_bundle_stays_until_it_is_replaced(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    store.write_bytes("manifest.json", b"{}")
+    make_bundle(store)
     _clear_target(store, {""})
     assert store.exists("manifest.json")
     with pytest.raises(ConfigError, match="would not replace"):

@@ -19,6 +19,7 @@ from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
+    MANIFEST_FILE,
     ONNX_FILE,
     WEIGHTS_FILE,
     BackboneManifest,
@@ -101,12 +102,18 @@ def export_backbone(
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse to replace anything but an artefact."""
+    """Refuse to replace anything but an artefact, or one that holds files of others."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         try:
             read_manifest(out)
         except WeightsError as error:
             raise ConfigError(f"{out} exists and is not a backbone. Give another --out.") from error
+        others = {path.name for path in out.iterdir()} - {MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE}
+        if others:
+            raise ConfigError(
+                f"{out / min(others)} is not of the backbone there, and would be deleted. Move it, "
+                "or give another --out."
+            )
 
 
 def _set_weights(model: object, weights: str, seed: int) -> str:

@@ -21,7 +21,7 @@ from trailergenre.features.backbone.artefact import (
     read_weights,
     write_manifest,
 )
-from trailergenre.features.backbone.export import export_backbone
+from trailergenre.features.backbone.export import _check_replaceable, export_backbone
 
 ENGINES = ["onnxruntime", "tensorflow"]
 
@@ -304,3 +304,12 @@ def test_somebody_elses_directory_is_not_replaced(tmp_path: Path) -> None:
 def test_artefact_is_replaced(tmp_path: Path) -> None:
     first = read_manifest(export_tiny(tmp_path / "tiny"))
     assert read_manifest(export_tiny(tmp_path / "tiny", seed=8)).backbone_id != first.backbone_id
+
+
+def test_an_export_deletes_no_file_of_others(tiny_backbone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "backbone"
+    shutil.copytree(tiny_backbone, out)
+    _check_replaceable(out)
+    (out / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"notes\.txt is not of the backbone"):
+        _check_replaceable(out)
