@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -195,6 +196,23 @@ class Case:
         paths = {link.link_id: "/" + link.url.rpartition("/")[2] for link in self.links}
         return {link_id: self.server.requested.get(path, 0) for link_id, path in paths.items()}
 
+    @contextmanager
+    def last_one_held(self) -> Iterator[None]:
+        """Keep the run from its end: the server answers for the last link after this block."""
+        path = "/" + self.links[-1].url.rpartition("/")[2]
+        usual, go_on = self.server.answers[path], threading.Event()
+
+        def hold(request: BaseHTTPRequestHandler, seen: int) -> None:
+            go_on.wait(120)
+            usual(request, seen)
+
+        self.server.answers[path] = hold
+        try:
+            yield
+        finally:
+            go_on.set()
+            self.server.answers[path] = usual
+
     def committed(self) -> set[str]:
         """Links whose outcome is committed."""
         if not self.store.list_files("outcomes"):
@@ -207,7 +225,7 @@ def make_case(server: AnswerServer, backbone: Path, run: Path, *, seed: int = 0)
     """Make a list of the server's links; the seed gives their number and order."""
     chance = random.Random(seed)
     paths = [path for path in server.answers if path != "/none.mp4"]
-    n_links = len(paths) if seed == 0 else chance.randint(4, len(paths))
+    n_links = 3 if seed == 0 else chance.randint(4, len(paths))
     chosen = [*chance.sample(paths, n_links - 1), "/none.mp4"]
     chance.shuffle(chosen)
     # The first chunk is the one that is hit, and must come by every point.

@@ -35,14 +35,17 @@ def test_the_site_is_quiet_and_asks_for_nothing_from_outside(
     context = browser.new_context(viewport=size, color_scheme=view.scheme)
     asked: list[str] = []
     faults: list[str] = []
-    page = context.new_page()
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda said: faults.append(f"{said.type}: {said.text}"))
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("console", lambda said: faults.append(f"{said.type}: {said.text}"))
+    context.on("weberror", lambda error: faults.append(str(error.error)))
     docs = REPOSITORY / "docs"
     names = sorted(path.stem for path in docs.glob("*.md"))
-    for name in names:
-        page.goto(f"http://{site.address}/{name}.html", wait_until="networkidle")
+    # Side by side, for each is watched until it has asked for nothing for half a second.
+    pages = {name: context.new_page() for name in names}
+    for name, page in pages.items():
+        page.goto(f"http://{site.address}/{name}.html")
+    for name, page in pages.items():
+        page.wait_for_load_state("networkidle")
         faults += [f"{name} is too wide"] if page.evaluate(WIDE) > 0 else []
     context.close()
     assert faults == []

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,65 +19,79 @@ from servers.files import FileServer, serve
 from submits import arguments
 from trailergenre.base.storage import Store
 from trailergenre.runs import tables
-from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
+from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import LEASE_FILE, hold_lease
-from trailergenre.runs.verify.verify import verify_run
 
 pytestmark = pytest.mark.slow
 
-
-def options(run: Path, backbone: Path, server: FileServer, *more: str) -> list[str]:
-    """Arguments of the job for links that the server serves."""
-    return arguments(run, f"backbone.path={backbone}", f'network.allow=["{server.address}"]', *more)
+Options = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five short clips, each another picture."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """Serves two short clips, each another picture."""
     directory = tmp_path_factory.mktemp("clips")
-    for number in range(5):
+    for number in range(2):
         source = f"gradients=s=320x320:r=8:seed={number}:d=3"
         make_clip(directory / f"{number:02}.mp4", source, "-preset", "ultrafast")
-    return directory
+    with serve(directory) as server:
+        yield server
 
 
-@pytest.mark.parametrize("keep", ["videos", "frames"])
-def test_what_is_kept_gives_the_bytes_that_nothing_kept_gives(
-    keep: str, data_dir: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
+@pytest.fixture(scope="module")
+def options(server: FileServer, tiny_backbone: Path) -> Options:
+    """Gives the arguments of the job for links that the server serves."""
+
+    def make(run: Path, *more: str, backbone: Path = tiny_backbone) -> list[str]:
+        settings = (f"backbone.path={backbone}", f'network.allow=["{server.address}"]', *more)
+        return arguments(run, *settings)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another network."""
+    return export_tiny(tmp_path_factory.mktemp("other") / "tiny", seed=8)
+
+
+def write_list(run: Path, server: FileServer) -> Store:
+    """Two links that work and one that does not."""
+    store, names = Store(str(run)), ("00.mp4", "01.mp4", "no.mp4")
+    write_links(store, [f"http://{server.address}/{name}" for name in names])
+    return store
+
+
+@pytest.fixture(scope="module")
+def plain(
+    options: Options, server: FileServer, driver: Driver, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run that kept nothing; a test that writes there copies it first."""
+    run = tmp_path_factory.mktemp("plain")
+    store = write_list(run, server)
+    summary = driver.featurize(options(run)).summary
+    assert summary["by_outcome"] == {"ok": 2, "unavailable": 1}
+    assert not store.exists(LEASE_FILE)
+    return run
+
+
+def test_kept_videos_are_downloaded_once_for_all_settings_and_give_the_same_bytes(
+    options: Options, server: FileServer, plain: Path, other: Path, driver: Driver, tmp_path: Path
 ) -> None:
-    kept, plain = Store(str(tmp_path / "kept")), Store(str(tmp_path / "plain"))
-    with serve(data_dir / "video") as server:
-        urls = [f"http://{server.address}/{c.name}" for c in (data_dir / "video").glob("*.mp4")]
-        for store in (kept, plain):
-            write_links(store, urls)
-        words = options(tmp_path / "kept", tiny_backbone, server)
-        ended = driver.featurize([*words, "--keep", keep]).summary
-        assert driver.featurize(options(tmp_path / "plain", tiny_backbone, server)).code == 0
-    assert features_hash(kept) == features_hash(plain)
-    assert len(list(tmp_path.glob(f"kept/{keep}/*/*"))) == 4
-    stages = {executor["stage"]: executor["links"] for executor in ended["time"]}
-    assert stages == ({"embed": 4} if keep == "videos" else {"sample": 4, "embed": 4})
-
-
-def test_kept_videos_are_downloaded_once_for_all_settings(
-    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
-) -> None:
-    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
-    other = export_tiny(tmp_path / "other", seed=8)
-    with serve(clips) as server:
-        write_links(store, [f"http://{server.address}/{n}" for n in ("00.mp4", "01.mp4", "no.mp4")])
-        keep = ["--keep", "videos"]
-        assert driver.featurize([*options(run, tiny_backbone, server), *keep]).code == 0
-        assert server.requested
-        server.requested.clear()
-        same = driver.featurize([*options(run, tiny_backbone, server), *keep]).summary
-        assert same["requested"] == 0
-        faster = options(run, tiny_backbone, server, "frames.per_second=2")
-        assert driver.featurize([*faster, *keep]).code == 0
-        assert driver.featurize([*options(run, other, server), *keep]).code == 0
-        assert server.requested == []
-    by_rate = Counter(settings.frames_per_s for settings in list_settings(store).values())
-    assert by_rate == {1.0: 2, 2.0: 1}
+    run = tmp_path / "run"
+    store, keep = write_list(run, server), ["--keep", "videos"]
+    server.requested.clear()
+    first = driver.featurize([*options(run), *keep]).summary
+    assert {executor["stage"]: executor["links"] for executor in first["time"]} == {"embed": 3}
+    assert server.requested
+    assert features_hash(store) == features_hash(Store(str(plain)))
+    assert len(list(run.glob("videos/*/*"))) == 2
+    server.requested.clear()
+    assert driver.featurize([*options(run), *keep]).summary["requested"] == 0
+    faster = options(run, "frames.per_second=2", backbone=other)
+    assert driver.featurize([*faster, *keep]).code == 0
+    assert server.requested == []
+    assert {settings.frames_per_s for settings in list_settings(store).values()} == {1, 2}
     for fingerprint, settings in list_settings(store).items():
         outcomes = tables.read_outcomes(store, fingerprint)
         counts = Counter(
@@ -85,43 +100,41 @@ def test_kept_videos_are_downloaded_once_for_all_settings(
         assert counts == {("ok", 3 * settings.frames_per_s): 2, ("unavailable", 0): 1}
 
 
-def test_kept_frames_are_neither_asked_for_nor_decoded_again_by_another_network(
-    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
+def test_kept_frames_give_the_same_bytes_and_are_not_decoded_again_by_another_network(
+    options: Options, server: FileServer, plain: Path, other: Path, driver: Driver, tmp_path: Path
 ) -> None:
-    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
-    other = export_tiny(tmp_path / "other", seed=8)
-    with serve(clips) as server:
-        write_links(store, [f"http://{server.address}/{n}" for n in ("00.mp4", "01.mp4", "no.mp4")])
-        keep = ["--keep", "frames"]
-        first = driver.featurize([*options(run, tiny_backbone, server), *keep]).summary
-        assert first["by_outcome"] == {"ok": 2, "unavailable": 1}
-        server.requested.clear()
-        second = driver.featurize(options(run, other, server)).summary
-        # Neither the site's answer nor what is kept is asked for again.
-        assert (second["requested"], second["by_outcome"]) == (2, first["by_outcome"])
-        assert server.requested == []
-        faster = driver.featurize(options(run, other, server, "frames.per_second=2"))
-        assert (faster.code, server.requested) == (2, [])
+    run = tmp_path / "run"
+    store = write_list(run, server)
+    first = driver.featurize([*options(run), "--keep", "frames"]).summary
+    assert first["by_outcome"] == {"ok": 2, "unavailable": 1}
+    stages = {executor["stage"]: executor["links"] for executor in first["time"]}
+    assert stages == {"sample": 3, "embed": 2}
+    assert features_hash(store) == features_hash(Store(str(plain)))
+    assert len(list(run.glob("frames/*/*"))) == 2
+    server.requested.clear()
+    second = driver.featurize(options(run, backbone=other)).summary
+    # Neither the site's answer nor what is kept is asked for again.
+    assert (second["requested"], second["by_outcome"]) == (2, first["by_outcome"])
+    assert server.requested == []
+    faster = driver.featurize(options(run, "frames.per_second=2", backbone=other))
+    assert (faster.code, server.requested) == (2, [])
     for fingerprint in list_settings(store):
         outcomes = tables.read_outcomes(store, fingerprint)
         assert sorted(outcomes["frames"].to_pylist()) == [0, 3, 3]
 
 
 def test_changed_settings_without_kept_videos_stop_the_run(
-    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
+    options: Options, server: FileServer, plain: Path, driver: Driver, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    with serve(clips) as server:
-        write_links(Store(str(run)), [f"http://{server.address}/{n}.mp4" for n in ("00", "01")])
-        assert driver.featurize(options(run, tiny_backbone, server)).code == 0
-        server.requested.clear()
-        faster = options(run, tiny_backbone, server, "frames.per_second=2")
-        refused = driver.featurize(faster)
-        assert refused.code == 2
-        assert "frames_per_s: 1.0 -> 2.0" in refused.output
-        assert "2 downloads" in refused.output
-        assert server.requested == []
-        assert driver.featurize([*faster, "--recompute"]).summary["requested"] == 2
+    run = Path(shutil.copytree(plain, tmp_path / "run"))
+    server.requested.clear()
+    faster = options(run, "frames.per_second=2")
+    refused = driver.featurize(faster)
+    assert refused.code == 2
+    assert "frames_per_s: 1.0 -> 2.0" in refused.output
+    assert "3 downloads" in refused.output
+    assert server.requested == []
+    assert driver.featurize([*faster, "--recompute"]).summary["requested"] == 3
 
 
 @pytest.mark.parametrize(
@@ -145,38 +158,14 @@ def test_bad_runs_end_with_2_and_one_line(
 
 
 def test_a_second_run_on_one_output_is_refused_and_writes_nothing(
-    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
+    options: Options, server: FileServer, driver: Driver, tmp_path: Path
 ) -> None:
-    store = Store(str(tmp_path / "run"))
-    with serve(clips) as server:
-        write_links(store, [f"http://{server.address}/00.mp4"])
-        before = store.list_all_files("")
-        arguments = options(tmp_path / "run", tiny_backbone, server)
-        with hold_lease(store, "featurize"):
-            refused = driver.featurize(arguments)
-        assert refused.code == 3
-        assert f"featurize on {socket.gethostname()} (process {os.getpid()})" in refused.output
-        assert store.list_all_files("") == before
-        assert server.requested == []
-        assert driver.featurize(arguments).summary["by_outcome"] == {"ok": 1}
-    assert not store.exists(LEASE_FILE)
-
-
-def test_a_list_that_changes_between_runs_is_accounted_for_as_it_is(
-    clips: Path, tiny_backbone: Path, driver: Driver, tmp_path: Path
-) -> None:
-    """Rows are removed, reordered and added: resume goes by link, not by place."""
-    run, store = tmp_path / "run", Store(str(tmp_path / "run"))
-    with serve(clips) as server:
-        urls = [f"http://{server.address}/{number:02}.mp4" for number in range(5)]
-        write_links(store, urls[:4])
-        assert driver.featurize(options(run, tiny_backbone, server)).code == 0
-        write_links(store, [urls[4], urls[2], urls[0]])
-        server.requested.clear()
-        assert driver.featurize(options(run, tiny_backbone, server)).summary["requested"] == 1
-        assert {request.split()[1] for request in server.requested} == {"/04.mp4"}
-    report = verify_run(store, choose_fingerprint(store, None))
-    assert (report.links, report.by_outcome) == (3, {"ok": 3})
-    assert features_hash(store)
-    notes = [note for check in report.checks for note in check.notes]
-    assert notes == ["2 outcomes belong to links of an earlier list"]
+    store = write_list(tmp_path / "run", server)
+    server.requested.clear()
+    before = store.list_all_files("")
+    with hold_lease(store, "featurize"):
+        refused = driver.featurize(options(tmp_path / "run"))
+    assert refused.code == 3
+    assert f"featurize on {socket.gethostname()} (process {os.getpid()})" in refused.output
+    assert store.list_all_files("") == before
+    assert server.requested == []

@@ -57,7 +57,7 @@ app()
 
 
 def wait_until(is_true: Callable[[], object], shown: Terminal) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not is_true():
         assert shown.process.poll() is None, shown.screen()
         assert time.monotonic() < deadline, shown.screen()
@@ -93,7 +93,8 @@ def test_a_stopped_run_is_finished_by_the_command_that_it_names(
     env = environment() | {"TMPDIR": str(scratch)}
     with clip_server(tmp_path, n_clips=5) as server:
         case = make_case(server, tiny_backbone, tmp_path / "run")
-        with terminal(command("featurize", *case.arguments), env=env, cwd=REPOSITORY) as shown:
+        typed = command("featurize", *case.arguments)
+        with case.last_one_held(), terminal(typed, env=env, cwd=REPOSITORY) as shown:
             wait_until(case.committed, shown)
             shown.press(CTRL_C)
             assert shown.wait(60) == 130

@@ -76,7 +76,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     (base / "constraints.txt").write_text(locked_versions())
     venv.create(base / "venv", with_pip=False)
     where = ["--python", str(base / "venv" / "bin" / "python")]
-    install = ["install", "--quiet", "--constraint", str(base / "constraints.txt")]
+    install = ["install", "--quiet", "--no-compile"]
+    install += ["--constraint", str(base / "constraints.txt")]
     subprocess.run([*pip, *where, *install, str(wheel)], check=True)
     (base / "home").mkdir()
     return Installed(base / "venv" / "bin", base / "home")

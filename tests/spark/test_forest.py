@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,43 @@ def leaf_shares(
     return ours, np.array([y[side].mean() for side in sides])
 
 
-def test_leaf_probabilities_survive_training(spark: SparkSession, tmp_path: Path) -> None:
-    X, y = likely_rows()
-    model = fit_genre(to_rows(spark, X, y), 0, CONFIG)
-    ours, shares = leaf_shares(export(model, tmp_path), X, y)
+@dataclass(frozen=True)
+class Trained:
+    """A model of likely rows.
+
+    Attributes:
+        model: Spark's.
+        forest: ours, of the same trees.
+        nodes: the table that Spark saved and ours was read from.
+    """
+
+    model: RandomForestClassificationModel
+    forest: Forest
+    nodes: Path
+
+
+def train(spark: SparkSession, directory: Path, *, prune: bool) -> Trained:
+    model = fit_genre(to_rows(spark, *likely_rows()), 0, CONFIG, prune=prune)
+    return Trained(model, export(model, directory), directory / "saved" / "data")
+
+
+@pytest.fixture(scope="module")
+def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(spark, tmp_path_factory.mktemp("trained"), prune=False)
+
+
+@pytest.fixture(scope="module")
+def pruned(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """As MLlib would train it by default."""
+    return train(spark, tmp_path_factory.mktemp("pruned"), prune=True)
+
+
+def test_leaf_probabilities_survive_training(trained: Trained) -> None:
+    ours, shares = leaf_shares(trained.forest, *likely_rows())
     np.testing.assert_allclose(ours, shares, atol=0.08)
 
 
-@pytest.mark.parametrize("min_rows", [3, 10])
+@pytest.mark.parametrize("min_rows", [3, pytest.param(10, marks=pytest.mark.soak)])
 def test_a_leafs_rows_mean_the_same_to_both_trainers(
     min_rows: int, spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -76,26 +106,19 @@ def test_a_leafs_rows_mean_the_same_to_both_trainers(
     assert len(by_mllib.feature) == pytest.approx(len(by_sklearn.feature), rel=0.15)
 
 
-def test_default_pruning_loses_leaf_probabilities(spark: SparkSession, tmp_path: Path) -> None:
-    """The test above must be able to fail: both sides get what is right for neither."""
-    X, y = likely_rows()
-    model = fit_genre(to_rows(spark, X, y), 0, CONFIG, prune=True)
-    ours, shares = leaf_shares(export(model, tmp_path), X, y)
+def test_default_pruning_loses_leaf_probabilities(pruned: Trained) -> None:
+    """The first test must be able to fail: both sides get what is right for neither."""
+    ours, shares = leaf_shares(pruned.forest, *likely_rows())
     assert shares[0] - shares[1] > 0.2
     assert abs(ours[0] - ours[1]) < 0.05
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(ours, shares, atol=0.08)
 
 
-def test_exported_leaves_are_the_training_rows_that_reach_them(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_exported_leaves_are_the_training_rows_that_reach_them(trained: Trained) -> None:
     """Each node counts its rows; a leaf of ours holds the share of true ones to 1e-6."""
-    X, y = likely_rows()
-    forest = export(fit_genre(to_rows(spark, X, y), 0, CONFIG), tmp_path)
-    nodes = (
-        pq.read_table(tmp_path / "saved" / "data").sort_by([("treeID", "ascending")]).to_pylist()
-    )
+    forest = trained.forest
+    nodes = pq.read_table(trained.nodes).sort_by([("treeID", "ascending")]).to_pylist()
     nodes.sort(key=lambda node: (node["treeID"], node["nodeData"]["id"]))
     counts = np.array([node["nodeData"]["impurityStats"] for node in nodes])
     is_leaf = forest.left < 0
@@ -110,16 +133,15 @@ def test_exported_leaves_are_the_training_rows_that_reach_them(
     np.testing.assert_allclose(forest.value[is_leaf, 0], shares, atol=1e-6)
 
 
-@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize("kind", ["trained", "pruned"])
 def test_exported_probabilities_are_sparks_on_every_row(
-    spark: SparkSession, tmp_path: Path, prune: bool
+    spark: SparkSession, kind: str, request: pytest.FixtureRequest
 ) -> None:
+    made: Trained = request.getfixturevalue(kind)
     X, y = likely_rows()
-    rows = to_rows(spark, X, y)
-    model = fit_genre(rows, 0, CONFIG, prune=prune)
-    forest = export(model, tmp_path)
+    forest = made.forest
     check_forest(forest)
-    theirs = model.transform(rows).select(
+    theirs = made.model.transform(to_rows(spark, X, y)).select(
         vector_to_array("row", "float32").alias("row"),
         vector_to_array("probability").alias("probability"),
     )
@@ -185,9 +207,9 @@ def test_the_forest_does_not_depend_on_how_the_rows_come(
     monkeypatch.setattr(fit_per_genre, "_PARTITION_BYTES", 150 * N_COLUMNS * 8)
     store = Store(str(tmp_path))
     X, y = likely_rows(600)
-    config = ForestConfig(trees=3, max_depth=4, min_rows_per_leaf=3)
+    config = ForestConfig(trees=3, max_depth=3, min_rows_per_leaf=3)
     contents = set()
-    for n_partitions in (1, 2, 7):
+    for n_partitions in (1, 7):
         rows, link_ids = frame_rows(spark, X, per_link=3, n_partitions=n_partitions)
         labelled = fit_per_genre.label_rows(rows, link_ids, y[::3, None], store=store)
         assert labelled.rows.rdd.getNumPartitions() == 4

@@ -59,7 +59,7 @@ def test_scikit_learn_forests_are_as_published(parts: dict[Part, Scene]) -> None
     assert_as_published(np.hstack([f.predict_proba(test.X) for f in forests]), test)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_mllib_forests_are_as_published(
     spark: SparkSession, parts: dict[Part, Scene], tmp_path: Path
 ) -> None:

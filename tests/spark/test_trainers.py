@@ -51,7 +51,7 @@ def fit_sklearn(X: Rows, y: Truth, *, unseen: Rows) -> ProbabilityArray:
     return np.hstack([forest.predict_proba(unseen) for forest in forests])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_trainers_differ_by_less_than_folds_and_default_pruning_by_more(
     spark: SparkSession, data_dir: Path, tmp_path: Path
 ) -> None:
