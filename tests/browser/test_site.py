@@ -27,7 +27,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
         yield server
 
 
-@pytest.mark.parametrize("view", [VIEWS[0], VIEWS[-1]], ids=lambda view: view.name)
+@pytest.mark.parametrize(
+    "view",
+    [VIEWS[0], pytest.param(VIEWS[-1], marks=pytest.mark.soak)],
+    ids=lambda view: view.name,
+)
 def test_the_site_is_quiet_and_asks_for_nothing_from_outside(
     browser: Browser, site: FileServer, view: View
 ) -> None:
