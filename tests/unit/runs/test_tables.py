@@ -235,3 +235,5 @@ def test_a_table_of_spark_and_a_killed_writers_leftovers_may_be_replaced(tmp_pat
     (directory / "_temporary" / "0").mkdir(parents=True)
     (directory / "_temporary" / "0" / "part-00000").touch()
     tables.check_replaceable(store, "labels")
+    tables.write_table(store, "labels", labels("B"))
+    assert tables.read_table(store, "labels")["title"].to_pylist() == ["B"]
