@@ -8,9 +8,9 @@ PEERS      := benchmarks/peers/.venv
 JARS       := .cache/jars
 CLASSES    := .cache/spark-classes.jsa
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
-# Two processes, because some tests take all cores. In the order of the folders: unit tests, which
-# are short, even out the end.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# More processes than two cores, because tests also wait. In the order of the folders: unit tests,
+# which are short, even out the end.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 
 # Spark's scripts and workers must use the interpreter that has the packages.
