@@ -128,7 +128,7 @@ def score_embedded(
         genres=bundle.rank_genres(probabilities),
         frames=row.frames,
         seconds={step: round(spent, 3) for step, spent in seconds.items()},
-        notes=notes,
+        notes=[*notes, *([row.detail] if row.detail else [])],
     )
 
 
