@@ -34,8 +34,8 @@ check: $(VENV)/.ready ## Check lint, formatting, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.ready | _java ## Run the tests that are not marked slow
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not soak"
+test: $(VENV)/.ready ## Run the unit tests that are not marked slow, and those of the docs
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not soak" tests/docs tests/unit
 
 test-all: $(VENV)/.ready $(CLASSES) | _java _browser ## Run all tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib

@@ -5,6 +5,7 @@ ffmpeg accepts what is left of a cut AVI or MPEG-TS file as a whole one.
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -21,7 +22,8 @@ _N_PICTURES_BESIDE = 10
 """Pictures of other tracks that may lie between two of a film in a file that is whole."""
 _MAX_BOXES = 100_000
 _MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
-_MAGIC = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
+_DOCTYPE = re.compile(rb"\x1a\x45\xdf\xa3.*?\x42\x82(?:\x88matroska|\x84webm)", re.DOTALL)
+_MAGIC = (b"FLV\x01", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")
 
 
 def is_mp4(path: Path) -> bool:
@@ -32,7 +34,7 @@ def is_mp4(path: Path) -> bool:
 def is_container(path: Path) -> bool:
     """Whether the file starts like one of the allowed containers."""
     head = _read_head(path)
-    is_known = head[4:8] in _MP4_BOXES or head.startswith(_MAGIC)
+    is_known = head[4:8] in _MP4_BOXES or head.startswith(_MAGIC) or bool(_DOCTYPE.match(head))
     return is_known or _is_avi(head) or _ts_layout(head) is not None
 
 

@@ -123,7 +123,8 @@ def check_order(log: FfmpegLog, pictures: Pictures) -> None:
 def _find_reason(log: FfmpegLog) -> ItemError | None:
     for pattern, outcome in _REASONS:
         if error := _find_error(log, pattern):
-            return ItemError(outcome, error.text)
+            # ffmpeg is given twice our limit, since it rounds sizes up.
+            return ItemError(outcome, re.sub(r"specified max pixel.*", "the limit", error.text))
     return None
 
 

@@ -9,6 +9,7 @@ from trailergenre.frames.containers import is_container, is_mp4, is_truncated
 
 TS = (b"\x47" + bytes(187)) * 6
 BLU_RAY = (bytes(4) + b"\x47" + bytes(187)) * 6
+EBML = b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01"
 AVI = b"RIFF" + struct.pack("<I", 100_000) + b"AVI LIST"
 
 
@@ -67,7 +68,8 @@ def test_missing_bytes_are_seen_by_the_frame(path: Path, content: bytes, is_lost
         (b"RIFF\0\0\0\0WAVE", False, False),
         (TS, True, False),
         (b"FLV\x01\x05", True, False),
-        (b"\x1a\x45\xdf\xa3\x01", True, False),
+        (EBML + b"\x42\x82\x88matroska", True, False),
+        (EBML + b"\x42\x82\x8bmatroska\nxx", False, False),
         (b"\x00\x00\x01\xba", True, False),
         (b"<html>", False, False),
         (b"", False, False),

@@ -219,7 +219,7 @@ def test_text_of_a_file_forges_no_event(tmp_path: Path, doctype: bytes) -> None:
     )
     clip = tmp_path / "x.mp4"
     clip.write_bytes(b"\x1a\x45\xdf\xa3" + bytes([0x80 + len(head)]) + head)
-    assert decode(clip).outcome in (Outcome.NOT_MEDIA, Outcome.DECODE)
+    assert decode(clip).outcome is Outcome.NOT_MEDIA
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "pipe"])
