@@ -26,6 +26,8 @@ from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.int8 import compare_features
 from trailergenre.features.settings import feature_settings
 
+pytestmark = pytest.mark.slow
+
 
 def make_frames(n: int, seed: int, *, brightest: int = 255) -> np.ndarray:
     """Frames of coloured tiles, which tell more apart than noise does, uint8 RGB."""

@@ -8,6 +8,8 @@ import pytest
 
 from trailergenre.base.config import TemporalConfig
 
+pytestmark = pytest.mark.slow
+
 HEADS = ["transformer", "gru", "conv", "mean"]
 LENGTHS = (17, 3, 1, 9)
 WIDTH, N_GENRES = 16, 3

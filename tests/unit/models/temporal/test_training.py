@@ -17,6 +17,8 @@ from trailergenre.models.temporal.head import TemporalHead
 from trailergenre.models.temporal.source import LabelledFrames
 from trailergenre.models.temporal.training import fit_temporal
 
+pytestmark = pytest.mark.slow
+
 TEST = rising_or_falling(200, seed=3)
 
 
