@@ -38,8 +38,8 @@ from trailergenre.frames.pictures import Pictures, read_pictures
 _Frame: TypeAlias = "NDArray[np.uint8]"
 """Shape (299, 299, 3), uint8, RGB."""
 
-_HD_PX = (1024, 576)
-"""Larger pictures without a colour matrix that we know are read as BT.709, others as BT.601."""
+_SD_WIDTH_PX, _SD_HEIGHT_PX = 1024, 576
+"""Wider or higher pictures whose colour matrix is unknown are read as BT.709, others as BT.601."""
 
 
 def frame_times(n_frames: int, frames_per_s: float) -> NDArray[np.float64]:
@@ -92,7 +92,8 @@ class DecodedVideo:
                     yield np.stack(batch)
                 batch = []
         if batch:
-            yield np.stack(batch)
+            with self.deadline.paused():
+                yield np.stack(batch)
 
     def _frames(self) -> Iterator[_Frame]:
         matrix, note = None, ""
@@ -110,12 +111,17 @@ class DecodedVideo:
             unknown = find_unknown_matrix(log)
             if unknown is None or matrix is not None or decode.held is not None:
                 break
-            is_hd = pictures is None or (pictures.width_px, pictures.height_px) > _HD_PX
+            is_hd = (
+                pictures is None
+                or pictures.width_px > _SD_WIDTH_PX
+                or pictures.height_px > _SD_HEIGHT_PX
+            )
             matrix = "bt709" if is_hd else "smpte170m"
             note = f"colours are read as {matrix}: the decoder does not know {unknown}"
         if decode.code == 0:
             check_log(log, pictures, decode.n_frames)
-        if decode.code != 0 or pictures is None or decode.held is None:
+        # A cover alone is decoded, too, if there is nothing else.
+        if decode.code != 0 or pictures is None or decode.held is None or not log.videos:
             raise explain_failure(log, self.path)
         n_frames = self._count_frames(decode.n_frames, pictures)
         self._check_whole(n_frames, pictures, log)

@@ -46,7 +46,7 @@ def check_exit(child: Child, code: int, log: FfmpegLog) -> None:
     number = -code if code < 0 else log.signal
     if number == signal.SIGXCPU:
         raise ItemError(Outcome.RESOURCE, "decoding used up its processor time")
-    # ffmpeg writes no file but its log.
+    # Its log, or else a list of more pictures than any trailer has.
     if number == signal.SIGXFSZ:
         raise ItemError(Outcome.DECODE, f"over {child.limits.file_bytes} bytes of error messages")
     if number:

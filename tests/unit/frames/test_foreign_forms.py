@@ -31,7 +31,8 @@ def tagged(clip: Path, tags: str) -> Path:
     ("matrix", "name"), [(8, "ycgco"), (10, "bt2020c"), (12, "chroma-derived-nc"), (14, "ictcp")]
 )
 @pytest.mark.parametrize(
-    ("size", "instead", "its_number"), [("160x120", "smpte170m", 6), ("1280x720", "bt709", 1)]
+    ("size", "instead", "its_number"),
+    [("160x120", "smpte170m", 6), ("1280x720", "bt709", 1), ("720x1280", "bt709", 1)],
 )
 def test_an_unknown_matrix_is_read_by_the_size_and_noted(
     tmp_path: Path, matrix: int, name: str, size: str, instead: str, its_number: int
