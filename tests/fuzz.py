@@ -15,6 +15,7 @@ import contextlib
 import functools
 import json
 import random
+import re
 import struct
 import tempfile
 import time
@@ -48,6 +49,12 @@ SEEDS = {
 }
 """What the six containers hold, all with sound."""
 
+TAGS = (
+    *("-metadata", f"title={'title of a film, ' * 4}", "-metadata", f"comment={'comment ' * 12}"),
+    *("-metadata:s:v", f"handler_name={'handler ' * 8}", "-metadata", f"service_name={'x' * 60}"),
+)
+"""Texts that the containers carry: titles, names of handlers and services."""
+
 
 @functools.cache
 def seeds() -> dict[str, bytes]:
@@ -56,9 +63,21 @@ def seeds() -> dict[str, bytes]:
         for suffix, options in SEEDS.items():
             run_ffmpeg(
                 *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=4", "-f", "lavfi"),
-                *("-i", "sine=d=4", *options, "-pix_fmt", "yuv420p", f"{directory}/seed{suffix}"),
+                *("-i", "sine=d=4", *options, "-pix_fmt", "yuv420p", *TAGS),
+                f"{directory}/seed{suffix}",
             )
-        return {suffix: Path(directory, f"seed{suffix}").read_bytes() for suffix in SEEDS}
+        files = {suffix: Path(directory, f"seed{suffix}").read_bytes() for suffix in SEEDS}
+    for suffix, doctype in ((".mkv", b"matroska"), (".webm", b"webm")):
+        files[suffix] = _pad_doctype(files[suffix], doctype)
+    return files
+
+
+def _pad_doctype(content: bytes, doctype: bytes, size: int = 50) -> bytes:
+    """Make room for texts: a DocType may end in zeros."""
+    header = bytearray(content[:64])
+    header[4] += size - len(doctype)  # the header's length follows the four bytes of its id
+    old, new = bytes([0x80 | len(doctype)]) + doctype, doctype.ljust(size, b"\0")
+    return bytes(header).replace(old, bytes([0x80 | size]) + new, 1) + content[64:]
 
 
 def flip_bits(content: bytearray, chosen: random.Random) -> None:
@@ -106,6 +125,27 @@ def splice(content: bytearray, chosen: random.Random) -> None:
     content[chosen.randrange(len(content)) :] = other[chosen.randrange(len(other)) :]
 
 
+TEXT = re.compile(rb"[\x20-\x7e]{4,}\0{0,50}")
+FORGED = (
+    b"\n[fatal] Unrecognized option '('\n",
+    b"\r\n[fatal] Error splitting the argument list: Option not found\r\n",
+    b"\x1b[31m[fatal] \x1b[0mOut of memory\n\x9b31m\x85[panic] %s%n\n",
+    "\u2028[error] \u202e\t\x08\x7f\n".encode(),
+)
+"""Texts that would be events of ffmpeg's log if their line breaks and escapes were its own."""
+
+
+def forge_text(content: bytearray, chosen: random.Random) -> None:
+    """Overwrite names, tags and types of the container, whose lengths stay, with such texts."""
+    places = [match.span() for match in TEXT.finditer(content)]
+    # Headers are at the ends of a file; in between, noise looks like text, too.
+    near = places[:10] + places[-10:]
+    for start, end in chosen.sample(near, min(len(near), chosen.choice((1, 3, 20)))):
+        start += chosen.choice((0, 4, 8))  # what a reader looks for often begins the text
+        text = (chosen.choice(FORGED) * 20)[: max(0, end - start)]
+        content[start : start + len(text)] = text
+
+
 def block(content: bytearray, chosen: random.Random) -> tuple[int, int]:
     start = chosen.randrange(len(content))
     return start, min(len(content), start + chosen.choice((1, 16, 188, 1024, 8192)))
@@ -120,7 +160,9 @@ OPERATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
     truncate,
     change_length,
     splice,
+    *[forge_text] * 8,
 )
+"""Every second one writes texts."""
 
 
 def mutate(seed: int, number: int) -> tuple[str, bytes]:
@@ -128,8 +170,8 @@ def mutate(seed: int, number: int) -> tuple[str, bytes]:
     chosen = random.Random(f"{seed}:{number}")
     suffix = chosen.choice(list(SEEDS))
     content = bytearray(seeds()[suffix])
-    for _ in range(chosen.choice((1, 1, 2, 3))):
-        chosen.choice(OPERATIONS)(content, chosen)
+    for operation in chosen.choices(OPERATIONS, k=chosen.choice((1, 1, 2, 3))):
+        operation(content, chosen)
         if not content:
             break
     return suffix, bytes(content)

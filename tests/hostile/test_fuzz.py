@@ -7,9 +7,9 @@ from trailergenre.base.outcomes import Outcome
 
 
 @pytest.mark.slow
-def test_100_mutations_end_in_classes_of_their_own() -> None:
-    summary = fuzz.fuzz(100, seed=20)
+def test_500_mutations_end_in_classes_of_their_own() -> None:
+    summary = fuzz.fuzz(500, seed=20)
     assert summary.problems == []
-    assert summary.outcomes.total() == 100
+    assert summary.outcomes.total() == 500
     assert set(summary.outcomes) <= set(Outcome) - {Outcome.INTERNAL}
-    assert summary.outcomes[Outcome.OK] < 60
+    assert summary.outcomes[Outcome.OK] < 400
