@@ -107,7 +107,8 @@ def swap(content: bytearray, chosen: random.Random) -> None:
 
 
 def truncate(content: bytearray, chosen: random.Random) -> None:
-    del content[chosen.randrange(len(content)) :]
+    near = min(len(content), chosen.choice((100, 4096, len(content))))
+    del content[chosen.randrange(near) :]
 
 
 def change_length(content: bytearray, chosen: random.Random) -> None:

@@ -8,7 +8,8 @@ from trailergenre.base.outcomes import Outcome
 
 @pytest.mark.slow
 def test_500_mutations_end_in_classes_of_their_own() -> None:
-    summary = fuzz.fuzz(500, seed=20)
+    # Number 678 forged the line of an ffmpeg that is too old, while texts could.
+    summary = fuzz.fuzz(500, seed=20, first=500)
     assert summary.problems == []
     assert summary.outcomes.total() == 500
     assert set(summary.outcomes) <= set(Outcome) - {Outcome.INTERNAL}
