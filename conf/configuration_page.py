@@ -28,11 +28,12 @@ HEAD = """\
 
 This page lists every setting with its type, default and meaning.
 
-Settings are written in TOML. `--config FILE` may be repeated; later files override earlier ones,
-and `--set section.key=value` overrides all files. An unknown key is an error that suggests the
-closest known one. Defaults are in the code, so a file contains only what differs.
-`conf/local.toml` and `conf/cluster.toml` are such files. Spark's own settings are in
-`conf/spark-*.conf`.
+Settings are written in TOML. `trailergenre.toml` in the working directory is used without being
+named, or else `~/.config/trailergenre/trailergenre.toml`; the variable `TRAILERGENRE_CONFIG` names
+another file, or, if it is empty, none. `--config FILE` adds to it and may be repeated; later files
+override earlier ones, and `--set section.key=value` overrides all files. An unknown key is an error
+that suggests the closest known one. Defaults are in the code, so a file contains only what differs.
+`conf/cluster.toml` is such a file. Spark's own settings are in `conf/spark-*.conf`.
 
 ```toml
 [frames]

@@ -1,6 +1,6 @@
 """Links to features: download, decode and embed every ready link of a run, on the cluster.
 
-spark-submit --properties-file conf/spark-local.conf jobs/featurize.py RUN --config conf/local.toml
+spark-submit --properties-file conf/spark-local.conf jobs/featurize.py RUN
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def featurize(
     \b
     Example:
       spark-submit --properties-file conf/spark-local.conf \\
-        jobs/featurize.py runs/mine --config conf/local.toml --keep videos
+        jobs/featurize.py runs/mine --keep videos
 
     \b
     A rate-limited site has a section in the configuration, or:

@@ -97,8 +97,7 @@ def make_checkout(root: Path, *, backbone: Path, demo: Path, served: Path, addre
     (root / ".cache").mkdir()
     (root / ".cache" / "jars").symlink_to(REPOSITORY / ".cache" / "jars")
     shutil.copytree(REPOSITORY / "conf", root / "conf")
-    with (root / "conf" / "local.toml").open("a") as stream:
-        stream.write(f'\n[network]\nallow = ["{address}"]\n')
+    (root / "trailergenre.toml").write_text(f'[network]\nallow = ["{address}"]\n')
     shutil.copytree(backbone, root / "artefacts" / "backbone")
     shutil.copytree(demo, root / "demo-run", ignore=shutil.ignore_patterns("mongo", "backbone"))
     _write_links(root / "links.csv", served, address)

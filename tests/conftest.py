@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+os.environ["TRAILERGENRE_CONFIG"] = ""  # no settings of the developer's own
 for _name in jvms.ENVIRONMENT:
     os.environ.setdefault(_name, jvms.LIGHT)
 

@@ -116,9 +116,8 @@ def test_nothing_that_runs_what_a_file_says_is_imported() -> None:
     assert {p: names & UNSAFE_MODULES for p, names in found.items() if names & UNSAFE_MODULES} == {}
 
 
-@pytest.mark.parametrize("name", ["local.toml", "cluster.toml"])
-def test_a_configuration_loads_and_says_nothing_that_the_code_says(name: str) -> None:
-    path = REPOSITORY / "conf" / name
+def test_the_configuration_of_a_cluster_says_nothing_that_the_code_says() -> None:
+    path = REPOSITORY / "conf" / "cluster.toml"
     assert isinstance(load_config([path]), Config)
     assert repeated_defaults(tomllib.loads(path.read_text())) == []
 

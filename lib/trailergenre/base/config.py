@@ -59,7 +59,7 @@ class NetworkConfig(Section):
 
 
 class HostConfig(Section):
-    """Request rate of one host. Hosts without a section are not rate-limited."""
+    """Request rate of one host. Of hosts without a section, only YouTube is rate-limited."""
 
     lanes: int = Field(default=1, ge=1)
     """Maximum concurrent downloads from the host, over the whole cluster."""
@@ -286,7 +286,7 @@ class Config(Section):
 
     links: LinksConfig = LinksConfig()
     network: NetworkConfig = NetworkConfig()
-    hosts: dict[Host, HostConfig] = {}
+    hosts: dict[Host, HostConfig] = Field({}, validate_default=True)
     """`[hosts."youtube.com"]` covers subdomains, too; the most specific section applies."""
     limits: LimitsConfig = LimitsConfig()
     frames: FramesConfig = FramesConfig()
@@ -299,3 +299,8 @@ class Config(Section):
     temporal: TemporalConfig = TemporalConfig()
     score: ScoreConfig = ScoreConfig()
     mongo: MongoConfig = MongoConfig()
+
+    @field_validator("hosts")
+    @classmethod
+    def _pace_youtube(cls, hosts: dict[str, HostConfig]) -> dict[str, HostConfig]:
+        return {"youtube.com": HostConfig()} | hosts

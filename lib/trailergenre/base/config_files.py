@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,20 @@ from pydantic import BaseModel, ValidationError
 from trailergenre.base.config import SECRET, Config, HostConfig
 from trailergenre.base.errors import ConfigError
 
+VARIABLE = "TRAILERGENRE_CONFIG"
+NAME = "trailergenre.toml"
+
 
 def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
     """Read a configuration; a later file overrides an earlier one key by key.
 
-    Overrides are `section.key=value`, key and value in TOML (`hosts."youtube.com".lanes=2`); a bare
-    word is a string. A ConfigError about an unknown key names the closest valid one.
+    The first file is the one that `find_settings` finds. Overrides are `section.key=value`, key and
+    value in TOML (`hosts."youtube.com".lanes=2`); a bare word is a string. A ConfigError about an
+    unknown key names the closest valid one.
     """
     tree: dict[str, object] = {}
-    for path in paths:
+    found = find_settings()
+    for path in [found, *paths] if found else paths:
         tree = _merge(tree, _read_toml(path))
     for override in overrides:
         tree = _merge(tree, _parse_override(override))
@@ -31,6 +37,20 @@ def load_config(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Co
         return Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
+
+
+def find_settings() -> Path | None:
+    """The settings file that is used without being named.
+
+    `TRAILERGENRE_CONFIG` names it; if that is empty, there is none. Else it is `trailergenre.toml`
+    in the working directory, or else the user's own.
+    """
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        return Path(named).expanduser() if named else None
+    config_home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    places = (NAME, Path(config_home, "trailergenre", NAME).expanduser())
+    return next((Path(place) for place in places if Path(place).is_file()), None)
 
 
 def _read_toml(path: Path) -> dict[str, object]:

@@ -93,7 +93,7 @@ def doctor(
     \b
     Examples:
       trailergenre doctor
-      trailergenre doctor --config conf/local.toml --set backbone.device=gpu --json
+      trailergenre doctor --set backbone.device=gpu --json
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.cli.doctor.checks import CHECKS

@@ -27,6 +27,38 @@ def test_a_later_file_wins_key_by_key_and_set_wins_over_all(tmp_path: Path) -> N
     assert (config.frames.per_second, config.forest.trees, config.forest.seed) == (2.0, 20, 2)
 
 
+def test_a_settings_file_is_found_without_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, home, named = tmp_path / "here", tmp_path / "home", tmp_path / "named.toml"
+    (home / "trailergenre").mkdir(parents=True)
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("TRAILERGENRE_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    assert load_config() == Config()
+    write(home / "trailergenre" / "trailergenre.toml", "[forest]\ntrees = 11")
+    assert load_config().forest.trees == 11
+    write(here / "trailergenre.toml", "[forest]\ntrees = 12\nseed = 3")
+    assert load_config().forest.trees == 12
+    added = load_config([write(tmp_path / "added.toml", "[forest]\ntrees = 13")])
+    assert (added.forest.trees, added.forest.seed) == (13, 3)
+    monkeypatch.setenv("TRAILERGENRE_CONFIG", str(write(named, "[forest]\ntrees = 14")))
+    assert load_config().forest.trees == 14
+    monkeypatch.setenv("TRAILERGENRE_CONFIG", str(tmp_path / "no.toml"))
+    with pytest.raises(ConfigError, match=r"no\.toml cannot be read: No such file"):
+        load_config()
+
+
+def test_youtube_is_paced_whatever_else_is() -> None:
+    paced = HostConfig(lanes=1, seconds_between=12)
+    assert load_config().hosts == {"youtube.com": paced}
+    other = load_config(overrides=['hosts."vimeo.com".lanes=2']).hosts
+    assert other == {"youtube.com": paced, "vimeo.com": HostConfig(lanes=2)}
+    faster = load_config(overrides=['hosts."youtube.com".seconds_between=1']).hosts
+    assert faster["youtube.com"].seconds_between == 1
+
+
 @pytest.mark.parametrize(
     ("override", "section", "key", "value"),
     [

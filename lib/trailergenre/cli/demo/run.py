@@ -215,7 +215,6 @@ def _write_config(demo: _Demo, *, root: Path | None = None, allow: str | None = 
     sections: dict[str, dict[str, object]] = {
         "links": {"allowed_roots": [str(root)] if root else []},
         "network": {"allow": [allow] if allow else []},
-        'hosts."youtube.com"': {},  # the pace of conf/local.toml, for a list of one's own
         "backbone": {"path": str(demo.out / "backbone")},
         "dataset": {"min_movies_per_genre": 4, "folds": 2, "fold": 1},
         "forest": {"trees": 20, "min_rows_per_leaf": 1},
