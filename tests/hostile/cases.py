@@ -18,14 +18,14 @@ class Case:
         expected: the class it must end in.
         measure: brings it to its end.
         is_alone: must not run beside others.
-        max_requests: most requests that the server may see; None: not counted.
+        most_requests: most requests that the server may see; None: not counted.
         note: what the class does not say.
     """
 
     shown: str
     expected: str
     measure: Callable[[Bench], Measured]
-    max_requests: int | None = None
+    most_requests: int | None = None
     note: str = ""
     is_alone: bool = False
 
@@ -41,7 +41,7 @@ def web(
     answers: Answers,
     *,
     path: str = "/clip.mp4",
-    max_requests: int | None = None,
+    most_requests: int | None = None,
     note: str = "",
     **limits: float,
 ) -> Case:
@@ -50,7 +50,7 @@ def web(
         shown,
         expected,
         lambda bench: bench.fetch(answers, path, **limits),
-        max_requests=max_requests,
+        most_requests=most_requests,
         note=note,
     )
 

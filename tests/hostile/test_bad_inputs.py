@@ -83,7 +83,7 @@ def wrong(case: Case, measured: Measured) -> str | None:
         "no reason": not measured.detail and not is_good,
         "a long reason": len(measured.detail) > DETAIL_MAX_CHARS and "exit" not in case.expected,
         "a reason of several lines": len(measured.detail.splitlines()) > 1,
-        f"{measured.requests} requests": measured.requests > (case.max_requests or 1000),
+        f"{measured.requests} requests": measured.requests > (case.most_requests or 1000),
     }
     found = [complaint for complaint, is_so in complaints.items() if is_so]
     return f"{case.shown}: {', '.join(found)}; {measured}" if found else None

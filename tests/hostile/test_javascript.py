@@ -61,7 +61,7 @@ youtube_dl = load_yt_dlp()
 from yt_dlp.extractor.youtube.jsc import provider as jsc
 from yt_dlp.extractor.youtube.jsc._director import initialize_jsc_director
 
-watch = DownloadLimits(max_file_bytes=1, max_duration_s=1)
+watch = DownloadLimits(max_file_bytes=1, max_duration_s=1, max_requests=1)
 with youtube_dl(link_options(request, watch, cookie_extractor=None)) as ydl:
     extractor = ydl.get_info_extractor("Youtube")
     extractor._load_player = lambda video_id, player_url, fatal: request["player"]

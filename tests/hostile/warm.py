@@ -90,6 +90,7 @@ def make_request(url: str, directory: Path, *, allow: Sequence[str]) -> dict[str
         "name": "0" * 64,
         "max_file_bytes": LimitsConfig().max_file_bytes,
         "max_duration_s": LimitsConfig().max_duration_s,
+        "max_requests": LimitsConfig().max_requests,
         "allow": list(allow),
         "proxy": None,
         "cookies": None,

@@ -23,6 +23,7 @@ from servers import (
     status,
 )
 from servers.manifests import (
+    DASH,
     dash,
     described,
     entity_bomb,
@@ -46,7 +47,7 @@ def one(reply: Answer) -> dict[str, Answer]:
 
 
 STATUSES = [
-    web(f"{code}", outcome, lambda _, code=code: one(status(code)), max_requests=requests)
+    web(f"{code}", outcome, lambda _, code=code: one(status(code)), most_requests=requests)
     for code, outcome, requests in [
         (404, Outcome.UNAVAILABLE, 1),
         (410, Outcome.UNAVAILABLE, 1),
@@ -61,7 +62,7 @@ STATUSES = [
         "429, `Retry-After: 0`",
         Outcome.THROTTLED,
         lambda _: one(status(429, Retry_After="0")),
-        max_requests=3,
+        most_requests=3,
     ),
 ]
 
@@ -70,13 +71,13 @@ LEADS = [
         "a redirect to a denied address",
         Outcome.HOST_DENIED,
         lambda at: one(redirect(f"{at.trap}/x.mp4")),
-        max_requests=1,
+        most_requests=1,
     ),
     web(
         "a page that embeds a denied address",
         Outcome.HOST_DENIED,
         lambda at: one(videos([f"{at.trap}/x.mp4"])),
-        max_requests=1,
+        most_requests=1,
     ),
     web(
         "an HLS segment at a denied address",
@@ -104,19 +105,19 @@ LEADS = [
         "a redirect loop",
         Outcome.REDIRECT,
         lambda at: one(redirect("clip.mp4")),
-        max_requests=6,
+        most_requests=6,
     ),
     web(
         "an endless chain of redirects",
         Outcome.REDIRECT,
         lambda at: {"/clip.mp4": redirect("n/1"), "/n/*": _onward},
-        max_requests=6,
+        most_requests=6,
     ),
     web(
         "an endless chain of pages that refresh to the next",
         Outcome.REDIRECT,
         lambda at: {"/clip.mp4": refresh("n/1"), "/n/*": _refresh_onward},
-        max_requests=6,
+        most_requests=6,
     ),
     web("a redirect without a target", Outcome.REDIRECT, lambda _: one(status(302))),
     web(
@@ -173,13 +174,13 @@ LEADS = [
         "a page that embeds six videos",
         Outcome.NOT_A_SINGLE_VIDEO,
         lambda at: {"/*": content(at.clip), **one(videos([f"{n}.mp4" for n in range(6)]))},
-        max_requests=3,
+        most_requests=3,
     ),
     web(
         "a feed of five videos",
         Outcome.NOT_A_SINGLE_VIDEO,
         lambda at: {"/*": content(at.clip), **one(rss([f"{at.url}/{n}.mp4" for n in range(5)]))},
-        max_requests=3,
+        most_requests=3,
     ),
 ]
 
@@ -262,7 +263,7 @@ BODIES = [
         "an HLS master playlist that refers to itself",
         Outcome.LIVE,
         lambda _: one(hls_master(["clip.mp4"])),
-        max_requests=6,
+        most_requests=6,
         note="it never ends",
     ),
     web("an Adobe manifest (F4M)", Outcome.FORMAT_NOT_ALLOWED, lambda _: one(f4m("x"))),
@@ -270,7 +271,7 @@ BODIES = [
         "an XSPF playlist of two videos",
         Outcome.NOT_A_SINGLE_VIDEO,
         lambda at: one(xspf([f"{at.url}/1.mp4", f"{at.url}/2.mp4"])),
-        max_requests=3,
+        most_requests=3,
     ),
     web(
         "a page that declares a video of 3 hours",
@@ -284,7 +285,7 @@ BODIES = [
         "fewer bytes than announced",
         Outcome.TRUNCATED_DOWNLOAD,
         lambda _: one(content(_BODY, length=200_000)),
-        max_requests=6,
+        most_requests=6,
     ),
     web(
         "a connection that is reset",
@@ -314,8 +315,41 @@ BODIES = [
         "a page of 4 GB in 4 MB",
         Outcome.RESOURCE,
         lambda _: one(gzip_bomb(4000)),
-        max_memory_bytes=500_000_000,
-        note="a child's memory is limited by `limits.max_memory_bytes`",
+        most_requests=1,
+        note="larger than 8 MB after decompression; a video file may be larger",
+    ),
+    web(
+        "a page of 20 MB",
+        Outcome.RESOURCE,
+        lambda _: one(page("<p>x</p>" * 2_500_000)),
+        most_requests=1,
+    ),
+    web(
+        "a DASH manifest of 20 MB",
+        Outcome.RESOURCE,
+        lambda _: one(content(b"<MPD>" + b"<Period/>" * 2_200_000, DASH)),
+    ),
+    web(
+        "20,000 HLS segments of 5 ms",
+        Outcome.RESOURCE,
+        lambda _: (
+            one(hls([f"{n}.ts" for n in range(20_000)], seconds=0.005))
+            | {"/*": content(b"\0" * 188)}
+        ),
+        max_requests=50,
+        most_requests=50,
+        note="a link's requests are limited by `limits.max_requests`",
+    ),
+    web(
+        "HLS segments that each lead to another address",
+        Outcome.RESOURCE,
+        lambda _: (
+            one(hls([f"n/{n}" for n in range(100)]))
+            | {"/n/*": redirect("../x.ts"), "/x.ts": content(b"\0" * 188)}
+        ),
+        max_requests=50,
+        most_requests=50,
+        note="a redirect is a request, too",
     ),
     web(
         "a response that is not HTTP",

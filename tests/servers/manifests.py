@@ -21,7 +21,7 @@ def hls(
     lines += ["#EXT-X-MEDIA-SEQUENCE:0"]
     lines += [f"#EXT-X-KEY:{key}"] if key else []
     for segment in segments:
-        lines += [f"#EXTINF:{seconds:.1f},", segment]
+        lines += [f"#EXTINF:{seconds:g},", segment]
     lines += [] if is_live else ["#EXT-X-ENDLIST"]
     return content("\n".join(lines).encode() + b"\n", HLS)
 

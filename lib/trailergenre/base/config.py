@@ -99,6 +99,9 @@ class LimitsConfig(Section):
     """Maximum pixels of a source frame."""
     max_memory_bytes: int = Field(default=1_500_000_000, gt=0)
     """Maximum memory of one download with its children, and of one decoder (4K needs 750 MB)."""
+    max_requests: int = Field(default=2000, gt=0)
+    """Maximum HTTP requests of one attempt, redirects and segments included; more end as
+    `resource`. 20 minutes of video in segments of 1 s are 1,200."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Attempts at a download that fails for a transient reason. No other layer retries."""
     max_rest_s: float = Field(default=900, ge=0)

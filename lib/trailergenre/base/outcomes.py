@@ -69,7 +69,10 @@ class Outcome(_WithMeaning):
     DECODE = "decode", "the video is damaged"
     PARTIAL = "partial", "pictures are missing: the file is cut, or goes on in another track"
     DECODER_CRASH = "decoder_crash", "a signal ended the decoder"
-    RESOURCE = "resource", "a memory, file-size or CPU limit was reached"
+    RESOURCE = (
+        "resource",
+        "a limit on memory, CPU time, requests or size was reached",
+    )
     # our own
     INTERNAL = "internal", "a bug in trailergenre; the log has the traceback"
 

@@ -105,6 +105,7 @@ class Attempt:
             "name": link.link_id,
             "max_file_bytes": self.limits.max_file_bytes,
             "max_duration_s": self.limits.max_duration_s,
+            "max_requests": self.limits.max_requests,
             "allow": list(self.network.allow),
             "proxy": self.proxy,
             "cookies": self.cookies,

@@ -85,11 +85,15 @@ def find_deno() -> str:
 
 
 def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of our own parent
-    max_file_bytes, max_duration_s = request["max_file_bytes"], request["max_duration_s"]
-    limits = DownloadLimits(max_file_bytes=max_file_bytes, max_duration_s=max_duration_s)
+    limits = DownloadLimits(
+        max_file_bytes=request["max_file_bytes"],
+        max_duration_s=request["max_duration_s"],
+        max_requests=request["max_requests"],
+    )
     try:
         options = link_options(request, limits, cookie_extractor=_cookie_extractor(request))
         with load_yt_dlp()(options) as ydl:
+            ydl.before_request = limits.begin_request
             info = ydl.extract_info(request["url"], download=True)
     except BaseException as error:
         reason = (

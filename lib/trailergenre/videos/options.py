@@ -84,19 +84,28 @@ def link_options(
 
 
 class DownloadLimits:
-    """Callbacks for yt-dlp that stop a download that is not one short video of bounded size.
+    """Callbacks for yt-dlp that stop a download that is not one short video of bounded cost.
 
     Attributes:
         reason: why they stopped it; None if they did not.
     """
 
-    def __init__(self, *, max_file_bytes: int, max_duration_s: float) -> None:
+    def __init__(self, *, max_file_bytes: int, max_duration_s: float, max_requests: int) -> None:
         """Set the limits: of all files and fragments together, and of the declared duration."""
         self.reason: ItemError | None = None
         self._max_file_bytes = max_file_bytes
         self._max_duration_s = max_duration_s
+        self._max_requests = max_requests
+        self._n_requests = 0
         self._bytes_by_file: dict[str, int] = {}
         self._window: tuple[float, int] | None = None
+
+    def begin_request(self) -> None:
+        """Called before every HTTP request: of pages, files, fragments, and redirects of each."""
+        self._n_requests += 1
+        if self._n_requests > self._max_requests:
+            detail = f"more than {self._max_requests} requests (limits.max_requests)"
+            self._stop(Outcome.RESOURCE, detail)
 
     def filter(self, info: Mapping[str, object], *, incomplete: bool) -> str | None:
         """Called for every video before its download; a text rejects it."""

@@ -21,9 +21,13 @@ from trailergenre.base.outcomes import Outcome
 
 if TYPE_CHECKING:
     import yt_dlp
+    from yt_dlp.networking._requests import RequestsRH
 
 _MAX_HOPS = 5
 """Redirects per request, and pages that lead to pages. Embedded players need three."""
+_MAX_PAGE_BYTES = 8_000_000
+"""Largest response that is read whole: a page, manifest or script. YouTube's player has 3 MB, and
+yt-dlp takes 40 times the size of a page."""
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -35,7 +39,7 @@ def load_yt_dlp() -> type[yt_dlp.YoutubeDL]:
     disable_plugins()
     randomize_smuggling()
     confine_programs()
-    return bound_hops()
+    return bound_requests()
 
 
 def hide_optional_modules() -> None:
@@ -121,27 +125,26 @@ def _die_with_parent() -> Callable[[], None] | None:
     return arm
 
 
-def bound_hops() -> type[yt_dlp.YoutubeDL]:
-    """Subclass YoutubeDL and RequestsRH: one HTTP client, few redirects, few nested pages.
+def bound_requests() -> type[yt_dlp.YoutubeDL]:
+    """Subclass YoutubeDL: one HTTP client, and few pages that lead to each other.
 
     Without other request handlers there is no ftp, no data URL and no WebSocket.
     """
     import yt_dlp
-    from yt_dlp.networking._requests import RequestsRH
 
-    class BoundedRH(RequestsRH):  # type: ignore[misc]
-        """The HTTP client, with fewer redirects than browsers follow."""
-
-        def _create_instance(self, *arguments: object, **more: object) -> object:
-            session = super()._create_instance(*arguments, **more)
-            session.max_redirects = _MAX_HOPS
-            return session
+    handler_class = bound_responses()
 
     class BoundedYoutubeDL(yt_dlp.YoutubeDL):  # type: ignore[misc]
+        """YoutubeDL; `before_request` is called before every HTTP request."""
+
+        before_request: Callable[[], None] = staticmethod(lambda: None)
         hops = 0
 
         def build_request_director(self, handlers: object, preferences: object = None) -> object:
-            return super().build_request_director([BoundedRH], preferences)
+            director = super().build_request_director([handler_class], preferences)
+            for handler in director.handlers.values():
+                handler.before_request = self.before_request
+            return director
 
         def extract_info(self, *arguments: object, **more: object) -> object:
             # Called again for every page that a page leads to.
@@ -151,3 +154,41 @@ def bound_hops() -> type[yt_dlp.YoutubeDL]:
             return super().extract_info(*arguments, **more)
 
     return BoundedYoutubeDL
+
+
+def bound_responses() -> type[RequestsRH]:
+    """Subclass the HTTP client: few redirects, and no response that is large and read whole."""
+    from yt_dlp.networking import _requests
+
+    class BoundedResponse(_requests.RequestsResponseAdapter):  # type: ignore[misc]
+        """A response; files are read in blocks, everything else whole."""
+
+        def read(self, amt: int | None = None) -> bytes:
+            if amt is not None:
+                return bytes(super().read(amt))
+            page = bytearray()
+            while block := super().read(1 << 20):  # after decompression
+                page += block
+                if len(page) > _MAX_PAGE_BYTES:
+                    self.close()
+                    detail = f"a page is larger than {_MAX_PAGE_BYTES} bytes"
+                    raise ItemError(Outcome.RESOURCE, detail)
+            return bytes(page)
+
+    class BoundedRH(_requests.RequestsRH):  # type: ignore[misc]
+        """The HTTP client, with fewer redirects than browsers follow."""
+
+        def _create_instance(self, *arguments: object, **more: object) -> object:
+            session = super()._create_instance(*arguments, **more)
+            session.max_redirects = _MAX_HOPS
+            send = session.send
+
+            def begin(*arguments: object, **more: object) -> object:
+                self.before_request()
+                return send(*arguments, **more)
+
+            session.send = begin  # redirects call it, too
+            return session
+
+    _requests.RequestsResponseAdapter = BoundedResponse
+    return BoundedRH

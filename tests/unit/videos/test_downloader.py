@@ -8,7 +8,8 @@ import pytest
 
 from clips import make_clip
 from lists import as_links
-from servers import Answer, answer, chunks, content, hangs, redirect, status
+from servers import Answer, answer, chunks, content, hangs, page, redirect, status
+from servers.manifests import gzip_bomb, hls, videos
 from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
@@ -152,3 +153,42 @@ def end_server() -> None:
     for (_, program), server in fork_client._servers.items():
         if attempt._BOOTSTRAP in program:
             server._process.kill()
+
+
+@pytest.mark.parametrize(
+    "large", [page("<p>x</p>" * 1_100_000), gzip_bomb(4000)], ids=["plain", "gzip"]
+)
+def test_a_page_is_read_up_to_a_bound(large: Answer, tmp_path: Path) -> None:
+    limits = LimitsConfig(max_memory_bytes=250_000_000)
+    error = failure({"/clip.mp4": large}, tmp_path, limits=limits)
+    assert (error.outcome, error.attempts) == (Outcome.RESOURCE, 1)
+    assert error.detail == "a page is larger than 8000000 bytes"
+
+
+def test_a_file_may_be_larger_than_a_page(clip: bytes, tmp_path: Path) -> None:
+    # A box that players skip.
+    padded = clip + (9_000_000).to_bytes(4, "big") + b"free" + b"\0" * 8_999_992
+    received, _, _ = fetch({"/clip.mp4": content(padded)}, tmp_path)
+    assert received == padded
+
+
+@pytest.mark.parametrize("bound", [1, 7])
+def test_requests_are_counted_with_pages_segments_and_redirects(bound: int, tmp_path: Path) -> None:
+    segments = [f"/n/{number}" for number in range(20)]
+    answers = {
+        "/clip.mp4": videos(["/list.m3u8"]),
+        "/list.m3u8": hls(segments),
+        "/n/*": redirect("/x.ts"),
+        "/x.ts": content(b"\0" * 188),
+    }
+    with answer(answers) as server:
+        downloader = Downloader(
+            LinksConfig(), NetworkConfig(allow=(server.address,)), LimitsConfig(max_requests=bound)
+        )
+        (link,) = as_links([f"http://{server.address}/clip.mp4"])
+        with pytest.raises(ItemError) as raised:
+            downloader.fetch(link, tmp_path, Deadline(60))
+        assert len(server.requests) == bound
+    assert raised.value.outcome is Outcome.RESOURCE
+    assert raised.value.detail == f"more than {bound} requests (limits.max_requests)"
+    assert raised.value.attempts == 1

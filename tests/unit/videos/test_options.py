@@ -68,7 +68,7 @@ def options(cookie_extractor: str | None = None, **more: object) -> dict[str, An
         "cookies": "secret",
         **more,
     }
-    limits = DownloadLimits(max_file_bytes=1, max_duration_s=1)
+    limits = DownloadLimits(max_file_bytes=1, max_duration_s=1, max_requests=1)
     return link_options(request, limits, cookie_extractor=cookie_extractor)
 
 
@@ -127,7 +127,7 @@ def test_cookies_come_with_their_own_extractor_alone() -> None:
 
 @pytest.fixture
 def limits() -> DownloadLimits:
-    return DownloadLimits(max_file_bytes=1_000_000, max_duration_s=60)
+    return DownloadLimits(max_file_bytes=1_000_000, max_duration_s=60, max_requests=3)
 
 
 @pytest.fixture
@@ -186,6 +186,15 @@ def test_bytes_of_all_files_count_together(limits: DownloadLimits) -> None:
     limits.count(block(600_000))
     limits.count(block(400_000, name="sound.m4a"))
     assert stopped(limits, block(400_001, name="sound.m4a")) is Outcome.TOO_LARGE
+
+
+def test_requests_end_at_the_limit(limits: DownloadLimits) -> None:
+    for _ in range(3):
+        limits.begin_request()
+    with pytest.raises(ItemError, match="more than 3 requests"):
+        limits.begin_request()
+    assert limits.reason is not None
+    assert limits.reason.outcome is Outcome.RESOURCE
 
 
 def test_a_file_that_begins_again_counts_once(limits: DownloadLimits) -> None:
