@@ -37,8 +37,8 @@ def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOpt
         jobs/predict_genres.py runs/mine --bundle bundles/mine
     """
     started = time.monotonic()
-    store = Store(run)
-    model = read_bundle(Store(bundle))
+    store, source = Store(run), Store(bundle)
+    model = read_bundle(source)
     fingerprint = choose_fingerprint(store, features, fits(model))
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
@@ -63,7 +63,7 @@ def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOpt
         store,
         "predict_genres",
         {
-            "bundle": str(Store(bundle)),
+            "bundle": str(source),
             "sha256": model.sha256,
             "features": fingerprint,
             "links": len(ready),

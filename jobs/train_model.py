@@ -90,7 +90,7 @@ def train_model(  # noqa: PLR0913 - a command's options
     recipe = choose_recipe(settings, model, rows, trainer)
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
-    store = Store(run)
+    store, target = Store(run), Store(bundle)
     fingerprint = choose_fingerprint(store, features, named_by(settings))
     outcomes = tables.read_outcomes(store, fingerprint)
     labels = tables.read_table(store, "labels")
@@ -98,15 +98,15 @@ def train_model(  # noqa: PLR0913 - a command's options
         labels, outcomes, settings, cross_validate=cross_validate, shuffle_labels=shuffle_labels
     )
     with (
-        hold_lease(Store(bundle), "train_model"),
+        hold_lease(target, "train_model"),
         _open_trainer(recipe, store, outcomes, search) as (fitting, tune),
     ):
         settings_of_features = list_settings(store)[fingerprint]
         written = train_bundles(
-            bundle, sets, trainer=fitting, tune=tune, settings=settings_of_features
+            target, sets, trainer=fitting, tune=tune, settings=settings_of_features
         )
     summary = {
-        "bundle": str(Store(bundle)),
+        "bundle": str(target),
         "features": fingerprint,
         "labelled_links": len(labels),
         **summarize(written),

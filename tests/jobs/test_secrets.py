@@ -40,6 +40,8 @@ def test_neither_tables_nor_output_nor_the_event_log_hold_a_secret(
         *(str(run), *(word for setting in settings for word in ("--set", setting))),
         conf=[
             "spark.eventLog.compress=false",
+            # Also in the command line, which Spark logs as sun.java.command.
+            f"spark.trailergenre.place=s3://key:{CANARY}@bucket/run",
             # conf/ turns it on, and the run makes the directory.
             f"spark.eventLog.dir={events.as_uri()}",
         ],
@@ -52,7 +54,9 @@ def test_neither_tables_nor_output_nor_the_event_log_hold_a_secret(
     assert [row["outcome"] for row in rows] == ["deferred"] * 2
     assert all("proxy" in row["detail"] for row in rows)
     written = [path for path in (*run.rglob("*"), *events.rglob("*")) if path.is_file()]
-    assert any(b"SparkListenerTaskEnd" in path.read_bytes() for path in written)
+    logged = b"".join(path.read_bytes() for path in events.rglob("*") if path.is_file())
+    assert b"SparkListenerTaskEnd" in logged
+    assert b'"sun.java.command":"*********(redacted)"' in logged
     for path in written:
         # Parquet is compressed.
         text = str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else ""

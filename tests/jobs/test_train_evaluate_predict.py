@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.fs as pafs
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -16,8 +17,9 @@ from runs import GENRES, Movie, labelled, make_movies, make_run, write_labels
 from submits import load_job
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import read_bundle
+from trailergenre.models.evaluated_model import read_model
 from trailergenre.models.pooling import iter_links
-from trailergenre.runs import tables
+from trailergenre.runs import lease, tables
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.lease import hold_lease
 
@@ -113,6 +115,68 @@ def test_two_trainings_of_one_bundle_do_not_mix(run: Store, tmp_path: Path) -> N
         result = train(run, tmp_path / "bundle")
     assert result.exit_code == 3
     assert "is being written by another run: train_model on" in result.stderr
+
+
+def test_folds_are_written_at_the_endpoint_that_the_address_names(
+    run: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_bucket(store: Store) -> tuple[pafs.FileSystem, str]:
+        place, _, parameters = store.address.partition("?")
+        if place.startswith("file://"):
+            return pafs.FileSystem.from_uri(place)
+        if parameters != "endpoint_override=127.0.0.1:1":
+            raise AssertionError(f"{store.address} is at another endpoint")
+        return pafs.LocalFileSystem(), str(tmp_path / place.removeprefix("s3://"))
+
+    monkeypatch.setattr(Store, "_opened", property(open_bucket))
+    monkeypatch.setattr(lease, "_SETTLE_REMOTE_S", 0.1)
+    folds = [tmp_path / "bucket" / "models" / f"fold-{number}" for number in range(2)]
+    for fold in folds:
+        fold.mkdir(parents=True)  # an object store needs no directories
+    address = "s3://bucket/models/?endpoint_override=127.0.0.1:1"
+    result = invoke(
+        *("train_model", run, "--bundle", address, "--trainer", "sklearn", *SMALL),
+        *("--cross-validate", "--set", "dataset.folds=2"),
+    )
+    assert result.exit_code == 0, result.output
+    assert all((fold / "manifest.json").is_file() for fold in folds)
+    assert len(read_model(address).bundles) == 2
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ("prepare_dataset", ["{}", "--links", "list.csv"]),
+        ("prepare_dataset", ["run", "--links", "{}"]),
+        ("prepare_dataset", ["run", "--published", "{}"]),
+        ("featurize", ["{}"]),
+        ("featurize", ["run", "--config", "{}"]),
+        ("featurize", ["run", "--set", "backbone.path={}"]),
+        ("train_model", ["{}", "--bundle", "bundle"]),
+        ("train_model", ["run", "--bundle", "{}"]),
+        ("evaluate_model", ["run", "--bundle", "{}"]),
+        ("evaluate_model", ["run", "--bundle", "bundle", "--compare", "{}"]),
+        ("evaluate_model", ["run", "--bundle", "bundle", "--control", "{}"]),
+        ("evaluate_model", ["run", "--bundle", "bundle", "--report", "{}"]),
+        ("predict_genres", ["run", "--bundle", "{}"]),
+        ("predict_genres", ["{}", "--bundle", "bundle"]),
+        ("publish_features", ["{}"]),
+    ],
+)
+def test_no_place_of_an_address_takes_or_repeats_a_key(
+    job: str, words: list[str], run: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").symlink_to(str(run))
+    make_bundle(Store(str(tmp_path / "bundle")))
+    before = {path.name for path in tmp_path.rglob("*")}
+    for address in ("s3://key:canary/9f2@bucket/x", "s3://bucket/x?secret_key=canary-9f2"):
+        result = invoke(job, *(word.format(address) for word in words))
+        assert result.exit_code == 2, result.output
+        assert isinstance(result.exception, SystemExit)
+        assert "canary" not in result.output
+        assert "address" in result.stderr
+    assert {path.name for path in tmp_path.rglob("*")} == before
 
 
 @pytest.mark.slow

@@ -127,6 +127,9 @@ def test_spark_properties_hide_secrets_and_open_no_door(name: str) -> None:
     properties = spark_properties(REPOSITORY / "conf" / f"spark-{name}.conf")
     for key in ("spark.mongodb.write.connection.uri", "my.password", "fs.s3a.access.key"):
         assert re.search(properties["spark.redaction.regex"], key)
+    command = "org.apache.spark.deploy.SparkSubmit jobs/train_model.py s3://{}bucket/run"
+    assert re.search(properties["spark.redaction.regex"], command.format("key:pa/ss@"))
+    assert not re.search(properties["spark.redaction.regex"], command.format(""))
     assert properties["spark.ui.enabled"] == "false"
     # The one that has the door.
     if name == "standalone":

@@ -10,6 +10,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from trailergenre.base.errors import StorageError
+from trailergenre.base.storage_address import normalize_address
+
 
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys are errors, and errors never show a value."""
@@ -132,6 +135,13 @@ class BackboneConfig(Section):
     mixed_precision: bool = False
     """Compute in float16 on GPUs; requires TensorFlow. The features differ from float32."""
 
+    @field_validator("path")
+    @classmethod
+    def _is_local(cls, path: str) -> str:
+        if "://" in path:  # it may hold keys
+            raise PydanticCustomError(SECRET, "give a local path, not an address")
+        return path
+
     @model_validator(mode="after")
     def _check_mixed_precision(self) -> Self:
         if self.mixed_precision and self.engine != "tensorflow":
@@ -248,6 +258,15 @@ class ScoreConfig(Section):
     """Model bundle that `trailergenre score` uses if `--bundle` is not given."""
     top: int = Field(default=3, ge=1)
     """Number of genres to print."""
+
+    @field_validator("bundle")
+    @classmethod
+    def _holds_no_key(cls, bundle: str | None) -> str | None:
+        try:
+            normalize_address(bundle or "")
+        except StorageError as error:
+            raise PydanticCustomError(SECRET, "{reason}", {"reason": str(error)}) from None
+        return bundle
 
 
 class MongoConfig(Section):

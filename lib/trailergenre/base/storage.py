@@ -8,21 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trailergenre.base.errors import StorageError
-from trailergenre.base.storage_address import list_secrets, normalize_address, redact_address
+from trailergenre.base.storage_address import join_address, normalize_address
 
-_SCHEMES = {"file", "s3", "gs", "hdfs"}
 _UNFINISHED = ".unfinished-"  # prefix of local files that are being written
 
 
@@ -41,11 +40,12 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        """Take a local path, `file://`, `s3://` or `s3a://`, `gs://` or `hdfs://` address."""
+        """Take a local path, `file://`, `s3://` or `s3a://`, `gs://` or `hdfs://` address.
+
+        Raises:
+            StorageError: the address has another scheme, or holds credentials.
+        """
         self.address = normalize_address(address)
-        if self.address.split("://", 1)[0] not in _SCHEMES:
-            problem = f"The address {redact_address(address)!r} has an unknown scheme."
-            raise StorageError(problem, "Use a local path, s3://, gs:// or hdfs://.")
 
     @cached_property
     def _opened(self) -> tuple[pafs.FileSystem, str]:
@@ -54,7 +54,7 @@ class Store:
             filesystem, root = pafs.FileSystem.from_uri(self.address)
             return filesystem, root
         except (pa.ArrowInvalid, OSError) as error:
-            raise StorageError(f"{self} cannot be opened: {self._hide(error)}") from error
+            raise StorageError(f"{self} cannot be opened: {error}") from error
 
     @property
     def _fs(self) -> pafs.FileSystem:
@@ -69,8 +69,12 @@ class Store:
         return (type(self), (self.address,))
 
     def __str__(self) -> str:
-        """The address for people, without user info and query."""
-        return self._root if self.is_local else redact_address(self.address)
+        """The address as a user writes it."""
+        return self._root if self.is_local else self.address
+
+    def child(self, path: str) -> Store:
+        """The store at a path below this one; parameters of the address stay."""
+        return Store(join_address(self.address, path))
 
     @property
     def is_local(self) -> bool:
@@ -84,10 +88,10 @@ class Store:
         return Path(self._root) / path
 
     def spark_path(self, path: str) -> str:
-        """The address of a file for Spark, without credentials, which its event log would show."""
+        """The address of a file for Spark, which takes parameters as its own settings."""
         if self.is_local:
             return (Path(self._root) / path).as_uri()
-        scheme, rest = str(self).split("://", 1)
+        scheme, rest = self.address.partition("?")[0].split("://", 1)
         return f"{'s3a' if scheme == 's3' else scheme}://{rest}/{path}"
 
     def exists(self, path: str) -> bool:
@@ -184,14 +188,7 @@ class Store:
             yield
         except (OSError, pa.ArrowInvalid) as error:
             where = f"{path} below {self}" if path else str(self)
-            raise StorageError(f"{where} cannot be {done}: {self._hide(error)}") from error
-
-    def _hide(self, error: Exception) -> str:
-        """An error's message, without the secrets of an address that it quotes."""
-        message = str(error).replace(self.address, str(self))
-        for secret in list_secrets(self.address):
-            message = message.replace(secret, "***")
-        return message
+            raise StorageError(f"{where} cannot be {done}: {error}") from error
 
     def _full(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root
@@ -209,15 +206,13 @@ def _is_unfinished(name: str) -> bool:
 def _write_local(target: Path, content: bytes | pa.Buffer) -> None:
     """Write by temporary file, fsync and rename: a reader sees all or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=target.parent, prefix=_UNFINISHED)
-    temporary_path = Path(name)
-    with os.fdopen(number, "wb") as temporary:
+    temporary_path = target.parent / f"{_UNFINISHED}{uuid4().hex}"
+    # Not by `tempfile`, whose files are 0600: the umask decides who may read a run.
+    with temporary_path.open("xb") as temporary:
         try:
             temporary.write(content)
             temporary.flush()
             os.fsync(temporary.fileno())
-            # Not 0600: workers may run as other users.
-            temporary_path.chmod(0o644)
             temporary_path.replace(target)
         except BaseException:
             temporary_path.unlink(missing_ok=True)

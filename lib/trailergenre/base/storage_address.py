@@ -1,53 +1,77 @@
-"""The address of a store: its normal form, and its form without secrets."""
+"""The address of a store: its normal form, and what may stand in it."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
+
+from trailergenre.base.errors import StorageError
+
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "hdfs": "HADOOP_USER_NAME",
+}
+"""Variables of the environment by which each kind of storage is told who asks."""
+
+_PARAMETERS = {
+    *("allow_bucket_creation", "endpoint_override", "region", "scheme", "tls_ca_file_path"),  # s3
+    *("endpoint_override", "project_id", "scheme"),  # gs
+    *("kerb_ticket", "replication"),  # hdfs
+}
+"""Parameters of pyarrow's addresses that hold no secret."""
 
 
 def normalize_address(address: str) -> str:
-    """Normalize an address.
+    """Normalize an address, which holds no credentials.
 
-    >>> normalize_address("s3a://bucket/run/")
-    's3://bucket/run'
+    >>> normalize_address("s3a://bucket/run/?region=eu-west-1")
+    's3://bucket/run?region=eu-west-1'
+
+    Raises:
+        StorageError: the scheme is unknown, or the address holds credentials; never repeats it.
     """
     if "://" not in address:
         return Path(address).expanduser().absolute().as_uri()
     scheme, rest = address.split("://", 1)
     scheme = "s3" if scheme.lower() in {"s3a", "s3n"} else scheme.lower()
-    return f"{scheme}://{rest.rstrip('/') if scheme != 'file' or rest != '/' else rest}"
+    if scheme not in {"file", *_CREDENTIALS}:
+        shown = repr(scheme) if re.fullmatch("[a-z][a-z0-9]{0,9}", scheme) else "of the address"
+        raise StorageError(
+            f"The scheme {shown} is unknown.", "Use a local path, s3://, gs:// or hdfs://."
+        )
+    place, mark, query = rest.partition("?")
+    _check(scheme, place.partition("/")[0], query)
+    return f"{scheme}://{place.rstrip('/') or '/'}{mark}{query}"
 
 
-def redact_address(address: str) -> str:
-    """Remove user info and query from an address; a local path stays as it is.
+def _check(scheme: str, authority: str, query: str) -> None:
+    """Refuse user names, keys and unknown parameters, also where they are percent-encoded."""
+    user, at, host = unquote(authority).rpartition("@")
+    _, colon, port = host.rpartition("]")[2].partition(":")  # behind an IPv6 address
+    # A pasted secret may contain a slash, which ends the authority: s3://KEY:SEC/RET@bucket
+    is_host = not colon or (scheme == "hdfs" and port.isdecimal())
+    is_anonymous = (scheme, user) == ("gs", "anonymous")
+    names = {unquote(pair.partition("=")[0]) for pair in query.split("&") if pair}
+    if (at and not is_anonymous) or not is_host or "@" in unquote(query):
+        problem = "holds a user name or a key"
+    elif names - _PARAMETERS:
+        problem = f"has a parameter that is none of {', '.join(sorted(_PARAMETERS))}"
+    else:
+        return
+    instead = f" and set {_CREDENTIALS[scheme]} in the environment" if scheme != "file" else ""
+    raise StorageError(
+        f"The {scheme}:// address {problem}. It is not repeated here, as it may be secret.",
+        f"Remove that{instead}.",
+    )
 
-    >>> redact_address("s3a://key:secret@bucket/run?endpoint_override=127.0.0.1")
-    's3a://bucket/run'
+
+def join_address(address: str, path: str) -> str:
+    """Join a normal address and a path below it.
+
+    >>> join_address("s3://bucket/run?region=eu-west-1", "fold-0")
+    's3://bucket/run/fold-0?region=eu-west-1'
     """
-    scheme, separator, rest = address.partition("://")
-    if not separator or scheme.lower() == "file":
-        return address
-    return f"{scheme}://{rest[_user_info_end(rest) :].partition('?')[0]}"
-
-
-def _user_info_end(rest: str) -> int:
-    """Find the end of the user info, before an @; pasted keys often contain slashes."""
-    authority = rest.partition("?")[0].partition("/")[0]
-    _, colon, port = authority.partition(":")
-    if "@" in authority:
-        return authority.rindex("@") + 1
-    return rest.rfind("@") + 1 if colon and not port.isdecimal() else 0
-
-
-def list_secrets(address: str) -> list[str]:
-    """List what `redact_address` removes, in full and in parts, longest first."""
-    scheme, _, rest = address.partition("://")
-    if scheme == "file":
-        return []
-    end = _user_info_end(rest)
-    user_info, query = rest[: max(0, end - 1)], rest[end:].partition("?")[2]
-    values = [pair.partition("=")[2] for pair in query.split("&")]
-    secrets = {user_info, query, user_info.partition(":")[2], *values}
-    secrets |= {unquote(secret) for secret in secrets}
-    return sorted((secret for secret in secrets if len(secret) > 3), key=len, reverse=True)
+    place, mark, query = address.partition("?")
+    return f"{place.removesuffix('/')}/{quote(path)}{mark}{query}"

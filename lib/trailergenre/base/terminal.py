@@ -15,11 +15,9 @@ from pathlib import Path
 import psutil
 from rich.console import Console, ConsoleDimensions
 
-from trailergenre.base.storage_address import redact_address
-
 _SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 _SECRET = re.compile("secret|password|token|access[.]?key|credential", re.IGNORECASE)
-"""As `spark.redaction.regex` of conf/spark-*.conf; `redact_address` handles its `uri`."""
+"""As `spark.redaction.regex` of conf/spark-*.conf; a storage address holds no secret."""
 
 
 class _Terminal(Console):
@@ -70,6 +68,6 @@ def _submitted() -> list[str] | None:
 
 def _redact(word: str) -> str:
     if word.startswith("http"):
-        return word  # a web link needs its query, and is no storage address
+        return word  # a web link needs its query
     name, separator, _ = word.partition("=")
-    return f"{name}=..." if separator and _SECRET.search(word) else redact_address(word)
+    return f"{name}=..." if separator and _SECRET.search(word) else word

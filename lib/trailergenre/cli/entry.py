@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn, ParamSpec
@@ -13,7 +14,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 from typer import Argument, Option
 
-from trailergenre.base.errors import ExitCode, RunError
+from trailergenre.base.errors import ConfigError, ExitCode, RunError
 from trailergenre.base.terminal import open_console, typed_command
 from trailergenre.base.versions import check_minimum_versions
 
@@ -60,6 +61,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
         console, command = open_console(), typed_command()
         try:
             check_minimum_versions("pyarrow")
+            _refuse_addresses(kwargs)
             code = function(*args, **kwargs)
         except RunError as error:
             typer.echo(f"error: {error}", err=True)
@@ -79,6 +81,15 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
 def resumable_entry(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
     """`entry` for a job that resumes when its command is run again."""
     return entry(function, resumable=True)
+
+
+def _refuse_addresses(arguments: Mapping[str, object]) -> None:
+    """Refuse an address in place of a local path, without its text: it may hold keys."""
+    for name, value in arguments.items():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, Path) and re.match("[a-z0-9]+:/", str(each), re.IGNORECASE):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option} takes a local path, not an address. Copy the file.")
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:

@@ -88,7 +88,7 @@ def read_model(address: str) -> EvaluatedModel:
         raise BundleError(
             f"{store} holds a bundle and folds. Train them into two directories and name one."
         )
-    bundles = [read_bundle(Store(f"{address.rstrip('/')}/fold-{k}")) for k in range(n_folds)]
+    bundles = [read_bundle(store.child(f"fold-{k}")) for k in range(n_folds)]
     if problem := _fold_problem(bundles):
         raise BundleError(
             f"The folds of {store} are not one cross-validation: {problem}. "

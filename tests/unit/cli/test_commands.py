@@ -67,6 +67,36 @@ def refusal(result: Result) -> str:
     return line
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status", "{}"],
+        ["verify", "{}"],
+        ["report", "{}"],
+        ["report", "run", "--out", "{}"],
+        ["bundle", "inspect", "{}"],
+        ["score", "https://a.example/x.mp4", "--bundle", "{}"],
+        ["score", "https://a.example/x.mp4", "--report", "{}"],
+        ["score", "https://a.example/x.mp4", "--set", "score.bundle={}"],
+        ["backbone", "export", "--out", "{}"],
+        ["backbone", "export", "--calibration", "{}", "--precision", "int8"],
+        ["backbone", "export", "--set", "backbone.path={}"],
+        ["demo", "--out", "{}"],
+        ["demo", "--data", "{}"],
+        ["doctor", "--config", "{}"],
+    ],
+)
+def test_no_place_of_an_address_takes_or_repeats_a_key(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for address in ("s3://key:canary/9f2@bucket/x", "s3://bucket/x?secret_key=canary-9f2"):
+        line = refusal(invoke(*(word.format(address) for word in words)))
+        assert "canary" not in line
+        assert "address" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_score_prints_three_genres_best_first_and_says_that_weights_are_random(
     server: AnswerServer, tiny_backbone: Path, bundle: Path
 ) -> None:
