@@ -9,13 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Option
 
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import LinkFrames, ProbabilityArray
 from trailergenre.base.storage import Store
-from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
+from trailergenre.cli.entry import BundleOption, CommandLine, FeaturesOption, RunArgument, entry
 from trailergenre.models.bundle import check_fits, fits
 from trailergenre.models.evaluated_model import read_models
 from trailergenre.models.evaluation import evaluate, print_evaluation, score_models
@@ -28,7 +27,7 @@ from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.session import spark_session
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = CommandLine(add_completion=False)
 
 
 @app.command()

@@ -14,7 +14,14 @@ from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ExitCode
 from trailergenre.base.sandbox.scratch import remove_abandoned_scratch
 from trailergenre.base.storage import Store
-from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, resumable_entry
+from trailergenre.base.terminal import print_line
+from trailergenre.cli.entry import (
+    CommandLine,
+    ConfigOption,
+    RunArgument,
+    SetOption,
+    resumable_entry,
+)
 from trailergenre.features.backbone import check_backbone
 from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
 from trailergenre.runs import tables
@@ -28,7 +35,7 @@ from trailergenre.runs.status import read_status, run_with_progress
 from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import spark_session
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = CommandLine(add_completion=False)
 
 
 @app.command()
@@ -127,11 +134,11 @@ def _summarize(
     store: Store, features: FeatureSettings, plan: Plan, times: list[ExecutorTime]
 ) -> ExitCode:
     for line in time_lines(times):
-        typer.echo(line, err=True)
+        print_line(line, err=True)
     status = read_status(store, features.fingerprint, plan.ready)
     for lacking in status.sandbox:
         if lacking != "full":
-            typer.echo(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)
+            print_line(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)
     record_summary(
         store,
         "featurize",

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 
 import pyarrow.compute as pc
-import typer
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
-from trailergenre.cli.entry import BundleOption, FeaturesOption, RunArgument, entry
+from trailergenre.base.terminal import print_line
+from trailergenre.cli.entry import BundleOption, CommandLine, FeaturesOption, RunArgument, entry
 from trailergenre.models.bundle import check_fits, fits, read_bundle
 from trailergenre.models.training_set import check_all_read
 from trailergenre.runs import tables
@@ -23,7 +23,7 @@ from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import write_scores
 from trailergenre.spark.session import spark_session
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = CommandLine(add_completion=False)
 
 
 @app.command()
@@ -42,7 +42,7 @@ def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOpt
     fingerprint = choose_fingerprint(store, features, fits(model))
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        print_line(f"note: {note}", err=True)
     with hold_lease(store, "predict_genres"):
         tables.check_replaceable(store, "scores")
         ready = [link.link_id for link in read_ready_links(store)]

@@ -6,18 +6,18 @@ import itertools
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Option
 
 from trailergenre.base.config_files import load_config
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
-from trailergenre.cli.entry import ConfigOption, RunArgument, SetOption, entry
+from trailergenre.base.terminal import print_line
+from trailergenre.cli.entry import CommandLine, ConfigOption, RunArgument, SetOption, entry
 from trailergenre.links import prepare
 from trailergenre.runs.sessions import record_summary
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = CommandLine(add_completion=False)
 
 
 @app.command()
@@ -83,14 +83,14 @@ def prepare_dataset(  # noqa: PLR0913 - a command's options
         prepared = prepare.prepare_dataset(store, sources, settings)
     for outcome in RowOutcome:
         n_rows = prepared.counts[outcome]
-        typer.echo(f"{n_rows:>8}  {outcome:<18}  {outcome.meaning}", err=True)
-    typer.echo(f"{prepared.counts.total():>8}  rows of {prepared.source}", err=True)
+        print_line(f"{n_rows:>8}  {outcome:<18}  {outcome.meaning}", err=True)
+    print_line(f"{prepared.counts.total():>8}  rows of {prepared.source}", err=True)
     if prepared.movies_by_genre:
-        typer.echo("movies of each genre:", err=True)
+        print_line("movies of each genre:", err=True)
     for genre, n_movies in itertools.islice(prepared.movies_by_genre.items(), 100):
-        typer.echo(f"{n_movies:>8}  {genre}", err=True)
+        print_line(f"{n_movies:>8}  {genre}", err=True)
     for note in prepared.notes:
-        typer.echo(note, err=True)
+        print_line(note, err=True)
     record_summary(store, "prepare_dataset", prepared.summary)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-import typer
-
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError, ExitCode, StorageError
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
+from trailergenre.base.terminal import print_line
 from trailergenre.cli.entry import (
+    CommandLine,
     ConfigOption,
     FeaturesOption,
     RunArgument,
@@ -28,7 +28,7 @@ from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import spark_session
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = CommandLine(add_completion=False)
 
 
 @app.command()
@@ -100,10 +100,10 @@ def _report_refused(result: PublishResult) -> ExitCode:
         return ExitCode.FINISHED
     reasons = (*result.frames.reasons, *result.trailers.reasons)
     for reason in reasons:
-        typer.echo(f"refused: {reason}", err=True)
+        print_line(f"refused: {reason}", err=True)
     if n_refused > len(reasons):
-        typer.echo(f"and {n_refused - len(reasons)} more", err=True)
-    typer.echo(f"{n_refused} documents were refused; all others are there.", err=True)
+        print_line(f"and {n_refused - len(reasons)} more", err=True)
+    print_line(f"{n_refused} documents were refused; all others are there.", err=True)
     return ExitCode.INCOMPLETE
 
 

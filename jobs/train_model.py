@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Annotated
 
 import pyarrow as pa
-import typer
 from typer import Option
 
 from trailergenre.base.config_files import load_config
@@ -17,6 +16,7 @@ from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.cli.entry import (
     BundleOption,
+    CommandLine,
     ConfigOption,
     FeaturesOption,
     RunArgument,
@@ -36,7 +36,7 @@ from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.sessions import record_summary
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = CommandLine(add_completion=False)
 
 
 @app.command()

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from trailergenre.base.terminal import EscapedStream
+
 
 @contextlib.contextmanager
 def hold_native_logs() -> Iterator[None]:
@@ -19,13 +21,13 @@ def hold_native_logs() -> Iterator[None]:
     python_stderr.flush()
     with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "w", buffering=1) as stderr:
         os.dup2(held.fileno(), 2)
-        if python_stderr is sys.__stderr__:
-            sys.stderr = stderr
+        if getattr(python_stderr, "stream", python_stderr) is sys.__stderr__:
+            sys.stderr = EscapedStream(stderr)
         try:
             yield
         except BaseException:
             held.seek(0)
-            stderr.write(held.read().decode(errors="replace"))
+            EscapedStream(stderr).write(held.read().decode(errors="replace"))
             raise
         finally:
             sys.stderr = python_stderr

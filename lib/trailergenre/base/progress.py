@@ -12,7 +12,7 @@ from typing import Protocol
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from trailergenre.base.terminal import open_console
+from trailergenre.base.terminal import escape, open_console
 
 _SILENT_S = 15.0  # in a pipe; a longer silence looks like a hang
 _BAR_MAX_COLUMNS = 30
@@ -84,7 +84,8 @@ class ProgressDisplay:
         self, done: int, total: int, text: str, *, details: str = "", at_once: bool = False
     ) -> None:
         """Show `text`, and `details` if there is room; `at_once` prints it to a pipe now."""
-        self._text, self._details = text, details
+        # A label with a line break would break the bar.
+        self._text, self._details = text, details = escape(text), escape(details)
         if self._task is not None:
             shown = details if self._console.width >= _WIDE_COLUMNS else ""
             self._bar.update(
@@ -97,7 +98,7 @@ class ProgressDisplay:
         self._printed = time.monotonic()
         elapsed = format_duration(self._printed - self._started)
         line = f"[{elapsed}] {self._text} {self._details}".rstrip()
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(line)
 
     def _break_silence(self) -> None:
         while not self._closed.wait(self._printed + _SILENT_S - time.monotonic()):

@@ -15,7 +15,9 @@ from typer import Argument, Option
 
 from trailergenre import __version__
 from trailergenre.base.errors import ConfigError, ExitCode, ItemError
+from trailergenre.base.terminal import print_line
 from trailergenre.cli.entry import (
+    CommandLine,
     ConfigOption,
     FeaturesOption,
     JsonOption,
@@ -40,7 +42,7 @@ Run `trailergenre --install-completion` once to complete commands and options wi
 or fish, whichever shell you run it in).
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
+app = CommandLine(help=HELP, no_args_is_help=True)
 backbone_app = typer.Typer(
     help="""Export the network that turns frames into features.
 
@@ -65,7 +67,7 @@ app.add_typer(bundle_app, name="bundle")
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"trailergenre {__version__}")
+        print_line(f"trailergenre {__version__}")
         raise typer.Exit
 
 
@@ -103,11 +105,12 @@ def doctor(
     for name, finding in examine(load_config(config or (), overrides or ()), CHECKS):
         findings[name] = finding
         if not as_json:
-            typer.echo(format_finding(name, finding))
+            for line in format_finding(name, finding):
+                print_line(line)
     is_well = all(finding.verdict is not Verdict.FAILED for finding in findings.values())
     if as_json:
         checks = [{"name": name, **asdict(finding)} for name, finding in findings.items()]
-        typer.echo(json.dumps({"is_well": is_well, "checks": checks}))
+        print_line(json.dumps({"is_well": is_well, "checks": checks}))
     return ExitCode.FINISHED if is_well else ExitCode.USAGE
 
 
@@ -177,10 +180,10 @@ def backbone_export(
             weights, directory.expanduser(), representative=frames, on_step=on_step
         )
     if manifest.is_random:
-        typer.echo("note: the weights are random; features and scores mean nothing.", err=True)
+        print_line("note: the weights are random; features and scores mean nothing.", err=True)
     if manifest.calibration:
-        typer.echo(f"int8 compared with fp32, {manifest.calibration.line(manifest.weights)}")
-    typer.echo(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
+        print_line(f"int8 compared with fp32, {manifest.calibration.line(manifest.weights)}")
+    print_line(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
     return ExitCode.FINISHED
 
 
@@ -208,9 +211,10 @@ def bundle_inspect(
     bundle = read_bundle(Store(directory))
     if as_json:
         record = bundle.manifest.model_dump(mode="json")
-        typer.echo(json.dumps({"sha256": bundle.sha256, **record}))
+        print_line(json.dumps({"sha256": bundle.sha256, **record}))
     else:
-        typer.echo(render_card(bundle.manifest), nl=False)
+        for line in render_card(bundle.manifest).split("\n")[:-1]:
+            print_line(line)
     return ExitCode.FINISHED
 
 
@@ -268,18 +272,18 @@ def score(
                 result = report_link(link, model, settings, page=report)
     except ItemError as error:
         reason = f"{error.outcome}: {error.detail}"
-        typer.echo(f"error: no score for {without_user(link)}: {reason}", err=True)
+        print_line(f"error: no score for {without_user(link)}: {reason}", err=True)
     if report is not None:
-        typer.echo(f"report: {report}", err=True)
+        print_line(f"report: {report}", err=True)
     if result is None:
         return ExitCode.USAGE
     if as_json:
-        typer.echo(json.dumps(result.to_json()))
+        print_line(json.dumps(result.to_json()))
         return ExitCode.FINISHED
     for rank, genre in enumerate(result.genres, start=1):
-        typer.echo(f"{rank}. {genre.genre:<16} {genre.probability:.3f}")
+        print_line(f"{rank}. {genre.genre:<16} {genre.probability:.3f}")
     for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
+        print_line(f"note: {note}", err=True)
     return ExitCode.FINISHED
 
 
@@ -326,12 +330,12 @@ def status(
             "eta_s": progress.eta_s,
             "last_commit_at": committed_at.isoformat() if committed_at else None,
         }
-        typer.echo(json.dumps(record))
+        print_line(json.dumps(record))
         return ExitCode.FINISHED
-    typer.echo(f"features {fingerprint}: {progress.line()}")
+    print_line(f"features {fingerprint}: {progress.line()}")
     if progress.last_commit_at is not None:
-        typer.echo(f"last commit {format_age(progress.last_commit_at)} ago")
-    typer.echo(f"at work: {holder.describe()}" if holder else "at work: none")
+        print_line(f"last commit {format_age(progress.last_commit_at)} ago")
+    print_line(f"at work: {holder.describe()}" if holder else "at work: none")
     return ExitCode.FINISHED
 
 
@@ -374,8 +378,8 @@ def verify(
         verification = verify_run(store, fingerprint, on_step)
         if destination:
             verification.checks.extend(check_published(store, fingerprint, destination, on_step))
-    output = json.dumps(verification.to_json()) if as_json else "\n".join(verification.lines())
-    typer.echo(output)
+    for line in [json.dumps(verification.to_json())] if as_json else verification.lines():
+        print_line(line)
     return ExitCode.FINISHED if verification.holds else ExitCode.VERIFY_FAILED
 
 
@@ -415,11 +419,11 @@ def report(
     fingerprint = choose_fingerprint(store, features, named_by(settings))
     record = read_run_report(store, fingerprint).to_json()
     if as_json:
-        typer.echo(json.dumps(record))
+        print_line(json.dumps(record))
     if out is not None:
         write_page(out, render_run(record))
     elif not as_json:
         store.write_bytes("reports/run.html", render_run(record).encode())
     if not as_json:
-        typer.echo(f"report: {out or f'{store}/reports/run.html'}")
+        print_line(f"report: {out or f'{store}/reports/run.html'}")
     return ExitCode.FINISHED

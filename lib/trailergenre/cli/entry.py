@@ -9,13 +9,13 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from typer import Argument, Option
 
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
-from trailergenre.base.terminal import open_console, typed_command
+from trailergenre.base.terminal import escape_streams, open_console, print_line, typed_command
 from trailergenre.base.versions import check_minimum_versions
 
 RunArgument = Annotated[
@@ -38,6 +38,18 @@ BundleOption = Annotated[
 JsonOption = Annotated[bool, Option("--json", help="Print JSON on stdout.")]
 
 P = ParamSpec("P")
+
+
+class CommandLine(typer.Typer):
+    """A command line; nothing that it shows, tracebacks and errors of options too, is unescaped."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of typer
+        super().__init__(rich_markup_mode=None, pretty_exceptions_enable=False, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as typer
+        """Run it, and end the process."""
+        escape_streams()
+        return super().__call__(*args, **kwargs)
 
 
 class _TerminatedError(BaseException):
@@ -64,7 +76,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
             _refuse_addresses(kwargs)
             code = function(*args, **kwargs)
         except RunError as error:
-            typer.echo(f"error: {error}", err=True)
+            print_line(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             code = ExitCode.INTERRUPTED
@@ -72,7 +84,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
             code = ExitCode.TERMINATED
         if code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
             hint = f" Finished work is kept. To resume, run: {command}" if resumable else ""
-            console.print(f"\nstopped.{hint}", markup=False, highlight=False)
+            console.print(f"\nstopped.{hint}")
         raise typer.Exit(code or ExitCode.FINISHED)
 
     return wrapped

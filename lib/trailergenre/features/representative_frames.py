@@ -14,6 +14,7 @@ from trailergenre.base.errors import ConfigError, ItemError
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import FrameArray
 from trailergenre.base.sandbox.children import Deadline
+from trailergenre.base.terminal import escape
 from trailergenre.frames.decoder import Decoder
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def read_representative_frames(path: Path, config: Config) -> list[FrameArray]:
                 video = decoder.decode(file, deadline=Deadline(config.limits.deadline_s))
                 videos.append(_thin_out(video.batches(_BATCH), MAX_FRAMES // len(files)))
             except ItemError as error:
-                log.warning("skipping %s: %s", file.name, error)
+                log.warning("skipping %s: %s", escape(file.name), error)
             n_frames = sum(map(len, videos))
             on_step(n_frames, n_frames)
     if not videos:

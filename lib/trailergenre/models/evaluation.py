@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import LinkFrames, ProbabilityArray, TruthArray
+from trailergenre.base.terminal import open_console
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
 from trailergenre.metrics import baselines
 from trailergenre.metrics.bootstrap import MetricName, compare_models
@@ -331,10 +331,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
             std = values["std"][metric] if key in evaluation.beats_prior else None
             cells.append(format_spread(values[metric], std))
         table.add_row(name, *cells)
-    console = Console(stderr=True)
-    console.print(table)
+    console = open_console()
+    console.print(table, soft_wrap=False)
     for line in [*_verdicts(evaluation), *(f"note: {note}" for note in evaluation.notes)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line)
 
 
 def _verdicts(evaluation: Evaluation) -> list[str]:

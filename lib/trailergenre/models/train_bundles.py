@@ -17,7 +17,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import typer
 
 from trailergenre import __version__
 from trailergenre.base.config import Config
@@ -25,6 +24,7 @@ from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.base.storage import Store
+from trailergenre.base.terminal import print_line
 from trailergenre.features.backbone.artefact import read_manifest
 from trailergenre.links.labelled_links import Part, count_movies_by_name
 from trailergenre.metrics.baselines import majority_metrics, prior_metrics
@@ -93,7 +93,7 @@ def train_bundles(
     written = {}
     for name, (config, training) in sets.items():
         for line in training.describe():
-            typer.echo(f"{name}: {line}" if name else line, err=True)
+            print_line(f"{name}: {line}" if name else line, err=True)
         recipe = tune(training, config.dataset.seed)
         with progress_bar("training") as on_step:
             scorer = trainer.fit(training, recipe, on_step)
@@ -101,7 +101,7 @@ def train_bundles(
         mean_aps = {key: values["mean_ap"] for key, values in fitted.test.measures.items()}
         n_tested = fitted.test.movies
         few = ", too few to say which is better" if n_tested < MIN_TEST_MOVIES else ""
-        typer.echo(
+        print_line(
             f"test mAP {mean_aps['model']:.3f}, label prior {mean_aps['prior']:.3f} "
             f"({n_tested} movies{few})",
             err=True,
@@ -111,7 +111,7 @@ def train_bundles(
             store, training, fitted, recipe=recipe, settings=settings, config=config
         )
         for note in written[name].warnings:
-            typer.echo(f"note: {note}", err=True)
+            print_line(f"note: {note}", err=True)
     return written
 
 

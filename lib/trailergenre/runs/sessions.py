@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import typer
-
 from trailergenre.base.storage import Store
+from trailergenre.base.terminal import print_line
 
 
 def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> None:
@@ -24,7 +23,7 @@ def record_summary(store: Store, stage: str, summary: Mapping[str, object]) -> N
     record = {"stage": stage, "finished_at": now.isoformat(timespec="seconds"), **summary}
     line = json.dumps(record)
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}.json", line)
-    typer.echo(line)
+    print_line(line)
 
 
 def read_starts(store: Store, stage: str) -> list[bytes]:

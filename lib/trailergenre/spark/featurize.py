@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 from trailergenre.base import fault_injection
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError
 from trailergenre.base.records import Link
+from trailergenre.base.terminal import escape_streams
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.chunks import Commit, featurize_task, sample_task, split_links
 from trailergenre.features.settings import TaskSettings
@@ -101,6 +102,7 @@ def _run_stage(
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One task: its partition's rows are its links; a row comes out for each commit."""
+        escape_streams()  # what a fault quotes
         links = [Link(**row) for batch in batches for row in batch.to_pylist()]
         max_rest_s = settings.config.limits.max_rest_s
         pacer = HostPacer(hosts, _throttles(session), n_slots=n_slots, max_rest_s=max_rest_s)

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+import markdown
 import pytest
+from markdown_it import MarkdownIt
 
 from bundles import make_manifest
+from runs import GENRES
 from trailergenre.models.calibration import Calibration, Identity, Platt
 from trailergenre.models.manifest import Manifest, SearchFacts, Trial
 from trailergenre.models.model_card import find_warnings, render_card
@@ -108,3 +114,56 @@ def test_names_cannot_break_the_page() -> None:
 def test_a_manifest_without_figures_has_a_card_still() -> None:
     facts = make_manifest().test.model_copy(update={"measures": {}, "genres": {}})
     assert "| mAP |" in render_card(changed(test=facts))
+
+
+ALIVE = (
+    "![x](http://evil.example/pixel)",
+    "[x](javascript:alert(1))",
+    "[x][r] [r]: http://evil.example",
+    "<javascript:alert(1)>",
+    "<http://evil.example>",
+    "http://evil.example",
+    "WWW.evil.example",
+    "me@evil.example",
+    "<img src=x onerror=alert(1)>",
+    "</code><script>alert(1)</script>",
+    "`</code>` ![x](http://evil.example)",
+    "a\n\n[r]: http://evil.example\n\n![r]",
+    r"\![x](http://evil.example) \\[x](http://evil.example)",
+    "&lt;script&gt; &#60;script&#62;",
+    "**bold** | cell",
+)
+
+
+def markdown_it(card: str) -> str:
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(card)
+
+
+def python_markdown(card: str) -> str:
+    # Bare addresses become links, as on GitHub.
+    return markdown.markdown(card, extensions=["tables", "pymdownx.magiclink"])
+
+
+@pytest.mark.parametrize("render", [markdown_it, python_markdown])
+@pytest.mark.parametrize("text", ALIVE)
+def test_what_strangers_wrote_is_text(text: str, render: Callable[[str], str]) -> None:
+    manifest = changed(
+        genres=(text, *GENRES[1:]),
+        not_modelled={text: 1},
+        versions={text: text},
+        backbone=make_manifest().backbone.model_copy(
+            update={"weights": text, "backbone_id": text, "precision": text}
+        ),
+        training=make_manifest().training.model_copy(
+            update={"data_sha256": text, "movies": {text: 1}, "movies_by_name": {text: 1}}
+        ),
+    )
+    page = render(render_card(manifest))
+    harmless = render(render_card(changed(not_modelled={"Western": 1})))
+    assert not re.search("<(a|img|script)\\b|onerror=[^&]*>", page)
+    # No value makes or ends an element, not even a cell.
+    assert elements(page) == elements(harmless)
+
+
+def elements(page: str) -> list[str]:
+    return re.findall("<[^>]+>", page)

@@ -20,6 +20,7 @@ from trailergenre.base.errors import ConfigError, ExitCode, RunError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
+from trailergenre.base.terminal import open_console
 from trailergenre.base.versions import check_java
 from trailergenre.cli.demo.clips import make_clips, serve_files
 from trailergenre.cli.demo.jvm_warning import without_jvm_warning
@@ -91,7 +92,7 @@ class _Demo:
     ) -> None:
         """Print a command, run it, and print its time; a RunError unless its code is `accepted`."""
         self.console.rule(style="dim")
-        self.console.print(f"$ {' '.join(map(_quote, command))}", style="bold", soft_wrap=True)
+        self.console.print(f"$ {' '.join(map(_quote, command))}", style="bold")
         started = time.monotonic()
         # PYSPARK_PYTHON: find-spark-home runs it to find pyspark. SPARK_LOCAL_IP: Spark warns about
         # a host name that it cannot resolve.
@@ -108,7 +109,7 @@ class _Demo:
                 raise
         if code not in accepted:
             raise RunError(f"The demo stopped: its last command exited with {code}; see above.")
-        self.console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
+        self.console.print(f"{time.monotonic() - started:.0f} s", style="dim")
 
 
 def run_demo(data: Path | None, out: Path) -> None:
@@ -117,7 +118,7 @@ def run_demo(data: Path | None, out: Path) -> None:
     `data` is a directory of videos in folders named by genre, or a table of links; None generates
     clips and serves them on loopback.
     """
-    console = Console(soft_wrap=True)
+    console = open_console(stderr=False)
     if not (_REPOSITORY / "jobs").is_dir():
         raise ConfigError(
             "The demo needs the scripts in jobs/. Run it from a checkout of the repository."
@@ -276,9 +277,9 @@ def _print_summary(demo: _Demo) -> None:
     for title, column in (("Input rows by outcome", rows), ("Links by outcome", outcomes)):
         counts = Counter(column.to_pylist()).most_common()
         shown = ", ".join(f"{n} {outcome}" for outcome, n in counts)
-        demo.console.print(f"{title + ':':<26} {shown}", highlight=False)
+        demo.console.print(f"{title + ':':<26} {shown}")
     for page, title in _PAGES.items():
-        demo.console.print(f"{title + ':':<26} {demo.reports / page}", highlight=False)
+        demo.console.print(f"{title + ':':<26} {demo.reports / page}")
 
 
 def _quote(argument: str) -> str:

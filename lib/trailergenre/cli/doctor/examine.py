@@ -76,11 +76,11 @@ def _run(check: Check, config: Config) -> Finding:
         )
 
 
-def format_finding(name: str, finding: Finding) -> str:
-    """Format a finding for the terminal.
+def format_finding(name: str, finding: Finding) -> list[str]:
+    """Format a finding as lines for the terminal.
 
     >>> format_finding("disk", Finding(Verdict.OK, "80 GB free"))
-    'ok        disk        80 GB free'
+    ['ok        disk        80 GB free']
     """
     line = f"{finding.verdict:<10}{name:<12}{finding.found}"
-    return f"{line}\n{'':<22}-> {finding.advice}" if finding.advice else line
+    return [line, f"{'':<22}-> {finding.advice}"] if finding.advice else [line]

@@ -80,7 +80,7 @@ def test_only_what_failed_fails(verdict: Verdict, monkeypatch: pytest.MonkeyPatc
 
 def test_a_finding_is_a_line_and_its_advice_another() -> None:
     shown = format_finding("java", Finding(Verdict.NOT_USED, "none", "Install it."))
-    assert shown.splitlines() == [
+    assert shown == [
         "not used  java        none",
         "                      -> Install it.",
     ]
