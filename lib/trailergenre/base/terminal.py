@@ -89,7 +89,7 @@ def escape_streams() -> None:
             setattr(sys, name, EscapedStream(stream))
 
 
-class _Console(Console):
+class EscapedConsole(Console):
     """A console that takes text as text: it escapes it, and knows no markup."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of rich
@@ -109,7 +109,7 @@ class _Console(Console):
             yield Segment(text if control else escape(text, keep="\n"), style, control)
 
 
-class _Terminal(_Console):
+class _Terminal(EscapedConsole):
     """A console on a terminal that is not a standard stream, which is all that rich measures."""
 
     @property  # type: ignore[misc]  # never set
@@ -125,8 +125,8 @@ class _Terminal(_Console):
 def open_console(*, stderr: bool = True) -> Console:
     """Open stderr, or the terminal of spark-submit if that started this process; or stdout."""
     if not stderr:
-        return _Console()
-    console = _Console(stderr=True)
+        return EscapedConsole()
+    console = EscapedConsole(stderr=True)
     if not console.file.isatty() and _submitted() is not None:
         try:
             terminal = Path(f"/proc/{os.getppid()}/fd/2").readlink()

@@ -6,10 +6,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rich.console import Console
 
 from trailergenre.base import progress
 from trailergenre.base.progress import format_age, format_duration, progress_bar
+from trailergenre.base.terminal import EscapedConsole
 
 
 class Written(io.StringIO):
@@ -32,7 +32,7 @@ class Written(io.StringIO):
 
 def give_console(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> Written:
     written = Written()
-    console = Console(file=written, force_terminal=is_terminal, width=120)
+    console = EscapedConsole(file=written, force_terminal=is_terminal, width=120)
     monkeypatch.setattr(progress, "open_console", lambda: console)
     return written
 
@@ -65,9 +65,9 @@ def test_in_a_pipe_a_step_that_tells_nothing_is_not_silent(monkeypatch: pytest.M
 def test_in_a_pipe_every_step_is_a_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     written = give_console(monkeypatch, is_terminal=False)
     with progress_bar("training") as report:
-        report(1, 2, "Drama [bold]")
+        report(1, 2, "Drama [bold]\n\x1b[2J")
         report(2, 2, "Horror (7)")
-    assert written.texts() == ["training: 1/2 Drama [bold]", "training: 2/2 Horror (7)"]
+    assert written.texts() == [r"training: 1/2 Drama [bold]\n\u001b[2J", "training: 2/2 Horror (7)"]
 
 
 def test_what_was_just_told_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
