@@ -64,7 +64,7 @@ def evaluate_model(
     fingerprint = choose_fingerprint(store, features, fits(models[0].bundles[0]))
     settings = list_settings(store)[fingerprint]
     notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
-    with hold_lease(store, "evaluate_model"):
+    with hold_lease(store, "evaluate_model", of="reports"):
         labels = tables.read_table(store, "labels")
         outcomes = tables.read_outcomes(store, fingerprint)
         with spark_session("evaluate_model", store) as spark, progress_bar("scoring") as on_step:

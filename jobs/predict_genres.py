@@ -43,7 +43,7 @@ def predict_genres(run: RunArgument, bundle: BundleOption, features: FeaturesOpt
     notes = [*model.warnings, *check_fits(model, list_settings(store)[fingerprint])]
     for note in notes:
         print_line(f"note: {note}", err=True)
-    with hold_lease(store, "predict_genres"):
+    with hold_lease(store, "predict_genres", of="scores"):
         tables.check_replaceable(store, "scores")
         ready = [link.link_id for link in read_ready_links(store)]
         # Links that left the list still have outcomes.

@@ -356,6 +356,21 @@ def test_a_run_that_another_writes_to_is_refused(tmp_path: Path, job: str) -> No
     assert "is being written by another run: featurize on" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("job", "output"), [("evaluate_model", "reports"), ("predict_genres", "scores")]
+)
+def test_of_two_jobs_that_write_the_same_one_is_refused(
+    tmp_path: Path, job: str, output: Any
+) -> None:
+    store = Store(str(tmp_path / "run"))
+    make_run(store, make_movies(2))
+    make_bundle(Store(str(tmp_path / "bundle")))
+    with hold_lease(store, job, of=output):
+        result = invoke(job, store, "--bundle", tmp_path / "bundle")
+    assert result.exit_code == 3
+    assert f"is being written by another run: {job} on" in result.stderr
+
+
 def test_a_control_on_true_labels_is_refused(run: Store, tmp_path: Path) -> None:
     make_bundle(Store(str(tmp_path / "bundle")), manifest=make_manifest())
     bundle = ("--bundle", tmp_path / "bundle", "--control", tmp_path / "bundle")

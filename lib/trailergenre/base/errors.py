@@ -72,6 +72,20 @@ class ConfigError(RunError):
     """A setting, an option or an input table cannot be used."""
 
 
+class ForeignFileError(ConfigError):
+    """A file that this package did not write lies where an output belongs.
+
+    The rule of all outputs: such a file is neither replaced nor deleted.
+    """
+
+    def __init__(self, file: object, instead: str) -> None:
+        """Name the file, and what to do if it must stay: `give another --out`."""
+        super().__init__(
+            f"{file} was not written by trailergenre, and would be replaced or deleted.",
+            f"Move it, or {instead}.",
+        )
+
+
 class ToolMissingError(RunError):
     """A required program is missing, or its version differs from the driver's."""
 

@@ -307,7 +307,7 @@ def status(
     from trailergenre.base.storage import Store
     from trailergenre.features.settings import named_by
     from trailergenre.runs.fingerprint import choose_fingerprint
-    from trailergenre.runs.lease import read_lease
+    from trailergenre.runs.lease import read_leases
     from trailergenre.runs.plan import read_ready_links
     from trailergenre.runs.status import read_status
 
@@ -315,13 +315,15 @@ def status(
     store = Store(run)
     fingerprint = choose_fingerprint(store, features, named_by(settings))
     ready = [link.link_id for link in read_ready_links(store)]
-    holder = read_lease(store)
-    progress = read_status(store, fingerprint, ready, since=holder.started_at if holder else None)
+    leases = read_leases(store)
+    at_work = "; ".join(lease.describe() for lease in leases) or None
+    since = next((lease.started_at for lease in leases if lease.stage == "featurize"), None)
+    progress = read_status(store, fingerprint, ready, since=since)
     if as_json:
         committed_at = progress.last_commit_at
         record = {
             "features": fingerprint,
-            "at_work": holder.describe() if holder else None,
+            "at_work": at_work,
             "ready": progress.ready,
             "finished": progress.finished,
             "by_outcome": progress.by_outcome,
@@ -335,7 +337,7 @@ def status(
     print_line(f"features {fingerprint}: {progress.line()}")
     if progress.last_commit_at is not None:
         print_line(f"last commit {format_age(progress.last_commit_at)} ago")
-    print_line(f"at work: {holder.describe()}" if holder else "at work: none")
+    print_line(f"at work: {at_work or 'none'}")
     return ExitCode.FINISHED
 
 

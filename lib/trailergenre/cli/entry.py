@@ -101,7 +101,7 @@ def _refuse_addresses(arguments: Mapping[str, object]) -> None:
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, Path) and re.match("[a-z0-9]+:/", str(each), re.IGNORECASE):
                 option = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{option} takes a local path, not an address. Copy the file.")
+                raise ConfigError(f"{option} takes a local path, not an address.")
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:

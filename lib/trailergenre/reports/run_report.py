@@ -20,7 +20,7 @@ from trailergenre.reports.pages import render_page
 from trailergenre.reports.run_counts import count_values
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import list_settings
-from trailergenre.runs.lease import read_lease
+from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts, read_summaries
 
 
@@ -75,7 +75,7 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         ConfigError: the run has no list of links.
         StorageError: a table lacks a file, or a file is damaged.
     """
-    lease = read_lease(store)
+    leases = read_leases(store)
     links = tables.read_table(store, "links")
     outcomes = tables.read_outcomes(store, fingerprint, columns=run_links.OUTCOME_COLUMNS)
     joined = run_links.join_links(links, outcomes)
@@ -99,7 +99,7 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         features=fingerprint,
         is_external=settings.is_external,
         created_at=datetime.now(UTC).replace(microsecond=0),
-        at_work=lease.describe() if lease else None,
+        at_work="; ".join(lease.describe() for lease in leases) or None,
         funnel=run_counts.make_funnel(links, joined),
         by_row_outcome=run_counts.count_outcomes(links["row_outcome"], RowOutcome),
         by_outcome=run_counts.count_outcomes(joined["outcome"], Outcome),

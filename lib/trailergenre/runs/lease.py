@@ -1,6 +1,10 @@
 """A lease on an output: one file that names the job that writes there, kept fresh by a heartbeat.
 
-It only saves requests: two jobs at once would commit the same content-addressed files.
+    _lease.json             the lists, outcomes and features of a run; or a bundle
+    _lease-scores.json      the table of scores
+    _lease-reports.json     evaluations
+
+On features it only saves requests: two jobs at once would commit the same content-addressed files.
 """
 
 from __future__ import annotations
@@ -14,17 +18,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import psutil
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from trailergenre.base.errors import LockedError, StorageError
+from trailergenre.base.errors import ForeignFileError, LockedError, StorageError
 from trailergenre.base.storage import Store
 
 log = logging.getLogger(__name__)
 
 LEASE_FILE = "_lease.json"
+_LEASE_FILES = {"": LEASE_FILE, "scores": "_lease-scores.json", "reports": "_lease-reports.json"}
+
+_BEGINNING = b'{"host":'
+"""Of every lease, without white space."""
 
 _HEARTBEAT_S = 60.0
 _EXPIRES_AFTER = timedelta(minutes=10)
@@ -63,26 +72,34 @@ class Lease(BaseModel):
 
 
 @contextlib.contextmanager
-def hold_lease(store: Store, stage: str) -> Iterator[None]:
+def hold_lease(
+    store: Store, stage: str, *, of: Literal["", "scores", "reports"] = ""
+) -> Iterator[None]:
     """Hold the lease on an output for job `stage`, and release it however the block ends.
 
-    A LockedError names another job that holds it, and says what to do.
+    Scores and reports are of a run's features: while another job writes those, their leases are
+    refused. Nothing else excludes them.
+
+    Raises:
+        LockedError: names another job that holds the lease, and says what to do.
+        ForeignFileError: a file in the lease's place is none.
     """
-    own = _new_lease(stage)
+    own, file = _new_lease(stage), _LEASE_FILES[of]
     is_new = store.is_local and not store.exists("")
-    _refuse_other(store, own)
-    _write(store, own)
+    _refuse_other(store, LEASE_FILE, own)
+    _refuse_other(store, file, own)
+    _write(store, file, own)
     time.sleep(_SETTLE_LOCAL_S if store.is_local else _SETTLE_REMOTE_S)
-    _refuse_other(store, own)
+    _refuse_other(store, file, own)
     released = threading.Event()
-    heartbeat = threading.Thread(target=_beat, args=(store, own, released), daemon=True)
+    heartbeat = threading.Thread(target=_beat, args=(store, file, own, released), daemon=True)
     heartbeat.start()
     try:
         yield
     finally:
         released.set()
         heartbeat.join()
-        _if_held(store, own, partial(store.delete, LEASE_FILE))
+        _if_held(store, file, own, partial(store.delete, file))
         if is_new:
             with contextlib.suppress(OSError):  # not empty: the job wrote something
                 store.local_path("").rmdir()
@@ -101,52 +118,60 @@ def _new_lease(stage: str) -> Lease:
     )
 
 
-def read_lease(store: Store) -> Lease | None:
-    """Read the lease on an output; None if no living job holds it."""
-    try:
-        lease = _read(store)
-    except StorageError:
-        return None  # released between two calls
-    return lease if lease is not None and lease.is_alive else None
+def read_leases(store: Store) -> list[Lease]:
+    """Read the leases of living jobs on an output; that on features first."""
+    leases = []
+    for file in _LEASE_FILES.values():
+        try:
+            lease = _read(store, file)
+        except (StorageError, ForeignFileError):
+            continue  # released between two calls; or nobody's
+        if lease is not None and lease.is_alive:
+            leases.append(lease)
+    return leases
 
 
-def _refuse_other(store: Store, own: Lease) -> None:
-    held = _read(store)
+def _refuse_other(store: Store, file: str, own: Lease) -> None:
+    held = _read(store, file)
     if held is not None and held.token != own.token and held.is_alive:
         raise LockedError(
             f"{store} is being written by another run: {held.describe()}. Wait for it to finish or "
-            f"stop it, then run this again. If it is gone for sure, delete {LEASE_FILE} there."
+            f"stop it, then run this again. If it is gone for sure, delete {file} there."
         )
 
 
-def _beat(store: Store, own: Lease, released: threading.Event) -> None:
+def _beat(store: Store, file: str, own: Lease, released: threading.Event) -> None:
     while not released.wait(_HEARTBEAT_S):
         refreshed = own.model_copy(update={"refreshed_at": datetime.now(UTC)})
-        _if_held(store, own, partial(_write, store, refreshed))
+        _if_held(store, file, own, partial(_write, store, file, refreshed))
 
 
-def _if_held(store: Store, own: Lease, action: Callable[[], None]) -> None:
+def _if_held(store: Store, file: str, own: Lease, action: Callable[[], None]) -> None:
     """Call `action` if the lease was neither taken over nor deleted by hand."""
     try:
-        held = _read(store)
+        held = _read(store, file)
         if held is not None and held.token == own.token:
             action()
-    except StorageError as error:  # the lease alone must not end a job
+    except (StorageError, ForeignFileError) as error:  # the lease alone must not end a job
         log.warning("the lease could not be refreshed or released: %s", error)
 
 
-def _read(store: Store) -> Lease | None:
-    """Read the lease file; None if it is absent, or not a lease."""
-    if not store.exists(LEASE_FILE):
+def _read(store: Store, file: str) -> Lease | None:
+    """Read a lease file; None if it is absent, or was left unfinished."""
+    if not store.exists(file):
         return None
+    content = store.read_bytes(file)
     try:
-        return Lease.model_validate_json(store.read_bytes(LEASE_FILE))
-    except ValidationError:
-        return None
+        return Lease.model_validate_json(content)
+    except ValidationError as error:
+        # Not every store writes a file whole or not at all.
+        if _BEGINNING.startswith(b"".join(content[:40].split())[: len(_BEGINNING)]):
+            return None
+        raise ForeignFileError(store.child(file), "give another address") from error
 
 
-def _write(store: Store, lease: Lease) -> None:
-    store.write_bytes(LEASE_FILE, (lease.model_dump_json(indent=2) + "\n").encode())
+def _write(store: Store, file: str, lease: Lease) -> None:
+    store.write_bytes(file, (lease.model_dump_json(indent=2) + "\n").encode())
 
 
 def _host() -> str:

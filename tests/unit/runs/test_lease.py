@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow.fs as pafs
 import pytest
 
-from trailergenre.base.errors import LockedError, StorageError
+from trailergenre.base.errors import ForeignFileError, LockedError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.runs import lease
-from trailergenre.runs.lease import LEASE_FILE, hold_lease, read_lease
+from trailergenre.runs.lease import LEASE_FILE, hold_lease, read_leases
 
 HOLDING_JOB = """
 import sys, time
@@ -90,15 +90,15 @@ def is_free(store: Store) -> bool:
 def test_the_lease_is_there_while_it_is_held_and_gone_after(any_store: Store) -> None:
     with hold_lease(any_store, "featurize"):
         held = json.loads(any_store.read_bytes(LEASE_FILE))
-        assert read_lease(any_store) is not None
+        assert len(read_leases(any_store)) == 1
     assert (held["stage"], held["pid"]) == ("featurize", os.getpid())
     assert not any_store.exists(LEASE_FILE)
-    assert read_lease(any_store) is None
+    assert read_leases(any_store) == []
 
 
 def test_a_second_job_learns_who_holds_it_and_what_to_do(any_store: Store) -> None:
     with hold_lease(any_store, "featurize"):
-        with pytest.raises(LockedError) as refused, hold_lease(any_store, "predict_genres"):
+        with pytest.raises(LockedError) as refused, hold_lease(any_store, "prepare_dataset"):
             pass
         for part in ("featurize on ", f"process {os.getpid()}", "since 20", "delete _lease.json"):
             assert part in str(refused.value)
@@ -157,13 +157,52 @@ def test_of_many_at_the_same_moment_one_holds_it(any_store: Store) -> None:
 )
 def test_who_counts_as_dead(any_store: Store, changes: dict[str, Any], free: bool) -> None:
     write_lease(any_store, **changes)
-    assert (read_lease(any_store) is None) == free
+    assert (read_leases(any_store) == []) == free
     assert is_free(any_store) == free
 
 
-def test_a_truncated_lease_holds_nobody_up(any_store: Store) -> None:
-    any_store.write_bytes(LEASE_FILE, b'{"host": ')
+@pytest.mark.parametrize("content", [b'{"host": ', b'{\n  "ho', b""])
+def test_a_truncated_lease_holds_nobody_up(any_store: Store, content: bytes) -> None:
+    any_store.write_bytes(LEASE_FILE, content)
     assert is_free(any_store)
+
+
+@pytest.mark.parametrize("content", [b"mine", b'{"pid": 1}', b"\xff"])
+def test_what_is_no_lease_is_not_replaced(any_store: Store, content: bytes) -> None:
+    any_store.write_bytes(LEASE_FILE, content)
+    with (
+        pytest.raises(ForeignFileError, match=r"_lease\.json was not written by trailergenre"),
+        hold_lease(any_store, "featurize"),
+    ):
+        pass
+    assert any_store.read_bytes(LEASE_FILE) == content
+    assert read_leases(any_store) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "free"),
+    [
+        ("scores", "reports", True),
+        ("reports", "scores", True),
+        ("scores", "scores", False),
+        ("reports", "reports", False),
+        ("", "scores", False),
+        ("", "reports", False),
+        ("scores", "", True),
+        ("", "", False),
+    ],
+)
+def test_only_what_writes_the_same_is_excluded(
+    any_store: Store, held: Any, wanted: Any, free: bool
+) -> None:
+    with hold_lease(any_store, "first", of=held):
+        try:
+            with hold_lease(any_store, "second", of=wanted):
+                stages = [lease.stage for lease in read_leases(any_store)]
+        except LockedError:
+            stages = []
+    assert sorted(stages) == (["first", "second"] if free else [])
+    assert any_store.list_all_files("") == []
 
 
 def test_a_killed_holder_does_not_stop_the_next_run(store: Store) -> None:
@@ -197,8 +236,7 @@ def test_the_holder_sends_heartbeats(any_store: Store, monkeypatch: pytest.Monke
     with hold_lease(any_store, "featurize"):
 
         def refreshed() -> bool:
-            holder = read_lease(any_store)
-            return holder is not None and holder.refreshed_at > holder.started_at
+            return any(lease.refreshed_at > lease.started_at for lease in read_leases(any_store))
 
         assert wait_for(refreshed)
 
@@ -231,7 +269,7 @@ def test_a_lease_deleted_by_hand_stays_deleted(
     with hold_lease(store, "featurize"):
         store.delete(LEASE_FILE)
         threading.Event().wait(0.2)
-        assert read_lease(store) is None
+        assert read_leases(store) == []
     assert not store.exists(LEASE_FILE)
 
 
@@ -246,9 +284,7 @@ def test_of_two_writers_on_an_object_store_the_last_holds_it(
     monkeypatch.setattr(lease.time, "sleep", other_writes)
     with pytest.raises(LockedError, match="elsewhere"), hold_lease(remote, "featurize"):
         pass
-    holder = read_lease(remote)
-    assert holder is not None
-    assert holder.host == "elsewhere"
+    assert [lease.host for lease in read_leases(remote)] == ["elsewhere"]
 
 
 def test_an_address_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import list_settings
-from trailergenre.runs.lease import read_lease
+from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts
 from trailergenre.runs.verify import accounting, bounds, hygiene
 from trailergenre.runs.verify.features import Features
@@ -20,7 +20,7 @@ from trailergenre.runs.verify.verification import Check, Verification
 
 def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None) -> Verification:
     """Verify a run; a ConfigError if it has no list of links. `on_step` counts frames."""
-    lease, settings = read_lease(store), list_settings(store)[fingerprint]
+    leases, settings = read_leases(store), list_settings(store)[fingerprint]
     listed, list_checks = _read_list(store)
     ready = set(listed["link_id"].drop_null().to_pylist())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
@@ -28,8 +28,7 @@ def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None
     features = Features(settings.frames_per_s, settings.width)
     features.read(store, current, on_step)
     allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
-    if lease:
-        notes.append(f"a run is at work: {lease.describe()}")
+    notes += [f"a job is at work: {lease.describe()}" for lease in leases]
     checks = [
         *list_checks,
         accounting.check_links(ready, current),
@@ -38,7 +37,7 @@ def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None
         outcomes_files,
         features.files,
         features.commits,
-        hygiene.check_unfinished(store, is_held=lease is not None),
+        hygiene.check_unfinished(store, is_held=bool(leases)),
         *([hygiene.check_scratch()] if store.is_local else []),
         hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
     ]

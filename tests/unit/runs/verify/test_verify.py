@@ -229,7 +229,7 @@ def test_what_a_killed_writer_left_is_found_and_a_living_ones_is_not(run: Run, p
     with hold_lease(run.store, "featurize"):
         report = run.verify()
     assert found(report) == {}
-    assert "a run is at work: featurize on" in notes(report)
+    assert "a job is at work: featurize on" in notes(report)
 
 
 def test_scratch_of_a_dead_process_is_found(run: Run, tmp_path: Path) -> None:
