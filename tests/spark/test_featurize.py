@@ -35,7 +35,7 @@ from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import worker_failures
-from trailergenre.videos.pacing import HostPacer
+from trailergenre.videos.pacing import HostPacer, HostState, HostStates
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def with_features(settings: TaskSettings, **changes: object) -> TaskSettings:
     return replace(settings, features=replace(settings.features, **changes))  # type: ignore[arg-type]
 
 
-OPEN = HostPacer({}, {}, n_slots=1, max_rest_s=900)
+OPEN = HostPacer({}, HostStates(HostState), n_slots=1, max_rest_s=900)
 
 
 def committed(settings: TaskSettings) -> pa.Table:

@@ -108,8 +108,8 @@ class LimitsConfig(Section):
     attempts: int = Field(default=3, ge=1, le=10)
     """Attempts at a download that fails for a transient reason. No other layer retries."""
     max_rest_s: float = Field(default=900, ge=0)
-    """Seconds that a task rests for one host, in all, where its answers ask for that (Retry-After).
-    The other links of a host that asks for more are `deferred`."""
+    """Seconds that a task slot rests for one host, in all, where its answers ask for that
+    (Retry-After). The other links of a host that asks for more are `deferred`."""
 
 
 class FramesConfig(Section):
@@ -155,8 +155,7 @@ class ChunksConfig(Section):
     max_links: int = Field(default=32, ge=1)
     """Maximum links that a killed task loses. Values below 4 reduce the overlap of the stages."""
     max_seconds: float = Field(default=300, gt=0)
-    """A chunk older than this is committed as soon as a link ends: if all downloads hang, after
-    `limits.deadline_s` at the latest."""
+    """A chunk is committed at this age, also while all downloads hang or wait."""
     max_bytes: int = Field(default=64_000_000, gt=0)
     """A chunk is committed as soon as its features reach this size."""
 

@@ -48,7 +48,10 @@ class Outcome(_WithMeaning):
     UNSUPPORTED_SITE = "unsupported_site", "yt-dlp finds no video on the page"
     UNAVAILABLE = "unavailable", "removed, private, age- or region-restricted; HTTP 404 or 410"
     FORBIDDEN = "forbidden", "HTTP 401 or 403"
-    THROTTLED = "throttled", "HTTP 429, or the site asks for proof that the client is no bot"
+    THROTTLED = (
+        "throttled",
+        "the site asks to wait (HTTP 429; 503 with Retry-After), or suspects a bot",
+    )
     DNS = "dns", "the host name does not resolve"
     CONNECT = "connect", "the connection failed"
     TLS = "tls", "the certificate is not valid"

@@ -67,34 +67,34 @@ def featurize_task(
 
     Yields a commit whenever the open links are old, large or many enough, and at the end.
     """
-    return _commit_all(embed_links(links, settings, embedder, pacer), settings, embedder)
+    chunk = _Chunk(settings, embedder)
+    embedded = embed_links(links, settings, embedder, pacer, on_wait=chunk.commit_if_full)
+    return _commit_all(embedded, chunk)
 
 
 def sample_task(
     links: Iterable[Link], settings: TaskSettings, pacer: Pacer | None = None
 ) -> Iterator[Commit]:
     """Keep frames in `settings.frames` instead; commit the outcomes of links that fail."""
-    return _commit_all(keep_frames(links, settings, pacer), settings, None)
+    chunk = _Chunk(settings, None)
+    return _commit_all(keep_frames(links, settings, pacer, on_wait=chunk.commit_if_full), chunk)
 
 
-def _commit_all(
-    links: Iterable[FetchedLink], settings: TaskSettings, embedder: Embedder | None
-) -> Iterator[Commit]:
-    chunk = _Chunk(settings, embedder)
+def _commit_all(links: Iterable[FetchedLink], chunk: _Chunk) -> Iterator[Commit]:
     for link in links:
         chunk.add(link)
-        if chunk.is_full:
-            yield chunk.commit()
-            chunk = _Chunk(settings, embedder)
-    if chunk.links:
-        yield chunk.commit()
+        chunk.commit_if_full()
+        yield from chunk.take_commits()
+    chunk.commit()
+    yield from chunk.take_commits()
 
 
 class _Chunk:
-    """The open links of a task, which are committed together."""
+    """The finished links of a task that are not committed yet."""
 
     def __init__(self, settings: TaskSettings, embedder: Embedder | None) -> None:
         self.links: list[FetchedLink] = []
+        self._commits: list[Commit] = []  # not taken yet
         self._settings = settings
         self._embedder = embedder
         self._opened_at = time.monotonic()
@@ -105,18 +105,25 @@ class _Chunk:
             link.row.fail(ItemError(Outcome.DEFERRED, f"throttled: {link.row.detail}"))
         self.links.append(link)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether it is time to commit."""
+    def commit_if_full(self) -> None:
+        """Commit if the chunk is old, large or long enough."""
         limits = self._settings.config.chunks
-        return (
+        if (
             len(self.links) >= links_per_commit(limits)
             or sum(link.features.nbytes for link in self.links) >= limits.max_bytes
             or time.monotonic() - self._opened_at >= limits.max_seconds
-        )
+        ):
+            self.commit()
 
-    def commit(self) -> Commit:
-        """Write the features and outcomes."""
+    def take_commits(self) -> list[Commit]:
+        """The commits since the last call."""
+        taken, self._commits = self._commits, []
+        return taken
+
+    def commit(self) -> None:
+        """Write the features and outcomes, and begin anew."""
+        if not self.links:
+            return
         started = time.monotonic()
         outcomes = self._write()
         ended = time.monotonic()
@@ -131,7 +138,8 @@ class _Chunk:
             write_s=ended - started + sum(link.write_s for link in self.links),
             wall_s=ended - self._opened_at,
         )
-        return Commit(outcomes, spent)
+        self._commits.append(Commit(outcomes, spent))
+        self.links, self._opened_at = [], ended
 
     def _write(self) -> pa.Table:
         frames_per_s = self._settings.config.frames.per_second

@@ -44,6 +44,9 @@ _MAX_DOWNLOADS = 8
 """Downloads at the same time: what a slow host sees of a task, and what its scratch disk and memory
 must hold. Fewer would not do where every tenth link hangs (docs/decisions/0016-kept-frames.md)."""
 
+_WAIT_S = 1.0
+"""How often the reader is told that it waits."""
+
 _STEPS_AHEAD = 4
 """Decoded batches that may wait for the reader; 16 frames are 4.3 MB."""
 
@@ -66,21 +69,28 @@ class FetchedLink:
 
 
 def fetch_links(
-    links: Iterable[Link], settings: StreamSettings, pacer: Pacer | None = None
+    links: Iterable[Link],
+    settings: StreamSettings,
+    pacer: Pacer | None = None,
+    *,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Generator[FetchedLink]:
     """Download and decode links ahead of the reader; each is taken when its download can start.
 
     Yields every link once, in the order in which the downloads end. Leaving early ends all threads
-    and child processes at once. `pacer` is asked before every attempt at a download.
+    and child processes at once. `pacer` is asked before every attempt at a download. `on_wait` is
+    called every second in which the reader waits.
     """
     with scratch_directory() as scratch:
         stream = _Stream(iter(links), settings, pacer or Pacer(), scratch)
-        with closing(prefetch(stream.steps(), _STEPS_AHEAD, stop=stream.stop)) as steps:
+        with closing(
+            prefetch(stream.steps(), _STEPS_AHEAD, stop=stream.stop, on_wait=on_wait)
+        ) as steps:
             for link, _ in steps:
                 link.frames = _read_batches(steps)
                 yield link
                 for _unread in link.frames:
-                    pass
+                    on_wait()
                 stream.open_links.release()
 
 
@@ -98,17 +108,27 @@ def _read_batches(steps: Iterator[Step]) -> Iterator[FrameArray]:
         yield frames
 
 
-def prefetch(values: Generator[T], n: int, *, stop: Callable[[], None]) -> Generator[T]:
+def prefetch(
+    values: Generator[T],
+    n: int,
+    *,
+    stop: Callable[[], None],
+    on_wait: Callable[[], None] = lambda: None,
+) -> Generator[T]:
     """Yield what a generator yields; a thread of its own runs it up to `n` values ahead.
 
     One thread from first to last, because ffmpeg ends with the thread that started it. `stop` is
-    called at the end, before the thread is waited for.
+    called at the end, before the thread is waited for; `on_wait` every second without a value.
     """
     end = object()
     with ThreadPoolExecutor(1) as executor:
         waiting = deque(executor.submit(next, values, end) for _ in range(n))
         try:
-            while (value := waiting.popleft().result()) is not end:
+            while True:
+                while wait([waiting[0]], _WAIT_S).not_done:
+                    on_wait()
+                if (value := waiting.popleft().result()) is end:
+                    return
                 waiting.append(executor.submit(next, values, end))
                 yield cast(T, value)
         finally:

@@ -26,12 +26,14 @@ def embed_links(
     pacer: Pacer | None = None,
     *,
     on_frames: Callable[[FrameArray], None] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Iterator[FetchedLink]:
     """Bring every link to its features or its failure; yields them as `fetch_links` does.
 
-    `on_frames` is called with all frames that go to the network, those before a failure too.
+    `on_frames` is called with all frames that go to the network, those before a failure too;
+    `on_wait` as by `fetch_links`.
     """
-    with closing(fetch_links(links, settings, pacer)) as fetched:
+    with closing(fetch_links(links, settings, pacer, on_wait=on_wait)) as fetched:
         for link in fetched:
             batches, embed_s = [], 0.0
             for frames in link.frames:
@@ -48,7 +50,11 @@ def embed_links(
 
 
 def keep_frames(
-    links: Iterable[Link], settings: StreamSettings, pacer: Pacer | None = None
+    links: Iterable[Link],
+    settings: StreamSettings,
+    pacer: Pacer | None = None,
+    *,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Iterator[FetchedLink]:
     """Bring the frames of every link, none of which are kept, to `settings.frames`.
 
@@ -57,7 +63,10 @@ def keep_frames(
     kept = settings.frames
     assert kept is not None  # its caller keeps frames
     fresh = replace(settings, frames=None)
-    with scratch_directory() as scratch, closing(fetch_links(links, fresh, pacer)) as fetched:
+    with (
+        scratch_directory() as scratch,
+        closing(fetch_links(links, fresh, pacer, on_wait=on_wait)) as fetched,
+    ):
         for link in fetched:
             path = scratch / link.link.link_id
             writer = FramesWriter(path, kept.place(link.link.link_id))

@@ -37,7 +37,7 @@ from trailergenre.spark.gpu_resources import (
 )
 from trailergenre.spark.image_udf import load_once
 from trailergenre.spark.session import wait_for_slots
-from trailergenre.videos.pacing import HostPacer, Throttles, assign_lanes
+from trailergenre.videos.pacing import HostPacer, HostState, HostStates, assign_lanes
 
 _LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
 _SPARK_TYPES = {"str": "string", "int": "long", "float": "double"}
@@ -105,7 +105,7 @@ def _run_stage(
         escape_streams()  # what a fault quotes
         links = [Link(**row) for batch in batches for row in batch.to_pylist()]
         max_rest_s = settings.config.limits.max_rest_s
-        pacer = HostPacer(hosts, _throttles(session), n_slots=n_slots, max_rest_s=max_rest_s)
+        pacer = HostPacer(hosts, _host_states(session), n_slots=n_slots, max_rest_s=max_rest_s)
         place = find_place()
         for commit in work(links, settings, pacer):
             yield pa.RecordBatch.from_pylist([asdict(place) | asdict(commit.spent)])
@@ -188,6 +188,6 @@ def _without_committed(links: list[Link], settings: TaskSettings) -> list[Link]:
 
 
 @functools.cache
-def _throttles(session: str) -> Throttles:
-    """Throttles that the tasks of one stage share in this Python worker."""
-    return {}
+def _host_states(session: str) -> HostStates:
+    """What the tasks of one stage in this Python worker know of hosts."""
+    return HostStates(HostState)

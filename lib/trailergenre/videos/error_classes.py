@@ -107,16 +107,19 @@ def classify(error: BaseException) -> ItemError:
         if type(cause).__name__ == "HTTPError" and isinstance(status, int):
             if getattr(cause, "redirect_loop", False) or 300 <= status < 400:
                 return ItemError(Outcome.REDIRECT, detail)
-            return ItemError(_from_status(status), detail, retry_after_s=_retry_after_s(cause))
+            retry_after_s = _retry_after_s(cause)
+            is_asking = status == 503 and retry_after_s is not None
+            outcome = Outcome.THROTTLED if is_asking else _from_status(status)
+            return ItemError(outcome, detail, retry_after_s=retry_after_s)
     names = {name for cause in chain for name in _class_names(cause)}
-    outcome = _from_names(names, _BY_CLASS) or _from_text(detail)
-    outcome = outcome or _from_names(names, _BY_BASE_CLASS)
-    if outcome is None:
+    found = _from_names(names, _BY_CLASS) or _from_text(detail)
+    found = found or _from_names(names, _BY_BASE_CLASS)
+    if found is None:
         return ItemError(Outcome.INTERNAL, f"{type(error).__name__}: {detail}")
     for kind, theirs, text in _DETAILS:
-        if outcome is kind and re.search(theirs, detail, re.IGNORECASE):
+        if found is kind and re.search(theirs, detail, re.IGNORECASE):
             detail = text
-    return ItemError(outcome, detail)
+    return ItemError(found, detail)
 
 
 def _from_names(names: set[str], table: _Table) -> Outcome | None:

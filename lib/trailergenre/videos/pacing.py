@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from trailergenre.base.config import HostConfig
@@ -25,8 +26,18 @@ BREAKER_ATTEMPTS = 5
 
 _POLL_S = 0.1
 
-Throttles = dict[str, list[str]]
-"""Host -> details of the throttled attempts since its last other answer."""
+
+@dataclass
+class HostState:
+    """What the tasks that one process runs know of a host."""
+
+    n_throttled: int = 0  # attempts since its last other answer
+    last_throttle: str = ""  # its detail
+    rests_until: float = 0.0  # by the monotonic clock
+    rest_s: float = 0.0  # asked for, in all
+
+
+HostStates = defaultdict[str, HostState]
 
 
 def find_host(url: str, hosts: Collection[str]) -> str | None:
@@ -101,7 +112,7 @@ class HostPacer(Pacer):
     def __init__(
         self,
         hosts: Mapping[str, HostConfig],
-        throttles: Throttles,
+        states: HostStates,
         *,
         n_slots: int,
         max_rest_s: float,
@@ -110,20 +121,17 @@ class HostPacer(Pacer):
 
         Args:
             hosts: the paced ones.
-            throttles: shared by the tasks that one process runs one after the other.
+            states: shared by the tasks that one process runs one after the other.
             n_slots: tasks that may ask one unpaced host at the same time.
             max_rest_s: see `LimitsConfig`.
         """
         self._hosts = hosts
-        self._throttles = throttles
+        self._states = states
         self._n_slots = n_slots
         self._max_rest_s = max_rest_s
         # Another task, perhaps a killed one, may have asked a host just now.
         now = time.monotonic()
         self._next_start = {host: now + config.seconds_between for host, config in hosts.items()}
-        self._back_off_until: dict[str, float] = {}
-        self._rest_asked_s: defaultdict[str, float] = defaultdict(float)  # by Retry-After, in all
-        self._last_throttle: dict[str, str] = {}  # its detail
         self._lanes = {host: threading.Lock() for host in hosts}
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()  # under way, by host
@@ -169,13 +177,12 @@ class HostPacer(Pacer):
     def _may_begin(self, host: str, deadline: Deadline) -> bool:
         """Count an attempt that may begin. A host that throttled gets one attempt at a time."""
         with self._lock:
-            throttles = self._throttles.get(host, ())
-            if throttles and self._attempts[host]:
+            state = self._states[host]
+            if state.n_throttled and self._attempts[host]:
                 return False
-            # Nor is a back-off waited for that takes longer than the link has left.
-            if self._is_open(host) or 0 < self._back_off_s(host) >= deadline.left_s:
-                detail = throttles[-1] if throttles else self._last_throttle[host]
-                raise ItemError(Outcome.THROTTLED, detail)
+            # Nor is a rest waited for that takes longer than the link has left.
+            if self._is_open(host) or 0 < self._rest_s(host) >= deadline.left_s:
+                raise ItemError(Outcome.THROTTLED, state.last_throttle)
             self._attempts[host] += 1
             return True
 
@@ -185,18 +192,22 @@ class HostPacer(Pacer):
         with self._lock:
             self._attempts[host] -= 1
             if isinstance(result, ItemError) and result.outcome is Outcome.THROTTLED:
-                self._throttles.setdefault(host, []).append(result.detail)
-                self._last_throttle[host] = result.detail
-                # While one link backs off, the next one of its host must not pass it.
-                rest_s = result.retry_after_s or 0.0
-                self._rest_asked_s[host] += rest_s
-                self._back_off_until[host] = time.monotonic() + rest_s
+                self._states[host].n_throttled += 1
+                self._states[host].last_throttle = result.detail
+                self._begin_rest(self._states[host], result.retry_after_s or 0.0)
             else:
-                self._throttles.pop(host, None)
+                self._states[host].n_throttled = 0
         if host in self._hosts:
             # The host sees when a child process connects, not when it is started.
             asked_at_s = time.monotonic() if result.asked_at_s is None else result.asked_at_s
             self._next_start[host] = asked_at_s + self._hosts[host].seconds_between
+
+    def _begin_rest(self, state: HostState, seconds: float) -> None:
+        """Let a host rest; of rests that overlap, each second counts once."""
+        now = time.monotonic()
+        if now + seconds > state.rests_until:
+            state.rest_s += now + seconds - max(state.rests_until, now)
+            state.rests_until = now + seconds
 
     def _host_of(self, link: Link) -> str:
         return find_host(link.url, self._hosts) or urlsplit(link.url).hostname or ""
@@ -204,10 +215,10 @@ class HostPacer(Pacer):
     def _wait_s(self, host: str) -> float:
         if self._is_open(host):
             return 0.0
-        return max(self._back_off_s(host), self._next_start.get(host, 0.0) - time.monotonic())
+        return max(self._rest_s(host), self._next_start.get(host, 0.0) - time.monotonic())
 
-    def _back_off_s(self, host: str) -> float:
-        return max(0.0, self._back_off_until.get(host, 0.0) - time.monotonic())
+    def _rest_s(self, host: str) -> float:
+        return max(0.0, self._states[host].rests_until - time.monotonic())
 
     def _is_due(self, host: str) -> bool:
         lane = self._lanes.get(host)
@@ -216,12 +227,12 @@ class HostPacer(Pacer):
     def _is_open(self, host: str) -> bool:
         """Whether the circuit breaker of a host is open: it is asked no more."""
         # An answer to a request that was under way does not close it again.
-        if self._rest_asked_s[host] > self._max_rest_s:
+        if self._states[host].rest_s > self._max_rest_s:
             return True
         n_tasks = self._hosts[host].lanes if host in self._hosts else self._n_slots
         # One throttle may have been a Retry-After that is all that the host wants.
         allowed = max(2, math.ceil(BREAKER_ATTEMPTS / n_tasks))
-        return len(self._throttles.get(host, ())) >= allowed
+        return self._states[host].n_throttled >= allowed
 
 
 def _stopped() -> ItemError:

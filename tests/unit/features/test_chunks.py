@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -21,9 +24,10 @@ from trailergenre.base.config import (
 from trailergenre.base.records import Link, LinkId
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import Embedder, load_embedder
-from trailergenre.features.chunks import featurize_task, split_links
+from trailergenre.features.chunks import featurize_task, sample_task, split_links
 from trailergenre.features.settings import TaskSettings, task_settings
 from trailergenre.runs import tables
+from trailergenre.runs.kept_frames import KeptFrames
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +122,32 @@ def test_cut_of_the_chunks_does_not_change_the_features(
         contents.append((len(commits), sorted(kept)))
     assert [n for n, _ in contents] == [1, 2, 3]
     assert contents[0][1] == contents[1][1] == contents[2][1]
+
+
+@pytest.mark.parametrize("what", ["features", "frames"])
+def test_finished_links_are_committed_while_all_others_hang_or_wait(
+    links: list[Link], embedder: Embedder, tmp_path: Path, what: str
+) -> None:
+    store, committed = Store(str(tmp_path)), threading.Event()
+
+    def hang(request: BaseHTTPRequestHandler, seen: int) -> None:
+        deadline = time.monotonic() + 30
+        while not store.list_files("outcomes") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if store.list_files("outcomes"):
+            committed.set()
+        status(404)(request, seen)
+
+    with answer({"/hangs.mp4": hang}) as server:
+        settings = settings_for(tmp_path, links, network=(server.address,), max_seconds=3)
+        hanging = as_links([f"http://{server.address}/hangs.mp4"])
+        if what == "features":
+            commits = list(featurize_task([*links, *hanging], settings, embedder))
+        else:
+            frames = KeptFrames(store, "key", keeps_new=True)
+            commits = list(sample_task([*links, *hanging], replace(settings, frames=frames)))
+    assert committed.is_set()
+    assert [commit.spent.links for commit in commits] == [3, 1]
 
 
 @pytest.mark.parametrize("max_links", [1, 2, 3, 5, 8])

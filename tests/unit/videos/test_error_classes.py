@@ -112,12 +112,14 @@ def test_advice_that_our_users_cannot_follow_is_left_out(text: str, ours: str) -
     assert "--enable" not in detail
 
 
+def answered(status: int, retry_after: str) -> ItemError:
+    response = Response(io.BytesIO(b""), "http://x/", Message(), status=status, reason="Later")
+    response.headers["Retry-After"] = retry_after
+    return classify(wrapped(HTTPError(response)))
+
+
 def asks_to_wait(value: str) -> float | None:
-    response = Response(
-        io.BytesIO(b""), "http://x/", Message(), status=429, reason="Too Many Requests"
-    )
-    response.headers["Retry-After"] = value
-    return classify(wrapped(HTTPError(response))).retry_after_s
+    return answered(429, value).retry_after_s
 
 
 def test_wait_that_the_server_asks_for_may_be_seconds_or_a_date() -> None:
@@ -130,6 +132,14 @@ def test_wait_that_the_server_asks_for_may_be_seconds_or_a_date() -> None:
     never = ("01 Jan 2024 00:00:00 +99999999999999999", "31 Dec 9999 23:59:59 -9999", "1 Jan 99999")
     for value in ("", "soon", "-5", "1e9", "²", *never):
         assert asks_to_wait(value) is None
+    assert (asks_to_wait("Fri, 31 Dec 9999 23:59:59 GMT") or 0) > 1e9
+    assert asks_to_wait("9" * 400) == float("inf")
+
+
+def test_a_server_that_is_overloaded_and_says_for_how_long_is_not_out_of_order() -> None:
+    assert answered(503, "60").outcome is Outcome.THROTTLED
+    assert answered(503, "soon").outcome is Outcome.HTTP_5XX
+    assert answered(500, "60").outcome is Outcome.HTTP_5XX
 
 
 def test_own_errors_pass_through_whatever_wraps_them() -> None:

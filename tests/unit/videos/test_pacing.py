@@ -12,7 +12,7 @@ from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox.children import Deadline
-from trailergenre.videos.pacing import HostPacer, Throttles, assign_lanes, find_host
+from trailergenre.videos.pacing import HostPacer, HostState, HostStates, assign_lanes, find_host
 
 HOSTS = {"slow.org": HostConfig(lanes=1, seconds_between=12)}
 VIDEO = Video(Path("video"), 1, is_owned=True)
@@ -44,8 +44,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def make_pacer(throttles: Throttles | None = None, *, n_slots: int = 2) -> HostPacer:
-    shared = {} if throttles is None else throttles
+def make_pacer(states: HostStates | None = None, *, n_slots: int = 2) -> HostPacer:
+    shared = HostStates(HostState) if states is None else states
     return HostPacer(HOSTS, shared, n_slots=n_slots, max_rest_s=900)
 
 
@@ -214,14 +214,16 @@ def test_an_answer_between_throttles_keeps_a_host_in(clock: Clock) -> None:
 
 
 def test_a_breaker_outlives_the_task_and_keeps_to_its_host(clock: Clock) -> None:
-    throttles: Throttles = {}
-    assert len(ask(make_pacer(throttles), clock, others(4))) == 1
-    assert len(ask(make_pacer(throttles), clock, others(4))) == 4
-    assert ask(make_pacer(throttles), clock, paced(2)) == []
+    states = HostStates(HostState)
+    assert len(ask(make_pacer(states), clock, others(4))) == 1
+    assert len(ask(make_pacer(states), clock, others(4))) == 4
+    assert ask(make_pacer(states), clock, paced(2)) == []
 
 
 def test_links_behind_an_open_breaker_are_given_up_at_once(clock: Clock) -> None:
-    pacer, (a, b), (x, y) = make_pacer({"slow.org": [NOT_A_BOT] * 5}), paced(2), others(2)
+    states = HostStates(HostState)
+    states["slow.org"].n_throttled = 5
+    pacer, (a, b), (x, y) = make_pacer(states), paced(2), others(2)
     assert list(pacer.order([a, x, b, y])) == [a, b, x, y]
 
 
@@ -289,3 +291,26 @@ def test_all_the_rest_that_a_host_asks_for_is_bounded(clock: Clock) -> None:
             refused += 1
     assert clock.now == 1000 + 900
     assert refused == 37
+
+
+def test_rests_that_overlap_count_once(clock: Clock) -> None:
+    pacer, links = make_pacer(n_slots=1), others(4)
+    for link in links:
+        pacer.wait(link, Deadline(600, clock))
+    for link, rest_s in zip(links, (500, 500, 400, 500), strict=True):
+        pacer.record(link, ItemError(Outcome.THROTTLED, NOT_A_BOT, retry_after_s=rest_s))
+    pacer.wait(links[0], Deadline(600, clock))
+    assert clock.now == 1500
+
+
+def test_a_host_rests_for_the_next_task_of_the_slot_too_and_its_bound_is_of_all(
+    clock: Clock,
+) -> None:
+    states, (link,) = HostStates(HostState), others(1)
+    for _ in range(3):
+        pacer = make_pacer(states, n_slots=1)
+        pacer.wait(link, Deadline(600, clock))
+        pacer.record(link, ItemError(Outcome.THROTTLED, NOT_A_BOT, retry_after_s=400))
+    with pytest.raises(ItemError, match=NOT_A_BOT):
+        make_pacer(states, n_slots=1).wait(link, Deadline(600, clock))
+    assert clock.now == 1800
