@@ -90,3 +90,5 @@ class GenreScore:
 
     genre: str
     probability: float
+    threshold: float  # of the model for this genre
+    is_predicted: bool  # probability >= threshold

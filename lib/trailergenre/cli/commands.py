@@ -14,7 +14,7 @@ import typer
 from typer import Argument, Option
 
 from trailergenre import __version__
-from trailergenre.base.errors import ConfigError, ExitCode, ItemError
+from trailergenre.base.errors import ConfigError, ExitCode
 from trailergenre.base.terminal import print_line
 from trailergenre.cli.entry import (
     CommandLine,
@@ -25,6 +25,7 @@ from trailergenre.cli.entry import (
     SetOption,
     entry,
 )
+from trailergenre.cli.score import score
 
 HELP = """Predict the genres of movie trailers. The jobs for a cluster are in jobs/ (spark-submit).
 
@@ -63,6 +64,7 @@ bundle_app = typer.Typer(
 )
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
+app.command()(score)
 
 
 def _print_version(requested: bool) -> None:
@@ -215,75 +217,6 @@ def bundle_inspect(
     else:
         for line in render_card(bundle.manifest).split("\n")[:-1]:
             print_line(line)
-    return ExitCode.FINISHED
-
-
-@app.command()
-@entry
-def score(
-    link: Annotated[str, Argument(metavar="LINK", help="A link, or the path of a video.")],
-    bundle: Annotated[
-        str | None, Option(metavar="DIR", help="Model bundle; default: score.bundle.")
-    ] = None,
-    report: Annotated[
-        Path | None, Option(metavar="FILE", help="Also write the result as an HTML page.")
-    ] = None,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-) -> ExitCode:
-    """Print the most probable genres of one trailer.
-
-    --report writes a page, also when the link fails. It shows the genres along the trailer, the
-    most influential frames, and the outcome and time of each step.
-
-    \b
-    Examples:
-      trailergenre score 'https://www.youtube.com/watch?v=eUTtt14G31c' --bundle bundles/mine
-      trailergenre score trailer.mp4 --bundle bundles/mine --json
-      trailergenre score trailer.mp4 --bundle bundles/mine --report trailer.html
-    """
-    from trailergenre.base.config_files import load_config
-    from trailergenre.base.progress import progress_bar
-    from trailergenre.base.storage import Store
-    from trailergenre.links.canonical import without_user
-    from trailergenre.models.bundle import read_bundle
-    from trailergenre.models.score_link import score_link
-
-    if report is not None:
-        from trailergenre.reports.link_report import report_link
-        from trailergenre.reports.pages import check_page
-
-        check_page(report)
-    settings = load_config(config or (), overrides or ())
-    address = bundle or settings.score.bundle
-    if address is None:
-        raise ConfigError(
-            "No model bundle is given. Create one with `make demo` or jobs/train_model.py; then "
-            "give --bundle DIR, or set score.bundle in the configuration."
-        )
-    result = None
-    try:
-        model = read_bundle(Store(address))
-        with progress_bar("scoring"):
-            if report is None:
-                result = score_link(link, model, settings)
-            else:
-                result = report_link(link, model, settings, page=report)
-    except ItemError as error:
-        reason = f"{error.outcome}: {error.detail}"
-        print_line(f"error: no score for {without_user(link)}: {reason}", err=True)
-    if report is not None:
-        print_line(f"report: {report}", err=True)
-    if result is None:
-        return ExitCode.USAGE
-    if as_json:
-        print_line(json.dumps(result.to_json()))
-        return ExitCode.FINISHED
-    for rank, genre in enumerate(result.genres, start=1):
-        print_line(f"{rank}. {genre.genre:<16} {genre.probability:.3f}")
-    for note in result.notes:
-        print_line(f"note: {note}", err=True)
     return ExitCode.FINISHED
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class InputRow:
         genres: sorted, unique.
         year: four digits.
         problem: why the genres or the id cannot be read.
+        other: the list's other columns, and those that have our names for other things; as text.
     """
 
     number: int
@@ -37,6 +40,7 @@ class InputRow:
     genres: tuple[str, ...]
     year: str = ""
     problem: str = ""
+    other: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ def _read_table(path: Path) -> InputList:
     genres = read_genre_columns(table)
     nothing: list[object] = [""] * len(urls)
     texts = {name: table.column(name) or nothing for name in ("title", "movie_id", "year")}
+    others = [name for name in table.columns if name and name not in ("url", "title")]
     rows = []
     for place, url in enumerate(urls):
         problem = genres.problems.get(place, "") if genres else ""
@@ -143,11 +148,19 @@ def _read_table(path: Path) -> InputList:
                 genres=genres.genres[place] if genres else (),
                 year=parse_year(texts["year"][place]),
                 problem=problem,
+                other={name: _as_text(table.rows[place][name]) for name in others},
             )
         )
     notes = [f"{path.name}: {note}" for note in table.describe()]
     columns = tuple(table.columns)
     return InputList(path.name, path.parent, columns, rows, genres is not None, notes=notes)
+
+
+def _as_text(cell: object) -> str:
+    """A cell as text; what is not a text or a number as JSON."""
+    if cell is None or isinstance(cell, (str, int, float)):
+        return "" if cell is None else str(cell)
+    return json.dumps(cell, ensure_ascii=False, default=str)
 
 
 def clean_url(cell: object) -> str:

@@ -50,8 +50,11 @@ class Bundle:
 
     def rank_genres(self, probabilities: NDArray[np.float64]) -> list[GenreScore]:
         """Rank one row of probabilities; ties go to the genre with more movies."""
-        order = np.argsort(-probabilities, kind="stable")
-        return [GenreScore(self.manifest.genres[k], float(probabilities[k])) for k in order]
+        values = zip(
+            self.manifest.genres, probabilities.tolist(), self.manifest.thresholds, strict=True
+        )
+        scores = [GenreScore(genre, p, at, p >= at) for genre, p, at in values]
+        return sorted(scores, key=lambda score: -score.probability)
 
     @property
     def warnings(self) -> list[str]:

@@ -31,6 +31,7 @@ class BackboneFacts(Section):
     precision: _Text
     width: int = Field(gt=0)  # features per frame
     weights: _Text  # imagenet, a path, or random(seed=...)
+    path: str = ""  # where it was in training
 
 
 class SamplingFacts(Section):

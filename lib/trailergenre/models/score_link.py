@@ -1,4 +1,4 @@
-"""One link on a laptop: link in, top genres out, without Spark, Java or TensorFlow.
+"""Links on a laptop: links in, genres out, without Spark, Java or TensorFlow.
 
 The same download, decode and network as on the cluster, so the features are the same bytes.
 """
@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.base.records import VIDEO_SUFFIXES, FrameArray, GenreScore, LinkFrames
-from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.base.records import VIDEO_SUFFIXES, FrameArray, GenreScore, Link, LinkFrames
+from trailergenre.features.backbone import Embedder, load_embedder, read_manifest
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
 from trailergenre.features.settings import feature_settings, stream_settings
 from trailergenre.frames.decoder import frame_times
-from trailergenre.links.canonical import LinkError, parse_link
+from trailergenre.links.canonical import LinkError, parse_link, without_user
 from trailergenre.models.bundle import Bundle, check_fits
 from trailergenre.models.timeline import Timeline
+from trailergenre.videos.pacing import HostPacer, Pacer
 
 _REFUSED = {
     RowOutcome.SCHEME_REFUSED: Outcome.SCHEME,
@@ -34,15 +36,17 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class LinkScore:
-    """What a link's trailer looks like to a bundle."""
+    """What a link's trailer looks like to a bundle, or why it has no score."""
 
-    url: str  # canonical
-    link_id: str  # SHA-256 of the url
-    genres: list[GenreScore]  # the most probable ones, best first
+    url: str  # canonical; as given where it is not a link
+    link_id: str  # SHA-256 of the url; empty where it is not a link
+    outcome: Outcome
+    detail: str  # one line: the reason of a failure
+    genres: list[GenreScore]  # all of the bundle, the most probable first; none without a score
     frames: int  # that were scored
     seconds: dict[str, float]  # wall seconds of each step
     notes: list[str]  # what must be said beside the scores, e.g. that the weights are random
-    timeline: Timeline | None = None  # the same genres along the video, if asked for
+    timeline: Timeline | None = None  # the most probable genres along the video, if asked for
 
     def to_json(self) -> dict[str, object]:
         """The same as plain values; a timeline that is not there is left out."""
@@ -52,16 +56,69 @@ class LinkScore:
         return values
 
 
-def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
-    """Score one link, or the path of a video on this machine.
+def score_links(
+    cells: Sequence[str | Link],
+    bundle: Bundle,
+    config: Config,
+    embedder: Embedder | None = None,
+) -> Iterator[tuple[int, LinkScore]]:
+    """Score links and paths of videos; the network is loaded once, and sites keep their pace.
+
+    Args:
+        cells: links, paths of videos on this machine, or what `parse_cell` made of them.
+        bundle: the model.
+        config: its `hosts` give the pace.
+        embedder: the loaded network of `config.backbone`; None to load it.
+
+    Yields:
+        The place in `cells` and the score, in the order in which the links end.
 
     Raises:
-        ItemError: the link has no score; its class and reason.
         BundleError: the bundle was made for another backbone or sampling.
     """
     notes = find_notes(bundle, config)
-    score = score_embedded(embed_link(cell, config), bundle, config, notes=notes)
-    return replace(score, genres=score.genres[: config.score.top])
+    places: dict[Link, list[int]] = {}
+    for place, cell in enumerate(cells):
+        try:
+            link = cell if isinstance(cell, Link) else parse_cell(cell, config)
+        except ItemError as error:
+            yield place, failed_score(str(cell), error)
+        else:
+            places.setdefault(link, []).append(place)
+    if not places:
+        return
+    # A single link need not wait for those before it.
+    pacer, links = Pacer(), iter(places)
+    if len(places) > 1:
+        hosts, max_rest_s = config.hosts, config.limits.max_rest_s
+        pacer = HostPacer(hosts, {}, n_slots=1, max_rest_s=max_rest_s)
+        links = pacer.order(places)
+    embedded_links = embed_links(
+        links,
+        stream_settings(allow_files(places, config)),
+        embedder or load_all_threads(config),
+        pacer,
+    )
+    for embedded in embedded_links:
+        try:
+            score = score_embedded(embedded, bundle, config, notes=notes)
+        except ItemError as error:
+            score = failed_score(embedded.link, error)
+        for place in places[embedded.link]:
+            yield place, score
+
+
+def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
+    """Score one link, or the path of a video on this machine; errors as for `score_links`."""
+    ((_, score),) = score_links([cell], bundle, config)
+    return score
+
+
+def failed_score(link: Link | str, error: ItemError) -> LinkScore:
+    """What a link, or a cell that is none, has in place of a score."""
+    # A link that is refused for its user name may hold a password.
+    url, link_id = (link.url, link.link_id) if isinstance(link, Link) else (without_user(link), "")
+    return LinkScore(url, link_id, error.outcome, error.detail, [], frames=0, seconds={}, notes=[])
 
 
 def find_notes(bundle: Bundle, config: Config) -> list[str]:
@@ -74,32 +131,59 @@ def find_notes(bundle: Bundle, config: Config) -> list[str]:
     return [*bundle.warnings, *check_fits(bundle, feature_settings(config, manifest))]
 
 
-def embed_link(
-    cell: str, config: Config, *, on_frames: Callable[[FrameArray], None] | None = None
-) -> FetchedLink:
-    """Bring one link, or the path of a video, to its features or the reason of its failure.
+def parse_cell(cell: str, config: Config, base: Path | None = None) -> Link:
+    """The link in a cell. Naming a video file on one's own command line allows it.
 
-    `on_frames` is called with all frames that go to the network, those before a failure too.
+    Args:
+        cell: a link, or the path of a video.
+        config: the roots of other local files.
+        base: directory of the list that the cell is from; None for the command line.
 
     Raises:
         ItemError: the cell is not a link that may be downloaded.
     """
-    path = Path(cell).expanduser()
-    is_missing_file = path.suffix.lower() in VIDEO_SUFFIXES and "://" not in cell
-    if path.is_file() or is_missing_file:
-        # Naming a file on one's own command line allows that file, or to hear that there is none.
-        roots = (*config.links.allowed_roots, str(path.resolve().parent))
-        config = config.model_copy(update={"links": LinksConfig(allowed_roots=roots)})
+    if base is None:
+        path = Path(cell).expanduser()
+        if path.is_file() or (path.suffix.lower() in VIDEO_SUFFIXES and "://" not in cell):
+            config = allow_directory(path.resolve().parent, config)
     try:
-        link = parse_link(cell, links=config.links, network=config.network, base=Path.cwd())
+        return parse_link(cell, links=config.links, network=config.network, base=base or Path.cwd())
     except LinkError as error:
         raise ItemError(
             _REFUSED.get(error.row_outcome, Outcome.LINK_INVALID), error.detail
         ) from error
-    # One link has the machine to itself; the output does not depend on the number of threads.
+
+
+def allow_directory(directory: Path, config: Config) -> Config:
+    """A configuration that reads videos below a directory, too."""
+    roots = (*config.links.allowed_roots, str(directory))
+    return config.model_copy(update={"links": LinksConfig(allowed_roots=roots)})
+
+
+def allow_files(links: Iterable[Link], config: Config) -> Config:
+    """A configuration that reads the files of links, which were allowed when they were parsed."""
+    for link in links:
+        if link.url.startswith("file:"):
+            path = Path(os.fsdecode(unquote_to_bytes(urlsplit(link.url).path)))
+            config = allow_directory(path.parent, config)
+    return config
+
+
+def load_all_threads(config: Config) -> Embedder:
+    """Load the network with a thread per core; its output does not depend on their number."""
     threads = {"threads": os.cpu_count() or 1}
-    embedder = load_embedder(config.backbone.model_copy(update=threads))
-    (embedded,) = embed_links([link], stream_settings(config), embedder, on_frames=on_frames)
+    return load_embedder(config.backbone.model_copy(update=threads))
+
+
+def embed_link(
+    link: Link, config: Config, *, on_frames: Callable[[FrameArray], None] | None = None
+) -> FetchedLink:
+    """Bring one link to its features or the reason of its failure.
+
+    `on_frames` is called with all frames that go to the network, those before a failure too.
+    """
+    settings = stream_settings(allow_files([link], config))
+    (embedded,) = embed_links([link], settings, load_all_threads(config), on_frames=on_frames)
     return embedded
 
 
@@ -125,6 +209,8 @@ def score_embedded(
     return LinkScore(
         url=embedded.link.url,
         link_id=embedded.link.link_id,
+        outcome=Outcome.OK,
+        detail=row.detail,
         genres=bundle.rank_genres(probabilities),
         frames=row.frames,
         seconds={step: round(spent, 3) for step, spent in seconds.items()},

@@ -255,7 +255,7 @@ def write_model(
             backbone_id=settings.backbone_id,
             precision=settings.precision,
             width=settings.width,
-            weights=_weights_source(Path(config.backbone.path).expanduser(), settings.backbone_id),
+            **_find_network(Path(config.backbone.path).expanduser(), settings.backbone_id),
         ),
         sampling=SamplingFacts(
             frames_per_s=settings.frames_per_s, frame_side_px=settings.frame_side_px
@@ -294,13 +294,15 @@ def _training_facts(training: TrainingSet, config: Config) -> TrainingFacts:
     )
 
 
-def _weights_source(artefact: Path, backbone_id: str) -> str:
-    """Where the weights are from, if the configured artefact is the network that was used."""
+def _find_network(artefact: Path, backbone_id: str) -> dict[str, str]:
+    """The weights' origin and place, if the configured artefact is the network that was used."""
     try:
         manifest = read_manifest(artefact)
     except WeightsError:
-        return UNKNOWN_WEIGHTS
-    return manifest.weights if manifest.backbone_id == backbone_id else UNKNOWN_WEIGHTS
+        return {"weights": UNKNOWN_WEIGHTS}
+    if manifest.backbone_id != backbone_id:
+        return {"weights": UNKNOWN_WEIGHTS}
+    return {"weights": manifest.weights, "path": str(artefact.absolute())}
 
 
 def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:

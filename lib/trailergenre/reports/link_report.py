@@ -16,7 +16,7 @@ from trailergenre import __version__
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FrameArray, GenreScore
+from trailergenre.base.records import FrameArray, GenreScore, Link
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.links.canonical import without_user
 from trailergenre.models.bundle import Bundle
@@ -25,8 +25,10 @@ from trailergenre.models.model_card import MODELS, ROWS
 from trailergenre.models.score_link import (
     LinkScore,
     embed_link,
+    failed_score,
     find_notes,
     link_frames,
+    parse_cell,
     score_embedded,
 )
 from trailergenre.models.timeline import make_timeline
@@ -39,13 +41,12 @@ _JPEG_QUALITY = 70
 """A film frame takes about 10 KB and shows no artefacts at the size of a thumbnail."""
 
 
-def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
+def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
     """Score one link, or the path of a video, and write its page, also if the link fails.
 
     It makes no request beyond those of scoring: thumbnails are taken on the way to the network.
 
     Raises:
-        ItemError: the link has no score; the page gives the reason as well.
         BundleError: the bundle does not fit the backbone or sampling rate; no page is written.
         StorageError: the page cannot be written.
     """
@@ -57,9 +58,9 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     failure: ItemError | None = None
     genres: list[GenreResult] = []
     try:
-        embedded = embed_link(cell, config, on_frames=thumbnails.add)
+        link = cell if isinstance(cell, Link) else parse_cell(cell, config)
+        embedded = embed_link(link, config, on_frames=thumbnails.add)
         score = score_embedded(embedded, bundle, config, notes=notes)
-        # All of them: one that is predicted may rank below those that are shown.
         genres = _genre_results(score.genres, bundle.manifest)
         score = _add_timeline(score, embedded, bundle, config)
         score.seconds["thumbnails"] = round(thumbnails.seconds, 3)
@@ -68,7 +69,7 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     outcome = failure.outcome if failure else Outcome.OK
     facts = {
         # A page may be shared: a link that is refused for its user name may hold a password.
-        "link": embedded.link.url if embedded else without_user(cell),
+        "link": embedded.link.url if embedded else without_user(str(cell)),
         "link_id": embedded.link.link_id if embedded else None,
         "outcome": outcome,
         "help": outcome.meaning,
@@ -88,7 +89,7 @@ def report_link(cell: str, bundle: Bundle, config: Config, *, page: Path) -> Lin
     timeline = score.timeline if score else None
     write_page(page, render_score(facts, genres, timeline=timeline, pictures=thumbnails.jpegs))
     if failure is not None:
-        raise failure
+        return failed_score(embedded.link if embedded else str(cell), failure)
     assert score is not None
     return score
 
@@ -120,7 +121,7 @@ class _Thumbnails:
 def _add_timeline(
     score: LinkScore, embedded: FetchedLink, bundle: Bundle, config: Config
 ) -> LinkScore:
-    """Keep only the genres to show, and add their timeline."""
+    """Add the timeline of the most probable genres."""
     started = time.monotonic()
     genres = score.genres[: config.score.top]
     timeline = make_timeline(
@@ -130,13 +131,15 @@ def _add_timeline(
         genres={each.genre: bundle.manifest.genres.index(each.genre) for each in genres},
     )
     seconds = {**score.seconds, "timeline": round(time.monotonic() - started, 3)}
-    return replace(score, genres=genres, timeline=timeline, seconds=seconds)
+    return replace(score, timeline=timeline, seconds=seconds)
 
 
 def _genre_results(scores: list[GenreScore], manifest: Manifest) -> list[GenreResult]:
-    shares = manifest.training.genre_shares
-    facts = dict(zip(manifest.genres, zip(manifest.thresholds, shares, strict=True), strict=True))
-    return [GenreResult(each.genre, each.probability, *facts[each.genre]) for each in scores]
+    shares = dict(zip(manifest.genres, manifest.training.genre_shares, strict=True))
+    return [
+        GenreResult(each.genre, each.probability, each.threshold, shares[each.genre])
+        for each in scores
+    ]
 
 
 def _steps(

@@ -18,7 +18,7 @@ from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.chunks import featurize_task
 from trailergenre.features.settings import feature_settings, task_settings
 from trailergenre.models.bundle import Bundle
-from trailergenre.models.score_link import embed_link, score_link
+from trailergenre.models.score_link import embed_link, parse_cell, score_link
 from trailergenre.models.scorer import Scorer
 from trailergenre.runs import tables
 
@@ -54,7 +54,7 @@ def test_features_are_the_bytes_that_a_chunk_commits(
     outcomes = tables.read_outcomes(settings.store, features.fingerprint)
     (committed,) = tables.iter_features(settings.store, outcomes)
 
-    embedded = embed_link(str(clip), config)
+    embedded = embed_link(parse_cell(str(clip), config), config)
     assert embedded.link == links[0]
     np.testing.assert_array_equal(embedded.features, np.stack(committed["features"].to_pylist()))
 
@@ -71,15 +71,17 @@ def test_the_model_is_given_the_links_own_frames_and_their_times(
     monkeypatch.setattr(Scorer, "predict_proba", predict)
     scored = score_link(str(clip), bundle, config)
     (frames,) = received
-    np.testing.assert_array_equal(frames.features, embed_link(str(clip), config).features)
+    np.testing.assert_array_equal(
+        frames.features, embed_link(parse_cell(str(clip), config), config).features
+    )
     assert frames.frame_time_s.tolist() == [0, 1, 2, 3, 4]
-    assert [genre.genre for genre in scored.genres] == ["Action", "Horror", "Drama"]
+    assert [genre.genre for genre in scored.genres] == ["Action", "Horror", "Drama", "Comedy"]
     assert (scored.frames, set(scored.seconds)) == (5, {"download", "decode", "embed", "score"})
 
 
 def test_frames_on_their_way_to_the_network_may_be_watched(clip: Path, config: Config) -> None:
     watched: list[np.ndarray] = []
-    embedded = embed_link(str(clip), config, on_frames=watched.append)
+    embedded = embed_link(parse_cell(str(clip), config), config, on_frames=watched.append)
     frames = np.concatenate(watched)
     expected = load_embedder(config.backbone).embed(frames)
     np.testing.assert_array_equal(embedded.features, expected)
@@ -106,21 +108,20 @@ def test_bad_file_is_an_item_error_with_its_class(
 ) -> None:
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(b"noise" * 100)
-    with pytest.raises(ItemError) as raised:
-        score_link(str(noise), bundle, config)
-    assert raised.value.outcome is Outcome.NOT_MEDIA
+    scored = score_link(str(noise), bundle, config)
+    assert (scored.outcome, scored.genres) == (Outcome.NOT_MEDIA, [])
 
 
 @pytest.mark.parametrize("name", ["typo.mp4", "./no/such.MTS", "/nowhere/x.webm", "~/no such.mkv"])
 def test_a_video_that_is_not_there_is_told_so(name: str, config: Config) -> None:
     with pytest.raises(ItemError, match="there is no such file") as raised:
-        embed_link(name, config)
+        parse_cell(name, config)
     assert raised.value.outcome is Outcome.LINK_INVALID
 
 
 def test_text_that_is_no_link_is_an_item_error(config: Config, bundle: Bundle) -> None:
-    with pytest.raises(ItemError, match=r"^link_invalid: the cell is empty"):
-        score_link("   ", bundle, config)
+    scored = score_link("   ", bundle, config)
+    assert (scored.outcome, scored.detail) == (Outcome.LINK_INVALID, "the cell is empty")
 
 
 def test_another_sampling_is_refused(clip: Path, config: Config, bundle: Bundle) -> None:

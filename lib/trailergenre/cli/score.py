@@ -1,0 +1,236 @@
+"""`trailergenre score`: links, files, folders and lists to genres, on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from trailergenre.base.errors import ConfigError, ExitCode, ItemError
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import VIDEO_SUFFIXES
+from trailergenre.cli.entry import ConfigOption, JsonOption, SetOption, entry
+
+if TYPE_CHECKING:
+    from trailergenre.base.config import Config
+    from trailergenre.base.records import Link
+    from trailergenre.models.bundle import Bundle
+    from trailergenre.models.score_files import ListedRow, ScoreTable
+    from trailergenre.models.score_link import LinkScore
+
+_LISTS = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".gz"}
+_MAX_SHOWN = 20
+"""Links whose genres are printed, if there is a file with all of them."""
+
+
+@entry
+def score(  # noqa: PLR0913 - a command's options
+    links: Annotated[
+        list[str],
+        Argument(
+            metavar="LINK...",
+            help="Links, videos, folders of videos, or lists of links in any format.",
+        ),
+    ],
+    bundle: Annotated[
+        str | None,
+        Option(
+            metavar="DIR",
+            help="Model bundle; default: score.bundle, or the only one of runs/*/bundle.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Write a table: .csv, .parquet or .jsonl. A file that exists is completed.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, Option(metavar="FILE", help="Also write an HTML page, of one link.")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Print the genres of trailers: probability, threshold, and yes if it is reached.
+
+    --out writes a row for each row of the list, with the list's own columns and all genres of the
+    bundle. If it is stopped, run it again: rows with a score are kept.
+
+    --report writes a page, also when the link fails. It shows the genres along the trailer, the
+    most influential frames, and the outcome and time of each step.
+
+    \b
+    Examples:
+      trailergenre score 'https://www.youtube.com/watch?v=eUTtt14G31c' --bundle bundles/mine
+      trailergenre score trailer.mp4 --report trailer.html
+      trailergenre score new.csv --out genres.csv
+      trailergenre score ~/trailers --json
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.progress import progress_bar
+    from trailergenre.base.storage import Store
+    from trailergenre.models.bundle import read_bundle
+    from trailergenre.models.score_files import ScoreTable, check_out
+    from trailergenre.models.use_backbone import use_backbone
+
+    settings = load_config(config or (), overrides or ())
+    if out is not None:
+        check_out(out)
+    if report is not None:
+        if len(links) != 1 or _is_list(links[0]):
+            raise ConfigError(f"--report is for one link. Received: {' '.join(links)}.")
+        from trailergenre.reports.pages import check_page
+
+        check_page(report)
+    rows, cells = _read_arguments(links, settings)
+    store = Store(bundle or settings.score.bundle or _find_bundle())
+    model = read_bundle(store)
+    settings = use_backbone(settings, model, store)
+    table = ScoreTable(rows, model, out)
+    try:
+        if report is None:
+            scores = _score(table, cells, model, settings)
+        else:
+            from trailergenre.reports.link_report import report_link
+
+            with progress_bar("scoring"):
+                scores = {0: report_link(links[0], model, settings, page=report)}
+            table.add(0, scores[0])
+    finally:
+        table.save()
+        if out is not None:
+            typer.echo(f"{len(table.records)} of {len(rows)} rows are in {out}", err=True)
+    if as_json:
+        for place, result in sorted(scores.items()):
+            row = rows[place]
+            listed = {"row": row.number, "title": row.title, **row.other}
+            typer.echo(json.dumps({**result.to_json(), "list": listed}))
+    else:
+        _show(scores, rows, settings.score.top, is_written=out is not None)
+    if report is not None:
+        typer.echo(f"report: {report}", err=True)
+    outcomes = {str(record["outcome"]) for record in table.records}
+    if Outcome.DEFERRED in outcomes:
+        return ExitCode.INCOMPLETE
+    return ExitCode.FINISHED if Outcome.OK in outcomes else ExitCode.USAGE
+
+
+def _read_arguments(
+    arguments: Sequence[str], settings: Config
+) -> tuple[list[ListedRow], list[Link | LinkScore]]:
+    """The rows of all lists, folders and links, each with its link or why it is none."""
+    from trailergenre.links.input_lists import read_input
+    from trailergenre.models.score_files import ListedRow
+    from trailergenre.models.score_link import allow_directory
+
+    rows: list[ListedRow] = []
+    cells: list[Link | LinkScore] = []
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        if not _is_list(argument):
+            rows.append(ListedRow(len(rows) + 1, argument))
+            cells.append(_parse(argument, settings, None))
+            continue
+        source = read_input(path)
+        for note in source.notes:
+            typer.echo(f"note: {note}", err=True)
+        allowed = allow_directory(path.resolve(), settings) if path.is_dir() else settings
+        for row in source.rows:
+            number = row.number if len(arguments) == 1 else len(rows) + 1
+            rows.append(ListedRow(number, row.url, row.title, row.other))
+            cells.append(_parse(row.url, allowed, source.base))
+    return rows, cells
+
+
+def _is_list(argument: str) -> bool:
+    path = Path(argument).expanduser()
+    if path.is_dir() or argument == "-":
+        return True
+    return path.suffix.lower() not in VIDEO_SUFFIXES and (
+        path.is_file() or ("://" not in argument and path.suffix.lower() in _LISTS)
+    )
+
+
+def _parse(cell: str, settings: Config, base: Path | None) -> Link | LinkScore:
+    from trailergenre.models.score_link import failed_score, parse_cell
+
+    try:
+        return parse_cell(cell, settings, base)
+    except ItemError as error:
+        return failed_score(cell, error)
+
+
+def _find_bundle() -> str:
+    found = sorted(str(path.parent) for path in Path("runs").glob("*/bundle/manifest.json"))
+    if len(found) == 1:
+        typer.echo(f"model: {found[0]}", err=True)
+        return found[0]
+    raise ConfigError(
+        f"There are several bundles: {', '.join(found)}. Name one with --bundle DIR."
+        if found
+        else "No model bundle is given. Create one with `trailergenre run LIST` or `trailergenre "
+        "demo`; then give --bundle DIR, or set score.bundle in trailergenre.toml."
+    )
+
+
+def _score(
+    table: ScoreTable,
+    cells: Sequence[Link | LinkScore],
+    model: Bundle,
+    settings: Config,
+) -> dict[int, LinkScore]:
+    """Score the rows that the table lacks; gives the scores by place."""
+    from trailergenre.base.progress import progress_bar
+    from trailergenre.base.records import Link
+    from trailergenre.models.score_link import score_links
+
+    scores: dict[int, LinkScore] = {}
+    links: dict[int, Link] = {}
+    for place, cell in enumerate(cells):
+        if not isinstance(cell, Link):
+            scores[place] = cell
+            table.add(place, cell)
+        elif not table.take_finished(place, cell):
+            links[place] = cell
+    places = list(links)
+    with progress_bar("scoring", unit="links") as on_step:
+        if len(places) > 1:
+            on_step(0, len(places))
+        for done, (number, score) in enumerate(
+            score_links(list(links.values()), model, settings), start=1
+        ):
+            scores[places[number]] = score
+            table.add(places[number], score)
+            if len(places) > 1:
+                on_step(done, len(places))
+    return scores
+
+
+def _show(
+    scores: Mapping[int, LinkScore], rows: Sequence[ListedRow], top: int, *, is_written: bool
+) -> None:
+    """Print the genres of each link: all that are predicted, and the most probable."""
+    for number, (place, score) in enumerate(sorted(scores.items())):
+        if is_written and number == _MAX_SHOWN:
+            typer.echo(f"... and {len(scores) - number} more")
+            break
+        if len(rows) > 1:
+            typer.echo(f"{rows[place].number}. {rows[place].title or score.url}")
+        if score.outcome is not Outcome.OK:
+            reason = f"{score.outcome}: {score.detail}"
+            typer.echo(f"error: no score for {score.url}: {reason}", err=True)
+        for rank, genre in enumerate(score.genres, start=1):
+            if rank <= top or genre.is_predicted:
+                is_predicted = "yes" if genre.is_predicted else "no"
+                typer.echo(
+                    f"{rank}. {genre.genre:<16} {genre.probability:.3f}  "
+                    f"{is_predicted:<3} (threshold {genre.threshold:.3f})"
+                )
+    for note in dict.fromkeys(note for score in scores.values() for note in score.notes):
+        typer.echo(f"note: {note}", err=True)
