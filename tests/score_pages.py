@@ -15,7 +15,7 @@ from lists import as_links
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray
+from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link
 from trailergenre.base.storage import Store
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.models.bundle import Bundle
@@ -125,7 +125,9 @@ def write_score_page(
 ) -> LinkScore:
     """Report a link as if it had come to this record, with these frames on their way."""
 
-    def embed(cell: str, config: Config, *, on_frames: Callable[[FrameArray], None]) -> FetchedLink:
+    def embed(
+        link: Link, config: Config, *, on_frames: Callable[[FrameArray], None]
+    ) -> FetchedLink:
         for start in range(0, len(frames), 16):
             on_frames(frames[start : start + 16])
         return record

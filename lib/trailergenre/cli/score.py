@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,21 +73,13 @@ def score(  # noqa: PLR0913 - a command's options
       trailergenre score ~/trailers --json
     """
     from trailergenre.base.config_files import load_config
-    from trailergenre.base.progress import progress_bar
     from trailergenre.base.storage import Store
     from trailergenre.models.bundle import read_bundle
-    from trailergenre.models.score_files import ScoreTable, check_out
+    from trailergenre.models.score_files import ScoreTable
     from trailergenre.models.use_backbone import use_backbone
 
+    _check_outputs(links, out, report)
     settings = load_config(config or (), overrides or ())
-    if out is not None:
-        check_out(out)
-    if report is not None:
-        if len(links) != 1 or _is_list(links[0]):
-            raise ConfigError(f"--report is for one link. Received: {' '.join(links)}.")
-        from trailergenre.reports.pages import check_page
-
-        check_page(report)
     rows, cells = _read_arguments(links, settings)
     store = Store(bundle or settings.score.bundle or _find_bundle())
     model = read_bundle(store)
@@ -97,28 +89,45 @@ def score(  # noqa: PLR0913 - a command's options
         if report is None:
             scores = _score(table, cells, model, settings)
         else:
-            from trailergenre.reports.link_report import report_link
-
-            with progress_bar("scoring"):
-                scores = {0: report_link(links[0], model, settings, page=report)}
+            scores = {0: _report(links[0], model, settings, report)}
             table.add(0, scores[0])
     finally:
         table.save()
         if out is not None:
             typer.echo(f"{len(table.records)} of {len(rows)} rows are in {out}", err=True)
     if as_json:
-        for place, result in sorted(scores.items()):
+        for place, result in scores.items():
             row = rows[place]
             listed = {"row": row.number, "title": row.title, **row.other}
             typer.echo(json.dumps({**result.to_json(), "list": listed}))
-    else:
-        _show(scores, rows, settings.score.top, is_written=out is not None)
-    if report is not None:
-        typer.echo(f"report: {report}", err=True)
+    _show(scores, rows, settings.score.top, is_written=out is not None, as_json=as_json)
     outcomes = {str(record["outcome"]) for record in table.records}
     if Outcome.DEFERRED in outcomes:
         return ExitCode.INCOMPLETE
     return ExitCode.FINISHED if Outcome.OK in outcomes else ExitCode.USAGE
+
+
+def _check_outputs(links: Sequence[str], out: Path | None, report: Path | None) -> None:
+    from trailergenre.models.score_files import check_out
+
+    if out is not None:
+        check_out(out)
+    if report is not None:
+        from trailergenre.reports.pages import check_page
+
+        if len(links) != 1 or _is_list(links[0]):
+            raise ConfigError(f"--report is for one link. Received: {' '.join(links)}.")
+        check_page(report)
+
+
+def _report(link: str, model: Bundle, settings: Config, page: Path) -> LinkScore:
+    from trailergenre.base.progress import progress_bar
+    from trailergenre.reports.link_report import report_link
+
+    with progress_bar("scoring"):
+        result = report_link(link, model, settings, page=page)
+    typer.echo(f"report: {page}", err=True)
+    return result
 
 
 def _read_arguments(
@@ -149,12 +158,13 @@ def _read_arguments(
 
 
 def _is_list(argument: str) -> bool:
+    """Whether an argument is a folder or a list of links; an empty one is a link that is none."""
     path = Path(argument).expanduser()
-    if path.is_dir() or argument == "-":
+    if not argument.strip() or path.suffix.lower() in VIDEO_SUFFIXES:
+        return False
+    if path.is_dir() or path.is_file() or argument == "-":
         return True
-    return path.suffix.lower() not in VIDEO_SUFFIXES and (
-        path.is_file() or ("://" not in argument and path.suffix.lower() in _LISTS)
-    )
+    return "://" not in argument and path.suffix.lower() in _LISTS
 
 
 def _parse(cell: str, settings: Config, base: Path | None) -> Link | LinkScore:
@@ -180,12 +190,9 @@ def _find_bundle() -> str:
 
 
 def _score(
-    table: ScoreTable,
-    cells: Sequence[Link | LinkScore],
-    model: Bundle,
-    settings: Config,
+    table: ScoreTable, cells: Sequence[Link | LinkScore], model: Bundle, settings: Config
 ) -> dict[int, LinkScore]:
-    """Score the rows that the table lacks; gives the scores by place."""
+    """Score the rows that the table lacks; gives the scores by place, in the list's order."""
     from trailergenre.base.progress import progress_bar
     from trailergenre.base.records import Link
     from trailergenre.models.score_link import score_links
@@ -200,37 +207,44 @@ def _score(
             links[place] = cell
     places = list(links)
     with progress_bar("scoring", unit="links") as on_step:
-        if len(places) > 1:
-            on_step(0, len(places))
-        for done, (number, score) in enumerate(
-            score_links(list(links.values()), model, settings), start=1
-        ):
+        for number, score in score_links(list(links.values()), model, settings):
             scores[places[number]] = score
             table.add(places[number], score)
-            if len(places) > 1:
-                on_step(done, len(places))
-    return scores
+            on_step(sum(place in scores for place in places), len(places))
+    return dict(sorted(scores.items()))
 
 
 def _show(
-    scores: Mapping[int, LinkScore], rows: Sequence[ListedRow], top: int, *, is_written: bool
+    scores: Mapping[int, LinkScore],
+    rows: Sequence[ListedRow],
+    top: int,
+    *,
+    is_written: bool,
+    as_json: bool,
 ) -> None:
-    """Print the genres of each link: all that are predicted, and the most probable."""
-    for number, (place, score) in enumerate(sorted(scores.items())):
+    """Print why links have no score; without JSON, also the genres: predicted or probable ones."""
+    for number, (place, score) in enumerate(scores.items()):
         if is_written and number == _MAX_SHOWN:
-            typer.echo(f"... and {len(scores) - number} more")
+            typer.echo(f"... and {len(scores) - number} more", err=True)
             break
-        if len(rows) > 1:
-            typer.echo(f"{rows[place].number}. {rows[place].title or score.url}")
         if score.outcome is not Outcome.OK:
             reason = f"{score.outcome}: {score.detail}"
             typer.echo(f"error: no score for {score.url}: {reason}", err=True)
-        for rank, genre in enumerate(score.genres, start=1):
-            if rank <= top or genre.is_predicted:
-                is_predicted = "yes" if genre.is_predicted else "no"
-                typer.echo(
-                    f"{rank}. {genre.genre:<16} {genre.probability:.3f}  "
-                    f"{is_predicted:<3} (threshold {genre.threshold:.3f})"
-                )
-    for note in dict.fromkeys(note for score in scores.values() for note in score.notes):
-        typer.echo(f"note: {note}", err=True)
+        elif not as_json:
+            if len(rows) > 1:
+                typer.echo(f"{rows[place].title or score.url}")
+            for line in _lines(score, top):
+                typer.echo(line)
+    if not as_json:
+        for note in dict.fromkeys(note for score in scores.values() for note in score.notes):
+            typer.echo(f"note: {note}", err=True)
+
+
+def _lines(score: LinkScore, top: int) -> Iterator[str]:
+    for rank, genre in enumerate(score.genres, start=1):
+        if rank <= top or genre.is_predicted:
+            is_predicted = "yes" if genre.is_predicted else "no"
+            yield (
+                f"{rank}. {genre.genre:<16} {genre.probability:.3f}  {is_predicted:<3} "
+                f"(threshold {genre.threshold:.3f})"
+            )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,7 +105,12 @@ def test_score_prints_three_genres_best_first_and_says_that_weights_are_random(
     result = invoke(*score_arguments(server, tiny_backbone), "--bundle", str(bundle))
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines == [["1.", "Horror", "0.400"], ["2.", "Drama", "0.300"], ["3.", "Comedy", "0.200"]]
+    assert [line[:4] for line in lines] == [
+        ["1.", "Horror", "0.400", "no"],
+        ["2.", "Drama", "0.300", "no"],
+        ["3.", "Comedy", "0.200", "no"],
+    ]
+    assert result.stdout.count("(threshold 0.500)") == 3
     assert "weights are random" in result.stderr
 
 
@@ -114,7 +121,13 @@ def test_score_as_json_is_one_object_and_nothing_else(
     assert (result.exit_code, result.stderr) == (0, "")
     (line,) = result.stdout.splitlines()
     record = json.loads(line)
-    assert [genre["genre"] for genre in record["genres"]] == ["Horror", "Drama", "Comedy"]
+    assert [genre["genre"] for genre in record["genres"]] == ["Horror", "Drama", "Comedy", "Action"]
+    assert record["genres"][0] == {
+        "genre": "Horror",
+        "probability": pytest.approx(0.4),
+        "threshold": 0.5,
+        "is_predicted": False,
+    }
     assert (record["url"], record["frames"]) == (f"http://{server.address}/a.mp4", 3)
     assert "weights are random" in record["notes"][0]
 
@@ -139,26 +152,107 @@ def test_bundle_may_stand_in_the_configuration(
         ("file:///etc/passwd", "scheme: local files"),
     ],
 )
-@pytest.mark.parametrize("json_option", [(), ("--json",)], ids=["text", "json"])
 def test_bad_link_has_no_score(
     link: str,
     reason: str,
-    json_option: tuple[str, ...],
     server: AnswerServer,
     tiny_backbone: Path,
     bundle: Path,
 ) -> None:
     arguments = score_arguments(server, tiny_backbone, link)
-    line = refusal(invoke(*arguments, "--bundle", str(bundle), *json_option))
+    line = refusal(invoke(*arguments, "--bundle", str(bundle)))
     assert reason in line
+    result = invoke(*arguments, "--bundle", str(bundle), "--json")
+    record = json.loads(result.stdout)
+    assert result.exit_code == 2
+    assert reason in f"{record['outcome']}: {record['detail']}"
+    assert record["genres"] == []
+
+
+def test_a_list_is_scored_with_its_own_columns_and_resumed(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    base = f"http://{server.address}"
+    listed, out = tmp_path / "new.csv", tmp_path / "genres.csv"
+    listed.write_text(
+        f"link,movie_title,year\n{base}/a.mp4,Alien,1979\n{base}/noise.mp4,Noise,2001\n"
+        f"nonsense,Gone,1999\n{base}/a.mp4,Alien again,1979\n"
+    )
+    options = score_arguments(server, tiny_backbone)[2:]
+    command = ["score", str(listed), *options, "--bundle", str(bundle), "--out", str(out)]
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    with out.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["outcome"] for row in rows] == ["ok", "not_media", "link_invalid", "ok"]
+    assert [row["row"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["movie_title"] for row in rows] == ["Alien", "Noise", "Gone", "Alien again"]
+    first = (rows[0]["year"], rows[0]["Horror"], rows[0]["Horror_predicted"])
+    assert first == ("1979", "0.4", "no")
+    # The two that went well are kept; what failed is tried again.
+    before, asked = out.read_bytes(), dict(server.requested)
+    assert invoke(*command).exit_code == 0
+    assert out.read_bytes() == before
+    assert server.requested["/a.mp4"] == asked["/a.mp4"]
+    assert server.requested["/noise.mp4"] > asked["/noise.mp4"]
+
+
+def test_a_folder_and_several_links_are_scored_in_order(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "horror"
+    folder.mkdir()
+    clip = make_clip(folder / "x.mp4", "testsrc2=s=320x320:r=8:d=2")
+    options = [*score_arguments(server, tiny_backbone)[2:], "--bundle", str(bundle), "--json"]
+    link = f"http://{server.address}/a.mp4"
+    result = invoke("score", str(tmp_path), link, str(clip), *options)
+    assert result.exit_code == 0, result.output
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["url"] for record in records] == [clip.as_uri(), link, clip.as_uri()]
+    assert [record["list"]["row"] for record in records] == [1, 2, 3]
+    assert records[0]["genres"] == records[2]["genres"]
+
+
+def test_a_local_file_in_a_list_needs_permission(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "x.mp4", "testsrc2=s=320x320:r=8:d=2")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{clip}\n")
+    options = [*score_arguments(server, tiny_backbone)[2:], "--bundle", str(bundle)]
+    result = invoke("score", str(listed), *options)
+    assert result.exit_code == 2
+    assert "links.allowed_roots" in result.stderr
+    assert invoke("score", str(clip), *options).exit_code == 0
+
+
+def test_the_only_bundle_of_the_runs_is_found_with_the_network_that_it_carries(
+    server: AnswerServer,
+    tiny_backbone: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = manifest_for(tiny_backbone)
+    make_bundle(Store(str(tmp_path / "runs/mine/bundle")), manifest=manifest)
+    shutil.copytree(tiny_backbone, tmp_path / "runs/mine/bundle/backbone")
+    link, allow = score_arguments(server, tiny_backbone)[1], f'network.allow=["{server.address}"]'
+    result = invoke("score", link, "--set", allow)
+    assert result.exit_code == 0, result.output
+    assert "model: runs/mine/bundle" in result.stderr
+    make_bundle(Store(str(tmp_path / "runs/other/bundle")), manifest=manifest)
+    assert "several bundles: runs/mine/bundle, runs/other/bundle" in refusal(
+        invoke("score", link, "--set", allow)
+    )
 
 
 def test_score_without_a_bundle_says_how_to_make_one(
-    server: AnswerServer, tiny_backbone: Path
+    server: AnswerServer, tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     line = refusal(invoke(*score_arguments(server, tiny_backbone)))
-    assert "make demo" in line
-    assert "train_model" in line
+    assert "trailergenre run LIST" in line
+    assert "trailergenre demo" in line
 
 
 def test_bundle_for_another_backbone_is_refused_before_any_download(
