@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Argument, Option
 
 from trailergenre.base.errors import ConfigError, ExitCode, ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import VIDEO_SUFFIXES
+from trailergenre.base.terminal import print_line
 from trailergenre.cli.entry import ConfigOption, JsonOption, SetOption, entry
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def score(  # noqa: PLR0913 - a command's options
     finally:
         table.save()
         if out is not None:
-            typer.echo(f"{len(table.records)} of {len(rows)} rows are in {out}", err=True)
+            print_line(f"{len(table.records)} of {len(rows)} rows are in {out}", err=True)
     if as_json:
         for place, result in scores.items():
             row = rows[place]
             listed = {"row": row.number, "title": row.title, **row.other}
-            typer.echo(json.dumps({**result.to_json(), "list": listed}))
+            print_line(json.dumps({**result.to_json(), "list": listed}))
     _show(scores, rows, settings.score.top, is_written=out is not None, as_json=as_json)
     outcomes = {str(record["outcome"]) for record in table.records}
     if Outcome.DEFERRED in outcomes:
@@ -126,7 +126,7 @@ def _report(link: str, model: Bundle, settings: Config, page: Path) -> LinkScore
 
     with progress_bar("scoring"):
         result = report_link(link, model, settings, page=page)
-    typer.echo(f"report: {page}", err=True)
+    print_line(f"report: {page}", err=True)
     return result
 
 
@@ -148,7 +148,7 @@ def _read_arguments(
             continue
         source = read_input(path)
         for note in source.notes:
-            typer.echo(f"note: {note}", err=True)
+            print_line(f"note: {note}", err=True)
         allowed = allow_directory(path.resolve(), settings) if path.is_dir() else settings
         for row in source.rows:
             number = row.number if len(arguments) == 1 else len(rows) + 1
@@ -179,7 +179,7 @@ def _parse(cell: str, settings: Config, base: Path | None) -> Link | LinkScore:
 def _find_bundle() -> str:
     found = sorted(str(path.parent) for path in Path("runs").glob("*/bundle/manifest.json"))
     if len(found) == 1:
-        typer.echo(f"model: {found[0]}", err=True)
+        print_line(f"model: {found[0]}", err=True)
         return found[0]
     raise ConfigError(
         f"There are several bundles: {', '.join(found)}. Name one with --bundle DIR."
@@ -225,19 +225,19 @@ def _show(
     """Print why links have no score; without JSON, also the genres: predicted or probable ones."""
     for number, (place, score) in enumerate(scores.items()):
         if is_written and number == _MAX_SHOWN:
-            typer.echo(f"... and {len(scores) - number} more", err=True)
+            print_line(f"... and {len(scores) - number} more", err=True)
             break
         if score.outcome is not Outcome.OK:
             reason = f"{score.outcome}: {score.detail}"
-            typer.echo(f"error: no score for {score.url}: {reason}", err=True)
+            print_line(f"error: no score for {score.url}: {reason}", err=True)
         elif not as_json:
             if len(rows) > 1:
-                typer.echo(f"{rows[place].title or score.url}")
+                print_line(f"{rows[place].title or score.url}")
             for line in _lines(score, top):
-                typer.echo(line)
+                print_line(line)
     if not as_json:
         for note in dict.fromkeys(note for score in scores.values() for note in score.notes):
-            typer.echo(f"note: {note}", err=True)
+            print_line(f"note: {note}", err=True)
 
 
 def _lines(score: LinkScore, top: int) -> Iterator[str]:

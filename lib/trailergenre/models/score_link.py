@@ -24,7 +24,7 @@ from trailergenre.frames.decoder import frame_times
 from trailergenre.links.canonical import LinkError, parse_link, without_user
 from trailergenre.models.bundle import Bundle, check_fits
 from trailergenre.models.timeline import Timeline
-from trailergenre.videos.pacing import HostPacer, Pacer
+from trailergenre.videos.pacing import HostPacer, HostState, HostStates, Pacer
 
 _REFUSED = {
     RowOutcome.SCHEME_REFUSED: Outcome.SCHEME,
@@ -91,7 +91,7 @@ def score_links(
     pacer, links = Pacer(), iter(places)
     if len(places) > 1:
         hosts, max_rest_s = config.hosts, config.limits.max_rest_s
-        pacer = HostPacer(hosts, {}, n_slots=1, max_rest_s=max_rest_s)
+        pacer = HostPacer(hosts, HostStates(HostState), n_slots=1, max_rest_s=max_rest_s)
         links = pacer.order(places)
     embedded_links = embed_links(
         links,
