@@ -81,9 +81,8 @@ def score(  # noqa: PLR0913 - a command's options
     _check_outputs(links, out, report)
     settings = load_config(config or (), overrides or ())
     rows, cells = _read_arguments(links, settings)
-    store = Store(bundle or settings.score.bundle or _find_bundle())
-    model = read_bundle(store)
-    settings = use_backbone(settings, model, store)
+    model = read_bundle(Store(bundle or settings.score.bundle or _find_bundle()))
+    settings = use_backbone(settings, model)
     table = ScoreTable(rows, model, out)
     try:
         if report is None:

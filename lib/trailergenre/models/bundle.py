@@ -43,6 +43,7 @@ _MAX_SPLIT_ROWS = 10_000_000
 class Bundle:
     """A model that is ready to score; `sha256` is of manifest.json and identifies the bundle."""
 
+    store: Store  # where it is
     manifest: Manifest
     scorer: Scorer
     split: pa.Table
@@ -83,7 +84,7 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
     record["files"] = {name: _sha256(content) for name, content in files.items()}
     content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     store.write_bytes("manifest.json", content)
-    return Bundle(manifest, _scorer(manifest, model), split, _sha256(content))
+    return Bundle(store, manifest, _scorer(manifest, model), split, _sha256(content))
 
 
 def withdraw_bundle(store: Store) -> None:
@@ -142,7 +143,8 @@ def read_bundle(store: Store) -> Bundle:
             f"genres; that does not fit its manifest's {width} features per frame and {n_genres} "
             "genres. Train the bundle again."
         )
-    return Bundle(manifest, scorer, _parse_split(files["split.parquet"], store), _sha256(content))
+    split = _parse_split(files["split.parquet"], store)
+    return Bundle(store, manifest, scorer, split, _sha256(content))
 
 
 def _scorer(manifest: Manifest, model: Model) -> Scorer:

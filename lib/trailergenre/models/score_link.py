@@ -176,14 +176,20 @@ def load_all_threads(config: Config) -> Embedder:
 
 
 def embed_link(
-    link: Link, config: Config, *, on_frames: Callable[[FrameArray], None] | None = None
+    link: Link,
+    config: Config,
+    embedder: Embedder | None = None,
+    *,
+    on_frames: Callable[[FrameArray], None] | None = None,
 ) -> FetchedLink:
     """Bring one link to its features or the reason of its failure.
 
-    `on_frames` is called with all frames that go to the network, those before a failure too.
+    `embedder` is the loaded network of `config.backbone`; None to load it. `on_frames` is called
+    with all frames that go to the network, those before a failure too.
     """
     settings = stream_settings(allow_files([link], config))
-    (embedded,) = embed_links([link], settings, load_all_threads(config), on_frames=on_frames)
+    embedder = embedder or load_all_threads(config)
+    (embedded,) = embed_links([link], settings, embedder, on_frames=on_frames)
     return embedded
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from trailergenre.base.config import Config
 from trailergenre.base.errors import WeightsError
-from trailergenre.base.storage import Store
 from trailergenre.features.backbone import read_manifest
 from trailergenre.models.bundle import Bundle
 
@@ -14,14 +13,14 @@ BACKBONE = "backbone"
 """Directory of a bundle that carries its network."""
 
 
-def use_backbone(config: Config, bundle: Bundle, store: Store) -> Config:
+def use_backbone(config: Config, bundle: Bundle) -> Config:
     """A configuration with the path of the bundle's network.
 
     It is looked for in the bundle, then where the configuration says, then where it was in
     training. If none of them has it, the configuration is unchanged, and its network is refused.
     """
     facts = bundle.manifest.backbone
-    places = [store.local_path(BACKBONE)] if store.is_local else []
+    places = [bundle.store.local_path(BACKBONE)] if bundle.store.is_local else []
     places += [Path(config.backbone.path).expanduser(), Path(facts.path)]
     for place in places:
         try:

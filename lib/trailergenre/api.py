@@ -1,0 +1,283 @@
+"""The names that notebooks use: `import trailergenre as tg`. They are stable; all else may move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trailergenre.base.config import Config
+from trailergenre.base.config_files import load_config
+from trailergenre.base.errors import ConfigError, ItemError
+from trailergenre.base.storage import Store
+from trailergenre.features.backbone import BackboneManifest, Embedder
+from trailergenre.models.bundle import Bundle, read_bundle
+from trailergenre.models.pooling import frames_of_table, pool_frames
+from trailergenre.models.score_files import ListedRow, make_record
+from trailergenre.models.score_link import embed_link, load_all_threads, parse_cell, score_links
+from trailergenre.models.use_backbone import use_backbone
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = [
+    "Backbone",
+    "FrameFeatures",
+    "ItemError",
+    "Run",
+    "embed",
+    "load_backbone",
+    "load_bundle",
+    "open_run",
+    "score",
+]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that is loaded. Make one with `load_backbone`."""
+
+    config: Config = field(repr=False)
+    embedder: Embedder = field(repr=False)
+
+    @property
+    def manifest(self) -> BackboneManifest:
+        """Its identity: `backbone_id`, `weights`, `precision` and more."""
+        return self.embedder.manifest
+
+
+class FrameFeatures(np.ndarray[tuple[int, int], np.dtype[np.float32]]):
+    """Features of a video's frames: an array of shape (n, 2048), float32.
+
+    Row i belongs to the frame at `times[i]`.
+
+    Attributes:
+        times: seconds from the start of the video, shape (n,), float64.
+        url: the canonical link.
+    """
+
+    times: NDArray[np.float64]
+    url: str
+
+    def __array_finalize__(self, source: object) -> None:
+        """Views and results of calculations keep neither times nor link."""
+
+
+def load_backbone(path: str | Path | None = None, *, settings: Sequence[str] = ()) -> Backbone:
+    """Load the network that turns frames into features; this takes seconds.
+
+    Args:
+        path: directory that `trailergenre backbone export` wrote; None: what the settings file
+            says, or else `artefacts/backbone`.
+        settings: as for `--set` on the command line, e.g. `["frames.per_second=2"]`.
+
+    Raises:
+        WeightsError: there is no network in `path`, or it is damaged.
+        ConfigError: a setting is unknown or invalid.
+
+    Example:
+        >>> import trailergenre as tg
+        >>> net = tg.load_backbone("artefacts/backbone")
+        >>> net.manifest.precision
+        'fp32'
+    """
+    config = load_config(overrides=settings)
+    if path is not None:
+        backbone = config.backbone.model_copy(update={"path": str(path)})
+        config = config.model_copy(update={"backbone": backbone})
+    return Backbone(config, load_all_threads(config))
+
+
+def embed(link: str | Path, net: Backbone) -> FrameFeatures:
+    """Download or open one video and compute the features of its frames.
+
+    Args:
+        link: a link that yt-dlp can read, or the path of a video.
+        net: a loaded network. Its settings give the frames per second (1 by default).
+
+    Returns:
+        Shape (n, 2048), float32, n >= 1; with `.times` in seconds.
+
+    Raises:
+        ItemError: the link has no features; its `outcome` and `detail` say why.
+
+    Example:
+        >>> x = tg.embed("trailer.mp4", net)
+        >>> x.shape, x.dtype, x.times.tolist()
+        ((3, 2048), dtype('float32'), [0.0, 1.0, 2.0])
+    """
+    fetched = embed_link(parse_cell(str(link), net.config), net.config, net.embedder)
+    if not fetched.row.is_ok:
+        raise ItemError(fetched.row.outcome, fetched.row.detail)
+    times = np.arange(len(fetched.features)) / net.config.frames.per_second
+    return _frame_features(fetched.features, times, fetched.link.url)
+
+
+def load_bundle(address: str | Path) -> Bundle:
+    """Load a model: the directory or address of a bundle. No code of it is run.
+
+    Raises:
+        BundleError: there is none, or it is damaged.
+
+    Example:
+        >>> model = tg.load_bundle("bundles/mine")
+        >>> model.manifest.genres
+        ('Action', 'Comedy', 'Drama', 'Horror')
+    """
+    return read_bundle(Store(str(address)))
+
+
+def score(
+    links: str | Path | Sequence[str | Path], model: Bundle, net: Backbone | None = None
+) -> pd.DataFrame:
+    """Score links and videos. Sites keep their pace: YouTube gets a request every 12 s.
+
+    Args:
+        links: links, paths of videos, or one of them.
+        model: a bundle.
+        net: the network of its features; None to find and load it.
+
+    Returns:
+        One row a link, in order: `row`, `url`, `title`, `outcome` (`ok` or what went wrong),
+        `detail`, `frames`, `predicted` (genres that reach their threshold, `A|B`), `model`, and for
+        each genre G its probability `G` (0..1, NaN without a score), `G_threshold` and
+        `G_predicted` (`yes` or `no`).
+
+    Raises:
+        BundleError: the model was made for another network or sampling.
+
+    Example:
+        >>> frame = tg.score(["trailer.mp4", "no-such.mp4"], model, net)
+        >>> frame["outcome"].tolist()
+        ['ok', 'link_invalid']
+    """
+    import pandas as pd
+
+    cells = [str(links)] if isinstance(links, (str, Path)) else [str(link) for link in links]
+    config = net.config if net else use_backbone(load_config(), model)
+    genres = model.manifest.genres
+    records: list[dict[str, object]] = [{}] * len(cells)
+    embedder = net.embedder if net else None
+    for place, result in score_links(cells, model, config, embedder):
+        row = ListedRow(place + 1, cells[place])
+        records[place] = make_record(row, result, genres=genres, sha256=model.sha256)
+    return pd.DataFrame(records)
+
+
+def open_run(address: str | Path, features: str | None = None) -> Run:
+    """Open a run, to read its tables.
+
+    Args:
+        address: a directory, s3://, gs:// or hdfs://.
+        features: a fingerprint, if the run holds several features.
+
+    Raises:
+        ConfigError: there is no run, or it has several features to choose from.
+
+    Example:
+        >>> run = tg.open_run("runs/mine")
+        >>> run.outcomes()["outcome"].value_counts().to_dict()
+        {'ok': 3}
+    """
+    store = Store(str(address))
+    return Run(store, choose_fingerprint(store, features))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's tables. Make one with `open_run`."""
+
+    store: Store
+    fingerprint: str  # of the features
+
+    def links(self) -> pd.DataFrame:
+        """Every row of the list: `row_id`, `link_id`, `url`, `title`, `row_outcome` and more."""
+        return _to_pandas(tables.read_table(self.store, "links"))
+
+    def labels(self) -> pd.DataFrame:
+        """Genres of the links: `link_id`, `movie_id`, `title`, `genres`, `part`."""
+        return _to_pandas(tables.read_table(self.store, "labels"))
+
+    def outcomes(self) -> pd.DataFrame:
+        """What became of every link that was tried: `outcome`, `detail`, `frames`, times, sizes."""
+        return _to_pandas(tables.read_outcomes(self.store, self.fingerprint))
+
+    def scores(self) -> pd.DataFrame:
+        """Scores of the last `predict`: a row for each link and genre, with its probability."""
+        return _to_pandas(tables.read_table(self.store, "scores"))
+
+    def features(self, link: str) -> FrameFeatures:
+        """Features of one link, by its link_id or url; shape (n, width), float32.
+
+        Raises:
+            ConfigError: the link is not in the run, or has no features.
+        """
+        found = next(self.iter_features([self._link_id(link)]), None)
+        if found is None:
+            raise ConfigError(f"{link} has no features in {self.store}; see its outcome.")
+        return found[1]
+
+    def iter_features(
+        self, link_ids: Sequence[str] | None = None
+    ) -> Iterator[tuple[str, FrameFeatures]]:
+        """Read link_id and features of links, or of all; a file of them is in memory at a time."""
+        outcomes = tables.read_outcomes(self.store, self.fingerprint)
+        urls = self._urls()
+        for table in tables.iter_features(self.store, outcomes, link_ids):
+            for link in frames_of_table(table):
+                url = urls.get(link.link_id, "")
+                yield link.link_id, _frame_features(link.features, link.frame_time_s, url)
+
+    def pooled(
+        self, statistics: Sequence[Literal["mean", "max", "std"]] = ("mean", "max", "std")
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """One row a link: link_ids, and shape (n_links, len(statistics) x width), float32.
+
+        All columns of the first statistic come first.
+        """
+        features = self.iter_features()
+        pooled = {link_id: pool_frames(x, statistics) for link_id, x in features}
+        return list(pooled), np.array(list(pooled.values()), np.float32)
+
+    def spark(self, session: SparkSession) -> dict[str, DataFrame]:
+        """The tables as Spark DataFrames: links, labels, outcomes, features and, if any, scores.
+
+        `features` has a row for each frame: link_id, frame_index, frame_time_s, features.
+        """
+        from trailergenre.spark.run_tables import read_run_tables
+
+        return read_run_tables(session, self.store, self.fingerprint)
+
+    def _urls(self) -> dict[str, str]:
+        links = tables.read_table(self.store, "links").select(["link_id", "url"]).to_pylist()
+        return {row["link_id"]: row["url"] for row in links if row["link_id"]}
+
+    def _link_id(self, link: str) -> str:
+        urls = self._urls()
+        if link in urls:
+            return link
+        found = next((link_id for link_id, url in urls.items() if url == link), None)
+        if found is None:
+            raise ConfigError(f"{link} is neither a link_id nor a url of {self.store}.")
+        return found
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _frame_features(
+    features: NDArray[np.float32], times: NDArray[np.float64], url: str
+) -> FrameFeatures:
+    array = cast(FrameFeatures, features.view(FrameFeatures))
+    array.times, array.url = times, url
+    return array
