@@ -19,7 +19,7 @@ from trailergenre.models.bundle import check_fits, fits
 from trailergenre.models.evaluated_model import read_models
 from trailergenre.models.evaluation import evaluate, print_evaluation, score_models
 from trailergenre.reports.evaluation_page import render_evaluation
-from trailergenre.reports.pages import check_page, write_page
+from trailergenre.reports.pages import RECORD_MARK, ReportFile
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
@@ -57,9 +57,11 @@ def evaluate_model(
         jobs/evaluate_model.py runs/mine --bundle bundles/head --compare bundles/logistic
     """
     started = time.monotonic()
-    if report is not None:
-        check_page(report)
     store = Store(run)
+    page = ReportFile.named(report) if report else ReportFile(store, "reports/evaluation.html")
+    figures = ReportFile(store, "reports/evaluation.json", RECORD_MARK)
+    for file in (page, figures):
+        file.check()
     models = read_models(bundle, control=control, others=compare or [])
     fingerprint = choose_fingerprint(store, features, fits(models[0].bundles[0]))
     settings = list_settings(store)[fingerprint]
@@ -87,15 +89,12 @@ def evaluate_model(
             )
         print_evaluation(evaluation)
         record = asdict(evaluation)
-        content = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        store.write_bytes("reports/evaluation.json", content.encode())
-        page = str(report or f"{store}/reports/evaluation.html")
-        if report is None:
-            store.write_bytes("reports/evaluation.html", render_evaluation(record).encode())
-        else:
-            write_page(report, render_evaluation(record))
+        marked = {"generator": "trailergenre", **record}
+        content = json.dumps(marked, indent=2, allow_nan=False, ensure_ascii=False)
+        figures.write(f"{content}\n")
+        page.write(render_evaluation(record))
     seconds = round(time.monotonic() - started, 1)
-    summary = evaluation.summary() | {"report": page, "seconds": seconds}
+    summary = evaluation.summary() | {"report": str(report or page), "seconds": seconds}
     record_summary(store, "evaluate_model", summary)
 
 

@@ -23,6 +23,7 @@ from trailergenre.models.estimators.forest import Forest, join_trees
 from trailergenre.models.score_link import LinkScore
 from trailergenre.reports import link_report
 from trailergenre.reports.link_report import report_link
+from trailergenre.reports.pages import ReportFile
 from trailergenre.runs.outcome_row import OutcomeRow
 
 LINK = "https://films.test/watch?v=abc"
@@ -136,7 +137,7 @@ def write_score_page(
         patch.setattr(link_report, "embed_link", embed)
         patch.setattr(link_report, "datetime", _Clock)
         patch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
-        return report_link(LINK, bundle, Config(), page=page)
+        return report_link(LINK, bundle, Config(), page=ReportFile.named(page))
 
 
 def score_page(directory: Path, *, n_frames: int = 150, weights: str = "imagenet") -> str:

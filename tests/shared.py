@@ -57,7 +57,6 @@ def shared_demo(factory: pytest.TempPathFactory) -> Ended:
 
     def make(out: Path) -> subprocess.CompletedProcess[str]:
         out.mkdir()
-        (out / ".trailergenre-demo").touch()
         shutil.copytree(inception, out / "backbone")
         return run_command("demo", "--out", str(out))
 

@@ -110,7 +110,7 @@ class Store:
     def list_unfinished(self, path: str) -> list[StoredFile]:
         """List files that a writer has not finished, or will never finish because it was killed."""
         files = self.list_all_files(path)
-        return [file for file in files if any(map(_is_unfinished, _names_below(path, file)))]
+        return [f for f in files if f.path.rpartition("/")[2].startswith(_UNFINISHED)]
 
     def list_all_files(self, path: str) -> list[StoredFile]:
         """List all files below a directory, sorted, including hidden ones."""
@@ -196,11 +196,6 @@ class Store:
 
 def _names_below(path: str, file: StoredFile) -> list[str]:
     return file.path.removeprefix(f"{path}/" if path else "").split("/")
-
-
-def _is_unfinished(name: str) -> bool:
-    """Whether a name is a temporary one of this package, Spark or yt-dlp."""
-    return name.startswith((_UNFINISHED, "_temporary")) or name.endswith((".part", ".ytdl"))
 
 
 def _write_local(target: Path, content: bytes | pa.Buffer) -> None:

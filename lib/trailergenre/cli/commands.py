@@ -126,7 +126,7 @@ def demo(
 ) -> ExitCode:
     """Run the whole pipeline once: links, features, MongoDB, training, evaluation and a score.
 
-    A demo that was stopped starts over; only the exported network is kept.
+    DIR must be empty, but for the network of an earlier demo (backbone/), which is used again.
 
     \b
     Examples:
@@ -343,22 +343,21 @@ def report(
     from trailergenre.base.config_files import load_config
     from trailergenre.base.storage import Store
     from trailergenre.features.settings import named_by
-    from trailergenre.reports.pages import check_page, write_page
+    from trailergenre.reports.pages import ReportFile
     from trailergenre.reports.run_report import read_run_report, render_run
     from trailergenre.runs.fingerprint import choose_fingerprint
 
-    if out is not None:
-        check_page(out)
+    store, page = Store(run), None
+    if out is not None or not as_json:
+        page = ReportFile.named(out) if out else ReportFile(store, "reports/run.html")
+        page.check()
     settings = load_config(config or (), overrides or ())
-    store = Store(run)
     fingerprint = choose_fingerprint(store, features, named_by(settings))
     record = read_run_report(store, fingerprint).to_json()
     if as_json:
         print_line(json.dumps(record))
-    if out is not None:
-        write_page(out, render_run(record))
-    elif not as_json:
-        store.write_bytes("reports/run.html", render_run(record).encode())
+    if page is not None:
+        page.write(render_run(record))
     if not as_json:
-        print_line(f"report: {out or f'{store}/reports/run.html'}")
+        print_line(f"report: {out or page}")
     return ExitCode.FINISHED

@@ -112,19 +112,20 @@ def _check_outputs(links: Sequence[str], out: Path | None, report: Path | None) 
     if out is not None:
         check_out(out)
     if report is not None:
-        from trailergenre.reports.pages import check_page
+        from trailergenre.reports.pages import ReportFile
 
         if len(links) != 1 or _is_list(links[0]):
             raise ConfigError(f"--report is for one link. Received: {' '.join(links)}.")
-        check_page(report)
+        ReportFile.named(report).check()
 
 
 def _report(link: str, model: Bundle, settings: Config, page: Path) -> LinkScore:
     from trailergenre.base.progress import progress_bar
     from trailergenre.reports.link_report import report_link
+    from trailergenre.reports.pages import ReportFile
 
     with progress_bar("scoring"):
-        result = report_link(link, model, settings, page=page)
+        result = report_link(link, model, settings, page=ReportFile.named(page))
     print_line(f"report: {page}", err=True)
     return result
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from trailergenre.base.errors import BundleError, ConfigError, StorageError
+from trailergenre.base.errors import BundleError, ForeignFileError, StorageError
 from trailergenre.base.records import GenreScore
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
@@ -32,6 +32,7 @@ from trailergenre.runs.fingerprint import FeatureSettings
 
 _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
 
+_ANY_FORMAT = FORMAT.rpartition("-")[0]
 _MAX_MANIFEST_BYTES = 8 << 20
 """Isotonic curves of 20 genres and 5,000 movies take 4 MB."""
 _MAX_FILE_BYTES = 2 << 30
@@ -87,35 +88,34 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
     return Bundle(store, manifest, _scorer(manifest, model), split, _sha256(content))
 
 
+_FILES = ("split.parquet", "MODEL_CARD.md", *(each.name for each in MODEL_FILES.values()))
+
+
 def withdraw_bundle(store: Store) -> None:
-    """Leave a manifest that is invalid, but recognizably ours: its files are being replaced."""
-    store.write_bytes("manifest.json", json.dumps({"format": FORMAT, "files": {}}).encode())
+    """Leave a manifest that is invalid, but says that all files are ours: they are replaced."""
+    record = {"format": FORMAT, "files": dict.fromkeys(_FILES, "")}
+    store.write_bytes("manifest.json", json.dumps(record).encode())
 
 
 def check_replaceable(store: Store) -> None:
     """Refuse to write a bundle over files that are not a bundle's.
 
     Raises:
-        ConfigError: names the first such file.
+        ForeignFileError: names the first file that the manifest there does not name.
     """
+    ours: dict[str, str] = {}
     if store.exists("manifest.json"):
         try:
             record = json.loads(_read(store, "manifest.json", _MAX_MANIFEST_BYTES))
         except (ValueError, RecursionError, BundleError):
             record = None
-        if isinstance(record, dict) and {"format", "files"} <= set(record):
-            return
-    ours = (
-        "manifest.json",
-        "split.parquet",
-        "MODEL_CARD.md",
-        *(m.name for m in MODEL_FILES.values()),
-    )
-    if foreign := [name for name in ours if store.exists(name)]:
-        raise ConfigError(
-            f"{foreign[0]} in {store} is not of a model bundle and would be replaced. "
-            "Move it, or give another --bundle."
-        )
+        is_manifest = isinstance(record, dict) and str(record.get("format")).startswith(_ANY_FORMAT)
+        if not is_manifest or not isinstance(record.get("files"), dict):
+            raise ForeignFileError(store.child("manifest.json"), "give another --bundle")
+        ours = record["files"]
+    for name in _FILES:
+        if name not in ours and store.exists(name):
+            raise ForeignFileError(store.child(name), "give another --bundle")
 
 
 def read_bundle(store: Store) -> Bundle:

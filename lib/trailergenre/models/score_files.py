@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import GenreScore, Link
+from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.score_link import LinkScore
 
@@ -139,9 +140,8 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
         writer.writeheader()
         writer.writerows(rows)
         content.write(text.getvalue().encode())
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content.getvalue())
-    temporary.replace(path)
+    target = path.resolve()  # a symbolic link stays
+    Store(str(target.parent)).write_bytes(target.name, content.getvalue())
 
 
 def read_finished(path: Path, *, sha256: str) -> dict[tuple[int, str], Record]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from PIL import Image
 
@@ -32,7 +31,7 @@ from trailergenre.models.score_link import (
     score_embedded,
 )
 from trailergenre.models.timeline import make_timeline
-from trailergenre.reports.pages import write_page
+from trailergenre.reports.pages import ReportFile
 from trailergenre.reports.score_page import GenreResult, render_score
 from trailergenre.runs.outcome_row import OutcomeRow
 
@@ -41,7 +40,7 @@ _JPEG_QUALITY = 70
 """A film frame takes about 10 KB and shows no artefacts at the size of a thumbnail."""
 
 
-def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Path) -> LinkScore:
+def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: ReportFile) -> LinkScore:
     """Score one link, or the path of a video, and write its page, also if the link fails.
 
     It makes no request beyond those of scoring: thumbnails are taken on the way to the network.
@@ -49,6 +48,7 @@ def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Path)
     Raises:
         BundleError: the bundle does not fit the backbone or sampling rate; no page is written.
         StorageError: the page cannot be written.
+        ForeignFileError: the page would replace a file that is no report.
     """
     started = time.monotonic()
     notes = find_notes(bundle, config)
@@ -87,7 +87,7 @@ def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Path)
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     timeline = score.timeline if score else None
-    write_page(page, render_score(facts, genres, timeline=timeline, pictures=thumbnails.jpegs))
+    page.write(render_score(facts, genres, timeline=timeline, pictures=thumbnails.jpegs))
     if failure is not None:
         return failed_score(embedded.link if embedded else str(cell), failure)
     assert score is not None

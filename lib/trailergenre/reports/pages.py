@@ -16,48 +16,74 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import ConfigError, ForeignFileError
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.format import format_figure, format_spread
 
-
-def check_page(page: Path) -> None:
-    """Check that a page can be written, and would not replace a directory, device or pipe.
-
-    Raises:
-        ConfigError: the page cannot be written.
-    """
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(page.stat().st_mode):
-                raise FileExistsError(errno.EEXIST, "it exists and is not a regular file")
-        with tempfile.TemporaryFile(dir=_resolve(page).parent):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"The report cannot be written to {page}: {error.strerror}. "
-            "Name a file in an existing, writable directory."
-        ) from error
+PAGE_MARK = '<meta name="generator" content="trailergenre">'
+RECORD_MARK = '"generator": "trailergenre"'
+"""What stands at the beginning of a report in HTML or JSON; no other file is replaced by one."""
+_HEAD_BYTES = 1000
 
 
-def write_page(page: Path, html: str) -> None:
-    """Write or replace a page, atomically.
+class ReportFile(NamedTuple):
+    """Where a report is written, and the mark of those that it may replace."""
 
-    Raises:
-        StorageError: it cannot be written.
-    """
-    target = _resolve(page)
-    Store(str(target.parent)).write_bytes(target.name, html.encode())
+    store: Store
+    path: str
+    mark: str = PAGE_MARK
 
+    @classmethod
+    def named(cls, file: Path) -> ReportFile:
+        """A local page where a user wants it, perhaps by a symbolic link, which stays.
 
-def _resolve(page: Path) -> Path:
-    """Follow symbolic links, so that writing does not replace them; make the path absolute."""
-    return Path(os.path.realpath(page))
+        Raises:
+            ConfigError: it cannot be written, or is a directory, device or pipe.
+        """
+        target = Path(os.path.realpath(file))
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(file.stat().st_mode):
+                    raise FileExistsError(errno.EEXIST, "it exists and is not a regular file")
+            with tempfile.TemporaryFile(dir=target.parent):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"The report cannot be written to {file}: {error.strerror}. "
+                "Name a file in an existing, writable directory."
+            ) from error
+        return cls(Store(str(target.parent)), target.name)
+
+    def __str__(self) -> str:
+        """The address."""
+        return str(self.store.child(self.path))
+
+    def check(self) -> None:
+        """Check that nothing but an earlier report would be replaced.
+
+        Raises:
+            ForeignFileError: the file there is none.
+        """
+        if self.store.exists(self.path):
+            with self.store.open_input(self.path) as stream:
+                head = bytes(stream.read(_HEAD_BYTES))
+            if self.mark.encode() not in head:
+                raise ForeignFileError(self, "name another file")
+
+    def write(self, text: str) -> None:
+        """Write or replace the report, atomically.
+
+        Raises:
+            ForeignFileError: the file there is no report.
+            StorageError: it cannot be written.
+        """
+        self.check()
+        self.store.write_bytes(self.path, text.encode())
 
 
 def render_page(template: str, record: Mapping[str, object], **variables: object) -> str:

@@ -12,7 +12,8 @@ FP is the features fingerprint (`trailergenre.runs.fingerprint`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
@@ -21,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trailergenre.base.errors import ConfigError, SchemaError, StorageError
+from trailergenre.base.errors import ConfigError, ForeignFileError, SchemaError, StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FeatureArray
-from trailergenre.base.storage import Store
+from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs import schemas
 
 
@@ -90,23 +91,35 @@ def check_replaceable(store: Store, name: str) -> None:
     """Refuse to replace the directory of a table that holds anything but files of this table.
 
     Raises:
-        ConfigError: names the file that replacing the table would delete.
+        ForeignFileError: names the file that replacing the table would delete.
     """
-    unfinished = {file.path for file in store.list_unfinished(name)}
-    for file in store.list_all_files(name):
-        path = PurePosixPath(file.path)
-        # What Spark writes beside the rows.
-        is_spark = path.name == "_SUCCESS" or path.suffix == ".crc" or "_temporary" in path.parts
-        if is_spark or file.path in unfinished:
-            continue
-        try:
-            with store.open_input(file.path) as source:
-                schemas.check_table(name, pq.ParquetFile(source).schema_arrow)
-        except (SchemaError, StorageError, OSError, pa.ArrowException) as error:
-            raise ConfigError(
-                f"{file.path} below {store} is not of the table {name!r}, which replaces its "
-                "directory. Move the file, or choose another RUN."
-            ) from error
+    files = store.list_all_files(name)
+    unfinished, paths = store.list_unfinished(name), {file.path for file in files}
+    for file in files:
+        if file not in unfinished and not _is_of_table(store, name, file, paths):
+            raise ForeignFileError(store.child(file.path), "give another RUN")
+
+
+_ROWS_FILE = re.compile(rf"{re.escape(_WHOLE_FILE)}|part-\d{{5}}.*\.parquet")  # ours, or Spark's
+
+
+def _is_of_table(store: Store, name: str, file: StoredFile, paths: Collection[str]) -> bool:
+    """Whether a file is of a table, or what Spark writes beside the rows; `paths` are all files."""
+    path = PurePosixPath(file.path)
+    if "_temporary" in path.parts:
+        return True
+    if path.name == "_SUCCESS":
+        return not file.size_bytes
+    if checksum := re.fullmatch(r"\.(.+)\.crc", path.name):
+        return f"{path.parent}/{checksum[1]}" in paths
+    if _ROWS_FILE.fullmatch(path.name) is None:
+        return False
+    try:
+        with store.open_input(file.path) as source:
+            schemas.check_table(name, pq.ParquetFile(source).schema_arrow)
+    except (SchemaError, StorageError, OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:

@@ -284,8 +284,9 @@ def test_a_local_path_is_shown_whole(tmp_path: Path) -> None:
 
 def test_what_is_unfinished_is_told_from_what_is_hidden(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    left = ["a/.unfinished-x", "scores/_temporary/0/x", "v/x.mp4.part", "v/x.ytdl"]
-    for path in (*left, "whole", ".DS_Store", "a/_settings.json", "scores/.part-0.crc"):
+    left = [".unfinished-y", "a/.unfinished-x"]
+    others = ("whole", ".DS_Store", "a/_settings.json", "scores/.part-0.crc", "v/x.mp4.part")
+    for path in (*left, *others, ".unfinished-z/mine"):
         store.write_bytes(path, b"x")
     assert [file.path for file in store.list_unfinished("")] == left
 

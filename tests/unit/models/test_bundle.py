@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 
 from bundles import make_bundle, make_forest, make_manifest
 from runs import SETTINGS
-from trailergenre.base.errors import BundleError, ConfigError
+from trailergenre.base.errors import BundleError, ForeignFileError
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import check_fits, read_bundle
@@ -322,10 +322,28 @@ def test_random_weights_and_shuffled_labels_are_said_with_every_score(store: Sto
 @pytest.mark.parametrize("content", [b"", b'{"name": "my extension"}', b"# Another model"])
 def test_files_of_others_are_not_replaced(store: Store, name: str, content: bytes) -> None:
     store.write_bytes(name, content)
-    with pytest.raises(ConfigError, match=f"{name} in .* is not of a model bundle"):
+    with pytest.raises(ForeignFileError, match=f"{name} was not written by trailergenre"):
         make_bundle(store)
     assert store.read_bytes(name) == content
     assert len(store.list_all_files("")) == 1
+
+
+@pytest.mark.parametrize(
+    "record", [{"format": "x", "files": {}}, {"format": "trailergenre-bundle-3", "files": []}, []]
+)
+def test_a_manifest_that_is_not_a_bundles_is_not_replaced(store: Store, record: object) -> None:
+    store.write_bytes("manifest.json", json.dumps(record).encode())
+    with pytest.raises(ForeignFileError, match=r"manifest\.json was not written"):
+        make_bundle(store)
+    assert json.loads(store.read_bytes("manifest.json")) == record
+
+
+def test_a_model_of_others_beside_a_bundle_is_not_deleted(store: Store) -> None:
+    make_bundle(store)
+    store.write_bytes("temporal.onnx", b"mine")
+    with pytest.raises(ForeignFileError, match=r"temporal\.onnx was not written"):
+        make_bundle(store)
+    assert store.read_bytes("temporal.onnx") == b"mine"
 
 
 def test_half_a_bundle_is_none_and_may_be_replaced(

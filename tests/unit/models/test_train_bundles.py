@@ -9,7 +9,7 @@ import pytest
 from bundles import make_bundle, make_forest
 from runs import GENRES, labelled
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.errors import BundleError, ConfigError
+from trailergenre.base.errors import BundleError, ConfigError, ForeignFileError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
@@ -121,7 +121,7 @@ def test_files_of_others_are_not_replaced(tmp_path: Path, names: set[str]) -> No
     store = Store(str(tmp_path))
     file = f"{max(names)}/manifest.json".lstrip("/")
     store.write_bytes(file, b'{"name": "an extension"}')
-    with pytest.raises(ConfigError, match="is not of a model bundle"):
+    with pytest.raises(ForeignFileError, match=r"manifest\.json was not written by"):
         _clear_target(store, names)
     assert store.exists(file)
 

@@ -34,6 +34,7 @@ from trailergenre.models.bundle import Bundle
 from trailergenre.models.score_link import LinkScore
 from trailergenre.reports import link_report
 from trailergenre.reports.link_report import make_jpegs, report_link
+from trailergenre.reports.pages import ReportFile
 
 
 def pictures_of(content: str) -> list[tuple[str, str]]:
@@ -150,7 +151,7 @@ def test_text_that_is_no_link_has_a_page_too(
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
-    score = report_link("javascript:alert('<b>')", bundle, Config(), page=page)
+    score = report_link("javascript:alert('<b>')", bundle, Config(), page=ReportFile.named(page))
     assert score.outcome is Outcome.SCHEME
     content = page.read_text(encoding="utf-8")
     assert "javascript:alert(&#39;&lt;b&gt;&#39;)" in content
@@ -171,7 +172,9 @@ def test_a_page_is_passed_on_without_the_password_of_its_link(
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
-    score = report_link("https://me:hunter2@films.test/a", bundle, Config(), page=page)
+    score = report_link(
+        "https://me:hunter2@films.test/a", bundle, Config(), page=ReportFile.named(page)
+    )
     assert "user name" in score.detail
     assert "hunter2" not in str(score)
     content = page.read_text(encoding="utf-8")

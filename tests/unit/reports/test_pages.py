@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import ConfigError, ForeignFileError
 from trailergenre.reports import pages
-from trailergenre.reports.pages import check_page, render_page, write_page
+from trailergenre.reports.pages import PAGE_MARK, RECORD_MARK, ReportFile, render_page
 
 
 def with_template(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -62,9 +62,8 @@ def test_a_page_that_could_not_be_written_is_refused_and_nothing_is_left(tmp_pat
     (tmp_path / "file").write_text("mine")
     for page in (tmp_path, tmp_path / "absent" / "out.html", tmp_path / "file" / "out.html"):
         with pytest.raises(ConfigError, match="cannot be written") as raised:
-            check_page(page)
+            ReportFile.named(page)
         assert str(page) in str(raised.value)
-    check_page(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -76,9 +75,8 @@ def test_a_page_is_written_where_it_was_checked(
     monkeypatch.chdir(tmp_path)
     for page in (Path("out.html"), Path("~/out.html")):
         page.parent.mkdir(exist_ok=True)
-        check_page(page)
-        for html in ("<p>old", "<p>\u00e9"):
-            write_page(page, html)
+        for html in (f"{PAGE_MARK}<p>old", f"{PAGE_MARK}<p>\u00e9"):
+            ReportFile.named(page).write(html)
         assert (tmp_path / page).read_text(encoding="utf-8") == html
     assert not (tmp_path / "home").exists()
 
@@ -96,7 +94,7 @@ def test_a_page_never_takes_the_place_of_what_is_no_file(tmp_path: Path) -> None
     }
     for page, reason in reasons.items():
         with pytest.raises(ConfigError, match=f"cannot be written to {page}: .*{reason}"):
-            check_page(page)
+            ReportFile.named(page)
     assert pipe.is_fifo()
 
 
@@ -104,18 +102,36 @@ def test_a_page_is_written_where_a_link_leads(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     page, target = tmp_path / "page.html", tmp_path / "kept" / "target.html"
     page.symlink_to(Path("kept", "target.html"))
-    for html in ("<p>first", "<p>second"):
-        check_page(page)
-        write_page(page, html)
+    for html in (f"{PAGE_MARK}<p>first", f"{PAGE_MARK}<p>second"):
+        ReportFile.named(page).write(html)
         assert page.is_symlink()
         assert target.read_text() == html
+
+
+@pytest.mark.parametrize("content", ["mine", "", " " * 1000 + PAGE_MARK, RECORD_MARK])
+def test_what_is_no_page_of_ours_is_not_replaced(content: str, tmp_path: Path) -> None:
+    target, link = tmp_path / "target.html", tmp_path / "link.html"
+    target.write_text(content)
+    link.symlink_to(target)
+    for file in (target, link):
+        page = ReportFile.named(file)
+        for use in (page.check, lambda: page.write(PAGE_MARK)):  # noqa: B023
+            with pytest.raises(ForeignFileError, match=r"target\.html was not .*name another file"):
+                use()
+    assert target.read_text() == content
+    assert link.is_symlink()
+
+
+def test_pages_carry_their_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_template(monkeypatch, page(""))
+    assert PAGE_MARK in render_page("page.html", {})[:300]
 
 
 def test_a_link_into_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.symlink_to(tmp_path / "absent" / "target.html")
     with pytest.raises(ConfigError, match="No such file or directory"):
-        check_page(page)
+        ReportFile.named(page)
 
 
 def test_templates_are_read_from_a_zip(repository: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from runs import make_movies, make_run
-from trailergenre.base.errors import ConfigError, SchemaError, StorageError
+from trailergenre.base.errors import ConfigError, ForeignFileError, SchemaError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
 
@@ -212,7 +212,12 @@ def test_schema_error_names_every_column_that_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["links.csv", "old/links.csv", "notes.txt", ".hidden", "mine.parquet", "_notes"]
+    "name",
+    [
+        *("links.csv", "old/links.csv", "notes.txt", ".hidden", "mine.parquet", "_notes"),
+        *("part-00000.parquet", "old/table.parquet", "_SUCCESS", "mine.crc", ".mine.crc"),
+        *(".table.parquet", "film.mp4.part", "film.ytdl"),
+    ],
 )
 def test_a_file_that_is_not_the_tables_is_never_deleted(tmp_path: Path, name: str) -> None:
     store = Store(str(tmp_path))
@@ -220,9 +225,18 @@ def test_a_file_that_is_not_the_tables_is_never_deleted(tmp_path: Path, name: st
     foreign = tmp_path / "labels" / name
     foreign.parent.mkdir(exist_ok=True)
     pq.write_table(pa.table({"url": ["x"]}), foreign)
-    with pytest.raises(ConfigError, match=re.escape(f"labels/{name} below")):
+    content = foreign.read_bytes()
+    with pytest.raises(ForeignFileError, match=re.escape(f"labels/{name} was not written by")):
         tables.check_replaceable(store, "labels")
-    assert foreign.is_file()
+    assert foreign.read_bytes() == content
+
+
+def test_a_copy_of_the_table_is_kept_too(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    tables.write_table(store, "labels", labels("A"))
+    store.write_bytes("labels/backup.parquet", store.read_bytes("labels/table.parquet"))
+    with pytest.raises(ForeignFileError, match=r"labels/backup\.parquet"):
+        tables.check_replaceable(store, "labels")
 
 
 def test_a_table_of_spark_and_a_killed_writers_leftovers_may_be_replaced(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -29,9 +28,8 @@ from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 _PORT = 8299
-_MARKER = ".trailergenre-demo"
-_REPLACED = ("clips", "run", "bundle", "control", "mongo")
-"""What a demo replaces. The network stays: it is always the same, and takes half a minute."""
+_KEPT = {"backbone"}
+"""What a demo takes over from an earlier one: the network takes half a minute."""
 _REPOSITORY = Path(__file__).resolve().parents[4]
 _PAGES = {
     "run.html": "Outcome of the links",
@@ -113,7 +111,7 @@ class _Demo:
 
 
 def run_demo(data: Path | None, out: Path) -> None:
-    """Run the demo; files of an earlier one in `out` are replaced, and nothing else is touched.
+    """Run the demo; `out` may hold a network, and nothing else.
 
     `data` is a directory of videos in folders named by genre, or a table of links; None generates
     clips and serves them on loopback.
@@ -150,13 +148,13 @@ def run_demo(data: Path | None, out: Path) -> None:
 
 
 def _check_data(data: Path, out: Path) -> Path:
-    """Resolve --data; called before anything in `out` is deleted."""
+    """Resolve --data."""
     data = data.expanduser().resolve()
     if not data.exists():
         raise ConfigError(f"--data {data} does not exist.")
     if data.is_relative_to(out.resolve()):
         raise ConfigError(
-            f"--data {data} lies in --out {out}, where the demo replaces files. Give another --out."
+            f"--data {data} lies in --out {out}, where the demo writes. Give another --out."
         )
     return data
 
@@ -164,14 +162,15 @@ def _check_data(data: Path, out: Path) -> Path:
 def _prepare_out(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not (out / _MARKER).exists():
-            raise ConfigError(f"{out} holds files that are not a demo's. Give another --out.")
-        (out / _MARKER).touch()
-        for name in _REPLACED:
-            if (out / name).exists():
-                shutil.rmtree(out / name)
+        held = {path.name for path in out.iterdir()} - _KEPT
     except OSError as error:
         raise ConfigError(f"--out must be a writable directory: {error}") from error
+    if held:
+        # Nobody knows what was added to an earlier demo, so nothing is deleted.
+        raise ConfigError(
+            f"{out / min(held)} exists, and the demo replaces nothing. Give another --out; or if "
+            f"{out} is of an earlier demo, delete all in it but {', '.join(_KEPT)}."
+        )
 
 
 def _export(demo: _Demo) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.errors import ForeignFileError, WeightsError
 from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
@@ -49,13 +49,15 @@ def export_backbone(
     Args:
         weights: `imagenet` (Keras downloads them), `random`, or the path of a Keras
             `.weights.h5` file or of an artefact's `weights.safetensors`.
-        out: directory to write; an artefact there is replaced, anything else is a ConfigError.
+        out: directory to write; an artefact there is replaced, anything else a ForeignFileError.
         network: a name of `networks.NETWORKS`.
         seed: of random weights.
         representative: one array of frames per video, shape (n, 299, 299, 3), uint8, RGB, to
             write an int8 network; None to write fp32.
         on_step: counts frames.
     """
+    out = out.resolve()
+    _check_replaceable(out)
     check_minimum_versions("keras")
     try:
         with hold_native_logs():
@@ -67,7 +69,6 @@ def export_backbone(
             "Exporting a backbone needs Keras: pip install 'trailergenre[tensorflow]'."
         ) from error
     source = _set_weights(model, weights, seed)
-    _check_replaceable(out)
     arrays = model.get_weights()
     # Keras exports a model only after a call.
     model(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
@@ -95,6 +96,7 @@ def export_backbone(
             versions={package: version(package) for package in _PACKAGES},
         )
         write_manifest(unfinished, manifest)
+        _check_replaceable(out)  # the export took a minute
         if out.exists():
             shutil.rmtree(out)
         unfinished.rename(out)
@@ -102,18 +104,23 @@ def export_backbone(
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse to replace anything but an artefact, or one that holds files of others."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        try:
-            read_manifest(out)
-        except WeightsError as error:
-            raise ConfigError(f"{out} exists and is not a backbone. Give another --out.") from error
-        others = {path.name for path in out.iterdir()} - {MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE}
-        if others:
-            raise ConfigError(
-                f"{out / min(others)} is not of the backbone there, and would be deleted. Move it, "
-                "or give another --out."
-            )
+    """Refuse to replace anything but an artefact, or one that holds files of others.
+
+    Raises:
+        ForeignFileError: names the first such file.
+    """
+    if not out.is_dir():
+        if out.exists():
+            raise ForeignFileError(out, "give another --out")
+        return
+    held = {path.name for path in out.iterdir()}
+    try:
+        read_manifest(out)
+        ours = {MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE}
+    except WeightsError:
+        ours = set()
+    if held - ours:
+        raise ForeignFileError(out / min(held - ours), "give another --out")
 
 
 def _set_weights(model: object, weights: str, seed: int) -> str:

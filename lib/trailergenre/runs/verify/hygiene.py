@@ -19,7 +19,8 @@ _LINK_ID = re.compile("[0-9a-f]{64}")
 def check_unfinished(store: Store, *, is_held: bool) -> Check:
     """No writer left an unfinished file; while the run is held, its writer may be at work."""
     check = Check("I4", "no unfinished files", "Run the killed job again, or delete them.")
-    unfinished = store.list_unfinished("")
+    of_spark = [f for f in store.list_all_files("scores") if "_temporary" in f.path.split("/")]
+    unfinished = store.list_unfinished("") + of_spark
     check.checked = len(unfinished)
     if is_held and unfinished:
         check.notes.append(f"{len(unfinished)} files are being written")

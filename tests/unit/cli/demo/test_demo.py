@@ -22,49 +22,48 @@ from trailergenre.cli.demo.run import _Demo, _export, _mongo_server, _write_conf
 
 
 @pytest.fixture
-def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What an earlier demo left, and somebody's own videos in it; the next one only clears it."""
-    out = tmp_path / "demo-run"
-    for name in ("clips/a.mp4", "run/links/t", "backbone/network.onnx", "trailers/comedy/mine.mp4"):
-        (out / name).parent.mkdir(parents=True)
-        (out / name).touch()
-    (out / ".trailergenre-demo").touch()
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a network of an earlier demo; the next one only looks at it."""
 
     def stop(*_: object) -> None:
-        raise RunError("cleared")
+        raise RunError("prepared")
 
     monkeypatch.setattr("trailergenre.cli.demo.run.check_java", lambda: None)
     monkeypatch.setattr("trailergenre.cli.demo.run._export", stop)
-    return out
+    (tmp_path / "demo-run" / "backbone").mkdir(parents=True)
+    (tmp_path / "demo-run" / "backbone" / "network.onnx").touch()
+    return tmp_path / "demo-run"
 
 
-def files_below(directory: Path) -> set[str]:
-    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
-
-
-def test_a_demo_replaces_what_an_earlier_one_made_and_nothing_else(earlier: Path) -> None:
-    with pytest.raises(RunError, match="cleared"):
-        run_demo(None, earlier)
-    kept = {".trailergenre-demo", "backbone/network.onnx", "trailers/comedy/mine.mp4"}
-    assert files_below(earlier) == kept
+def test_an_earlier_network_is_taken_over(out: Path) -> None:
+    with pytest.raises(RunError, match="prepared"):
+        run_demo(None, out)
+    assert [path.name for path in out.rglob("*")] == ["backbone", "network.onnx"]
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"), [("trailers", "lies in --out"), ("clips", "lies in"), ("no", "not exist")]
+    "name", ["thesis.txt", "run/links/table.parquet", "clips/mine.mp4", "config.toml", "mongo/a"]
 )
-def test_videos_that_cannot_be_taken_are_refused_before_anything_is_deleted(
-    data: str, reason: str, earlier: Path
-) -> None:
-    before = files_below(earlier)
+def test_a_demo_replaces_and_deletes_nothing(name: str, out: Path) -> None:
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("mine")
+    first = out / Path(name).parts[0]
+    with pytest.raises(ConfigError, match=f"{first} exists, and the demo replaces nothing"):
+        run_demo(None, out)
+    assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"), [("trailers", "lies in --out"), (".", "lies in"), ("no", "not exist")]
+)
+def test_videos_that_cannot_be_taken_are_refused(data: str, reason: str, out: Path) -> None:
+    (out / "trailers").mkdir()
     with pytest.raises(ConfigError, match=reason):
-        run_demo(earlier / data, earlier)
-    assert files_below(earlier) == before
+        run_demo(out / data, out)
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
-def test_an_out_that_can_be_no_directory_is_refused(
-    name: str, earlier: Path, tmp_path: Path
-) -> None:
+def test_an_out_that_can_be_no_directory_is_refused(name: str, out: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="--out must be a writable directory"):
         run_demo(None, tmp_path / name)

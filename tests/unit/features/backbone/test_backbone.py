@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from backbones import export_tiny, frames_of
 from trailergenre.base.config import BackboneConfig
-from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.errors import ConfigError, ForeignFileError, WeightsError
 from trailergenre.features.backbone import check_backbone, load_embedder, read_manifest
 from trailergenre.features.backbone.artefact import (
     compute_backbone_id,
@@ -296,7 +296,7 @@ def test_imagenet_without_a_network_is_a_clear_error(
 
 def test_somebody_elses_directory_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="not a backbone"):
+    with pytest.raises(ForeignFileError, match=r"thesis\.txt was not written by"):
         export_tiny(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -311,5 +311,8 @@ def test_an_export_deletes_no_file_of_others(tiny_backbone: Path, tmp_path: Path
     shutil.copytree(tiny_backbone, out)
     _check_replaceable(out)
     (out / "notes.txt").touch()
-    with pytest.raises(ConfigError, match=r"notes\.txt is not of the backbone"):
-        _check_replaceable(out)
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    for path, name in ((out, "notes.txt"), (link, "notes.txt"), (out / "notes.txt", "notes.txt")):
+        with pytest.raises(ForeignFileError, match=rf"{name} was not written by"):
+            _check_replaceable(path)

@@ -217,8 +217,7 @@ def test_a_foreign_file_among_the_outcomes_is_found(run: Run) -> None:
     "path",
     [
         f"features/{FP}/.unfinished-abc",
-        "videos/key/clip.mp4.part",
-        "videos/key/clip.mp4.ytdl",
+        "videos/key/.unfinished-abc",
         "scores/_temporary/0/part-0.parquet",
     ],
 )
