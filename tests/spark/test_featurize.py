@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from pyspark.sql import SparkSession
 from clips import make_clip
 from lists import as_links
 from runs import outcome_row
-from servers import answer, status
+from servers import answer, content, redirect, status
+from servers.manifests import videos
 from trailergenre.base.config import (
     BackboneConfig,
     Config,
@@ -188,6 +190,34 @@ def test_a_host_that_throttles_everything_is_soon_left_alone(
     assert all("429" in row["detail"] for row in rows)
     assert len(rows) == 12
     assert n_asked == sum(row["attempts"] for row in rows) <= 5 + asking
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_links_that_lead_to_a_paced_host_ask_it_at_its_pace(
+    spark: SparkSession, links: list[Link], settings: TaskSettings, keeps: bool
+) -> None:
+    clip = Path(links[2].url.removeprefix("file://")).read_bytes()
+    hosts = {"127.1": HostConfig(seconds_between=1)}
+    with answer({"/film/*": content(clip)}) as server:
+        # Another name of the same server.
+        films = [f"http://127.1:{server.server_address[1]}/film/{n}.mp4" for n in range(4)]
+        server.answers["/short/2"] = redirect(films[2])
+        server.answers["/short/3"] = videos([films[3]])
+        short = [f"http://{server.address}/short/{n}" for n in (2, 3)]
+        of_server = over_http(settings, server.address, hosts=hosts)
+        if keeps:
+            of_server = keeping_frames(of_server)
+        stages = featurize_links(spark, as_links([*films[:2], *short]), of_server)
+        asked = [request for request in server.requests if "/film/" in request.path]
+    names = ["sample", "sample", "embed"] if keeps else ["embed", "embed"]
+    assert [stage.name for stage in stages] == names
+    assert [sum(spent.links for _, spent in stage.commits) for stage in stages[:2]] == [2, 2]
+    rows = committed(settings).to_pylist()
+    assert [row["outcome"] for row in rows] == ["ok"] * 4
+    firsts = sorted({request.path: request.at_s for request in reversed(asked)}.values())
+    assert len(firsts) == 4
+    # The server's clock begins when it reads the request, the pacer's when the child connects.
+    assert min(b - a for a, b in itertools.pairwise(firsts)) > 0.9
 
 
 def test_worker_with_another_ffmpeg_fails_the_run_by_name(

@@ -62,7 +62,7 @@ class NetworkConfig(Section):
 
 
 class HostConfig(Section):
-    """Request rate of one host. Of hosts without a section, only YouTube is rate-limited."""
+    """Request rate of one host, whichever link leads there. By default only YouTube has one."""
 
     lanes: int = Field(default=1, ge=1)
     """Maximum concurrent downloads from the host, over the whole cluster."""

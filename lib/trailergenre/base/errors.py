@@ -41,13 +41,26 @@ class ItemError(TrailergenreError):
     """One link failed. Becomes an outcomes row."""
 
     def __init__(
-        self, outcome: Outcome, detail: str, *, retry_after_s: float | None = None
+        self,
+        outcome: Outcome,
+        detail: str,
+        *,
+        retry_after_s: float | None = None,
+        leads_to: str | None = None,
     ) -> None:
-        """Shorten `detail` to one line; `retry_after_s` is what the server asked to wait."""
+        """Shorten `detail` to one line.
+
+        Args:
+            outcome: of the link.
+            detail: the reason.
+            retry_after_s: what the server asked to wait.
+            leads_to: a host with a pace, whose turn the link must wait for; it was not asked.
+        """
         self.outcome = outcome
         self.text = detail  # in full, to be searched
         self.detail = one_line(detail)
         self.retry_after_s = retry_after_s
+        self.leads_to = leads_to
         self.attempts = 1
         self.connections: tuple[str, ...] = ()
         self.asked_at_s: float | None = None

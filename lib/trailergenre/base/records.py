@@ -50,6 +50,7 @@ class Link:
     url: str  # canonical: http, https, or file for a path under an allowed root
     round: int = 0  # number of earlier outcomes, deferred or retried on demand
     is_refetched: bool = False  # downloaded although its video is kept
+    leads_to: tuple[str, ...] = ()  # hosts with a pace, other than its own, that it asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import Link, LinkFrames
+from trailergenre.base.records import Link, LinkFrames, LinkId
 from trailergenre.base.sandbox.protections import missing_protections
 from trailergenre.features.backbone import Embedder
 from trailergenre.features.fetch_frames import FetchedLink
@@ -34,6 +34,7 @@ class Commit:
 
     outcomes: pa.Table  # as written; empty where frames were kept and no link failed
     spent: TimeSpent
+    led: dict[LinkId, str]  # links without an outcome yet, and the paced host they lead to
 
 
 def split_links(links: list[Link], n_slots: int) -> list[list[Link]]:
@@ -125,11 +126,12 @@ class _Chunk:
         if not self.links:
             return
         started = time.monotonic()
+        led = {each.link.link_id: each.leads_to for each in self.links if each.leads_to}
         outcomes = self._write()
         ended = time.monotonic()
         sampled = [link.row for link in self.links if not link.is_kept]
         spent = TimeSpent(
-            links=len(self.links),
+            links=len(self.links) - len(led),
             frames=sum(link.row.frames for link in self.links),
             # Spark takes no integer zero for a double.
             download_s=sum((row.download_s for row in sampled), 0.0),
@@ -138,7 +140,7 @@ class _Chunk:
             write_s=ended - started + sum(link.write_s for link in self.links),
             wall_s=ended - self._opened_at,
         )
-        self._commits.append(Commit(outcomes, spent))
+        self._commits.append(Commit(outcomes, spent, led))
         self.links, self._opened_at = [], ended
 
     def _write(self) -> pa.Table:
@@ -146,8 +148,9 @@ class _Chunk:
         frames, rows = [], []
         for link in self.links:
             row = link.row
-            if row.is_ok and self._embedder is None:
-                continue  # its frames are kept: it has no outcome yet
+            # Its frames are kept, or another task asks the host to which it leads.
+            if (row.is_ok and self._embedder is None) or link.leads_to:
+                continue
             row.sandbox = missing_protections() or "full"
             row.versions = {"ffmpeg": ffmpeg_version()}
             if self._embedder is not None:

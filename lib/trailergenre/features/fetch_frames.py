@@ -62,6 +62,7 @@ class FetchedLink:
 
     link: Link
     row: OutcomeRow  # complete once `frames` has ended
+    leads_to: str | None = None  # a host with a pace, whose turn the link must wait for
     frames: Iterator[FrameArray] = field(default_factory=lambda: iter(()))
     features: FeatureArray = field(default_factory=lambda: np.empty((0, N_FEATURES), np.float32))
     is_kept: bool = False  # its frames were kept: download and decode were another task's
@@ -258,6 +259,7 @@ class _Stream:
             yield
         except ItemError as error:
             row.fail(error)
+            fetched.leads_to = error.leads_to
             row.attempts = max(row.attempts, error.attempts)
             row.connections = row.connections or error.connections
         except (RunError, OSError):

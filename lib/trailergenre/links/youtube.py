@@ -21,6 +21,8 @@ _VIDEO_DIRECTORIES = {"embed", "shorts", "live", "v", "e", "watch"}
 # These have 11 characters and are in the place of an id.
 _EMBEDDED_LISTS = {"videoseries", "live_stream"}
 _LEADS_ON = re.compile(r"(?:www\.)?google(?:\.[a-z]{2,3}){1,2}|lm?\.(?:facebook|instagram)\.com")
+_FRONT_ENDS = re.compile(r"(?:www\.)?(?:(?:invidious|inv|piped)\..+|yewtu\.be)")
+"""Sites of anybody who shows YouTube's videos by Invidious or Piped."""
 _MORE = re.compile(r"https?:|(?<!=)youtu\.be|(?<!=)youtube\.com", re.IGNORECASE)
 _TARGETS = ("u", "url", "q", "next", "continue")
 """Parameters with the page that another page leads to."""
@@ -54,10 +56,15 @@ def find_video_id(host: str, parts: SplitResult) -> str | None:
 
 
 def find_redirected(host: str, parts: SplitResult) -> str | None:
-    """The id of the YouTube video to which a page of another site only leads on."""
+    """The valid id of the YouTube video which a page of another site shows or leads to."""
+    video_id = None
     if _LEADS_ON.fullmatch(host) and parts.path in {"/url", "/l.php", "/"}:
-        return _find_target(parts)
-    return None
+        video_id = _find_target(parts)
+    elif _FRONT_ENDS.fullmatch(host):
+        video_id = find_video_id(host, parts)
+    elif host in {"deturl.com", "www.deturl.com"}:
+        video_id = _video_of(f"https:/{parts.path}?{parts.query}")
+    return video_id if video_id and VIDEO_ID.fullmatch(video_id) else None
 
 
 def read_video_id(text: str) -> str:

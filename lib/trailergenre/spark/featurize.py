@@ -7,10 +7,11 @@ back is where the time went.
 from __future__ import annotations
 
 import functools
+import json
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, astuple, fields, replace
 from uuid import uuid4
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base import fault_injection
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError
-from trailergenre.base.records import Link
+from trailergenre.base.records import Link, LinkId
 from trailergenre.base.terminal import escape_streams
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.chunks import Commit, featurize_task, sample_task, split_links
@@ -39,9 +40,11 @@ from trailergenre.spark.image_udf import load_once
 from trailergenre.spark.session import wait_for_slots
 from trailergenre.videos.pacing import HostPacer, HostState, HostStates, assign_lanes
 
-_LINK_COLUMNS = "link_id string, url string, round int, is_refetched boolean"
+_LINK_COLUMNS = (
+    "link_id string, url string, round int, is_refetched boolean, leads_to array<string>"
+)
 _SPARK_TYPES = {"str": "string", "int": "long", "float": "double"}
-_COMMIT_COLUMNS = ", ".join(
+_COMMIT_COLUMNS = "led string, " + ", ".join(
     f"{field.name} {_SPARK_TYPES[str(field.type)]}"
     for field in (*fields(Place), *fields(TimeSpent))
 )
@@ -65,17 +68,41 @@ def featurize_links(
         check_gpu_slots(spark)
     kept = settings.frames
     if kept is None or not kept.keeps_new:
-        return [_run_stage(spark, links, settings, "embed", _embed)]
+        return _run_stages(spark, links, settings, "embed", _embed)
     # What the second stage lacks must be known before the first one takes its hours.
     profile = gpu_profile(spark) if is_gpu else None
     times = []
     kept_ids = kept.list_link_ids()
     if missing := [link for link in links if link.link_id not in kept_ids]:
-        times.append(_run_stage(spark, missing, settings, "sample", _sample))
+        times += _run_stages(spark, missing, settings, "sample", _sample)
         kept_ids = kept.list_link_ids()
     # The others failed, and have their outcomes.
     if ready := [link for link in links if link.link_id in kept_ids]:
-        times.append(_run_stage(spark, ready, settings, "embed", _embed, profile))
+        times += _run_stages(spark, ready, settings, "embed", _embed, profile)
+    return times
+
+
+def _run_stages(
+    spark: SparkSession,
+    links: Sequence[Link],
+    settings: TaskSettings,
+    name: str,
+    work: StageWork,
+    profile: ResourceProfile | None = None,
+) -> list[StageTime]:
+    """Run a stage, and again for the links that lead to a paced host that is not yet theirs.
+
+    This ends: each time, their hosts are one more.
+    """
+    times = []
+    while links:
+        time_, led = _run_stage(spark, links, settings, name, work, profile)
+        times.append(time_)
+        links = [
+            replace(link, leads_to=(*link.leads_to, led[link.link_id]))
+            for link in links
+            if link.link_id in led
+        ]
     return times
 
 
@@ -85,8 +112,8 @@ def _run_stage(
     settings: TaskSettings,
     name: str,
     work: StageWork,
-    profile: ResourceProfile | None = None,
-) -> StageTime:
+    profile: ResourceProfile | None,
+) -> tuple[StageTime, dict[LinkId, str]]:
     started = time.monotonic()
     hosts = settings.config.hosts
     n_slots = coming_slots(spark, on_gpus=profile is not None) or wait_for_slots(spark)
@@ -103,19 +130,25 @@ def _run_stage(
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One task: its partition's rows are its links; a row comes out for each commit."""
         escape_streams()  # what a fault quotes
-        links = [Link(**row) for batch in batches for row in batch.to_pylist()]
+        rows = (row for batch in batches for row in batch.to_pylist())
+        links = [Link(**{**row, "leads_to": tuple(row["leads_to"])}) for row in rows]
         max_rest_s = settings.config.limits.max_rest_s
         pacer = HostPacer(hosts, _host_states(session), n_slots=n_slots, max_rest_s=max_rest_s)
         place = find_place()
         for commit in work(links, settings, pacer):
-            yield pa.RecordBatch.from_pylist([asdict(place) | asdict(commit.spent)])
+            row = {"led": json.dumps(commit.led)} | asdict(place) | asdict(commit.spent)
+            yield pa.RecordBatch.from_pylist([row])
 
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
     commits = table.mapInArrow(run, _COMMIT_COLUMNS, profile=profile).collect()
     n = len(fields(Place))
-    spent = [(Place(*row[:n]), TimeSpent(*row[n:])) for row in commits]
-    return StageTime(name, time.monotonic() - started, spent)
+    led: dict[LinkId, str] = {}
+    spent = []
+    for of_commit, *row in commits:
+        led |= json.loads(of_commit)
+        spent.append((Place(*row[:n]), TimeSpent(*row[n:])))
+    return StageTime(name, time.monotonic() - started, spent), led
 
 
 def _sample(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Iterator[Commit]:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -43,13 +44,19 @@ serve(main, warm_up())
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The settings of an attempt; `cookies` is the content of a cookie file."""
+    """The settings of an attempt.
+
+    Attributes:
+        cookies: content of a cookie file.
+        hosts: those with a pace; only the link's own and those in its `leads_to` may be asked.
+    """
 
     network: NetworkConfig
     limits: LimitsConfig
     # Not in repr, so that no log shows them.
     proxy: str | None = field(repr=False)
     cookies: str | None = field(repr=False)
+    hosts: Collection[str] = ()
 
     def run(self, link: Link, scratch: Path, deadline: Deadline) -> Video:
         """Make one attempt. If this machine does not keep the child, start one more.
@@ -83,8 +90,12 @@ class Attempt:
                 raise OSError(number, f"{os.strerror(number)}. {advice}", str(scratch))
             try:
                 if (outcome := Outcome(answer["outcome"])) is not Outcome.OK:
-                    retry_after_s = answer["retry_after_s"]
-                    raise ItemError(outcome, answer["detail"], retry_after_s=retry_after_s)
+                    raise ItemError(
+                        outcome,
+                        answer["detail"],
+                        retry_after_s=answer["retry_after_s"],
+                        leads_to=answer["leads_to"],
+                    )
                 file = _find_video(directory / "video", self.limits)
             except ItemError as error:
                 error.connections, error.asked_at_s = connections, asked_at_s
@@ -106,6 +117,8 @@ class Attempt:
             "max_file_bytes": self.limits.max_file_bytes,
             "max_duration_s": self.limits.max_duration_s,
             "max_requests": self.limits.max_requests,
+            "hosts": list(self.hosts),
+            "leads_to": list(link.leads_to),
             "allow": list(self.network.allow),
             "proxy": self.proxy,
             "cookies": self.cookies,

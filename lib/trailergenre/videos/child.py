@@ -19,6 +19,7 @@ from trailergenre.videos import error_classes
 from trailergenre.videos.credentials import list_secrets, redact
 from trailergenre.videos.egress_guard import Guard, resolve_proxy
 from trailergenre.videos.options import DownloadLimits, link_options
+from trailergenre.videos.pacing import find_host
 from trailergenre.videos.ytdlp_patches import load_yt_dlp
 
 
@@ -42,6 +43,7 @@ def main() -> None:
             # Redacted before it is cut: half a secret would not be recognized.
             "detail": one_line(redact(error.text, hidden)),
             "retry_after_s": error.retry_after_s,
+            "leads_to": error.leads_to,
         }
     except OSError as error:
         if error.errno not in error_classes.DISK_FULL:
@@ -85,10 +87,13 @@ def find_deno() -> str:
 
 
 def _download(request: Mapping[str, Any], guard: Guard) -> None:  # Any: JSON of our own parent
+    hosts = request["hosts"]
     limits = DownloadLimits(
         max_file_bytes=request["max_file_bytes"],
         max_duration_s=request["max_duration_s"],
         max_requests=request["max_requests"],
+        hosts=hosts,
+        admitted={find_host(request["url"], hosts) or "", *request["leads_to"]},
     )
     try:
         options = link_options(request, limits, cookie_extractor=_cookie_extractor(request))

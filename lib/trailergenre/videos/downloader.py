@@ -72,7 +72,7 @@ class Downloader:
         if link.url.startswith("file:"):
             return _open_local(link.url, self.links), 1
         pacer = pacer or Pacer()
-        attempt = Attempt(self.network, self.limits, self.proxy, self.cookies)
+        attempt = Attempt(self.network, self.limits, self.proxy, self.cookies, pacer.hosts)
         connections: dict[str, None] = {}
         n_attempts = 0
         try:

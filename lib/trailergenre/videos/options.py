@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.videos.formats import select_format
+from trailergenre.videos.pacing import find_host
 
 MIN_BYTES_PER_S = 8192
 """Least rate over `RATE_WINDOW_S`. At this rate 500 MB take 17 hours."""
@@ -90,18 +91,38 @@ class DownloadLimits:
         reason: why they stopped it; None if they did not.
     """
 
-    def __init__(self, *, max_file_bytes: int, max_duration_s: float, max_requests: int) -> None:
-        """Set the limits: of all files and fragments together, and of the declared duration."""
+    def __init__(
+        self,
+        *,
+        max_file_bytes: int,
+        max_duration_s: float,
+        max_requests: int,
+        hosts: Collection[str] = (),
+        admitted: Collection[str] = (),
+    ) -> None:
+        """Set the limits.
+
+        Args:
+            max_file_bytes: of all files and fragments together.
+            max_duration_s: that the page may declare.
+            max_requests: of any kind.
+            hosts: those with a pace.
+            admitted: those of them whose turn it is.
+        """
         self.reason: ItemError | None = None
         self._max_file_bytes = max_file_bytes
         self._max_duration_s = max_duration_s
         self._max_requests = max_requests
+        self._hosts, self._admitted = hosts, admitted
         self._n_requests = 0
         self._bytes_by_file: dict[str, int] = {}
         self._window: tuple[float, int] | None = None
 
-    def begin_request(self) -> None:
+    def begin_request(self, url: str) -> None:
         """Called before every HTTP request: of pages, files, fragments, and redirects of each."""
+        host = find_host(url, self._hosts)
+        if host is not None and host not in self._admitted:
+            self._stop(Outcome.DEFERRED, f"leads to {host}, which has a pace", leads_to=host)
         self._n_requests += 1
         if self._n_requests > self._max_requests:
             detail = f"more than {self._max_requests} requests (limits.max_requests)"
@@ -143,8 +164,8 @@ class DownloadLimits:
             self._stop(Outcome.STALLED, f"too slow: {n_received} bytes in {now - start:.0f} s")
         self._window = now, n_bytes
 
-    def _stop(self, outcome: Outcome, detail: str) -> None:
-        self.reason = ItemError(outcome, detail)
+    def _stop(self, outcome: Outcome, detail: str, *, leads_to: str | None = None) -> None:
+        self.reason = ItemError(outcome, detail, leads_to=leads_to)
         raise self.reason
 
 

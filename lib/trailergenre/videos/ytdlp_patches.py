@@ -21,6 +21,7 @@ from trailergenre.base.outcomes import Outcome
 
 if TYPE_CHECKING:
     import yt_dlp
+    from requests import PreparedRequest
     from yt_dlp.networking._requests import RequestsRH
 
 _MAX_HOPS = 5
@@ -135,9 +136,9 @@ def bound_requests() -> type[yt_dlp.YoutubeDL]:
     handler_class = bound_responses()
 
     class BoundedYoutubeDL(yt_dlp.YoutubeDL):  # type: ignore[misc]
-        """YoutubeDL; `before_request` is called before every HTTP request."""
+        """YoutubeDL; `before_request` is called with the address of every HTTP request."""
 
-        before_request: Callable[[], None] = staticmethod(lambda: None)
+        before_request: Callable[[str], None] = staticmethod(lambda url: None)
         hops = 0
 
         def build_request_director(self, handlers: object, preferences: object = None) -> object:
@@ -183,9 +184,9 @@ def bound_responses() -> type[RequestsRH]:
             session.max_redirects = _MAX_HOPS
             send = session.send
 
-            def begin(*arguments: object, **more: object) -> object:
-                self.before_request()
-                return send(*arguments, **more)
+            def begin(request: PreparedRequest, **more: object) -> object:
+                self.before_request(request.url)
+                return send(request, **more)
 
             session.send = begin  # redirects call it, too
             return session

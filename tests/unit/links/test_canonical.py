@@ -91,6 +91,12 @@ YOUTUBE = [
     "https://www.google.co.uk/url?q=https://youtu.be/eUTtt14G31c&sa=D",
     "https://l.facebook.com/l.php?u=https%3A%2F%2Fyoutu.be%2FeUTtt14G31c",
     "https://hooktube.com/watch?v=eUTtt14G31c",
+    "https://invidious.example/watch?v=eUTtt14G31c&quality=dash",
+    "https://www.invidious.nerdvpn.de/embed/eUTtt14G31c",
+    "https://inv.nadeko.net/watch?v=eUTtt14G31c",
+    "https://yewtu.be/watch?v=eUTtt14G31c",
+    "https://piped.kavin.rocks/watch?v=eUTtt14G31c",
+    "https://deturl.com/www.youtube.com/watch?v=eUTtt14G31c",
     "https://youtu.be/eUTtt14G31c Avatar",
     "https://www.youtube.com/watch?v=eUTtt14G31c - Official Trailer",
     "eUTtt14G31c",
@@ -374,3 +380,17 @@ def test_whatever_yt_dlp_takes_as_one_video_is_that_video() -> None:
     for page in pages:
         expected = f"https://www.youtube.com/watch?v={YoutubeIE.extract_id(page)}"
         assert parse(page.removeprefix("//")) == expected
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://invidious.example/channel/UCsQQo8qb62ik1234567890",
+        "https://invidious.example/watch?v=short",
+        "https://www.google.com/url?q=https://www.youtube.com/watch?v=short",
+        "https://deturl.com/www.example.org/watch?v=eUTtt14G31c",
+        "https://notinvidious.example/watch?v=eUTtt14G31c",
+    ],
+)
+def test_a_page_that_shows_no_youtube_video_stays_what_it_is(link: str) -> None:
+    assert parse(link) == link

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from clips import make_clip
 from lists import as_links
 from servers import Answer, answer, chunks, content, hangs, page, redirect, status
 from servers.manifests import gzip_bomb, hls, videos
-from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
+from trailergenre.base.config import HostConfig, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ClusterError, ItemError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.sandbox import fork_client
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos import attempt
 from trailergenre.videos.downloader import Downloader
+from trailergenre.videos.pacing import HostPacer, HostState, HostStates
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +194,37 @@ def test_requests_are_counted_with_pages_segments_and_redirects(bound: int, tmp_
     assert raised.value.outcome is Outcome.RESOURCE
     assert raised.value.detail == f"more than {bound} requests (limits.max_requests)"
     assert raised.value.attempts == 1
+
+
+@pytest.mark.parametrize("way", ["redirect", "embed", "segments", "key"])
+def test_a_paced_host_is_not_asked_by_links_of_other_hosts(
+    way: str, clip: bytes, tmp_path: Path
+) -> None:
+    with answer({"/paced.mp4": content(clip), "/x.ts": content(b"\0" * 188)}) as server:
+        # Another name of the same server.
+        paced = f"http://127.1:{server.server_address[1]}/paced.mp4"
+        server.answers["/clip.mp4"] = {
+            "redirect": redirect(paced),
+            "embed": videos([paced]),
+            "segments": hls(["x.ts", paced]),
+            "key": hls(["x.ts"], key=f'METHOD=AES-128,URI="{paced}"'),
+        }[way]
+        pacer = HostPacer(
+            {"127.1": HostConfig(seconds_between=0)},
+            HostStates(HostState),
+            n_slots=1,
+            max_rest_s=900,
+        )
+        downloader = Downloader(
+            LinksConfig(), NetworkConfig(allow=(server.address,)), LimitsConfig()
+        )
+        (link,) = as_links([f"http://{server.address}/clip.mp4"])
+        with pytest.raises(ItemError) as raised:
+            downloader.fetch(link, tmp_path, Deadline(60), pacer)
+        assert (raised.value.outcome, raised.value.leads_to) == (Outcome.DEFERRED, "127.1")
+        assert "/paced.mp4" not in server.requested
+        # Its turn has come.
+        if way in {"redirect", "embed"}:
+            admitted = replace(link, leads_to=("127.1",))
+            video, _ = downloader.fetch(admitted, tmp_path, Deadline(60), pacer)
+            assert video.path.read_bytes() == clip

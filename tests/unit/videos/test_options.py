@@ -190,11 +190,40 @@ def test_bytes_of_all_files_count_together(limits: DownloadLimits) -> None:
 
 def test_requests_end_at_the_limit(limits: DownloadLimits) -> None:
     for _ in range(3):
-        limits.begin_request()
+        limits.begin_request("https://example.org/x")
     with pytest.raises(ItemError, match="more than 3 requests"):
-        limits.begin_request()
+        limits.begin_request("https://example.org/x")
     assert limits.reason is not None
     assert limits.reason.outcome is Outcome.RESOURCE
+
+
+@pytest.mark.parametrize(
+    ("url", "leads_to"),
+    [
+        ("https://example.org/?u=www.youtube.com", None),
+        ("https://vimeo.com/1", None),
+        ("https://player.vimeo.com:443/1", None),
+        ("https://WWW.YouTube.com/watch?v=x", "youtube.com"),
+        ("https://www.youtube.com./watch?v=x", "youtube.com"),
+        ("https://music.youtube.com/x", "music.youtube.com"),
+    ],
+)
+def test_a_host_with_a_pace_is_asked_only_in_its_turn(url: str, leads_to: str | None) -> None:
+    limits = DownloadLimits(
+        max_file_bytes=1,
+        max_duration_s=1,
+        max_requests=1,
+        hosts=["youtube.com", "music.youtube.com", "vimeo.com"],
+        admitted=["vimeo.com"],
+    )
+    if leads_to is None:
+        limits.begin_request(url)
+        assert limits.reason is None
+        return
+    with pytest.raises(ItemError, match=f"leads to {leads_to}"):
+        limits.begin_request(url)
+    assert limits.reason is not None
+    assert (limits.reason.outcome, limits.reason.leads_to) == (Outcome.DEFERRED, leads_to)
 
 
 def test_a_file_that_begins_again_counts_once(limits: DownloadLimits) -> None:

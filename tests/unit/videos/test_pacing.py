@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def make_pacer(states: HostStates | None = None, *, n_slots: int = 2) -> HostPac
         ("https://very.slow.org/x", "very.slow.org"),
         ("https://notslow.org/x", None),
         ("https://slow.org.evil.net/slow.org", None),
+        ("http://www.slow.org./x", "slow.org"),
         ("http://[::1]:80/x", "::1"),
         ("file:///slow.org/x.mp4", None),
     ],
@@ -194,12 +196,12 @@ def test_an_attempt_that_was_stopped_while_it_waited_is_no_longer_counted(clock:
     pacer, (link,) = make_pacer(), others(1)
     lock = pacer._lock
 
-    class Counts(dict[str, int]):
+    class Counts(Counter[str]):
         def __setitem__(self, host: str, count: int) -> None:
             assert lock.locked()  # another thread counts too
             super().__setitem__(host, count)
 
-    pacer._attempts = Counts({"fast.org": 0})  # type: ignore[assignment]
+    pacer._attempts = Counts()
     clock.set()
     with pytest.raises(ItemError, match="stopped"):
         pacer.wait(link, Deadline(600, clock))
@@ -314,3 +316,43 @@ def test_a_host_rests_for_the_next_task_of_the_slot_too_and_its_bound_is_of_all(
     with pytest.raises(ItemError, match=NOT_A_BOT):
         make_pacer(states, n_slots=1).wait(link, Deadline(600, clock))
     assert clock.now == 1800
+
+
+def test_links_that_lead_to_paced_hosts_are_one_task() -> None:
+    hosts = {"slow.org": HostConfig(lanes=3), "other.org": HostConfig(lanes=2)}
+    led = [replace(link, leads_to=("slow.org",)) for link in [*others(3), *paced(3, "other.org")]]
+    assert assign_lanes(led, hosts, n_slots=4) == ([led], [])
+
+
+def test_a_link_waits_for_every_host_that_it_leads_to(clock: Clock) -> None:
+    hosts = {"slow.org": HostConfig(seconds_between=12), "a.org": HostConfig(seconds_between=30)}
+    pacer = HostPacer(hosts, HostStates(HostState), n_slots=2, max_rest_s=900)
+    both, slow = (
+        replace(link, leads_to=("slow.org",)) for link in (*paced(1, "a.org"), *others(1))
+    )
+    starts = []
+    for link in (slow, both, slow, both):
+        pacer.wait(link, Deadline(600, clock))
+        starts.append(clock.now)
+        clock.now += 5
+        # When it came to the other host is not known: it counts from the end.
+        pacer.record(link, replace(VIDEO, asked_at_s=clock.now - 5))
+    assert starts == [1012, 1030, 1047, 1065]
+
+
+def test_two_links_that_share_a_host_hold_its_lane_in_turn() -> None:
+    hosts = {"slow.org": HostConfig(), "a.org": HostConfig()}
+    pacer = HostPacer(hosts, HostStates(HostState), n_slots=2, max_rest_s=900)
+    first, second = (
+        replace(link, leads_to=(host,))
+        for link, host in zip(
+            as_links(["https://slow.org/x", "https://a.org/x"]), ("a.org", "slow.org"), strict=True
+        )
+    )
+    deadline = Deadline(600)
+    with pacer.lane(first, deadline):
+        deadline.stopped.set()
+        with pytest.raises(ItemError, match="stopped"), pacer.lane(second, deadline):
+            pass
+    with pacer.lane(second, Deadline(600)):
+        pass
