@@ -1,5 +1,6 @@
 # `make` lists the targets. They run the set-up first if it is needed, which requires Python 3.11+
-# and Java 17+. `make test-all` also needs Chromium, which `make setup` installs if it can.
+# and Java 17+. Targets for developers also install requirements-dev.lock; `make test-all` installs
+# Chromium if it can.
 
 SHELL      := /bin/bash
 VENV       := .venv
@@ -23,32 +24,32 @@ export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready $(CLASSES) | _browser ## Create .venv from requirements.lock; fetch jars and the tests' browser
+setup: $(VENV)/.ready ## Create .venv from requirements.lock and fetch jars
 
 demo: $(VENV)/.ready | _java ## Run the whole pipeline on generated clips (DATA=dir: on your own videos)
 	$(BIN)/trailergenre demo $(if $(DATA),--data "$(DATA)")
 
-check: $(VENV)/.ready ## Check lint, formatting, types and import contracts
+check: $(VENV)/.dev ## Check lint, formatting, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/.ready ## Run the unit tests that are not marked slow, and those of the docs
+test: $(VENV)/.dev ## Run the unit tests that are not marked slow, and those of the docs
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not soak" tests/docs tests/unit
 
-test-all: $(VENV)/.ready $(CLASSES) | _java _browser ## Run all tests, and the examples in docstrings
+test-all: $(VENV)/.dev $(CLASSES) | _java _browser ## Run all tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib
 
 # Ray Data has its own environment, which only a full run and B12 need.
 bench: $(if $(filter-out B12,$(GOAL)),,$(PEERS)/.ready)
-bench: $(VENV)/.ready | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a short run)
+bench: $(VENV)/.dev | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a short run)
 	cd benchmarks && ../$(BIN)/python -m speed $(GOAL)
 
-quality: $(VENV)/.ready | _java ## Measure models on published data (PART=trailers: one part)
+quality: $(VENV)/.dev | _java ## Measure models on published data (PART=trailers: one part)
 	cd benchmarks && ../$(BIN)/python -m quality $(PART)
 
-soak: $(VENV)/.ready | _java ## Run the long tests: kills, mutations, growth, docs (PART=fuzz-1: one part)
+soak: $(VENV)/.dev | _java ## Run the long tests: kills, mutations, growth, docs (PART=fuzz-1: one part)
 	$(BIN)/python tests/soak.py $(PART)
 
 zip: $(VENV)/.ready ## Write dist/trailergenre.zip and dist/environment.tar.gz for spark-submit
@@ -65,7 +66,7 @@ $(PEERS)/.ready: benchmarks/peers/requirements.txt | $(VENV)/.locked
 	@touch $@
 
 # --- set-up -------------------------------------------------------------------------------------
-# Three stamps, so that editing pyproject.toml does not reinstall everything.
+# A stamp for each step, so that editing pyproject.toml does not reinstall everything.
 
 # Runs commands silently; prints their output if one fails.
 quietly = mkdir -p .cache && ( $(1) ) >.cache/set-up.log 2>&1 \
@@ -73,6 +74,11 @@ quietly = mkdir -p .cache && ( $(1) ) >.cache/set-up.log 2>&1 \
 
 $(VENV)/.ready: $(VENV)/.locked pyproject.toml $(JARS)/.ready
 	@$(call quietly,$(PIP) install --no-deps --no-build-isolation --editable .)
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.ready
+	@echo "set-up: install the developers' packages"
+	@$(call quietly,$(PIP) install --require-hashes --no-build-isolation --requirement $<)
 	@touch $@
 
 $(VENV)/.locked: requirements.lock | _java
@@ -97,7 +103,7 @@ $(JARS)/.ready: conf/mongo-connector.sha256 | $(VENV)/.locked
 sha256_check = $$(command -v sha256sum >/dev/null && echo sha256sum || echo shasum -a 256) --check
 
 # A class archive for the tests' JVMs, which halves a job's start-up time.
-$(CLASSES): tests/jvms.py tests/spark_classes.py $(VENV)/.locked | _java
+$(CLASSES): tests/jvms.py tests/spark_classes.py $(VENV)/.locked | $(VENV)/.dev _java
 	@echo "set-up: write a class archive for the tests' JVMs"
 	@$(call quietly,$(BIN)/python tests/jvms.py)
 

@@ -60,7 +60,7 @@ def find_browser() -> str:
         raise FileNotFoundError(
             f"The browser tests need Chromium, and PATH has none of {', '.join(_BROWSERS)}. "
             "Install it (Debian: apt-get install chromium; Fedora: dnf install chromium); "
-            "`make setup` does where it may."
+            "`make test-all` does where it may."
         )
     return found
 

@@ -53,7 +53,7 @@ class Installed:
 
 def locked_versions() -> str:
     """The lock's versions as constraints: what is installed is what was tested."""
-    lock = (REPOSITORY / "requirements.lock").read_text()
+    lock = (REPOSITORY / "requirements-dev.lock").read_text()
     pinned = re.findall(r"^([a-z0-9][\w.-]*==[^\\\n]*?) *\\?$", lock, re.MULTILINE)
     assert len(pinned) > 50
     return "\n".join(pinned) + "\n"

@@ -176,8 +176,9 @@ def test_spark_properties_hide_secrets_and_open_no_door(name: str) -> None:
     assert properties["spark.dynamicAllocation.enabled"] == "false"
 
 
-def test_the_lock_holds_hashes_and_no_address() -> None:
-    text = (REPOSITORY / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_holds_hashes_and_no_address(name: str) -> None:
+    text = (REPOSITORY / name).read_text()
     requirements = re.findall(r"^[A-Za-z0-9._-]+==(?:[^\n]*\\\n)+[^\n]*", text, re.MULTILINE)
     assert len(requirements) == len(re.findall(r"^\w", text, re.MULTILINE)) > 50
     assert all("--hash=sha256:" in requirement for requirement in requirements)
@@ -186,12 +187,18 @@ def test_the_lock_holds_hashes_and_no_address() -> None:
     assert not re.search(r"://|[ =](/|~)", text)
 
 
-def test_the_lock_covers_every_dependency() -> None:
+def test_the_locks_cover_every_dependency_and_agree() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
-    names = {re.split(r"[\[<>=!~;, ]", want)[0].lower() for want in wanted} - {"trailergenre"}
-    text = (REPOSITORY / "requirements.lock").read_text()
-    assert names - set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE)) == set()
+    extras = project["optional-dependencies"]
+    run_time = [extra for name, extra in extras.items() if name != "dev"]
+    pins = []
+    for name, wanted in (("requirements", run_time), ("requirements-dev", extras.values())):
+        requirements = itertools.chain(project["dependencies"], *wanted)
+        names = {re.split(r"[\[<>=!~;, ]", each)[0].lower() for each in requirements}
+        text = (REPOSITORY / f"{name}.lock").read_text()
+        pins.append(set(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE)))
+        assert names - {"trailergenre"} - {package for package, _ in pins[-1]} == set()
+    assert pins[0] <= pins[1]
 
 
 def test_make_help_lists_exactly_the_targets() -> None:

@@ -71,7 +71,7 @@ def test_floors_are_pyprojects_bounds_and_below_the_lock(repository: Path) -> No
         p: parse_release(bounds[p]) for p in mine
     }
     lock = dict(
-        re.findall(r"^([\w.-]+)==(\S+)", (repository / "requirements.lock").read_text(), re.M)
+        re.findall(r"^([\w.-]+)==(\S+)", (repository / "requirements-dev.lock").read_text(), re.M)
     )
     assert [
         p
