@@ -1,6 +1,7 @@
 """Java for tests: Spark's JVMs live for seconds there, and most of these go into loading classes.
 
-python tests/jvms.py keeps the classes of a small job as they are in memory; `make test-all` runs it.
+python tests/jvms.py keeps the classes of a small job as they are in memory; `make test-all` runs
+it.
 """
 
 from __future__ import annotations
