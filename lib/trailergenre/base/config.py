@@ -280,9 +280,9 @@ class MongoConfig(Section):
     collection: str = "frames"
     """Collection of frames. `<collection>_trailers` and `<collection>_meta` are named after it."""
     batch_size: int = Field(default=256, ge=1, le=512)
-    """Documents per bulk write."""
-    timeout_s: float = Field(default=10, gt=0)
-    """Seconds to wait for the server, at the start and after each loss of the connection."""
+    """Documents per call."""
+    timeout_s: float = Field(default=30, gt=0)
+    """Seconds a call may take: to find the server, to send, and to be answered."""
 
     @field_validator("collection")
     @classmethod

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pymongo.errors import BulkWriteError
 
 _ATTEMPTS = 4
-"""Each looks for the server for `mongo.timeout_s`, so the back-off between them can be short."""
+"""Each may take `mongo.timeout_s`, also to look for the server, so the back-off can be short."""
 _BACKOFF = tenacity.wait_random_exponential(0.5)
 _DOCUMENT_ERRORS = {
     121,  # a validator of the collection
@@ -83,8 +83,8 @@ def write_documents(
                 try:
                     total += _replace(collection, [document])
                 except BulkWriteError as again:
-                    (refused_again,) = _document_errors(again)
-                    total += _refusal(document[0], str(refused_again["errmsg"]))
+                    (refused_again, *_) = _document_errors(again)
+                    total += _refusal(document[0], str(refused_again.get("errmsg")))
         reach(Point.MID_PUBLISH)
     return total
 
@@ -122,12 +122,16 @@ def _replace(collection: Collection[Document], documents: Sequence[_Encoded]) ->
 
 
 def _count(result: Mapping[str, int], documents: int) -> WriteCounts:
-    return WriteCounts(
-        documents=documents,
-        matched=result["nMatched"],
-        modified=result["nModified"],
-        upserted=result["nUpserted"],
-    )
+    """Take the server's counts; each write replaces one document or adds one."""
+    from pymongo.errors import ProtocolError
+
+    matched, modified, upserted = result["nMatched"], result["nModified"], result["nUpserted"]
+    if matched + upserted != documents or not 0 <= modified <= matched:
+        raise ProtocolError(
+            f"{documents} documents were written, {matched} matched, {modified} modified, "
+            f"{upserted} upserted"
+        )
+    return WriteCounts(documents=documents, matched=matched, modified=modified, upserted=upserted)
 
 
 def _refusal(document_id: str, reason: str) -> WriteCounts:
@@ -137,7 +141,7 @@ def _refusal(document_id: str, reason: str) -> WriteCounts:
 def _document_errors(error: BulkWriteError) -> list[dict[str, Any]]:
     """List the refused documents; raises the error if anything else went wrong."""
     failures: list[dict[str, Any]] = error.details["writeErrors"]
-    is_about_documents = all(failure["code"] in _DOCUMENT_ERRORS for failure in failures)
+    is_about_documents = all(failure.get("code") in _DOCUMENT_ERRORS for failure in failures)
     if not failures or not is_about_documents or error.details["writeConcernErrors"]:
         raise error
     return failures
@@ -145,17 +149,34 @@ def _document_errors(error: BulkWriteError) -> list[dict[str, Any]]:
 
 def delete_documents(collection: Collection[Document], query: Document) -> int:
     """Delete all matching documents and return their number."""
-    return _retry(collection.delete_many)(query).deleted_count
+    return _check_count(_retry(collection.delete_many)(query).deleted_count)
 
 
 def count_documents(collection: Collection[Document], query: Document) -> int:
     """Count all matching documents."""
-    return _retry(collection.count_documents)(query)
+    return _check_count(_retry(collection.count_documents)(query))
+
+
+def _check_count(count: object) -> int:
+    from pymongo.errors import ProtocolError
+
+    if not isinstance(count, int) or count < 0:
+        raise ProtocolError(f"a number of documents is {count!r}")
+    return count
 
 
 def _is_transient(error: BaseException) -> bool:
-    from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError, WriteConcernError
+    from pymongo.errors import (
+        BulkWriteError,
+        ConnectionFailure,
+        NetworkTimeout,
+        PyMongoError,
+        ServerSelectionTimeoutError,
+        WriteConcernError,
+    )
 
+    if isinstance(error, NetworkTimeout | ServerSelectionTimeoutError):
+        return False  # it had all of its time
     if isinstance(error, BulkWriteError):
         return bool(error.details["writeConcernErrors"])  # written, but not yet by a majority
     if isinstance(error, ConnectionFailure | WriteConcernError):
@@ -169,4 +190,4 @@ _retry = tenacity.retry(
     wait=_BACKOFF,
     reraise=True,
 )
-"""Makes a call that is repeated while the server is unreachable or does not answer."""
+"""Makes a call that is repeated while the server fails in a way that passes."""

@@ -50,8 +50,8 @@ def prepare_collections(destination: Destination, settings: FeatureSettings) -> 
         mismatch = find_mismatch(database, config, settings)
         if mismatch is not None:
             raise ConfigError(f"{mismatch} {_advice(config, settings)}")
-        _create_indexes(database, config.collection, _FRAME_INDEXES)
-        _create_indexes(database, config.trailers_collection, _TRAILER_INDEXES)
+        _create_indexes(database, config.collection, _FRAME_INDEXES, config.timeout_s)
+        _create_indexes(database, config.trailers_collection, _TRAILER_INDEXES, config.timeout_s)
 
 
 def find_mismatch(
@@ -72,7 +72,12 @@ def find_mismatch(
 
 def read_metadata(database: Database[Document], config: MongoConfig) -> Document | None:
     """Read what the collections hold; None if nothing was published."""
-    return database[config.meta_collection].find_one({"_id": _METADATA_ID})
+    from pymongo.errors import ProtocolError
+
+    metadata = database[config.meta_collection].find_one({"_id": _METADATA_ID})
+    if metadata is not None and not isinstance(metadata, dict):
+        raise ProtocolError(f"a document is {metadata!r}")
+    return metadata
 
 
 def _make_metadata(settings: FeatureSettings) -> Document:
@@ -102,8 +107,8 @@ def _check_ownership(
         if document is not None and read_metadata(database, config) is None:
             raise ConfigError(
                 f"The collection {config.database}.{name} holds documents, e.g. "
-                f"{document['_id']!r}, and {config.meta_collection} does not say that this package "
-                f"made them. {_advice(config, settings)}"
+                f"{document.get('_id')!r}, and {config.meta_collection} does not say that this "
+                f"package made them. {_advice(config, settings)}"
             )
 
 
@@ -115,12 +120,18 @@ def _advice(config: MongoConfig, settings: FeatureSettings) -> str:
 
 
 def _create_indexes(
-    database: Database[Document], collection: str, wanted: tuple[tuple[str, ...], ...]
+    database: Database[Document],
+    collection: str,
+    wanted: tuple[tuple[str, ...], ...],
+    timeout_s: float,
 ) -> None:
+    import pymongo
     from pymongo import ASCENDING, IndexModel
 
-    # A server refuses a second index on the same keys under another name.
-    existing = [index["key"] for index in database[collection].index_information().values()]
+    # A server refuses a second index on the same keys under another name. A list without an end
+    # is many calls, so its time is bounded here.
+    with pymongo.timeout(timeout_s):
+        existing = [index["key"] for index in database[collection].index_information().values()]
     keys = [[(field, ASCENDING) for field in fields] for fields in wanted]
     if missing := [IndexModel(each) for each in keys if each not in existing]:
         database[collection].create_indexes(missing)

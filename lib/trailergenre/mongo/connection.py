@@ -9,6 +9,7 @@ import functools
 import ipaddress
 import os
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
 _ATLAS_ERROR = 8000
 """Atlas's code for many errors; only the text tells them apart."""
+_CHECK_SERVER = "Check that a MongoDB server listens there, and its log."
 _ATLAS_UNAUTHORIZED = re.compile("not (allowed|authorized)")
 
 
@@ -141,13 +143,14 @@ def _is_this_machine(host: str, port: int | None) -> bool:
 
 @contextmanager
 def open_database(destination: Destination) -> Iterator[Database[Document]]:
-    """Connect, and ping the server before anything is sent.
+    """Connect, and ping the server before anything is sent. No call takes longer than `timeout_s`.
 
     Raises:
         ConfigError: the server rejects the user or lacks its permission, or the address leads to
             another machine without being safe.
-        StorageError: the server is not reached within `timeout_s`, or fails while the
-            database is in use. Names the hosts and never the credentials.
+        StorageError: the server is not reached or does not answer within `timeout_s`, fails while
+            the database is in use, or gives answers that make no sense. Names the hosts and never
+            the credentials.
     """
     check_minimum_versions("pymongo")
     from pymongo import ReadPreference, WriteConcern
@@ -163,10 +166,21 @@ def open_database(destination: Destination) -> Iterator[Database[Document]]:
                 # A lagging secondary would give old metadata and counts.
                 read_preference=ReadPreference.PRIMARY,
                 # Acknowledged only once on the disks of a majority.
-                write_concern=WriteConcern(w="majority", j=True, wtimeout=timeout_ms),
+                write_concern=WriteConcern(w="majority", j=True),
             )
     except PyMongoError as error:
         raise _translate(error, address, config) from None
+    except RunError:
+        raise
+    except Exception as error:
+        # The driver trusts the fields of an answer, and breaks where they are wrong.
+        if not _is_in_driver(error):
+            raise
+        raise StorageError(
+            f"MongoDB at {address.hosts} gave an answer that is not MongoDB's: "
+            f"{describe_error(error)}.",
+            _CHECK_SERVER,
+        ) from error
 
 
 def _make_client(address: MongoAddress, timeout_ms: int) -> MongoClient[Document]:
@@ -177,8 +191,10 @@ def _make_client(address: MongoAddress, timeout_ms: int) -> MongoClient[Document
         return MongoClient[Document](
             address.uri,
             appname="trailergenre",
-            serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
+            # Of a whole call: to find the server, to send, and to be answered. It takes the place
+            # of the driver's other timeouts, and the server gives up as well.
+            timeoutMS=timeout_ms,
+            connectTimeoutMS=timeout_ms,  # of the threads that look for servers
             server_selector=functools.partial(_refuse_other_machines, address),
         )
     # Contradictory options and unusable files; no server was contacted yet.
@@ -208,8 +224,19 @@ def _refuse_other_machines(
     return servers
 
 
+def _is_in_driver(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__", "").startswith("pymongo.") for frame, _ in frames)
+
+
 def _translate(error: PyMongoError, address: MongoAddress, config: MongoConfig) -> RunError:
-    from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+    from pymongo.errors import (
+        ExecutionTimeout,
+        NetworkTimeout,
+        OperationFailure,
+        ProtocolError,
+        ServerSelectionTimeoutError,
+    )
 
     if isinstance(error, ServerSelectionTimeoutError):
         # Cut the timeout and the dump of the topology that follow the reason.
@@ -218,8 +245,18 @@ def _translate(error: PyMongoError, address: MongoAddress, config: MongoConfig) 
             f"MongoDB at {address.hosts} was not reached within {config.timeout_s:g} s ({reason}).",
             "Check that it runs, that this machine may connect to it, and tls=true.",
         )
-    code = error.code if isinstance(error, OperationFailure) else None
     reason = describe_error(error)
+    if isinstance(error, ExecutionTimeout | NetworkTimeout):
+        return StorageError(
+            f"MongoDB at {address.hosts} did not answer within {config.timeout_s:g} s ({reason}).",
+            "Check the server. On a slow line raise mongo.timeout_s or lower mongo.batch_size.",
+        )
+    if isinstance(error, ProtocolError):
+        return StorageError(
+            f"MongoDB at {address.hosts} gave an answer that is not MongoDB's: {reason}.",
+            _CHECK_SERVER,
+        )
+    code = error.code if isinstance(error, OperationFailure) else None
     if code == _AUTHENTICATION_FAILED or (code == _ATLAS_ERROR and "bad auth" in reason):
         return ConfigError(
             f"MongoDB at {address.hosts} refuses the user or the password of the connection "
@@ -242,7 +279,8 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, BulkWriteError):
         refused = error.details["writeErrors"]
         unacknowledged = error.details["writeConcernErrors"]
-        first = (refused or unacknowledged or [{}])[0].get("errmsg", "no reason given")
+        first = (refused or unacknowledged)[0]
+        first = first.get("errmsg", "no reason given") if isinstance(first, dict) else first
         if unacknowledged and not refused:
             return one_line(f"{no_majority}: {first}")
         return one_line(f"{len(refused)} writes of a batch were refused, the first: {first}")

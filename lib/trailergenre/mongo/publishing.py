@@ -26,7 +26,7 @@ from trailergenre.mongo.published_links import PublishedLink
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-_LINKS_PER_DELETE = 1000
+_LINKS_PER_DELETE = 100  # a call's time is bounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _PUBLISH_AGAIN = "Run jobs/publish_features.py again: it makes the collection equal to the run."
 _REPAIR_RUN = "The run itself cannot be read: follow the advice above, then publish it again."
 _LINKS_PER_QUERY = 1000
+_MAX_EXTRA = 1_000_000
+"""Documents of those links that the run has not; a server that sends more sends them forever."""
 
 
 def check_published(
@@ -54,8 +56,8 @@ def check_published(
         if mismatch is not None:
             checks[0].add_offender(mismatch)
             return checks
-        frames = _Comparison(checks[0], database, config.collection)
-        trailers = _Comparison(checks[1], database, config.trailers_collection)
+        frames = _Comparison(checks[0], database, config.collection, config.batch_size)
+        trailers = _Comparison(checks[1], database, config.trailers_collection, config.batch_size)
 
         def compare(link_ids: list[str], links: list[PublishedLink]) -> None:
             """Compare all documents of `link_ids` with those of `links`, which have features."""
@@ -90,6 +92,8 @@ class _Comparison:
     database: Database[Document]
     name: str
     """Of the collection."""
+    batch_size: int
+    """Documents a call brings."""
     n_compared: int = 0
 
     def compare(self, query: Document, expected: Iterable[Document]) -> None:
@@ -97,14 +101,19 @@ class _Comparison:
         import bson
         from bson.codec_options import CodecOptions
         from bson.raw_bson import RawBSONDocument
+        from pymongo.errors import ProtocolError
 
         digests = {str(document["_id"]): _digest(bson.encode(document)) for document in expected}
         self.check.checked += len(digests)
         options = CodecOptions(RawBSONDocument)
         stored = self.database.get_collection(self.name, codec_options=options)
-        for document in cast("Collection[RawBSONDocument]", stored).find(query):
+        n_most = len(digests) + _MAX_EXTRA
+        found = cast("Collection[RawBSONDocument]", stored).find(query, batch_size=self.batch_size)
+        for number, document in enumerate(found, start=1):
+            if number > n_most or not isinstance(document, RawBSONDocument):
+                raise ProtocolError(f"document {number} of at most {n_most} is {document!r}")
             self.n_compared += 1
-            document_id = document["_id"]
+            document_id = document.get("_id")
             if not isinstance(document_id, str) or document_id not in digests:
                 self.check.add_offender(f"extra: {document_id}")
             elif digests.pop(document_id) != _digest(bytes(document.raw)):
