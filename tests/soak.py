@@ -112,10 +112,11 @@ This page shows the last result of each part of `make soak` (`make soak PART=fuz
 means uncommitted changes).
 
 - `tests`: tests marked `soak`, the long variants of tests in `make test-all`: the demo on own
-  videos, denied hosts in all spellings and places, a list of 1,000 rows, every kill of executor
-  and driver around MongoDB, 10,000 published frames; on a cluster, speculative twins of a MongoDB
-  write and tasks that are each given a GPU; MLlib's forests on published data and beside
-  scikit-learn's, fold by fold; the GRU trained; the site on a wide screen.
+  videos, denied hosts in all spellings and places, a list of 1,000 rows, 204 links over hostile
+  hosts, every kill of executor and driver around MongoDB, 10,000 published frames; on a cluster,
+  speculative twins of a MongoDB write and tasks that are each given a GPU; MLlib's forests on
+  published data and beside scikit-learn's, fold by fold; the GRU trained; the site on a wide
+  screen.
 - `docs`: every command of README and docs, page by page in one directory.
 - `kill-*`: seven points x three lists for each victim: P1 the task has its links, P2 during a
   download, P3 after it, P4 during decoding, P5 in the network, P6 the features file is written,
