@@ -86,11 +86,18 @@ def hold_lease(
     """
     own, file = _new_lease(stage), _LEASE_FILES[of]
     is_new = store.is_local and not store.exists("")
-    _refuse_other(store, LEASE_FILE, own)
-    _refuse_other(store, file, own)
-    _write(store, file, own)
-    time.sleep(_SETTLE_LOCAL_S if store.is_local else _SETTLE_REMOTE_S)
-    _refuse_other(store, file, own)
+    try:
+        _refuse_other(store, LEASE_FILE, own)
+        _refuse_other(store, file, own)
+        _write(store, file, own)
+        time.sleep(_SETTLE_LOCAL_S if store.is_local else _SETTLE_REMOTE_S)
+        _refuse_other(store, file, own)
+    except StorageError as error:
+        raise StorageError(
+            f"{error}.",
+            f"Every job that writes there reads and replaces {file}, also one that the job of "
+            "another user left: it needs access to the directory and to that file.",
+        ) from error
     released = threading.Event()
     heartbeat = threading.Thread(target=_beat, args=(store, file, own, released), daemon=True)
     heartbeat.start()

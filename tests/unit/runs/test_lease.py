@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from typing import Any
 import pyarrow.fs as pafs
 import pytest
 
+from other_user import as_another_user, needs_another_user
 from trailergenre.base.errors import ForeignFileError, LockedError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.runs import lease
@@ -34,7 +37,9 @@ app = typer.Typer()
 def hold(address: str) -> None:
     with hold_lease(Store(address), "featurize"):
         print("held", flush=True)
-        time.sleep(60)
+        # A signal just before a sleep does not shorten it.
+        for _ in range(600):
+            time.sleep(0.1)
 
 app()
 """
@@ -77,6 +82,48 @@ def write_lease(store: Store, **changes: Any) -> None:
     own = json.loads(lease._new_lease("featurize").model_dump_json())
     content = {**own, "token": "other", "refreshed_at": now, **changes}
     store.write_bytes(LEASE_FILE, json.dumps(content).encode())
+
+
+def test_whoever_locks_the_lease_file_holds_nobody_up(store: Store) -> None:
+    """As everybody can who may read it."""
+    write_lease(store, process_started_at=1.0)
+    with store.local_path(LEASE_FILE).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert is_free(store)
+
+
+@needs_another_user
+@pytest.mark.parametrize(("mode", "is_readable"), [(0o644, True), (0o600, False)])
+def test_the_lease_file_of_another_users_killed_job(mode: int, is_readable: bool) -> None:
+    """A group shares the directory; pytest's own is closed to it."""
+    with tempfile.TemporaryDirectory() as name:
+        store = Store(name)
+        Path(name).chmod(0o777)
+        write_lease(store, process_started_at=1.0)
+        store.local_path(LEASE_FILE).chmod(mode)
+        said = as_another_user(lambda: [try_to_hold(store)])
+    if is_readable:
+        assert said == ["held"]
+    else:
+        assert f"_lease.json below {name} cannot be read" in said[0]
+        assert "Permission denied. Every job that writes there reads and replaces" in said[0]
+
+
+@needs_another_user
+def test_a_directory_of_another_user_is_told_in_a_sentence() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        said = as_another_user(lambda: [try_to_hold(Store(name))])
+    assert f"_lease.json below {name} cannot be written: [Errno 13] Permission denied" in said[0]
+    assert "it needs access to the directory and to that file." in said[0]
+
+
+def try_to_hold(store: Store) -> str:
+    try:
+        with hold_lease(store, "featurize"):
+            return "held"
+    except (LockedError, StorageError) as error:
+        return str(error)
 
 
 def is_free(store: Store) -> bool:
