@@ -26,6 +26,7 @@ from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import SCORING
 
 app = CommandLine(add_completion=False)
 
@@ -69,7 +70,10 @@ def evaluate_model(
     with hold_lease(store, "evaluate_model", of="reports"):
         labels = tables.read_table(store, "labels")
         outcomes = tables.read_outcomes(store, fingerprint)
-        with spark_session("evaluate_model", store) as spark, progress_bar("scoring") as on_step:
+        with (
+            spark_session("evaluate_model", store, SCORING) as spark,
+            progress_bar("scoring") as on_step,
+        ):
 
             def score(
                 link_ids: list[str], predict: Callable[[Sequence[LinkFrames]], ProbabilityArray]

@@ -34,6 +34,7 @@ from trailergenre.runs.stage_time import ExecutorTime, time_lines
 from trailergenre.runs.status import read_status, run_with_progress
 from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import DOWNLOADS
 
 app = CommandLine(add_completion=False)
 
@@ -114,11 +115,11 @@ def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
             "features": fingerprint,
             "limits": tasks.config.limits.model_dump(),
             "allow": list(tasks.config.network.allow),
-            "egress": tasks.downloader.egress,
+            "egress": tasks.config.network.egress,
         },
     )
     list_kept = kept.list_link_ids if kept is not None and kept.keeps_new else None
-    with spark_session("featurize", store) as spark:
+    with spark_session("featurize", store, DOWNLOADS) as spark:
         stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, tasks),
             stop=spark.sparkContext.cancelAllJobs,

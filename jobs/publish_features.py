@@ -27,6 +27,7 @@ from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import PUBLISHING
 
 app = CommandLine(add_completion=False)
 
@@ -66,7 +67,7 @@ def publish_features(
     prepare_collections(destination, plan.settings)
     started = time.monotonic()
     with (
-        spark_session("publish_features", store) as spark,
+        spark_session("publish_features", store, PUBLISHING) as spark,
         progress_bar("publish", unit="frames") as on_step,
     ):
         result = publish_documents(spark, plan, destination, on_step)

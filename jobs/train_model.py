@@ -127,8 +127,9 @@ def _open_trainer(
     from trailergenre.spark.search import search_parameters
     from trailergenre.spark.session import spark_session
     from trailergenre.spark.training import ClusterTrainer
+    from trailergenre.spark.worker_checks import SCORING, SEARCH
 
-    with spark_session("train_model", store) as spark:
+    with spark_session("train_model", store, SEARCH if trials else SCORING) as spark:
 
         def tune(training: TrainingSet, seed: int) -> Recipe:
             if not trials:

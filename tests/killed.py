@@ -97,9 +97,11 @@ class Driver:
     def __init__(self, master: str, temporary: Path) -> None:
         """Start it; `temporary` is its directory for scratch."""
         self._log = temporary / f"{master}.log"  # two on one file write over each other
-        properties = REPOSITORY / "conf" / "spark-local.conf"
-        options = f"--properties-file {properties} --master {master}"
-        options += f" --conf {shlex.quote(EXECUTORS)} pyspark-shell"
+        conf = REPOSITORY / "conf" / "spark-local.conf"
+        options = f"--properties-file {conf} --master {master}"
+        # Without a cluster manager, which makes one, executors need the secret that they share.
+        properties = (EXECUTORS, "spark.authenticate.secret=tests")
+        options += "".join(f" --conf {shlex.quote(each)}" for each in properties) + " pyspark-shell"
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("driver.py"))],
             env=environment()

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -165,6 +166,14 @@ def destination_at(uri: str, database: str = "", **settings: Any) -> Destination
     """Collections in a database of one's own, unless it is named."""
     config = MongoConfig(database=database or f"t{uuid4().hex}", **settings)
     return Destination(parse_address(uri), config)
+
+
+def in_file(destination: Destination, directory: Path) -> Destination:
+    """The same, its connection string in a file: Spark's workers may be older than a variable."""
+    file = directory / f"uri-{uuid4().hex}"
+    file.write_text(destination.address.uri)
+    config = destination.config.model_copy(update={"uri_file": str(file)})
+    return replace(destination, config=config)
 
 
 def make_store(directory: Path, **options: int) -> Store:

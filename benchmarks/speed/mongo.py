@@ -23,7 +23,7 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
 from trailergenre.mongo.collections import prepare_collections
-from trailergenre.mongo.connection import Destination, parse_address
+from trailergenre.mongo.connection import Destination, read_destination
 from trailergenre.mongo.published_links import PublishPlan, plan_publishing
 from trailergenre.spark.publish import publish_documents
 
@@ -47,7 +47,10 @@ def measure_mongo(
     """
     runs = {n: _make_run(inputs, n_files=n, links_a_file=links_a_file) for n in (1, 2)}
     with _server(inputs.directory("mongo")) as uri, local_session(2) as spark:
-        publishing = _Publishing(spark, uri)
+        # Spark's workers read it, and are older than a variable would be.
+        file = inputs.directory("uri") / "uri"
+        file.write_text(uri)
+        publishing = _Publishing(spark, file)
         publishing.by_job(_make_run(inputs, n_files=2, links_a_file=1))  # starts the workers
         contenders = {
             f"{who} {n}": (lambda run=run, work=work: work(run))
@@ -97,13 +100,13 @@ def _server(directory: Path) -> Iterator[str]:
 class _Publishing:
     """Both ways, each time into a new database with its indexes; they give documents a second."""
 
-    def __init__(self, spark: SparkSession, uri: str) -> None:
-        self._spark, self._uri, self._n_databases = spark, uri, 0
+    def __init__(self, spark: SparkSession, uri_file: Path) -> None:
+        self._spark, self._uri_file, self._n_databases = spark, uri_file, 0
 
     def _destination(self, plan: PublishPlan) -> Destination:
         self._n_databases += 1
-        config = MongoConfig(database=f"bench_{self._n_databases}")
-        destination = Destination(parse_address(self._uri), config)
+        database = f"bench_{self._n_databases}"
+        destination = read_destination(MongoConfig(database=database, uri_file=str(self._uri_file)))
         prepare_collections(destination, plan.settings)
         return destination
 
@@ -119,7 +122,7 @@ class _Publishing:
     def by_loop(self, plan: PublishPlan) -> float:
         config = self._destination(plan).config
         files = sorted(set(plan.links["features_file"].to_pylist()))
-        fixed = (self._uri, config.database, str(config.batch_size))
+        fixed = (self._uri_file.read_text(), config.database, str(config.batch_size))
         loops = [
             subprocess.Popen(
                 [sys.executable, "-m", "speed.mongo_loop", plan.store.address, plan.fingerprint,

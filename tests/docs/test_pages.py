@@ -29,7 +29,9 @@ PAGES = list_pages()
 BLOCKS = [block for page in PAGES for block in read_page(page)]
 ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
-OF_OTHERS = {"--bind_ip", "--conf", "--dbpath", "--exec", "--glob"}
+OF_OTHERS = {
+    *("--bind_ip", "--conf", "--dbpath", "--exec", "--files", "--glob", "--load-spark-defaults"),
+}
 """Options in sentences that belong to other programs: mongod, Spark, Hadoop, mkdocs, git."""
 
 PLACEHOLDER = "section.key=value"

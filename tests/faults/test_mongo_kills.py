@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from killed import MASTERS, Driver, Drivers, assert_was_hit, list_kills, submit_and_be_killed
-from mongos import content_hash, destination_at, stored
+from mongos import content_hash, destination_at, in_file, stored
 from runs import make_movies, make_run
 from trailergenre.base.fault_injection import Point, Victim
 from trailergenre.base.storage import Store
@@ -43,19 +43,19 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def arguments(store: Store, destination: Destination) -> list[str]:
     config = destination.config
-    settings = (f"mongo.database={config.database}", f"mongo.batch_size={config.batch_size}")
+    settings = (
+        f"mongo.database={config.database}",
+        f"mongo.batch_size={config.batch_size}",
+        f"mongo.uri_file={config.uri_file}",
+    )
     return [str(store), *(word for setting in settings for word in ("--set", setting))]
-
-
-def environment(destination: Destination) -> dict[str, str]:
-    return {"TRAILERGENRE_MONGO_URI": destination.address.uri}
 
 
 def publish(
     driver: Driver, store: Store, destination: Destination, fault: str = ""
 ) -> dict[str, object]:
     words = arguments(store, destination)
-    ended = driver.run("publish_features", words, fault, environment(destination))
+    ended = driver.run("publish_features", words, fault)
     assert ended.code == 0, ended.output
     # What Spark says of a lost executor may come after it.
     (line,) = (line for line in ended.output.splitlines() if line.startswith('{"stage"'))
@@ -65,7 +65,7 @@ def publish(
 @pytest.fixture(scope="module")
 def whole(run: Store, drivers: Drivers, mongo_uri: str, temporary: Path) -> tuple[str, int]:
     """The hash and the number of documents of a publisher that nobody killed."""
-    destination = destination_at(mongo_uri, batch_size=4)
+    destination = in_file(destination_at(mongo_uri, batch_size=4), temporary)
     publish(drivers.on(MASTERS[Victim.WORKER]), run, destination)
     return content_hash(destination), len(stored(destination))
 
@@ -82,7 +82,7 @@ def test_a_killed_task_is_tried_again_and_leaves_the_same_documents(
     mongo_uri: str,
     temporary: Path,
 ) -> None:
-    destination = destination_at(mongo_uri, batch_size=4)
+    destination = in_file(destination_at(mongo_uri, batch_size=4), temporary)
     driver = drivers.on(MASTERS[victim])
     summary = publish(driver, run, destination, f"{point}:{victim}:0")
     assert_was_hit(point, victim, temporary)
@@ -100,13 +100,12 @@ def test_a_killed_driver_is_run_again_and_leaves_the_same_documents(
     mongo_uri: str,
     temporary: Path,
 ) -> None:
-    destination = destination_at(mongo_uri, batch_size=4)
+    destination = in_file(destination_at(mongo_uri, batch_size=4), temporary)
     submit_and_be_killed(
         "publish_features",
         arguments(run, destination),
         f"{point}:{victim}:0",
         temporary,
-        environment(destination),
     )
     assert_was_hit(point, victim, temporary)
     assert not [
@@ -123,7 +122,7 @@ def test_ten_thousand_frames_twice_and_killed_in_the_middle(
     large: Store, drivers: Drivers, mongo_uri: str, temporary: Path
 ) -> None:
     driver = drivers.on(MASTERS[Victim.DRIVER])
-    destination, killed = destination_at(mongo_uri), destination_at(mongo_uri)
+    destination, killed = (in_file(destination_at(mongo_uri), temporary) for _ in range(2))
     n_frames = LINKS * FRAMES
     first = publish(driver, large, destination)
     before = content_hash(destination)
@@ -138,7 +137,6 @@ def test_ten_thousand_frames_twice_and_killed_in_the_middle(
         # Of its 8 batches, the first task has written 4.
         f"{Point.MID_PUBLISH}:{Victim.DRIVER}:0:3",
         temporary,
-        environment(killed),
     )
     assert_was_hit(Point.MID_PUBLISH, Victim.DRIVER, temporary)
     assert 4 * 256 <= len(stored(killed)) < n_frames

@@ -7,8 +7,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 from hostile.warm import WarmChild
 from lists import as_links
@@ -117,9 +118,8 @@ class Bench:
         links = LinksConfig(allowed_roots=(str(self.root),))
         network = NetworkConfig(allow=(allow or self.server.address,))
         settings = stream_settings(Config(links=links, network=network, limits=bounds))
-        downloader = replace(settings.downloader, backoff_s=0.01)
-        settings = replace(settings, downloader=downloader)
-        (record,) = embed_links(as_links([url]), settings, self.embedder)
+        with patch("trailergenre.videos.downloader.BACKOFF_MAX_S", 0.01):
+            (record,) = embed_links(as_links([url]), settings, self.embedder)
         return record
 
     def stable(self, detail: str) -> str:

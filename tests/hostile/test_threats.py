@@ -8,11 +8,11 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import product
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -66,10 +66,10 @@ def embed(address: str, paths: list[str], backbone: Path, **limits: float) -> li
     bounds = LimitsConfig.model_validate({"deadline_s": 60, **limits})
     network = NetworkConfig(allow=(address,))
     settings = stream_settings(Config(network=network, limits=bounds))
-    settings = replace(settings, downloader=replace(settings.downloader, backoff_s=0.01))
     embedder = load_embedder(BackboneConfig(path=str(backbone), batch_size=4))
     links = as_links([f"http://{address}{path}" for path in paths])
-    return list(embed_links(links, settings, embedder))
+    with patch("trailergenre.videos.downloader.BACKOFF_MAX_S", 0.01):
+        return list(embed_links(links, settings, embedder))
 
 
 def tree(root: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ from killed import (
 )
 from lists import write_links
 from mongos import content_hash as documents_hash
-from mongos import destination_at, publish, stored
+from mongos import destination_at, in_file, publish, stored
 from runs import make_movies, make_run
 from servers import Answer, answer, content
 from servers.files import serve
@@ -451,14 +451,18 @@ def test_f6_a_speculative_twin_leaves_the_same_documents(
     fingerprint = make_run(run, make_movies(8, frames=12), links_per_file=2)
     alone, destination = (destination_at(mongo_uri, batch_size=4) for _ in range(2))
     publish(alone, run, fingerprint)
-    settings = (f"mongo.database={destination.config.database}", "mongo.batch_size=4")
+    destination = in_file(destination, tmp_path)
+    settings = (
+        f"mongo.database={destination.config.database}",
+        "mongo.batch_size=4",
+        f"mongo.uri_file={destination.config.uri_file}",
+    )
     with held_back_once(mongo_uri, seconds=20):
         ended = submit(
             "publish_features",
             *arguments(run, *settings),
             master=master,
             conf=[*SPECULATION, f"spark.eventLog.dir={events.as_uri()}"],
-            env={"TRAILERGENRE_MONGO_URI": destination.address.uri},
         )
     assert ended.summary["documents"] == 96
     assert has_twin(events)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 
 import numpy as np
 import pyarrow as pa
@@ -169,11 +170,10 @@ def test_a_gpu_is_not_shared_by_the_slots_of_one_machine(
 
 
 def over_http(settings: TaskSettings, address: str, **more: object) -> TaskSettings:
-    """The same for links of a server, with retries at once."""
-    network = NetworkConfig(allow=(address,))
-    config = settings.config.model_copy(update={"network": network, **more})
-    downloader = replace(settings.downloader, network=network, backoff_s=0.01)
-    return replace(settings, config=config, downloader=downloader)
+    """The same for links of a server, without retries."""
+    limits = settings.config.limits.model_copy(update={"attempts": 1})
+    update = {"network": NetworkConfig(allow=(address,)), "limits": limits, **more}
+    return replace(settings, config=settings.config.model_copy(update=update))
 
 
 @pytest.mark.parametrize(("lanes", "asking"), [(None, 2), (1, 1), (2, 2)])
@@ -218,6 +218,33 @@ def test_links_that_lead_to_a_paced_host_ask_it_at_its_pace(
     assert len(firsts) == 4
     # The server's clock begins when it reads the request, the pacer's when the child connects.
     assert min(b - a for a, b in itertools.pairwise(firsts)) > 0.9
+
+
+COOKIES = "# Netscape HTTP Cookie File\n.c-span.org\tTRUE\t/\tFALSE\t4000000000\tsession\t{}\n"
+
+
+def test_no_secret_is_sent_to_the_workers(
+    spark: SparkSession,
+    links: list[Link],
+    settings: TaskSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: list[bytes],
+) -> None:
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text(COOKIES.format("canary-9f2"))
+    monkeypatch.setenv("SET_ON_THE_DRIVER_ALONE", "http://me:canary-9f2@127.0.0.1:1")
+    network = NetworkConfig(
+        cookie_file=str(cookies), proxy_variable="SET_ON_THE_DRIVER_ALONE", cookie_sites=("cspan",)
+    )
+    config = settings.config.model_copy(update={"network": network})
+    secretive = task_settings(config, settings.store, settings.features)
+    lacking = rf"Worker {gethostname()}: .*SET_ON_THE_DRIVER_ALONE is not set.* docs/cluster"
+    with pytest.raises(ClusterError, match=lacking), worker_failures():
+        featurize_links(spark, links, secretive)
+    assert any(b"cookies.txt" in each for each in sent)
+    assert not [each for each in sent if b"canary-9f2" in each]
+    assert committed(settings).num_rows == 0
 
 
 def test_worker_with_another_ffmpeg_fails_the_run_by_name(
@@ -340,10 +367,15 @@ def test_tasks_find_paths_that_the_driver_was_given(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    links = LinksConfig(allowed_roots=("clips", "~/clips"))
-    config = Config(links=links, backbone=BackboneConfig(path="backbone"))
+    (tmp_path / "cookies.txt").write_text(COOKIES.format("session"))
+    config = Config(
+        links=LinksConfig(allowed_roots=("clips", "~/clips")),
+        network=NetworkConfig(cookie_file="cookies.txt"),
+        backbone=BackboneConfig(path="backbone"),
+    )
     store, features = Store("run"), feature_settings(config, read_manifest(tiny_backbone))
     settings = task_settings(config, store, features)
     assert settings.config.backbone.path == str(tmp_path / "backbone")
-    roots = settings.downloader.links.allowed_roots
+    assert settings.config.network.cookie_file == str(tmp_path / "cookies.txt")
+    roots = settings.config.links.allowed_roots
     assert roots == (str(tmp_path / "clips"), str(tmp_path / "home" / "clips"))

@@ -71,7 +71,7 @@ def test_the_job_scores_the_links_of_the_list_alone(
     tables.write_table(store, "links", links_table(listed))
     make_bundle(Store(str(bundle)))
     job = load_job("predict_genres")
-    monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
+    monkeypatch.setattr(job, "spark_session", lambda *_: nullcontext(spark))
     ended = CliRunner().invoke(job.app, [str(store), "--bundle", str(bundle)])
     assert ended.exit_code == 0, ended.output
     summary = json.loads(ended.stdout)

@@ -10,6 +10,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from mongos import (
     PASSWORD,
     content_hash,
     destination_at,
+    in_file,
     publish,
     serve_guarded,
     stored,
@@ -77,7 +79,8 @@ def test_tasks_write_what_the_links_are_and_count_it(
     spark: SparkSession, mongo_uri: str, tmp_path: Path
 ) -> None:
     store = make_publishable(tmp_path)
-    plan, destination = plan_publishing(store, FP), destination_at(mongo_uri, batch_size=2)
+    plan = plan_publishing(store, FP)
+    destination = in_file(destination_at(mongo_uri, batch_size=2), tmp_path)
     prepare_collections(destination, plan.settings)
     counts = [publish_documents(spark, plan, destination, no_progress) for _ in range(2)]
     assert counts == [
@@ -87,9 +90,46 @@ def test_tasks_write_what_the_links_are_and_count_it(
     alone = destination_at(mongo_uri)
     publish(alone, store, FP)
     assert content_hash(destination) == content_hash(alone)
-    # The address travels inside of the tasks.
     settings = [*spark.sparkContext.getConf().getAll(), *spark.conf.getAll.items()]
     assert not [name for name, value in settings if "mongodb://" in value]
+
+
+def test_no_connection_string_is_sent_to_the_workers(
+    spark: SparkSession, mongo_uri: str, tmp_path: Path, sent: list[bytes]
+) -> None:
+    destination = in_file(destination_at(f"{mongo_uri}?appname=canary-9f2"), tmp_path)
+    plan = plan_publishing(make_publishable(tmp_path), FP)
+    prepare_collections(destination, plan.settings)
+    publish_documents(spark, plan, destination, no_progress)
+    assert any(destination.config.database.encode() in each for each in sent)
+    assert not [each for each in sent if b"canary-9f2" in each]
+
+
+def test_a_worker_without_a_connection_string_is_named_with_what_it_lacks(
+    spark: SparkSession, mongo_uri: str, tmp_path: Path
+) -> None:
+    destination = destination_at(mongo_uri, uri_variable="SET_ON_THE_DRIVER_ALONE")
+    lacking = rf"Worker {gethostname()}: .* SET_ON_THE_DRIVER_ALONE holds no MongoDB connection"
+    with pytest.raises(ClusterError, match=lacking) as caught, worker_failures():
+        publish_documents(
+            spark, plan_publishing(make_publishable(tmp_path), FP), destination, no_progress
+        )
+    assert "docs/cluster.md" in str(caught.value)
+
+
+def test_a_worker_whose_connection_string_leads_elsewhere_publishes_nothing(
+    spark: SparkSession, mongo_uri: str, tmp_path: Path
+) -> None:
+    destination = in_file(destination_at(mongo_uri), tmp_path)
+    elsewhere = in_file(destination_at("mongodb://u:canary-9f2@127.0.0.1:1"), tmp_path)
+    workers = replace(destination, config=elsewhere.config)
+    different = r"leads to 127\.0\.0\.1:1, the driver's to 127\.0\.0\.1:\d+\."
+    with pytest.raises(ClusterError, match=different) as caught, worker_failures():
+        publish_documents(
+            spark, plan_publishing(make_publishable(tmp_path), FP), workers, no_progress
+        )
+    assert "canary-9f2" not in str(caught.value)
+    assert stored(destination) == []
 
 
 def with_huge_titles(store: Store) -> pa.Table:
@@ -111,6 +151,7 @@ def test_a_server_lost_after_the_start_is_a_run_error_without_the_password(
 ) -> None:
     refused = pytest.raises(ClusterError, match=r"127\.0\.0\.1:1 was not reached")
     destination = destination_at("mongodb://user:canary-9f2@127.0.0.1:1", timeout_s=0.2)
+    destination = in_file(destination, tmp_path)
     with refused as caught, worker_failures():
         publish_documents(
             spark,
@@ -132,12 +173,15 @@ def test_the_job_publishes_twice_and_keeps_the_password_to_itself(
         uri = f"{server.uri}&{tls}".replace("://", f"://writer:{PASSWORD}@")
         destination = destination_at(uri, "ours")
         words, env = arguments(tmp_path, "mongo.database=ours"), {"TRAILERGENRE_MONGO_URI": uri}
+        file = in_file(destination, theirs).config.uri_file
         # The first time as a user does, with Spark's own log of events as plain text.
         log = ["spark.eventLog.compress=false", f"spark.eventLog.dir={tmp_path.as_uri()}"]
         summaries, hashes = [], []
         for run in (
             functools.partial(submit, "publish_features", *words, conf=log, env=env),
-            functools.partial(driver.run, "publish_features", words, env=env),
+            functools.partial(
+                driver.run, "publish_features", [*words, "--set", f"mongo.uri_file={file}"]
+            ),
         ):
             ended = run()
             summaries.append(ended.summary)
@@ -164,10 +208,10 @@ def run_here(
 ) -> Result:
     """Run the job in this process and session."""
     job = load_job("publish_features")
-    monkeypatch.setattr(job, "spark_session", lambda name, store: nullcontext(spark))
-    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", destination.address.uri)
-    database = f"mongo.database={destination.config.database}"
-    return CliRunner().invoke(job.app, [str(run), "--set", database])
+    monkeypatch.setattr(job, "spark_session", lambda *_: nullcontext(spark))
+    config = in_file(destination, run).config
+    settings = (f"mongo.database={config.database}", f"mongo.uri_file={config.uri_file}")
+    return CliRunner().invoke(job.app, arguments(run, *settings))
 
 
 def test_the_job_ends_with_4_where_documents_were_refused(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base.errors import ClusterError, ExitCode, StorageError, WeightsError
 from trailergenre.base.storage import Store
+from trailergenre.spark import worker_checks
 from trailergenre.spark.session import _has_event_log, worker_failures
-from trailergenre.spark.worker_checks import check_storage_is_shared
+from trailergenre.spark.worker_checks import check_packages, check_storage_is_shared
 
 
 def test_a_workers_own_error_becomes_its_message(spark: SparkSession) -> None:
@@ -108,6 +111,41 @@ def test_an_event_log_that_cannot_be_is_a_warning_and_stops_nothing(
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "no event log" in record.getMessage()
+
+
+def test_workers_are_asked_for_what_the_job_needs_and_nothing_else(spark: SparkSession) -> None:
+    check_packages(spark, (), 2)
+    with pytest.raises(ClusterError, match=r"modules: no_such_module on \S+ \(\S+\)\. S"):
+        check_packages(spark, ("no_such_module",), 2)
+
+
+TASKS = {
+    worker_checks.DOWNLOADS: ["trailergenre.spark.featurize", "trailergenre.videos.child"],
+    worker_checks.SCORING: ["trailergenre.models.scorer", "trailergenre.spark.predict"],
+    worker_checks.SEARCH: ["trailergenre.models.search"],
+    worker_checks.PUBLISHING: ["trailergenre.spark.publish", "trailergenre.mongo.publishing"],
+}
+"""What a job asks for -> the modules that its tasks name."""
+IMPORTED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*sys.modules)
+"""
+OURS = {
+    *("deno", "ffmpeg", "idna", "imageio_ffmpeg", "iterstrat", "jinja2", "numpy", "onnxruntime"),
+    *("psutil", "pyarrow", "pydantic", "pymongo", "rich", "safetensors", "sklearn", "tenacity"),
+    *("typer", "yt_dlp"),
+}
+"""Modules of the packages that `pyproject.toml` names."""
+
+
+@pytest.mark.parametrize("asked", TASKS, ids=lambda asked: asked[-1])
+def test_what_tasks_import_is_asked_for(asked: tuple[str, ...]) -> None:
+    words = [sys.executable, "-c", IMPORTED, *TASKS[asked]]
+    loaded = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    needed = OURS & {name.partition(".")[0] for name in loaded}
+    assert needed - {*worker_checks._MODULES, *asked} == set()
 
 
 def test_storage_that_workers_see_is_accepted_and_left_clean(

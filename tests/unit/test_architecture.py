@@ -172,6 +172,10 @@ def test_spark_properties_hide_secrets_and_open_no_door(name: str) -> None:
     # The one that has the door.
     if name == "standalone":
         assert properties["spark.master.rest.enabled"] == "false"
+    # A standalone cluster has no secret of its own making; docs/cluster.md says how to give it one.
+    assert ("spark.authenticate" in properties) == (name != "standalone")
+    if name != "standalone":
+        assert properties["spark.authenticate"] == "true"
     assert properties["spark.speculation"] == "false"
     assert properties["spark.dynamicAllocation.enabled"] == "false"
 

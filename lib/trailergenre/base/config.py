@@ -54,11 +54,18 @@ class NetworkConfig(Section):
     allow: tuple[str, ...] = ()
     """Private `address:port` pairs that downloads may reach, e.g. a test server."""
     proxy_variable: Place | None = None
-    """Name of the environment variable that holds the proxy address for all downloads."""
+    """Name of the environment variable that holds the proxy address for all downloads; every worker
+    needs it."""
     cookie_file: Place | None = None
-    """Cookie file in Netscape format, sent only to the sites in `cookie_sites`."""
+    """Cookie file in Netscape format, at the same path on every worker; sent only to the sites in
+    `cookie_sites`."""
     cookie_sites: tuple[str, ...] = ("youtube",)
     """Sites that receive the cookies, by their yt-dlp names. No other site does."""
+
+    @property
+    def egress(self) -> Literal["guarded", "proxy's"]:
+        """Whose address policy applies: ours in each child, or the proxy's."""
+        return "guarded" if self.proxy_variable is None else "proxy's"
 
 
 class HostConfig(Section):
@@ -272,9 +279,10 @@ class MongoConfig(Section):
     """Publishing to MongoDB. The connection string comes only from the environment or a file."""
 
     uri_variable: Place = "TRAILERGENRE_MONGO_URI"
-    """Name of the environment variable that holds the connection string."""
+    """Name of the environment variable that holds the connection string; every worker needs it."""
     uri_file: Place | None = None
-    """File that holds the connection string, e.g. a mounted secret. Overrides the variable."""
+    """File that holds the connection string, e.g. a mounted secret, at the same path on every
+    worker. Overrides the variable."""
     database: str = "trailergenre"
     """Name of the database."""
     collection: str = "frames"

@@ -31,6 +31,7 @@ from trailergenre.features.settings import StreamSettings, links_ahead
 from trailergenre.frames.decoder import Decoder
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.runs.outcome_row import OutcomeRow
+from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.pacing import Pacer
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,7 @@ class _Stream:
         self.open_links = threading.Semaphore(links_ahead(settings.config.chunks))
         self._links = links
         self._settings = settings
+        self._downloader = Downloader.from_config(settings.config)
         self._pacer = pacer
         self._scratch = scratch
         self._stopped = threading.Event()
@@ -217,9 +219,7 @@ class _Stream:
         video = kept.find(link, directory) if kept and not link.is_refetched else None
         if video is None:
             with self._pacer.lane(link, deadline):
-                video, row.attempts = self._settings.downloader.fetch(
-                    link, directory, deadline, self._pacer
-                )
+                video, row.attempts = self._downloader.fetch(link, directory, deadline, self._pacer)
             row.connections = video.connections
             if kept is not None and kept.keeps_new and video.is_owned:
                 with deadline.paused():  # a slow storage is not the link's fault
@@ -254,7 +254,7 @@ class _Stream:
     @contextmanager
     def _failing(self, fetched: FetchedLink) -> Iterator[None]:
         """Turn what goes wrong with a link into its outcome; the run's own faults are raised."""
-        row, downloader = fetched.row, self._settings.downloader
+        row, redact = fetched.row, self._downloader.redact
         try:
             yield
         except ItemError as error:
@@ -266,7 +266,7 @@ class _Stream:
             raise
         except Exception as error:  # noqa: BLE001 - an unforeseen fault costs one link, not all
             # Nobody knows what its message quotes.
-            trace = downloader.redact(traceback.format_exc())
+            trace = redact(traceback.format_exc())
             log.error("link %s\n%s", row.link_id, trace)
-            detail = downloader.redact(f"{type(error).__name__}: {error}")
+            detail = redact(f"{type(error).__name__}: {error}")
             row.fail(ItemError(Outcome.INTERNAL, detail))

@@ -29,12 +29,11 @@ _MIN_LINKS_AHEAD = 4
 class StreamSettings:
     """What bringing links to features takes, with or without a run.
 
-    `downloader` holds what only the driver can read. Kept `videos` and `frames` are None to neither
-    read nor keep any.
+    Holds no secret: the proxy's address and the cookies are read where they are used. Kept `videos`
+    and `frames` are None to neither read nor keep any.
     """
 
     config: Config
-    downloader: Downloader
     videos: KeptVideos | None = None
     frames: KeptFrames | None = None
 
@@ -59,9 +58,12 @@ class TaskSettings(StreamSettings):
 
 
 def stream_settings(config: Config) -> StreamSettings:
-    """Settings for links outside of a run; a ConfigError if a download package is too old."""
-    check_minimum_versions(*DOWNLOAD_PACKAGES)
-    return StreamSettings(config=config, downloader=Downloader.from_config(config))
+    """Settings for links outside of a run.
+
+    A ConfigError if a download package is too old, or the proxy or the cookies cannot be used.
+    """
+    _check_downloads(config)
+    return StreamSettings(config=config)
 
 
 def task_settings(
@@ -74,22 +76,30 @@ def task_settings(
     # Workers have another working directory than the driver, and perhaps another home.
     path = str(Path(config.backbone.path).expanduser().absolute())
     roots = tuple(str(Path(root).expanduser().resolve()) for root in config.links.allowed_roots)
+    cookies = config.network.cookie_file
+    cookies = cookies and str(Path(cookies).expanduser().absolute())
     config = config.model_copy(
         update={
             "backbone": config.backbone.model_copy(update={"path": path}),
             "links": config.links.model_copy(update={"allowed_roots": roots}),
+            "network": config.network.model_copy(update={"cookie_file": cookies}),
         }
     )
-    check_minimum_versions(*DOWNLOAD_PACKAGES)
+    _check_downloads(config)
     return TaskSettings(
         config=config,
-        downloader=Downloader.from_config(config),
         videos=KeptVideos(store, features.videos_key, keeps_new=keep == "videos"),
         frames=KeptFrames(store, features.frames_key, keeps_new=keep == "frames"),
         store=store,
         features=features,
         fault=read_fault(),
     )
+
+
+def _check_downloads(config: Config) -> None:
+    """Refuse, before any work, what would fail each task or link."""
+    check_minimum_versions(*DOWNLOAD_PACKAGES)
+    Downloader.from_config(config)
 
 
 def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSettings:

@@ -45,7 +45,7 @@ class MongoAddress:
     """A connection string that passed `parse_address`."""
 
     uri: str = field(repr=False)  # contains the password, so it is left out of every message
-    hosts: str  # `host:port` of each server, for messages
+    hosts: str  # `host:port` of each server, sorted
     is_safe: bool  # has credentials and verified TLS, so it may lead to another machine
 
 
@@ -60,7 +60,9 @@ class Destination:
 def read_destination(config: MongoConfig) -> Destination:
     """Read the connection string from `uri_file` if it is set, else from the environment."""
     if config.uri_file is not None:
-        path = Path(config.uri_file).expanduser()
+        # Absolute for the workers, which have another working directory.
+        path = Path(config.uri_file).expanduser().absolute()
+        config = config.model_copy(update={"uri_file": str(path)})
         try:
             uri = path.read_text(encoding="utf-8", errors="replace").strip()
         except OSError as error:
@@ -113,7 +115,8 @@ def parse_address(uri: str) -> MongoAddress:
             "not know (tls=true is lower case).",
         ) from None
     servers = parsed["nodelist"]
-    hosts = ", ".join(_format_host(host, port) for host, port in servers)
+    # Sorted, because DNS gives those of a mongodb+srv host in any order.
+    hosts = ", ".join(sorted(_format_host(host, port) for host, port in servers))
     options = parsed["options"]
     has_credentials = bool(parsed["password"]) or options.get("authMechanism") in _PASSWORDLESS
     has_verified_tls = options.get("tls") is True and not any(map(options.get, _INSECURE_OPTIONS))

@@ -38,6 +38,8 @@ from trailergenre.spark.gpu_resources import (
 )
 from trailergenre.spark.image_udf import load_once
 from trailergenre.spark.session import wait_for_slots
+from trailergenre.spark.worker_checks import reading_secrets
+from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.pacing import HostPacer, HostState, HostStates, assign_lanes
 
 _LINK_COLUMNS = (
@@ -184,6 +186,8 @@ def _embed(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Itera
 
 def _check_worker(settings: TaskSettings) -> None:
     check_minimum_versions("pyarrow", *DOWNLOAD_PACKAGES)
+    with reading_secrets():
+        Downloader.from_config(settings.config)
     if ffmpeg_major() != settings.features.ffmpeg_major:
         raise ToolMissingError(
             f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.features.ffmpeg_major}:"

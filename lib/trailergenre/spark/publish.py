@@ -13,11 +13,14 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from trailergenre.base import fault_injection
+from trailergenre.base.config import MongoConfig
+from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
-from trailergenre.mongo.connection import Destination
+from trailergenre.mongo.connection import Destination, read_destination
 from trailergenre.mongo.published_links import PublishPlan, read_links
 from trailergenre.mongo.publishing import PublishResult, publish_links
 from trailergenre.runs import tables
+from trailergenre.spark.worker_checks import reading_secrets
 
 _POLL_S = 5.0
 
@@ -27,10 +30,11 @@ def publish_documents(
 ) -> PublishResult:
     """Make the collections, after `prepare_collections`, equal to the links with features.
 
-    The server's address travels inside the tasks, so neither Spark's configuration nor a command
-    line ever contains it. `on_step` gets the frames of the finished tasks every few seconds. If a
-    task fails, what was written stays, and publishing again replaces it.
+    The connection string is not sent: each worker reads its own, which must lead to the same
+    servers. `on_step` gets the frames of the finished tasks every few seconds. If a task fails,
+    what was written stays, and publishing again replaces it.
     """
+    config, hosts = destination.config, destination.address.hosts
     store, fingerprint, fault = plan.store, plan.fingerprint, fault_injection.read_fault()
     frames_done = spark.sparkContext.accumulator(0)
 
@@ -40,7 +44,7 @@ def publish_documents(
             task, attempt = context.partitionId(), context.attemptNumber()
             fault_injection.arm(fault, task=task, attempt=attempt)
         links = read_links(store, tables.parse_parquet(rows))
-        result = publish_links(destination, fingerprint, links)
+        result = publish_links(_own_destination(config, hosts), fingerprint, links)
         frames_done.add(result.frames.documents)
         return result
 
@@ -51,6 +55,18 @@ def publish_documents(
     with _repeat(lambda: on_step(frames_done.value, plan.n_frames)):
         results = spark.sparkContext.parallelize(files, len(files)).map(publish).collect()
     return sum(results, PublishResult())
+
+
+def _own_destination(config: MongoConfig, hosts: str) -> Destination:
+    """Read this worker's connection string; a ConfigError if it does not lead to `hosts`."""
+    with reading_secrets():
+        own = read_destination(config)
+        if own.address.hosts != hosts:
+            raise ConfigError(
+                f"The MongoDB connection string leads to {own.address.hosts}, the driver's to "
+                f"{hosts}."
+            )
+    return own
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,12 +34,15 @@ _JOB_ABORTED = re.compile(r"Job aborted due to stage failure: .*")
 
 
 @contextmanager
-def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
+def spark_session(
+    app_name: str, store: Store, modules: Sequence[str] = ()
+) -> Iterator[SparkSession]:
     """Give the session that spark-submit configured, and stop it at the end, also on a signal.
 
     Spark's properties files (`conf/spark-*.conf`) describe the cluster; only settings that
-    correctness depends on are made here. Every worker must see the store and have the packages; the
-    failure of one while the session is in use becomes a `ClusterError`.
+    correctness or safety depends on are made here. Every worker must see the store and have the
+    Python `modules` of the job's tasks; the failure of one while the session is in use becomes a
+    `ClusterError`.
     """
     check_java()
     check_minimum_versions("pyspark")
@@ -50,7 +53,7 @@ def spark_session(app_name: str, store: Store) -> Iterator[SparkSession]:
             if not is_local(spark):
                 # All executors must have registered, since each is checked.
                 n_slots = wait_for_slots(spark)
-                check_packages(spark, n_slots)
+                check_packages(spark, modules, n_slots)
                 check_storage_is_shared(spark, store, n_slots)
             yield spark
     finally:
@@ -61,9 +64,14 @@ def _start(app_name: str) -> SparkSession:
     # Otherwise executors start the system's Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     ignore_sigint_in_jvm()
+    builder = SparkSession.builder.appName(f"trailergenre {app_name}")
+    if _is_local(SparkConf().get("spark.master", "")):
+        # Else every user of this machine could read what Spark sends or leaves on the disk. Spark
+        # makes a random secret and a random key, which stay in its process.
+        builder = builder.config("spark.authenticate", "true")
+        builder = builder.config("spark.io.encryption.enabled", "true")
     spark = (
-        SparkSession.builder.appName(f"trailergenre {app_name}")
-        .config("spark.sql.session.timeZone", "UTC")
+        builder.config("spark.sql.session.timeZone", "UTC")
         # A lost file must be an error, not a missing row.
         .config("spark.sql.files.ignoreCorruptFiles", "false")
         .config("spark.sql.files.ignoreMissingFiles", "false")
@@ -126,7 +134,10 @@ def _last_message(traceback: str) -> str:
 
 def is_local(spark: SparkSession) -> bool:
     """Whether Spark runs in this process, without a cluster."""
-    master = spark.sparkContext.master or ""
+    return _is_local(spark.sparkContext.master or "")
+
+
+def _is_local(master: str) -> bool:
     return master.startswith("local") and not master.startswith("local-cluster")
 
 

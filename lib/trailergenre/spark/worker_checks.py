@@ -1,21 +1,27 @@
-"""Checks before a run that every worker has the Python packages and sees the run."""
+"""Checks that every worker has what the driver has: Python packages, the run and the secrets."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from socket import gethostname
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
-from trailergenre.base.errors import ClusterError, StorageError
+from trailergenre.base.errors import ClusterError, ConfigError, StorageError
 from trailergenre.base.storage import Store
 
-_MODULES = (
-    *("trailergenre", "deno", "ffmpeg", "idna", "imageio_ffmpeg", "numpy", "onnxruntime", "psutil"),
-    *("pyarrow", "pydantic", "tenacity", "yt_dlp"),
-)
+_MODULES = ("trailergenre", "numpy", "pyarrow", "pydantic")
+"""What the tasks of every job import."""
+
+SCORING = ("onnxruntime", "safetensors")
+DOWNLOADS = (*SCORING, "deno", "ffmpeg", "idna", "imageio_ffmpeg", "psutil", "rich", "yt_dlp")
+SEARCH = (*SCORING, "iterstrat", "psutil", "rich", "sklearn")
+PUBLISHING = ("psutil", "pymongo", "rich", "tenacity")
+"""What the tasks of one job import besides."""
 
 ADVICE = (
     "Ship dist/environment.tar.gz and dist/trailergenre.zip, as conf/spark-standalone.conf does "
@@ -23,9 +29,12 @@ ADVICE = (
 )
 
 
-def check_packages(spark: SparkSession, n_slots: int) -> None:
-    """Refuse workers that lack a package; all slots must be free, so that each gets one task."""
-    modules = _MODULES
+def check_packages(spark: SparkSession, modules: Sequence[str], n_slots: int) -> None:
+    """Refuse workers that lack a package that every job needs, or one of the job's own `modules`.
+
+    All slots must be free, so that each gets one task.
+    """
+    modules = (*_MODULES, *modules)
 
     # Travels by value: a reference to this module would make workers import what they may lack.
     def look_up(_: int) -> tuple[str, list[str]]:
@@ -53,3 +62,15 @@ def check_storage_is_shared(spark: SparkSession, store: Store, n_slots: int) -> 
             f"Not every worker sees {store}. Use a path that is mounted on all of them, "
             "or an s3://, gs:// or hdfs:// address."
         )
+
+
+@contextmanager
+def reading_secrets() -> Iterator[None]:
+    """Name this worker where it lacks a secret that the driver has."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ClusterError(
+            f"Worker {gethostname()}: {error} Every worker reads its own environment and files; "
+            "docs/cluster.md says how to give it the driver's."
+        ) from None

@@ -1,7 +1,7 @@
-"""The proxy's address and the cookies: read on the driver, redacted from every message.
+"""The proxy's address and the cookies: read on each machine that downloads, never sent to another.
 
-They travel to the workers in the settings, and from there through a pipe: never on a command line,
-in an environment or in a table. The download child imports this module, so it imports little.
+They reach a download child through a pipe, and are redacted from every message. The child imports
+this module, so it imports little.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import os
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from trailergenre.base.config import Config, LimitsConfig, LinksConfig, NetworkConfig
@@ -24,7 +23,7 @@ BACKOFF_MAX_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Downloader:
-    """The settings of all downloads of a run; small, because they are sent to the workers.
+    """The settings of all downloads of a task, made on the machine that downloads.
 
     Attributes:
         backoff_s: upper bound of the first wait; doubles per attempt, with full jitter.
@@ -42,14 +41,9 @@ class Downloader:
 
     @classmethod
     def from_config(cls, config: Config) -> Downloader:
-        """Read the proxy's address and the cookies, which only the driver can."""
+        """Read this machine's proxy address and cookies; a ConfigError says what is wrong."""
         proxy, cookies = read_proxy(config.network), read_cookies(config.network)
         return cls(config.links, config.network, config.limits, proxy=proxy, cookies=cookies)
-
-    @property
-    def egress(self) -> Literal["guarded", "proxy's"]:
-        """Whose address policy applies: ours in each child, or the proxy's."""
-        return "guarded" if self.proxy is None else "proxy's"
 
     def redact(self, text: str) -> str:
         """Replace the proxy's password and the cookies in a text."""

@@ -63,10 +63,11 @@ def settings_for(
     videos: KeptVideos | None = None,
     frames: KeptFrames | None = None,
     deadline_s: float = 600,
+    proxy_variable: str | None = None,
 ) -> StreamSettings:
     config = Config(
         links=LinksConfig(allowed_roots=(str(root),)),
-        network=NetworkConfig(allow=allow),
+        network=NetworkConfig(allow=allow, proxy_variable=proxy_variable),
         backbone=BackboneConfig(batch_size=2),
         limits=LimitsConfig(deadline_s=deadline_s),
     )
@@ -234,9 +235,8 @@ def test_what_a_fault_of_ours_says_holds_no_secret(
             raise KeyError(str(error)) from error
 
     monkeypatch.setattr(Downloader, "fetch", broken)
-    settings = settings_for(clips)
-    downloader = replace(settings.downloader, proxy="http://me:zq%5C%27wx@proxy.test:1")
-    settings = replace(settings, downloader=downloader)
+    monkeypatch.setenv("MY_PROXY", "http://me:zq%5C%27wx@proxy.test:1")
+    settings = settings_for(clips, proxy_variable="MY_PROXY")
     (record,) = embed_links(as_links(file_links(clips, "a.mp4")), settings, embedder)
     for text in (record.row.detail, caplog.text):
         assert "cannot parse http://***@proxy.test:1" in text

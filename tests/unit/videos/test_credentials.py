@@ -36,12 +36,12 @@ def test_proxy_comes_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) ->
     network = NetworkConfig(proxy_variable=VARIABLE)
     assert read_proxy(network) == "http://me:canary@proxy:3128"
     downloader = Downloader.from_config(Config(network=network))
-    assert (downloader.egress, downloader.proxy) == ("proxy's", "http://me:canary@proxy:3128")
+    assert (network.egress, downloader.proxy) == ("proxy's", "http://me:canary@proxy:3128")
     assert "canary" not in repr(downloader)
 
 
 def test_without_a_proxy_the_guard_holds() -> None:
-    assert Downloader.from_config(Config()).egress == "guarded"
+    assert NetworkConfig().egress == "guarded"
 
 
 @pytest.mark.parametrize("address", [None, "", "  "])
@@ -76,7 +76,7 @@ def test_what_is_no_proxy_ends_the_run_without_being_shown(
     assert "canary" not in str(raised.value)
 
 
-def test_cookies_are_read_once_on_the_driver(cookie_file: Path) -> None:
+def test_cookies_are_read_once_a_task(cookie_file: Path) -> None:
     downloader = Downloader.from_config(Config(network=NetworkConfig(cookie_file=str(cookie_file))))
     cookie_file.unlink()
     assert downloader.cookies == COOKIES
