@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from trailergenre.base.errors import ConfigError, one_line
+from trailergenre.base.versions import check_minimum_versions
 
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu")  # one of them
 _EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 _FATAL = 4
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -39,6 +41,7 @@ End = tuple[str, str, list[int | str | None]]
 
 def open_session(content: bytes, *, threads: int) -> Session:
     """Load an ONNX file, to run with `threads` threads per call; a ValueError if it cannot."""
+    check_minimum_versions(*_PACKAGES)
     try:
         return onnxruntime.InferenceSession(content, _options(threads), providers=[_CPU])
     except _ERRORS as error:
@@ -47,6 +50,7 @@ def open_session(content: bytes, *, threads: int) -> Session:
 
 def open_gpu_session(content: bytes, *, device_id: int) -> Session:
     """Load an ONNX file on one GPU, no part of it on the CPU; a ConfigError if it cannot."""
+    check_minimum_versions(*_PACKAGES)
     if _CUDA not in onnxruntime.get_available_providers():
         raise ConfigError(
             "backbone.device = gpu, but this ONNX Runtime has no CUDA.",

@@ -1,4 +1,4 @@
-"""The oldest versions of packages that are safe to run, and of Java that Spark supports.
+"""The oldest versions of packages and ffmpeg that are safe to run, and of Java for Spark.
 
 pip checks packages only on installation, and never sees a cluster's own.
 """
@@ -19,9 +19,16 @@ MINIMUM_VERSIONS = {
     "urllib3": ("2.6.3", "CVE-2026-21441: a small answer unpacks to fill the memory"),
     "brotli": ("1.2", "CVE-2025-6176: a small answer unpacks to fill the memory"),
     "idna": ("3.10", "CVE-2024-3651 (before 3.7): a long host name stops the process"),
+    "deno": ("2.9", "CVE-2026-49860 (before 2.8.1): a script reaches hosts that it may not"),
+    # It brings the ffmpeg that reads hostile videos where none is on PATH.
+    "imageio-ffmpeg": ("0.8.1", "CVE-2026-40962 (ffmpeg before 8.1): an MP4 writes out of bounds"),
     # They read tables and models.
     "pyarrow": ("21", "CVE-2023-47248 (before 14.0.1): a table's schema runs code"),
     "keras": ("3.15.1", "CVE-2026-12481 and earlier: a file of weights runs code"),
+    "onnx": ("1.21", "CVE-2026-27489 and CVE-2026-34445: a network reads other files"),
+    # No advisory has a number: these are the fixes that its release notes list.
+    "onnxruntime": ("1.30.1", "a network reads and writes out of bounds when it is loaded"),
+    "onnxruntime-gpu": ("1.30.1", "a network reads and writes out of bounds when it is loaded"),
     "pyspark": ("4.3", "CVE-2025-54920 (before 4.0.1); tested with this version"),
     # They write for others.
     "jinja2": ("3.1.6", "CVE-2025-27516: a template's text runs code"),
@@ -29,7 +36,11 @@ MINIMUM_VERSIONS = {
 }
 """Package -> its oldest accepted version, and the vulnerability of older ones."""
 
-DOWNLOAD_PACKAGES = ("yt-dlp", "urllib3", "brotli", "idna")
+DOWNLOAD_PACKAGES = ("yt-dlp", "urllib3", "brotli", "idna", "deno")
+
+FFMPEG_MAJOR = 6
+"""The oldest ffmpeg on PATH: 5.1 has CVE-2024-7272. A distribution mends later ones, e.g. 6.1 and
+7.1, under their number, so a higher floor would refuse programs that are safe."""
 
 
 @functools.cache

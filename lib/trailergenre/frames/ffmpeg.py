@@ -15,6 +15,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ToolMissingError
 from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.sandbox.children import ChildLimits
+from trailergenre.base.versions import FFMPEG_MAJOR, check_minimum_versions
 from trailergenre.frames.pictures import TICKS_PER_S
 
 FORMATS = "mov,mp4,matroska,webm,avi,flv,mpegts,mpeg"
@@ -28,7 +29,6 @@ No sound decoder is allowed: ffmpeg logs an error for each sound stream and goes
 ENVIRONMENT = {"LANG": "C.UTF-8", "AV_LOG_FORCE_COLOR": "1"}
 """The colours show where an event of the log begins and ends (`ffmpeg_log`)."""
 
-_MIN_MAJOR = 6
 _BLOCK_BYTES = 268_435_456
 """Largest single allocation; 8.3 million pixels are 50 MB at 16 bits and 4:4:4."""
 _FILE_BYTES = 8_000_000
@@ -44,6 +44,7 @@ def find_ffmpeg() -> str:
     """Path of the ffmpeg on PATH, else of the one in imageio-ffmpeg."""
     if on_path := shutil.which("ffmpeg"):
         return str(Path(on_path).absolute())
+    check_minimum_versions("imageio-ffmpeg")
     import imageio_ffmpeg
 
     try:
@@ -78,9 +79,9 @@ def ffmpeg_major() -> int:
     match = re.match(r"\d+", ffmpeg_version())
     if match is None:
         raise ToolMissingError(f"ffmpeg {ffmpeg_version()!r} is not a release; install one")
-    if int(match.group()) < _MIN_MAJOR:
+    if int(match.group()) < FFMPEG_MAJOR:
         raise ToolMissingError(
-            f"ffmpeg is too old: {find_ffmpeg()} is {ffmpeg_version()}. Install {_MIN_MAJOR} or "
+            f"ffmpeg is too old: {find_ffmpeg()} is {ffmpeg_version()}. Install {FFMPEG_MAJOR} or "
             "newer, or remove it from PATH to use the one in imageio-ffmpeg."
         )
     return int(match.group())

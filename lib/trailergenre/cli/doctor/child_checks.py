@@ -120,7 +120,7 @@ def check_javascript(config: Config) -> Finding:
             code = child.process.wait()
         stderr.seek(0)
         last_line = stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-    advice = "pip install --force-reinstall 'deno>=2.9' 'yt-dlp[default]'"
+    advice = "pip install --force-reinstall deno 'yt-dlp[default]'"
     if child.is_timed_out:
         last_line = f"no answer within {_DEADLINE_S:g} s"
     if child.is_timed_out or code != 0:

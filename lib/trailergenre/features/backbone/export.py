@@ -58,7 +58,7 @@ def export_backbone(
     """
     out = out.resolve()
     _check_replaceable(out)
-    check_minimum_versions("keras")
+    check_minimum_versions("keras", "onnx")
     try:
         with hold_native_logs():
             from trailergenre.features.backbone import networks
