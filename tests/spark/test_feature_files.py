@@ -8,8 +8,9 @@ from pyspark.sql import SparkSession
 
 from runs import Movie, labelled, make_movies, make_run
 from trailergenre.base.config import RowsConfig
+from trailergenre.base.records import RowKind
 from trailergenre.base.storage import Store
-from trailergenre.models.pooling import RowKind, iter_links, training_rows
+from trailergenre.models.pooling import iter_links, training_rows
 from trailergenre.runs import tables
 from trailergenre.spark.feature_files import FeatureFiles, collect_rows
 

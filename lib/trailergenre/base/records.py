@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NewType, TypeAlias
+from typing import TYPE_CHECKING, Literal, NewType, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,13 @@ TruthArray: TypeAlias = "NDArray[np.int8]"
 
 ProbabilityArray: TypeAlias = "NDArray[np.float64]"
 """Shape (n, n_genres), float64, 0..1; columns in the order of the bundle's genres."""
+
+ModelKind = Literal["forest", "logistic", "temporal"]
+
+RowKind = Literal["pooled", "frames"]
+"""pooled: one row per link; frames: one per frame, and a link gets their mean probability."""
+
+TrainerName = Literal["mllib", "sklearn", "keras"]
 
 LinkId = NewType("LinkId", str)
 """SHA-256 of the canonical link, 64 hex digits."""

@@ -26,6 +26,14 @@ from trailergenre.cli.entry import (
     entry,
 )
 from trailergenre.cli.score import score
+from trailergenre.cli.stage_commands import (
+    evaluate,
+    featurize,
+    predict,
+    prepare,
+    publish,
+    train,
+)
 
 HELP = """Predict the genres of movie trailers. The jobs for a cluster are in jobs/ (spark-submit).
 
@@ -64,7 +72,8 @@ bundle_app = typer.Typer(
 )
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
-app.command()(score)
+for command in (prepare, featurize, train, evaluate, predict, publish, score):
+    app.command()(command)
 
 
 def _print_version(requested: bool) -> None:

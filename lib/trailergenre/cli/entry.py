@@ -35,6 +35,14 @@ FeaturesOption = Annotated[
 BundleOption = Annotated[
     str, Option("--bundle", metavar="DIR", help="Address of the model bundle.")
 ]
+MasterOption = Annotated[
+    str | None,
+    Option("--master", metavar="URL", help="Spark's master; default: all cores of this machine."),
+]
+PropertiesOption = Annotated[
+    Path | None,
+    Option("--properties-file", metavar="FILE", help="Spark's properties, as for spark-submit."),
+]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON on stdout.")]
 
 P = ParamSpec("P")
@@ -50,6 +58,13 @@ class CommandLine(typer.Typer):
         """Run it, and end the process."""
         escape_streams()
         return super().__call__(*args, **kwargs)
+
+
+def as_job(command: Callable[..., object]) -> CommandLine:
+    """The command line of a job, which spark-submit starts: a command alone."""
+    app = CommandLine(add_completion=False)
+    app.command()(command)
+    return app
 
 
 class _TerminatedError(BaseException):

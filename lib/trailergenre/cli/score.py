@@ -28,7 +28,7 @@ _MAX_SHOWN = 20
 
 
 @entry
-def score(  # noqa: PLR0913 - a command's options
+def score(
     links: Annotated[
         list[str],
         Argument(

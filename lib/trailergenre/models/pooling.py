@@ -14,12 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.records import FeatureArray, LinkFrames
+from trailergenre.base.records import FeatureArray, LinkFrames, RowKind
 from trailergenre.base.storage import Store
 from trailergenre.runs import tables
-
-RowKind = Literal["pooled", "frames"]
-"""pooled: one row per link; frames: one per frame, and a link gets their mean probability."""
 
 RowArray: TypeAlias = NDArray[np.float32]
 """Shape (n_rows, n_columns), float32, finite."""

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.records import LinkFrames, ProbabilityArray
+from trailergenre.base.records import LinkFrames, ModelKind, ProbabilityArray, RowKind
 from trailergenre.models.calibration import Calibration
 from trailergenre.models.estimators import forest, logistic
 from trailergenre.models.estimators.forest import Forest
 from trailergenre.models.estimators.logistic import Logistic
-from trailergenre.models.pooling import RowKind, link_rows, n_columns, select_span
+from trailergenre.models.pooling import link_rows, n_columns, select_span
 from trailergenre.models.temporal import head
 from trailergenre.models.temporal.head import TemporalHead
 
-ModelKind = Literal["forest", "logistic", "temporal"]
 Model = Forest | Logistic | TemporalHead
 
 

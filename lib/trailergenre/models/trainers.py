@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,18 +23,17 @@ from trailergenre.base.config import (
 )
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
-from trailergenre.base.records import ProbabilityArray, TruthArray
+from trailergenre.base.records import ModelKind, ProbabilityArray, RowKind, TrainerName, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import Forest, fit_forest
 from trailergenre.models.estimators.logistic import Logistic, fit_logistic
 from trailergenre.models.manifest import SearchFacts
-from trailergenre.models.pooling import RowArray, RowKind, iter_links, training_rows
-from trailergenre.models.scorer import ModelKind, Scorer
+from trailergenre.models.pooling import RowArray, iter_links, training_rows
+from trailergenre.models.scorer import Scorer
 from trailergenre.models.temporal.source import FeatureSource
 from trailergenre.models.training_set import TrainingSet, check_all_read
 
-TrainerName = Literal["mllib", "sklearn", "keras"]
 Parameters = ForestConfig | LogisticConfig | TemporalConfig
 
 _CHOICES: dict[ModelKind, tuple[tuple[RowKind, ...], tuple[TrainerName, ...]]] = {

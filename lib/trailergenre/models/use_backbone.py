@@ -7,6 +7,7 @@ from pathlib import Path
 from trailergenre.base.config import Config
 from trailergenre.base.errors import WeightsError
 from trailergenre.features.backbone import read_manifest
+from trailergenre.features.backbone.artefact import MANIFEST_FILE
 from trailergenre.models.bundle import Bundle
 
 BACKBONE = "backbone"
@@ -31,3 +32,20 @@ def use_backbone(config: Config, bundle: Bundle) -> Config:
             backbone = config.backbone.model_copy(update={"path": str(place)})
             return config.model_copy(update={"backbone": backbone})
     return config
+
+
+def carry_backbone(bundle: Bundle, config: Config) -> None:
+    """Copy the bundle's network into it, so that it is one folder to carry.
+
+    Raises:
+        WeightsError: the configured network is not the bundle's.
+    """
+    source = Path(use_backbone(config, bundle).backbone.path).expanduser()
+    manifest = read_manifest(source)
+    if manifest.backbone_id != bundle.manifest.backbone.backbone_id:
+        raise WeightsError(
+            f"The bundle's network {bundle.manifest.backbone.backbone_id[:12]} is not in {source}.",
+            "Give its directory: --set backbone.path=DIR",
+        )
+    for name in (*manifest.files, MANIFEST_FILE):
+        bundle.store.write_bytes(f"{BACKBONE}/{name}", (source / name).read_bytes())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from trailergenre.base.storage import Store
-from trailergenre.base.terminal import print_line
+from trailergenre.base.terminal import open_console, print_line
 
 
 def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> None:
@@ -17,13 +17,36 @@ def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> No
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}-begun.json", json.dumps(record, indent=2))
 
 
-def record_summary(store: Store, stage: str, summary: Mapping[str, object]) -> None:
-    """Record a job's summary, and print it as the last line of stdout."""
+def record_summary(
+    store: Store, stage: str, summary: Mapping[str, object], *, next_step: str = ""
+) -> None:
+    """Record a job's summary, and print it: in words on a terminal, else as one line of JSON.
+
+    `next_step` is what to type next; it is the last line on stderr.
+    """
     now = datetime.now(UTC)
     record = {"stage": stage, "finished_at": now.isoformat(timespec="seconds"), **summary}
     line = json.dumps(record)
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}.json", line)
-    print_line(line)
+    if open_console(stderr=False).is_terminal:
+        for words in _in_words(summary):
+            print_line(words)
+    else:
+        print_line(line)
+    if next_step:
+        print_line(f"next: {next_step}", err=True)
+
+
+def _in_words(summary: Mapping[str, object]) -> Iterator[str]:
+    """A line for each figure; details, which are lists of records, are in the file only."""
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{count} {name}" for name, count in value.items() if count)
+        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+            continue
+        if value not in (None, "", [], ()):
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{key.replace('_', ' '):>16}  {text}"
 
 
 def read_starts(store: Store, stage: str) -> list[bytes]:

@@ -16,9 +16,9 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
 
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.records import LinkFrames, ProbabilityArray
+from trailergenre.base.records import LinkFrames, ProbabilityArray, RowKind
 from trailergenre.base.storage import Store
-from trailergenre.models.pooling import RowArray, RowKind, frames_of_table, training_rows
+from trailergenre.models.pooling import RowArray, frames_of_table, training_rows
 from trailergenre.runs import tables
 from trailergenre.spark.session import slots
 

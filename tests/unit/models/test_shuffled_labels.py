@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from runs import GENRES, labelled, labels_table
 from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
-from trailergenre.base.records import LinkFrames
+from trailergenre.base.records import LinkFrames, RowKind
 from trailergenre.links.labelled_links import Part
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.estimators.logistic import fit_logistic
-from trailergenre.models.pooling import RowKind, training_rows
+from trailergenre.models.pooling import training_rows
 from trailergenre.models.scorer import Scorer
 from trailergenre.models.training_set import TrainingSet, prepare_training
 

@@ -1,0 +1,296 @@
+"""The stages of a run as commands. Each job in `jobs/` is one of them under spark-submit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Option
+
+from trailergenre.base.errors import ExitCode
+from trailergenre.base.records import ModelKind, RowKind, TrainerName
+from trailergenre.cli.entry import (
+    BundleOption,
+    ConfigOption,
+    FeaturesOption,
+    MasterOption,
+    PropertiesOption,
+    RunArgument,
+    SetOption,
+    entry,
+    resumable_entry,
+)
+from trailergenre.cli.local_spark import use_spark
+
+
+@entry
+def prepare(
+    run: RunArgument,
+    links: Annotated[
+        Path | None,
+        Option(
+            metavar="PATH",
+            help="A table (CSV, JSON, Parquet, text): url, title, genres. Or a folder of videos.",
+        ),
+    ] = None,
+    published: Annotated[
+        Path | None,
+        Option(
+            metavar="PATH",
+            help="External features in place of --links: a CSV in MMTF-14K's format, or a "
+            "directory with Mulan's ARFF and XML files.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="movie_metadata.csv: genres and IMDb ids by title."),
+    ] = None,
+    labels: Annotated[
+        Path | None, Option(metavar="FILE", help="Other labels, which must agree with --metadata.")
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="A given split: JSON with trn, val, tst by YouTube id."),
+    ] = None,
+    split_movies: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="CSV of youtube_id and imdb_id: apply the split to movies, not to trailers.",
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        bool, Option("--unlabelled", help="Links without genres, only to be scored.")
+    ] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Clean a list of links and join it with genres; every input row gets one row_outcome.
+
+    \b
+    Examples:
+      trailergenre prepare runs/mine --links links.csv
+      trailergenre prepare runs/imdb \\
+        --links trailer_source.csv --metadata movie_metadata.csv \\
+        --splits splits.json --split-movies trailers_genres_clean.csv
+      trailergenre prepare runs/disk --links ~/trailers \\
+        --set 'links.allowed_roots=["~/trailers"]'
+      trailergenre prepare runs/mmtf --published trailer_visual_avg.csv
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages import prepare as stage
+    from trailergenre.links.prepare import Sources
+
+    sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled)
+    stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
+
+
+@resumable_entry
+def featurize(
+    run: RunArgument,
+    keep: Annotated[
+        Literal["videos", "frames"] | None,
+        Option(
+            "--keep",
+            help="videos: keep what is downloaded, so that nothing is downloaded twice. frames: "
+            "keep what is decoded (some 130 KB a frame), so that nothing is decoded twice, and "
+            "GPUs need not wait for downloads.",
+        ),
+    ] = None,
+    retry: Annotated[
+        list[str] | None,
+        Option(
+            "--retry",
+            metavar="OUTCOME",
+            help="Take links that failed with this outcome again; repeatable. A kept video is used "
+            "where a limit or the machine was the reason; where the file was (not_media, decode, "
+            "partial, ...) the site is asked anew.",
+        ),
+    ] = None,
+    recompute: Annotated[
+        bool,
+        Option("--recompute", help="Settings changed: request links that are finished once more."),
+    ] = False,
+    master: MasterOption = None,
+    properties_file: PropertiesOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Turn the ready links of RUN into features; a stopped run goes on where it was.
+
+    \b
+    Example:
+      trailergenre featurize runs/mine --keep videos
+
+    \b
+    A rate-limited site has a section in the configuration, or:
+      --set 'hosts."youtube.com".lanes=1' --set 'hosts."youtube.com".seconds_between=12'
+    Links that a site throttles are deferred, and the exit code is 4: run again later.
+
+    \b
+    Links that failed are final, unless named:
+      --retry connect --retry dns
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages import featurize as stage
+
+    settings = load_config(config or (), overrides or ())
+    use_spark(master, properties_file)
+    return stage.featurize(Store(run), settings, keep=keep, retry=retry or (), recompute=recompute)
+
+
+@entry
+def train(
+    run: RunArgument,
+    bundle: BundleOption,
+    model: Annotated[ModelKind, Option(help="Kind of model.")] = "forest",
+    rows: Annotated[
+        RowKind | None, Option(help="Training rows. Default: pooled; frames for temporal.")
+    ] = None,
+    trainer: Annotated[
+        TrainerName | None,
+        Option(help="mllib: on the cluster, one model per genre. sklearn, keras: on this machine."),
+    ] = None,
+    cross_validate: Annotated[
+        bool, Option("--cross-validate", help="Train a bundle per fold: DIR/fold-0, fold-1 ...")
+    ] = False,
+    search: Annotated[
+        int,
+        Option(
+            min=0,
+            metavar="N",
+            help="Try N sets of hyper-parameters with scikit-learn, in parallel on the cluster, by "
+            "folds of the training part.",
+        ),
+    ] = 0,
+    shuffle_labels: Annotated[
+        bool, Option("--shuffle-labels", help="Train a control on shuffled labels.")
+    ] = False,
+    with_backbone: Annotated[
+        bool, Option("--with-backbone", help="Copy the network into the bundle.")
+    ] = False,
+    features: FeaturesOption = None,
+    master: MasterOption = None,
+    properties_file: PropertiesOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Train a model on the features and labels of RUN and write it as a bundle.
+
+    \b
+    Examples:
+      trailergenre train runs/mine --bundle bundles/mine
+      trailergenre train runs/mine --bundle bundles/mine --trainer sklearn
+      trailergenre train runs/mine --bundle bundles/lr --model logistic --trainer sklearn \\
+        --cross-validate
+      trailergenre train runs/mine --bundle bundles/found --search 20
+      trailergenre train runs/mine --bundle bundles/head --model temporal \\
+        --set 'temporal.head="gru"'
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages import train as stage
+
+    settings = load_config(config or (), overrides or ())
+    use_spark(master, properties_file)
+    stage.train(
+        Store(run),
+        Store(bundle),
+        settings,
+        model=model,
+        rows=rows,
+        trainer=trainer,
+        cross_validate=cross_validate,
+        search=search,
+        shuffle_labels=shuffle_labels,
+        with_backbone=with_backbone,
+        features=features,
+    )
+
+
+@entry
+def evaluate(
+    run: RunArgument,
+    bundle: BundleOption,
+    compare: Annotated[
+        list[str] | None, Option(metavar="DIR", help="Model to compare with; repeatable.")
+    ] = None,
+    control: Annotated[
+        str | None, Option(metavar="DIR", help="Model trained with --shuffle-labels.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Output page. Default: RUN/reports/evaluation.html."),
+    ] = None,
+    features: FeaturesOption = None,
+    master: MasterOption = None,
+    properties_file: PropertiesOption = None,
+) -> None:
+    """Measure a bundle, or those of all folds, on the movies of RUN it was not trained on.
+
+    \b
+    Examples:
+      trailergenre evaluate runs/mine --bundle bundles/mine --control bundles/shuffled
+      trailergenre evaluate runs/mine --bundle bundles/head --compare bundles/logistic
+    """
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages import evaluate as stage
+
+    use_spark(master, properties_file)
+    stage.evaluate(
+        Store(run), bundle, compare=compare or (), control=control, report=report, features=features
+    )
+
+
+@entry
+def predict(
+    run: RunArgument,
+    bundle: BundleOption,
+    features: FeaturesOption = None,
+    master: MasterOption = None,
+    properties_file: PropertiesOption = None,
+) -> None:
+    """Score every link of RUN's list that has features, for every genre of the bundle.
+
+    \b
+    Example:
+      trailergenre predict runs/mine --bundle bundles/mine
+    """
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages import predict as stage
+
+    use_spark(master, properties_file)
+    stage.predict(Store(run), bundle, features=features)
+
+
+@resumable_entry
+def publish(
+    run: RunArgument,
+    features: FeaturesOption = None,
+    master: MasterOption = None,
+    properties_file: PropertiesOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Publish the features of a run to MongoDB. Publishing again repairs what differs.
+
+    The connection string is read from the environment, or from the file mongo.uri_file. A
+    collection holds features of one fingerprint; for others: --set mongo.collection=NAME.
+
+    Exit code 4: the server refused some documents, e.g. as too large. The first are named; all
+    others are published.
+
+    \b
+    Example:
+      export TRAILERGENRE_MONGO_URI='mongodb://127.0.0.1:27017'
+      trailergenre publish runs/mine
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages import publish as stage
+
+    settings = load_config(config or (), overrides or ())
+    use_spark(master, properties_file)
+    return stage.publish(Store(run), settings, features=features)

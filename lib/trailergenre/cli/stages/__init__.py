@@ -1,0 +1,1 @@
+"""The stages of a run, as commands and jobs call them."""

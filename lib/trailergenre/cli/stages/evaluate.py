@@ -1,0 +1,82 @@
+"""Measure a model on its test movies, beside baselines and other models."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from trailergenre.base.progress import progress_bar
+from trailergenre.base.records import LinkFrames, ProbabilityArray
+from trailergenre.base.storage import Store
+from trailergenre.models import evaluation as measuring
+from trailergenre.models.bundle import check_fits, fits
+from trailergenre.models.evaluated_model import read_models
+from trailergenre.models.evaluation import Evaluation, print_evaluation, score_models
+from trailergenre.reports.evaluation_page import render_evaluation
+from trailergenre.reports.pages import RECORD_MARK, ReportFile
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
+from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.sessions import record_summary
+from trailergenre.spark.feature_files import FeatureFiles
+from trailergenre.spark.session import spark_session
+
+
+def evaluate(
+    store: Store,
+    bundle: str,
+    *,
+    compare: Sequence[str] = (),
+    control: str | None = None,
+    report: Path | None = None,
+    features: str | None = None,
+) -> Evaluation:
+    """Measure a bundle, or those of all folds, on the movies that it was not trained on."""
+    started = time.monotonic()
+    page = ReportFile.named(report) if report else ReportFile(store, "reports/evaluation.html")
+    figures = ReportFile(store, "reports/evaluation.json", RECORD_MARK)
+    for file in (page, figures):
+        file.check()
+    models = read_models(bundle, control=control, others=list(compare))
+    fingerprint = choose_fingerprint(store, features, fits(models[0].bundles[0]))
+    settings = list_settings(store)[fingerprint]
+    notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
+    with hold_lease(store, "evaluate_model", of="reports"):
+        labels = tables.read_table(store, "labels")
+        outcomes = tables.read_outcomes(store, fingerprint)
+        with spark_session("evaluate_model", store) as spark, progress_bar("scoring") as on_step:
+
+            def score(
+                link_ids: list[str], predict: Callable[[Sequence[LinkFrames]], ProbabilityArray]
+            ) -> tuple[list[str], ProbabilityArray]:
+                return FeatureFiles(spark, store, outcomes, link_ids).collect_scores(predict)
+
+            (model, *others), counts = score_models(models, labels, score, on_step)
+        with progress_bar("measuring"):
+            evaluation = measuring.evaluate(
+                model,
+                control=others.pop(0) if control else None,
+                others=others,
+                run=str(store),
+                features=fingerprint,
+                test=counts,
+                notes=notes,
+            )
+        print_evaluation(evaluation)
+        record = asdict(evaluation)
+        marked = {"generator": "trailergenre", **record}
+        content = json.dumps(marked, indent=2, allow_nan=False, ensure_ascii=False)
+        figures.write(f"{content}\n")
+        page.write(render_evaluation(record))
+    seconds = round(time.monotonic() - started, 1)
+    summary = evaluation.summary() | {"report": str(report or page), "seconds": seconds}
+    record_summary(
+        store,
+        "evaluate_model",
+        summary,
+        next_step=f"trailergenre score LINK --bundle {bundle}; the page is {report or page}",
+    )
+    return evaluation

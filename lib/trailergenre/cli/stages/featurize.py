@@ -1,0 +1,106 @@
+"""Links to features: download, decode and embed every ready link of a run, on Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from trailergenre.base.config import Config
+from trailergenre.base.errors import ExitCode
+from trailergenre.base.sandbox.scratch import remove_abandoned_scratch
+from trailergenre.base.storage import Store
+from trailergenre.base.terminal import print_line
+from trailergenre.features.backbone import check_backbone
+from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import FeatureSettings, write_settings
+from trailergenre.runs.lease import hold_lease
+from trailergenre.runs.orphans import remove_orphans
+from trailergenre.runs.plan import Plan, parse_retry, plan_links
+from trailergenre.runs.sessions import record_start, record_summary
+from trailergenre.runs.stage_time import ExecutorTime, time_lines
+from trailergenre.runs.status import read_status, run_with_progress
+from trailergenre.spark.featurize import featurize_links
+from trailergenre.spark.session import spark_session
+
+
+def featurize(
+    store: Store,
+    settings: Config,
+    *,
+    keep: Literal["videos", "frames"] | None = None,
+    retry: Sequence[str] = (),
+    recompute: bool = False,
+) -> ExitCode:
+    """Turn the ready links of a run into features; a stopped run goes on where it was."""
+    outcomes = parse_retry(retry)
+    features = feature_settings(settings, check_backbone(settings.backbone))
+    tasks = task_settings(settings, store, features, keep)
+    with hold_lease(store, "featurize"):
+        kept = tasks.list_kept()
+        plan = plan_links(store, features, kept, recompute=recompute, retry=outcomes)
+        write_settings(store, features)
+        remove_orphans(store, features)
+        remove_abandoned_scratch()
+        if len(plan.carried):
+            content = tables.to_parquet(plan.carried)
+            store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
+        times = _featurize(plan, tasks) if plan.todo else []
+        return _summarize(store, features, plan, times)
+
+
+def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
+    store, fingerprint, kept = tasks.store, tasks.features.fingerprint, tasks.frames
+    # Nothing here is secret; `verify` checks the outcomes against it.
+    record_start(
+        store,
+        "featurize",
+        {
+            "features": fingerprint,
+            "limits": tasks.config.limits.model_dump(),
+            "allow": list(tasks.config.network.allow),
+            "egress": tasks.downloader.egress,
+        },
+    )
+    list_kept = kept.list_link_ids if kept is not None and kept.keeps_new else None
+    with spark_session("featurize", store) as spark:
+        stages = run_with_progress(
+            lambda: featurize_links(spark, plan.todo, tasks),
+            stop=spark.sparkContext.cancelAllJobs,
+            store=store,
+            fingerprint=fingerprint,
+            ready=plan.ready,
+            list_kept=list_kept,
+        )
+    return [executor for stage in stages for executor in stage.by_executor()]
+
+
+def _summarize(
+    store: Store, features: FeatureSettings, plan: Plan, times: list[ExecutorTime]
+) -> ExitCode:
+    for line in time_lines(times):
+        print_line(line, err=True)
+    status = read_status(store, features.fingerprint, plan.ready)
+    for lacking in status.sandbox:
+        if lacking != "full":
+            print_line(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)
+    is_finished = status.finished == status.ready
+    record_summary(
+        store,
+        "featurize",
+        {
+            "features": features.fingerprint,
+            "ready": status.ready,
+            "requested": len(plan.todo),
+            "by_outcome": status.by_outcome,
+            "without_outcome": status.without_outcome,
+            "frames": status.frames,
+            "sandbox": status.sandbox,
+            "time": [asdict(time) for time in times],
+        },
+        next_step=f"trailergenre train {store} --bundle DIR"
+        if is_finished
+        else f"trailergenre featurize {store}, for the links that are left",
+    )
+    return ExitCode.FINISHED if is_finished else ExitCode.INCOMPLETE
