@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ def write_links(store: Store, urls: Iterable[str]) -> list[Link]:
     links = as_links(urls)
     rows = [
         {
-            "row_id": hashlib.sha256(str(number).encode()).hexdigest(),
+            "row": number + 1,
             "link_id": link.link_id,
             "url": link.url,
             "title": f"Title {number}",
@@ -31,6 +30,7 @@ def write_links(store: Store, urls: Iterable[str]) -> list[Link]:
             "genres": [],  # there are no labels
             "row_outcome": "ready",
             "detail": "",
+            "other": "{}",
         }
         for number, link in enumerate(links)
     ]

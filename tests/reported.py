@@ -87,7 +87,7 @@ def _row(number: int, outcome: RowOutcome) -> dict[str, object]:
     is_ready = outcome is RowOutcome.READY
     url = f"https://{_HOSTS[number % len(_HOSTS)]}/watch?v={number:05}"
     return {
-        "row_id": link_id(f"{outcome} {number}"),
+        "row": number + (1 if is_ready else 1_000_001),
         "link_id": ready_id(number) if is_ready else None,
         "url": URL if number == 0 else url,
         "title": TITLE if number == 0 else f"A Film of the Year {1990 + number % 30}",
@@ -95,6 +95,7 @@ def _row(number: int, outcome: RowOutcome) -> dict[str, object]:
         "genres": ["Drama"],
         "row_outcome": outcome.value,
         "detail": "" if is_ready else "made so",
+        "other": "{}",
     }
 
 

@@ -108,7 +108,7 @@ def labels_table(links: Sequence[LabelledLink]) -> pa.Table:
 def links_table(links: Sequence[LabelledLink]) -> pa.Table:
     rows = [
         {
-            "row_id": link_id(f"row {link.link_id}"),
+            "row": number,
             "link_id": link.link_id,
             "url": f"http://127.0.0.1/{link.link_id}",
             "title": f"Title of {link.movie_id}",
@@ -116,8 +116,9 @@ def links_table(links: Sequence[LabelledLink]) -> pa.Table:
             "genres": sorted(link.genres),
             "row_outcome": RowOutcome.READY.value,
             "detail": "",
+            "other": '{"year": "1999"}',
         }
-        for link in links
+        for number, link in enumerate(links, start=1)
     ]
     return pa.Table.from_pylist(rows, schemas.LINKS)
 

@@ -29,7 +29,7 @@ def make_links(store: Store, n_links: int) -> None:
     """Write the table `links` of a run."""
     rows = [
         {
-            "row_id": link_id(-number - 1),
+            "row": number + 1,
             "link_id": link_id(number),
             "url": f"https://www.youtube.com/watch?v={link_id(number)[:11]}",
             "title": f"The Title of Movie {number}",
@@ -37,6 +37,7 @@ def make_links(store: Store, n_links: int) -> None:
             "genres": ["Comedy", "Drama"],
             "row_outcome": "ready",
             "detail": "",
+            "other": "{}",
         }
         for number in range(n_links)
     ]

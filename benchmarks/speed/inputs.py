@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -101,7 +100,7 @@ def write_run(store: Store, urls: Sequence[str]) -> list[Link]:
     links = [Link(link_id(url), url) for url in urls]
     rows = [
         {
-            "row_id": hashlib.sha256(link.url.encode()).hexdigest(),
+            "row": number,
             "link_id": link.link_id,
             "url": link.url,
             "title": "",
@@ -109,8 +108,9 @@ def write_run(store: Store, urls: Sequence[str]) -> list[Link]:
             "genres": [],
             "row_outcome": "ready",
             "detail": "",
+            "other": "{}",
         }
-        for link in links
+        for number, link in enumerate(links, start=1)
     ]
     tables.write_table(store, "links", pa.Table.from_pylist(rows, schema=schemas.LINKS))
     return links

@@ -199,7 +199,7 @@ class Run:
     fingerprint: str  # of the features
 
     def links(self) -> pd.DataFrame:
-        """Every row of the list: `row_id`, `link_id`, `url`, `title`, `row_outcome` and more."""
+        """Every row of the list: `row`, `link_id`, `url`, `title`, `row_outcome` and more."""
         return _to_pandas(tables.read_table(self.store, "links"))
 
     def labels(self) -> pd.DataFrame:
@@ -211,7 +211,11 @@ class Run:
         return _to_pandas(tables.read_outcomes(self.store, self.fingerprint))
 
     def scores(self) -> pd.DataFrame:
-        """Scores of the last `predict`: a row for each link and genre, with its probability."""
+        """Scores of the last `predict`, a row for each link and genre.
+
+        `probability` (0..1), `threshold`, `is_predicted`, `rank` (from 1); and of the link's row in
+        the list `row`, `url`, `title` and `other`, a JSON object of the list's other columns.
+        """
         return _to_pandas(tables.read_table(self.store, "scores"))
 
     def features(self, link: str) -> FrameFeatures:

@@ -14,6 +14,7 @@ from runs import GENRES, Movie, labelled, links_table, make_movies, make_run
 from submits import load_job
 from trailergenre.base.config import ForestConfig, RowsConfig
 from trailergenre.base.storage import Store
+from trailergenre.cli.stages import predict as stage
 from trailergenre.links.labelled_links import genre_matrix
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.pooling import iter_links, link_rows
@@ -25,12 +26,17 @@ pytestmark = pytest.mark.slow
 
 
 def test_ranks_count_from_the_most_probable_genre() -> None:
-    scores = rank_genres(["a", "b"], np.array([[0.1, 0.9], [0.5, 0.5]]), ("Action", "Drama"))
+    probabilities, thresholds = np.array([[0.1, 0.9], [0.5, 0.5]]), np.array([0.2, 0.5])
+    scores = rank_genres(["a", "b"], probabilities, ("Action", "Drama"), thresholds)
+    names = ("link_id", "genre", "probability", "threshold", "is_predicted", "rank")
     assert scores.to_pylist() == [
-        {"link_id": "a", "genre": "Action", "probability": 0.1, "rank": 2},
-        {"link_id": "a", "genre": "Drama", "probability": 0.9, "rank": 1},
-        {"link_id": "b", "genre": "Action", "probability": 0.5, "rank": 1},
-        {"link_id": "b", "genre": "Drama", "probability": 0.5, "rank": 2},
+        dict(zip(names, row, strict=True))
+        for row in (
+            ("a", "Action", 0.1, 0.2, False, 2),
+            ("a", "Drama", 0.9, 0.5, True, 1),
+            ("b", "Action", 0.5, 0.2, True, 1),
+            ("b", "Drama", 0.5, 0.5, True, 2),
+        )
     ]
 
 
@@ -47,12 +53,17 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
     bundle = make_bundle(Store(str(tmp_path / "bundle")), model=forest)
     for _ in range(2):  # the second replaces the first
         found = FeatureFiles(spark, store, outcomes, link_of).scores(bundle.scorer.predict_proba)
-        write_scores(found, GENRES, store)
+        write_scores(found, bundle.manifest, store)
     scores = tables.read_table(store, "scores")
     assert len(scores) == len(links) * len(GENRES)
     expected = bundle.scorer.predict_proba(links)
     link_ids = [link.link_id for link in links]
+    listed = {row["link_id"]: row for row in tables.read_table(store, "links").to_pylist()}
     for row in scores.to_pylist():
+        of_links = ("row", "url", "title", "other")
+        assert [row[name] for name in of_links] == [
+            listed[row["link_id"]][name] for name in of_links
+        ]
         place, column = link_ids.index(row["link_id"]), GENRES.index(row["genre"])
         assert row["probability"] == expected[place, column]
         assert row["rank"] == 1 + sum(expected[place] > expected[place, column]) + sum(
@@ -71,7 +82,7 @@ def test_the_job_scores_the_links_of_the_list_alone(
     tables.write_table(store, "links", links_table(listed))
     make_bundle(Store(str(bundle)))
     job = load_job("predict_genres")
-    monkeypatch.setattr(job, "spark_session", lambda *_: nullcontext(spark))
+    monkeypatch.setattr(stage, "spark_session", lambda name, store, *_: nullcontext(spark))
     ended = CliRunner().invoke(job.app, [str(store), "--bundle", str(bundle)])
     assert ended.exit_code == 0, ended.output
     summary = json.loads(ended.stdout)

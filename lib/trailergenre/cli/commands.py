@@ -25,6 +25,7 @@ from trailergenre.cli.entry import (
     SetOption,
     entry,
 )
+from trailergenre.cli.run import export, run
 from trailergenre.cli.score import score
 from trailergenre.cli.stage_commands import (
     evaluate,
@@ -35,13 +36,14 @@ from trailergenre.cli.stage_commands import (
     train,
 )
 
-HELP = """Predict the genres of movie trailers. The jobs for a cluster are in jobs/ (spark-submit).
+HELP = """Predict the genres of movie trailers.
 
 \b
 Examples:
+  trailergenre run links.csv                links to features, a model and its evaluation
+  trailergenre score new.csv --out out.csv  predict the genres of other trailers
+  trailergenre demo                         see all of it on generated clips
   trailergenre doctor                       check what is installed on this machine
-  trailergenre demo                         run the whole pipeline on generated clips
-  trailergenre score LINK --bundle DIR      predict the genres of one trailer
 
 \b
 Exit codes: 0 finished, 1 verify found a problem, 2 usage or environment error, or score failed for
@@ -72,7 +74,7 @@ bundle_app = typer.Typer(
 )
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
-for command in (prepare, featurize, train, evaluate, predict, publish, score):
+for command in (run, score, export, prepare, featurize, train, evaluate, predict, publish):
     app.command()(command)
 
 

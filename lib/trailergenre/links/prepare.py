@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,7 +154,7 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
             data.commit(store, ready)
         # Deleted first: after a crash in between, missing labels are noticed, old ones are not.
         store.delete_directory("labels")
-        tables.write_table(store, "links", links_table(source, rows))
+        tables.write_table(store, "links", links_table(rows))
         tables.write_table(store, "labels", labels_table(rows))
     counts = Counter(row.outcome for row in rows)
     summary = {**_summarize(rows, counts), **figures}
@@ -272,14 +272,12 @@ def assign_parts(rows: list[PreparedRow], parts: Mapping[str, Part]) -> int:
     return n_assigned
 
 
-def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
+def links_table(rows: list[PreparedRow]) -> pa.Table:
     """The table `links`: all rows."""
     return pa.Table.from_pylist(
         [
             {
-                "row_id": hashlib.sha256(
-                    f"{source.name}\n{row.source.number}".encode()
-                ).hexdigest(),
+                "row": row.source.number,
                 "link_id": row.link.link_id if row.link else None,
                 "url": row.link.url if row.link else row.source.url,
                 "title": row.source.title,
@@ -287,6 +285,7 @@ def links_table(source: InputList, rows: list[PreparedRow]) -> pa.Table:
                 "genres": list(row.genres),
                 "row_outcome": row.outcome.value,
                 "detail": row.detail,
+                "other": json.dumps(dict(row.source.other), ensure_ascii=False),
             }
             for row in rows
         ],

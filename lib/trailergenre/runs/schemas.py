@@ -16,7 +16,7 @@ _column = functools.partial(pa.field, nullable=False)
 
 LINKS = pa.schema(
     [
-        _column("row_id", pa.string()),  # SHA-256 of the source's name and the row's number
+        _column("row", pa.int64()),  # its number in the list, from 1
         _column("link_id", pa.string(), nullable=True),  # SHA-256 of the canonical link
         _column("url", pa.string(), nullable=True),  # canonical; as given where not canonical
         _column("title", pa.string()),
@@ -24,6 +24,7 @@ LINKS = pa.schema(
         _column("genres", pa.list_(pa.string())),
         _column("row_outcome", pa.string()),
         _column("detail", pa.string()),  # one line; empty for ready rows
+        _column("other", pa.string()),  # JSON object: the list's other columns, as text
     ]
 )
 
@@ -91,7 +92,14 @@ SCORES = pa.schema(
         _column("link_id", pa.string()),
         _column("genre", pa.string()),
         _column("probability", pa.float64()),
+        _column("threshold", pa.float64()),
+        _column("is_predicted", pa.bool_()),  # probability >= threshold
         _column("rank", pa.int32()),  # 1 = most probable genre of the link
+        # of the link's row in the table `links`
+        _column("row", pa.int64()),
+        _column("url", pa.string()),
+        _column("title", pa.string()),
+        _column("other", pa.string()),
     ]
 )
 

@@ -42,7 +42,7 @@ def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
             files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
             with progress_bar(f"scoring {len(ok)} links"):
                 scores = files.scores(model.scorer.predict_proba)
-                write_scores(scores, model.manifest.genres, store)
+                write_scores(scores, model.manifest, store)
     n_scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
     check_all_read(store, wanted=len(ok), read=n_scored)
     not_scored = Counter(outcomes["outcome"].to_pylist())

@@ -12,22 +12,22 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.runs.tables import REFERENCE_COLUMNS, filter_links
 from trailergenre.runs.verify.verification import Check
 
-_PREPARE_AGAIN = "Run jobs/prepare_dataset.py again."
+_PREPARE_AGAIN = "Run `trailergenre prepare` again."
 
 
 def check_rows(links: pa.Table) -> Check:
     """Every row of the list is there once and has a known outcome."""
     check = Check("I1", "every input row has one row_outcome", _PREPARE_AGAIN, len(links))
-    seen, row_outcomes = set[str](), set(RowOutcome)
-    columns = (links[name].to_pylist() for name in ("row_id", "link_id", "row_outcome"))
-    for row_id, link_id, outcome in zip(*columns, strict=True):
+    seen, row_outcomes = set[int](), set(RowOutcome)
+    columns = (links[name].to_pylist() for name in ("row", "link_id", "row_outcome"))
+    for row, link_id, outcome in zip(*columns, strict=True):
         if outcome not in row_outcomes:
-            check.add_offender(f"row {row_id}: row_outcome is {outcome!r}")
+            check.add_offender(f"row {row}: row_outcome is {outcome!r}")
         elif outcome == RowOutcome.READY and not link_id:
-            check.add_offender(f"row {row_id}: ready, without a link_id")
-        elif row_id in seen:
-            check.add_offender(f"row {row_id} is there twice")
-        seen.add(row_id)
+            check.add_offender(f"row {row}: ready, without a link_id")
+        elif row in seen:
+            check.add_offender(f"row {row} is there twice")
+        seen.add(row)
     return check
 
 

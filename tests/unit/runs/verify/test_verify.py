@@ -99,7 +99,7 @@ def test_a_run_without_a_list_is_no_run(run: Run) -> None:
         (lambda rows: rows[0].update(row_outcome="vanished"), "input row", "'vanished'"),
         (lambda rows: rows[0].update(link_id=None), "input row", "without a link_id"),
         (lambda rows: rows.append(dict(rows[0])), "input row", "is there twice"),
-        (lambda rows: rows.append({**rows[0], "row_id": "n", "link_id": "new"}), "link", "new has"),
+        (lambda rows: rows.append({**rows[0], "row": 99, "link_id": "new"}), "link", "new has"),
     ],
 )
 def test_every_row_of_the_list_is_accounted_for(

@@ -1,0 +1,117 @@
+"""`trailergenre run`, from a list to a model; `trailergenre export`, from a run to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Argument, Option
+
+from trailergenre.base.errors import ConfigError, ExitCode
+from trailergenre.base.records import ModelKind, TrainerName
+from trailergenre.base.terminal import print_line
+from trailergenre.cli.entry import (
+    ConfigOption,
+    FeaturesOption,
+    MasterOption,
+    PropertiesOption,
+    RunArgument,
+    SetOption,
+    entry,
+    resumable_entry,
+)
+from trailergenre.cli.local_spark import use_spark
+
+
+@resumable_entry
+def run(
+    links: Annotated[
+        Path,
+        Argument(metavar="LIST", help="A table of links and genres, or a folder of videos."),
+    ],
+    out: Annotated[
+        str | None, Option(metavar="RUN", help="Address of the run; default: runs/NAME-OF-LIST.")
+    ] = None,
+    model: Annotated[ModelKind, Option(help="Kind of model to train.")] = "forest",
+    bundle: Annotated[
+        str | None,
+        Option(metavar="DIR", help="Score the links with this model; train none."),
+    ] = None,
+    keep: Annotated[Literal["videos", "frames"] | None, Option(help="As for `featurize`.")] = None,
+    master: MasterOption = None,
+    properties_file: PropertiesOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Do all of it: links to features, a model, its evaluation, and pages about both.
+
+    Says first how many downloads are left and how long they take. Stop it at any time: run again,
+    it goes on where it was. The model is in RUN/bundle, the pages are in RUN/reports. Links without
+    genres only get features and, with --bundle, scores.
+
+    \b
+    Examples:
+      trailergenre run links.csv
+      trailergenre run ~/trailers --out runs/mine
+      trailergenre run new.csv --bundle runs/links/bundle
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages.run_all import RunOptions, run_all, run_directory
+    from trailergenre.models.score_link import allow_directory
+
+    settings = load_config(config or (), overrides or ())
+    use_spark(master, properties_file)
+    path = links.expanduser().absolute()
+    if path.is_dir():
+        settings = allow_directory(path, settings)
+    # On one machine, scikit-learn's forest is the same model and needs a fraction of the time.
+    is_local = master is None and properties_file is None
+    trainer: TrainerName | None = "sklearn" if is_local and model != "temporal" else None
+    options = RunOptions(model, trainer, keep, bundle)
+    return run_all(path, Store(out or run_directory(path)), settings, options)
+
+
+@entry
+def export(
+    run: RunArgument,
+    what: Annotated[
+        Literal["scores", "features", "outcomes", "links"], Argument(help="What to write.")
+    ],
+    out: Annotated[
+        Path,
+        Option(
+            metavar="FILE",
+            help="links, outcomes: .csv, .jsonl or .parquet. scores: the same, a row for each row "
+            "of the list. features: .parquet, .npz, or a directory for one .npy a link.",
+        ),
+    ],
+    features: FeaturesOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Write results of a run to one file that other programs read.
+
+    An .npz holds link_ids and one row a link: mean, max and std of its frames (n, 6144). The .npy
+    files hold the frames of a link (n, 2048), and `index.csv` names them.
+
+    \b
+    Examples:
+      trailergenre export runs/mine scores --out scores.csv
+      trailergenre export runs/mine features --out features.npz
+      trailergenre export runs/mine features --out frames/
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.storage import Store
+    from trailergenre.cli.stages.export import export as write
+    from trailergenre.features.settings import named_by
+    from trailergenre.runs.fingerprint import choose_fingerprint
+
+    if out.exists():
+        raise ConfigError(f"{out} exists. Move it, or give another --out.")
+    store = Store(run)
+    settings = load_config(config or (), overrides or ())
+    fingerprint = choose_fingerprint(store, features, named_by(settings))
+    n_rows = write(store, fingerprint, what, out)
+    print_line(f"{n_rows} rows are in {out}", err=True)
+    return ExitCode.FINISHED

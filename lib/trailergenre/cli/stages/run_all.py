@@ -1,0 +1,199 @@
+"""All stages of a list, one after the other: what is finished is not done again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from trailergenre.base.config import Config, DatasetConfig
+from trailergenre.base.errors import BundleError, ConfigError, ExitCode, WeightsError
+from trailergenre.base.progress import format_duration, progress_bar
+from trailergenre.base.records import Link, ModelKind, TrainerName
+from trailergenre.base.storage import Store
+from trailergenre.base.terminal import print_line
+from trailergenre.cli.stages.evaluate import evaluate
+from trailergenre.cli.stages.featurize import featurize
+from trailergenre.cli.stages.predict import predict
+from trailergenre.cli.stages.prepare import prepare
+from trailergenre.cli.stages.train import train
+from trailergenre.features.backbone import read_manifest
+from trailergenre.features.settings import feature_settings
+from trailergenre.links.input_lists import is_video_directory, read_input
+from trailergenre.links.prepare import Preparation, Sources
+from trailergenre.models.bundle import read_bundle
+from trailergenre.models.train_bundles import prepare_sets
+from trailergenre.models.trainers import choose_recipe
+from trailergenre.reports.pages import ReportFile
+from trailergenre.reports.run_report import read_run_report, render_run
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import FeatureSettings
+from trailergenre.runs.plan import plan_links
+from trailergenre.videos.pacing import find_host
+
+_BYTES_A_LINK = 1_200_000
+"""Features of a trailer of two and a half minutes, at one frame a second."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `run` is asked to do.
+
+    Attributes:
+        model: kind to train.
+        trainer: None for the model's default.
+        scored_by: address of a bundle to score the links with, in place of training one.
+    """
+
+    model: ModelKind
+    trainer: TrainerName | None
+    keep: Literal["videos", "frames"] | None
+    scored_by: str | None
+
+
+def run_all(links: Path, store: Store, settings: Config, options: RunOptions) -> ExitCode:
+    """Prepare, featurize, train and evaluate, or score, and write the pages."""
+    _export_backbone(settings)
+    prepared = prepare(
+        store, Sources(links, is_unlabelled=not read_input(links).has_genres), settings
+    )
+    features = feature_settings(settings, read_manifest(Path(settings.backbone.path).expanduser()))
+    _announce(store, settings, features)
+    code = featurize(store, settings, keep=options.keep)
+    page = ReportFile(store, "reports/run.html")
+    page.check()
+    page.write(render_run(read_run_report(store, features.fingerprint).to_json()))
+    print_line(f"report: {page}", err=True)
+    if options.scored_by is not None:
+        predict(store, options.scored_by, features=features.fingerprint)
+    elif prepared.movies_by_genre:
+        _train(store, settings, prepared, features, options)
+    else:
+        print_line(
+            "The list has no genres, so there is nothing to train on. To score its links, give "
+            "--bundle DIR.",
+            err=True,
+        )
+    return code
+
+
+def _export_backbone(settings: Config) -> None:
+    """Export the network with ImageNet weights, if there is none yet."""
+    directory = Path(settings.backbone.path).expanduser()
+    if directory.exists():
+        return
+    from trailergenre.features.backbone.export import export_backbone
+
+    with progress_bar("fetching and exporting Inception-V3"):
+        try:
+            export_backbone("imagenet", directory)
+        except WeightsError as error:
+            raise WeightsError(
+                f"There is no network in {directory}, and none could be made: {error}"
+            ) from error
+
+
+def _announce(store: Store, settings: Config, features: FeatureSettings) -> None:
+    """Say what is left to do: downloads of each paced host, their time, and disk."""
+    plan = plan_links(store, features, (), recompute=True)
+    remote = [link for link in plan.todo if not link.url.startswith("file:")]
+    print_line(
+        f"to do: {len(plan.todo)} of {len(plan.ready)} links, {len(remote)} of them downloads; "
+        f"their features take about {len(plan.todo) * _BYTES_A_LINK / 1e6:.0f} MB in {store}",
+        err=True,
+    )
+    for line in _paced(remote, settings):
+        print_line(line, err=True)
+
+
+def _paced(links: Collection[Link], settings: Config) -> list[str]:
+    counts = Counter(find_host(link.url, settings.hosts) for link in links)
+    lines = []
+    for name, host in settings.hosts.items():
+        if n_links := counts[name]:
+            seconds = n_links * host.seconds_between / host.lanes
+            lines.append(
+                f"{n_links} downloads from {name}, one every "
+                f"{host.seconds_between / host.lanes:g} s: {format_duration(seconds)}"
+            )
+    return lines
+
+
+def _train(
+    store: Store,
+    settings: Config,
+    prepared: Preparation,
+    features: FeatureSettings,
+    options: RunOptions,
+) -> None:
+    target = store.child("bundle")
+    dataset = _fit_to_list(settings.dataset, prepared)
+    settings = settings.model_copy(update={"dataset": dataset})
+    if _is_trained(target, store, settings, features, options):
+        print_line(f"the model in {target} is of these features and labels", err=True)
+        return
+    train(
+        store,
+        target,
+        settings,
+        model=options.model,
+        trainer=options.trainer,
+        features=features.fingerprint,
+    )
+    evaluate(store, str(target), features=features.fingerprint)
+
+
+def _fit_to_list(dataset: DatasetConfig, prepared: Preparation) -> DatasetConfig:
+    """Model genres of fewer movies where the list has too few for the default."""
+    is_default = "min_movies_per_genre" not in dataset.model_fields_set
+    enough = [n for n in prepared.movies_by_genre.values() if n >= dataset.min_movies_per_genre]
+    if not is_default or len(enough) > 1:
+        return dataset
+    print_line(
+        f"note: fewer than two genres have {dataset.min_movies_per_genre} movies, so genres are "
+        f"modelled from {dataset.folds} movies on. Figures over so few mean little.",
+        err=True,
+    )
+    return dataset.model_copy(update={"min_movies_per_genre": dataset.folds})
+
+
+def _is_trained(
+    target: Store,
+    store: Store,
+    settings: Config,
+    features: FeatureSettings,
+    options: RunOptions,
+) -> bool:
+    """Whether the bundle would be trained on the same data in the same way."""
+    try:
+        manifest = read_bundle(target).manifest
+    except BundleError:
+        return False
+    labels, outcomes = tables.read_table(store, "labels"), _outcomes(store, features)
+    ((_, training),) = prepare_sets(
+        labels, outcomes, settings, cross_validate=False, shuffle_labels=False
+    ).values()
+    recipe = choose_recipe(settings, options.model, None, options.trainer)
+    return (
+        store.exists("reports/evaluation.html")
+        and manifest.training.data_sha256 == training.data_sha256
+        and (manifest.model, manifest.trainer) == (recipe.model, recipe.trainer)
+        and manifest.parameters == recipe.parameters
+        and manifest.training.dataset == settings.dataset
+    )
+
+
+def _outcomes(store: Store, features: FeatureSettings) -> pa.Table:
+    return tables.read_outcomes(store, features.fingerprint)
+
+
+def run_directory(links: Path) -> str:
+    """Where the run of a list is by default: `runs/` and the list's name."""
+    name = links.name if is_video_directory(links) else links.name.partition(".")[0]
+    if not name:
+        raise ConfigError(f"{links} gives the run no name. Give --out DIR.")
+    return f"runs/{name}"
