@@ -67,6 +67,11 @@ def as_job(command: Callable[..., object]) -> CommandLine:
     return app
 
 
+def say_next(command: str) -> None:
+    """Print what to type next, as the last line."""
+    print_line(f"next: {command}", err=True)
+
+
 class _TerminatedError(BaseException):
     """SIGTERM arrived. Not an `Exception`, so that no handler on the way swallows it."""
 
@@ -84,6 +89,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         signal.signal(signal.SIGTERM, _raise_terminated)
+        signal.signal(signal.SIGINT, _raise_interrupted)
         # Looked up now: Ctrl-C may also end spark-submit, through which the terminal is found.
         console, command = open_console(), typed_command()
         try:
@@ -117,6 +123,12 @@ def _refuse_addresses(arguments: Mapping[str, object]) -> None:
             if isinstance(each, Path) and re.match("[a-z0-9]+:/", str(each), re.IGNORECASE):
                 option = f"--{name.replace('_', '-')}"
                 raise ConfigError(f"{option} takes a local path, not an address.")
+
+
+def _raise_interrupted(signum: int, frame: FrameType | None) -> NoReturn:
+    # Children and Spark's jobs need a moment to end.
+    print_line("\nstopping ...", err=True)
+    raise KeyboardInterrupt
 
 
 def _raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:

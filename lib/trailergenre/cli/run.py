@@ -19,6 +19,7 @@ from trailergenre.cli.entry import (
     SetOption,
     entry,
     resumable_entry,
+    say_next,
 )
 from trailergenre.cli.local_spark import use_spark
 
@@ -69,7 +70,15 @@ def run(
     is_local = master is None and properties_file is None
     trainer: TrainerName | None = "sklearn" if is_local and model != "temporal" else None
     options = RunOptions(model, trainer, keep, bundle)
-    return run_all(path, Store(out or run_directory(path)), settings, options)
+    place = out or run_directory(path)
+    code = run_all(path, Store(place), settings, options)
+    if code is not ExitCode.FINISHED:
+        say_next(f"trailergenre run {links}, for the links that are left")
+    elif bundle is not None:
+        say_next(f"trailergenre export {place} scores --out scores.csv")
+    else:
+        say_next(f"trailergenre score LINK --bundle {place}/bundle")
+    return code
 
 
 @entry

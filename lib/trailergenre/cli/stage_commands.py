@@ -19,6 +19,7 @@ from trailergenre.cli.entry import (
     SetOption,
     entry,
     resumable_entry,
+    say_next,
 )
 from trailergenre.cli.local_spark import use_spark
 
@@ -84,6 +85,7 @@ def prepare(
 
     sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled)
     stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
+    say_next(f"trailergenre featurize {run}")
 
 
 @resumable_entry
@@ -138,7 +140,10 @@ def featurize(
 
     settings = load_config(config or (), overrides or ())
     use_spark(master, properties_file)
-    return stage.featurize(Store(run), settings, keep=keep, retry=retry or (), recompute=recompute)
+    code = stage.featurize(Store(run), settings, keep=keep, retry=retry or (), recompute=recompute)
+    left = f"trailergenre featurize {run}, for the links that are left"
+    say_next(f"trailergenre train {run} --bundle DIR" if code is ExitCode.FINISHED else left)
+    return code
 
 
 @entry
@@ -208,6 +213,8 @@ def train(
         with_backbone=with_backbone,
         features=features,
     )
+    if not (cross_validate or shuffle_labels):
+        say_next(f"trailergenre evaluate {run} --bundle {bundle}")
 
 
 @entry
@@ -242,6 +249,7 @@ def evaluate(
     stage.evaluate(
         Store(run), bundle, compare=compare or (), control=control, report=report, features=features
     )
+    say_next(f"trailergenre score LINK --bundle {bundle}")
 
 
 @entry
@@ -263,6 +271,7 @@ def predict(
 
     use_spark(master, properties_file)
     stage.predict(Store(run), bundle, features=features)
+    say_next(f"trailergenre export {run} scores --out scores.csv")
 
 
 @resumable_entry

@@ -17,13 +17,8 @@ def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> No
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}-begun.json", json.dumps(record, indent=2))
 
 
-def record_summary(
-    store: Store, stage: str, summary: Mapping[str, object], *, next_step: str = ""
-) -> None:
-    """Record a job's summary, and print it: in words on a terminal, else as one line of JSON.
-
-    `next_step` is what to type next; it is the last line on stderr.
-    """
+def record_summary(store: Store, stage: str, summary: Mapping[str, object]) -> None:
+    """Record a job's summary, and print it: in words on a terminal, else as one line of JSON."""
     now = datetime.now(UTC)
     record = {"stage": stage, "finished_at": now.isoformat(timespec="seconds"), **summary}
     line = json.dumps(record)
@@ -33,8 +28,6 @@ def record_summary(
             print_line(words)
     else:
         print_line(line)
-    if next_step:
-        print_line(f"next: {next_step}", err=True)
 
 
 def _in_words(summary: Mapping[str, object]) -> Iterator[str]:

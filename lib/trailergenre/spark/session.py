@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 from trailergenre.base.errors import ClusterError, RunError
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_java, check_minimum_versions
+from trailergenre.spark.jvm_output import filtered_stderr
 from trailergenre.spark.signals import cancel_jobs_on_signal, ignore_sigint_in_jvm, silence_py4j
 from trailergenre.spark.worker_checks import ADVICE, check_packages, check_storage_is_shared
 
@@ -63,7 +64,8 @@ def spark_session(
 def _start(app_name: str) -> SparkSession:
     # Otherwise executors start the system's Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    ignore_sigint_in_jvm()
+    with nullcontext() if "PYSPARK_GATEWAY_PORT" in os.environ else filtered_stderr():
+        ignore_sigint_in_jvm()  # starts the JVM
     builder = SparkSession.builder.appName(f"trailergenre {app_name}")
     if _is_local(SparkConf().get("spark.master", "")):
         # Else every user of this machine could read what Spark sends or leaves on the disk. Spark

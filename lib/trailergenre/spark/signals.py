@@ -49,11 +49,10 @@ def cancel_jobs_on_signal(context: SparkContext) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled in the main thread only
         return
-    handlers: dict[int, Callable[[int, FrameType | None], object]]
-    handlers = {signal.SIGINT: signal.default_int_handler}
-    terminate = signal.getsignal(signal.SIGTERM)
-    if callable(terminate):
-        handlers[signal.SIGTERM] = terminate
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+    for name in (signal.SIGINT, signal.SIGTERM):
+        if callable(handler := signal.getsignal(name)):
+            handlers[name] = handler
     is_over = threading.Event()
     cancelling = threading.Thread(target=_cancel_jobs, args=(context, is_over), daemon=True)
 

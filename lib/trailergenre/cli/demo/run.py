@@ -22,7 +22,6 @@ from trailergenre.base.storage import Store
 from trailergenre.base.terminal import open_console
 from trailergenre.base.versions import check_java
 from trailergenre.cli.demo.clips import make_clips, serve_files
-from trailergenre.cli.demo.jvm_warning import without_jvm_warning
 from trailergenre.features.backbone import read_manifest
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
@@ -30,7 +29,6 @@ from trailergenre.runs.fingerprint import choose_fingerprint
 _PORT = 8299
 _KEPT = {"backbone"}
 """What a demo takes over from an earlier one: the network takes half a minute."""
-_REPOSITORY = Path(__file__).resolve().parents[4]
 _PAGES = {
     "run.html": "Outcome of the links",
     "evaluation.html": "Quality of the model",
@@ -59,27 +57,22 @@ class _Demo:
     def reports(self) -> Path:
         return self.out / "run" / "reports"
 
-    def command(self, name: str, *arguments: str, stderr: int | None = None) -> None:
+    def command(
+        self,
+        name: str,
+        *arguments: str,
+        accepted: Collection[ExitCode] = (ExitCode.FINISHED,),
+        stderr: int | None = None,
+    ) -> None:
         """Run a command of `trailergenre`."""
         command = [sys.executable, "-m", "trailergenre", *name.split(), *arguments]
-        self.run(command, stderr=stderr)
+        self.run(command, accepted=accepted, stderr=stderr)
 
-    def job(self, name: str, *arguments: str) -> None:
-        """Run a job that needs no Spark: a JVM would take seconds to start."""
-        self.run([sys.executable, *self._script(name), *arguments])
-
-    def spark_job(
+    def stage(
         self, name: str, *arguments: str, accepted: Collection[ExitCode] = (ExitCode.FINISHED,)
     ) -> None:
-        """Run a job through spark-submit."""
-        submit = str(Path(sys.executable).with_name("spark-submit"))
-        properties = str(_REPOSITORY / "conf" / "spark-local.conf")
-        command = [submit, "--properties-file", properties, *self._script(name)]
-        with without_jvm_warning() as stderr:
-            self.run([*command, *arguments], accepted=accepted, stderr=stderr)
-
-    def _script(self, name: str) -> list[str]:
-        return [str(_REPOSITORY / "jobs" / f"{name}.py"), str(self.out / "run")]
+        """Run a stage of the run."""
+        self.command(name, str(self.out / "run"), *arguments, accepted=accepted)
 
     def run(
         self,
@@ -92,10 +85,8 @@ class _Demo:
         self.console.rule(style="dim")
         self.console.print(f"$ {' '.join(map(_quote, command))}", style="bold")
         started = time.monotonic()
-        # PYSPARK_PYTHON: find-spark-home runs it to find pyspark. SPARK_LOCAL_IP: Spark warns about
-        # a host name that it cannot resolve.
-        defaults = {"SPARK_LOCAL_IP": "127.0.0.1"}
-        env = defaults | os.environ | {"PYSPARK_PYTHON": sys.executable} | self.env
+        # Spark warns about a host name that it cannot resolve.
+        env = {"SPARK_LOCAL_IP": "127.0.0.1"} | os.environ | self.env
         with subprocess.Popen(command, env=env, stderr=stderr) as process:
             try:
                 code = process.wait()
@@ -117,10 +108,6 @@ def run_demo(data: Path | None, out: Path) -> None:
     clips and serves them on loopback.
     """
     console = open_console(stderr=False)
-    if not (_REPOSITORY / "jobs").is_dir():
-        raise ConfigError(
-            "The demo needs the scripts in jobs/. Run it from a checkout of the repository."
-        )
     check_java()
     out = out.absolute()
     data = None if data is None else _check_data(data, out)
@@ -131,16 +118,16 @@ def run_demo(data: Path | None, out: Path) -> None:
     _export(demo)
     with ExitStack() as stack:
         links, link_to_score = _prepare_links(demo, data, stack)
-        demo.job("prepare_dataset", "--links", str(links), *settings)
+        demo.stage("prepare", "--links", str(links), *settings)
         # Some of the user's own links may be deferred; the demo goes on with the others.
-        demo.spark_job("featurize", *settings, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
+        demo.stage("featurize", *settings, accepted=(ExitCode.FINISHED, ExitCode.INCOMPLETE))
         _publish(demo)
         bundle, control = str(demo.out / "bundle"), str(demo.out / "control")
         training = ("--trainer", "sklearn", *settings)
-        demo.job("train_model", "--bundle", bundle, *training)
-        demo.job("train_model", "--bundle", control, "--shuffle-labels", *training)
-        demo.spark_job("evaluate_model", "--bundle", bundle, "--control", control)
-        demo.command("report", str(demo.out / "run"))
+        demo.stage("train", "--bundle", bundle, *training)
+        demo.stage("train", "--bundle", control, "--shuffle-labels", *training)
+        demo.stage("evaluate", "--bundle", bundle, "--control", control)
+        demo.stage("report")
         link = link_to_score or _first_finished(demo.store)
         demo.command("score", link, "--report", str(demo.reports / "score.html"), *settings)
     _print_summary(demo)
@@ -238,7 +225,7 @@ def _publish(demo: _Demo) -> None:
             )
             return
         demo.env["TRAILERGENRE_MONGO_URI"] = uri
-        demo.spark_job("publish_features", "--config", str(demo.config))
+        demo.stage("publish", "--config", str(demo.config))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import SCORING
 
 
 def evaluate(
@@ -47,7 +48,10 @@ def evaluate(
     with hold_lease(store, "evaluate_model", of="reports"):
         labels = tables.read_table(store, "labels")
         outcomes = tables.read_outcomes(store, fingerprint)
-        with spark_session("evaluate_model", store) as spark, progress_bar("scoring") as on_step:
+        with (
+            spark_session("evaluate_model", store, SCORING) as spark,
+            progress_bar("scoring") as on_step,
+        ):
 
             def score(
                 link_ids: list[str], predict: Callable[[Sequence[LinkFrames]], ProbabilityArray]
@@ -73,10 +77,5 @@ def evaluate(
         page.write(render_evaluation(record))
     seconds = round(time.monotonic() - started, 1)
     summary = evaluation.summary() | {"report": str(report or page), "seconds": seconds}
-    record_summary(
-        store,
-        "evaluate_model",
-        summary,
-        next_step=f"trailergenre score LINK --bundle {bundle}; the page is {report or page}",
-    )
+    record_summary(store, "evaluate_model", summary)
     return evaluation

@@ -45,10 +45,8 @@ def _links(store: Store, fingerprint: str) -> Iterator[Record]:
 def _outcomes(store: Store, fingerprint: str) -> Iterator[Record]:
     listed = _ready(store)
     for row in tables.read_outcomes(store, fingerprint).to_pylist():
-        source = listed.get(row["link_id"])
-        names = (
-            {"row": source["row"], "url": source["url"], "title": source["title"]} if source else {}
-        )
+        source = listed.get(row["link_id"], {})  # a link that left the list has none
+        names = {name: source.get(name) for name in ("row", "url", "title")}
         yield {**names, **row, "connections": " ".join(row["connections"])}
 
 
@@ -63,8 +61,8 @@ def _scores(store: Store, fingerprint: str) -> Iterator[Record]:
     scores: dict[str, list[GenreScore]] = {}
     genres: dict[str, None] = {}
     for row in tables.read_table(store, "scores").sort_by([("rank", "ascending")]).to_pylist():
-        score = GenreScore(row["genre"], row["probability"], row["threshold"], row["is_predicted"])
-        scores.setdefault(row["link_id"], []).append(score)
+        values = (row[name] for name in ("genre", "probability", "threshold", "is_predicted"))
+        scores.setdefault(row["link_id"], []).append(GenreScore(*values))
         genres[row["genre"]] = None
     outcomes = {row["link_id"]: row for row in tables.read_outcomes(store, fingerprint).to_pylist()}
     for row in tables.read_table(store, "links").to_pylist():

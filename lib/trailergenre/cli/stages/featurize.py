@@ -23,6 +23,7 @@ from trailergenre.runs.stage_time import ExecutorTime, time_lines
 from trailergenre.runs.status import read_status, run_with_progress
 from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import DOWNLOADS
 
 
 def featurize(
@@ -60,11 +61,11 @@ def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
             "features": fingerprint,
             "limits": tasks.config.limits.model_dump(),
             "allow": list(tasks.config.network.allow),
-            "egress": tasks.downloader.egress,
+            "egress": tasks.config.network.egress,
         },
     )
     list_kept = kept.list_link_ids if kept is not None and kept.keeps_new else None
-    with spark_session("featurize", store) as spark:
+    with spark_session("featurize", store, DOWNLOADS) as spark:
         stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, tasks),
             stop=spark.sparkContext.cancelAllJobs,
@@ -85,7 +86,6 @@ def _summarize(
     for lacking in status.sandbox:
         if lacking != "full":
             print_line(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)
-    is_finished = status.finished == status.ready
     record_summary(
         store,
         "featurize",
@@ -99,8 +99,5 @@ def _summarize(
             "sandbox": status.sandbox,
             "time": [asdict(time) for time in times],
         },
-        next_step=f"trailergenre train {store} --bundle DIR"
-        if is_finished
-        else f"trailergenre featurize {store}, for the links that are left",
     )
-    return ExitCode.FINISHED if is_finished else ExitCode.INCOMPLETE
+    return ExitCode.FINISHED if status.finished == status.ready else ExitCode.INCOMPLETE

@@ -21,6 +21,7 @@ from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import write_scores
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import SCORING
 
 
 def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
@@ -38,7 +39,7 @@ def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
         # Links that left the list still have outcomes.
         outcomes = tables.filter_links(tables.read_outcomes(store, fingerprint), ready)
         ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-        with spark_session("predict_genres", store) as spark:
+        with spark_session("predict_genres", store, SCORING) as spark:
             files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
             with progress_bar(f"scoring {len(ok)} links"):
                 scores = files.scores(model.scorer.predict_proba)
@@ -62,5 +63,4 @@ def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
             "notes": notes,
             "seconds": round(time.monotonic() - started, 1),
         },
-        next_step=f"trailergenre export {store} scores --out scores.csv",
     )

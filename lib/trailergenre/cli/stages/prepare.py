@@ -28,7 +28,5 @@ def prepare(store: Store, sources: Sources, settings: Config) -> Preparation:
         print_line(f"{n_movies:>8}  {genre}", err=True)
     for note in prepared.notes:
         print_line(note, err=True)
-    record_summary(
-        store, "prepare_dataset", prepared.summary, next_step=f"trailergenre featurize {store}"
-    )
+    record_summary(store, "prepare_dataset", prepared.summary)
     return prepared

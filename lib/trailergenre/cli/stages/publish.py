@@ -19,6 +19,7 @@ from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.worker_checks import PUBLISHING
 
 
 def publish(store: Store, settings: Config, *, features: str | None = None) -> ExitCode:
@@ -35,7 +36,7 @@ def publish(store: Store, settings: Config, *, features: str | None = None) -> E
     prepare_collections(destination, plan.settings)
     started = time.monotonic()
     with (
-        spark_session("publish_features", store) as spark,
+        spark_session("publish_features", store, PUBLISHING) as spark,
         progress_bar("publish", unit="frames") as on_step,
     ):
         result = publish_documents(spark, plan, destination, on_step)

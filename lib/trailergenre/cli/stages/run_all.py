@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -56,7 +58,13 @@ class RunOptions:
 
 
 def run_all(links: Path, store: Store, settings: Config, options: RunOptions) -> ExitCode:
-    """Prepare, featurize, train and evaluate, or score, and write the pages."""
+    """Prepare, featurize, train and evaluate, or score, and write the pages.
+
+    Raises:
+        ConfigError: the list cannot be used, or has too few movies to train on.
+    """
+    page = ReportFile(store, "reports/run.html")
+    page.check()
     _export_backbone(settings)
     prepared = prepare(
         store, Sources(links, is_unlabelled=not read_input(links).has_genres), settings
@@ -64,10 +72,7 @@ def run_all(links: Path, store: Store, settings: Config, options: RunOptions) ->
     features = feature_settings(settings, read_manifest(Path(settings.backbone.path).expanduser()))
     _announce(store, settings, features)
     code = featurize(store, settings, keep=options.keep)
-    page = ReportFile(store, "reports/run.html")
-    page.check()
     page.write(render_run(read_run_report(store, features.fingerprint).to_json()))
-    print_line(f"report: {page}", err=True)
     if options.scored_by is not None:
         predict(store, options.scored_by, features=features.fingerprint)
     elif prepared.movies_by_genre:
@@ -78,6 +83,7 @@ def run_all(links: Path, store: Store, settings: Config, options: RunOptions) ->
             "--bundle DIR.",
             err=True,
         )
+    print_line(f"what became of every link: {page}", err=True)
     return code
 
 
@@ -86,15 +92,15 @@ def _export_backbone(settings: Config) -> None:
     directory = Path(settings.backbone.path).expanduser()
     if directory.exists():
         return
-    from trailergenre.features.backbone.export import export_backbone
-
+    # In a process of its own: Keras keeps gigabytes of memory, which Spark needs later.
+    export = [sys.executable, "-m", "trailergenre", "backbone", "export", "--out", str(directory)]
     with progress_bar("fetching and exporting Inception-V3"):
-        try:
-            export_backbone("imagenet", directory)
-        except WeightsError as error:
-            raise WeightsError(
-                f"There is no network in {directory}, and none could be made: {error}"
-            ) from error
+        code = subprocess.run(export, stdout=subprocess.DEVNULL, check=False).returncode
+    if code:
+        raise WeightsError(
+            f"There is no network in {directory}, and none could be made; see above.",
+            "Copy one from a machine that has it, or name its directory: --set backbone.path=DIR",
+        )
 
 
 def _announce(store: Store, settings: Config, features: FeatureSettings) -> None:
@@ -145,6 +151,7 @@ def _train(
         features=features.fingerprint,
     )
     evaluate(store, str(target), features=features.fingerprint)
+    print_line(f"how good the model is: {store}/reports/evaluation.html", err=True)
 
 
 def _fit_to_list(dataset: DatasetConfig, prepared: Preparation) -> DatasetConfig:

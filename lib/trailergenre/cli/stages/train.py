@@ -70,9 +70,7 @@ def train(
         **summarize(written),
         "seconds": round(time.monotonic() - started, 1),
     }
-    record_summary(
-        store, "train_model", summary, next_step=f"trailergenre evaluate {store} --bundle {target}"
-    )
+    record_summary(store, "train_model", summary)
     return written
 
 
@@ -88,8 +86,9 @@ def _open_trainer(
     from trailergenre.spark.search import search_parameters
     from trailergenre.spark.session import spark_session
     from trailergenre.spark.training import ClusterTrainer
+    from trailergenre.spark.worker_checks import SCORING, SEARCH
 
-    with spark_session("train_model", store) as spark:
+    with spark_session("train_model", store, SEARCH if trials else SCORING) as spark:
 
         def tune(training: TrainingSet, seed: int) -> Recipe:
             if not trials:
