@@ -127,7 +127,7 @@ def _refuse_addresses(arguments: Mapping[str, object]) -> None:
 
 def _raise_interrupted(signum: int, frame: FrameType | None) -> NoReturn:
     # Children and Spark's jobs need a moment to end.
-    print_line("\nstopping ...", err=True)
+    print_line("stopping ...", err=True)
     raise KeyboardInterrupt
 
 
