@@ -44,6 +44,7 @@ from submits import arguments, load_job, submit
 from trailergenre.base.errors import ClusterError
 from trailergenre.base.records import N_FEATURES
 from trailergenre.base.storage import Store
+from trailergenre.cli.stages import publish as stage
 from trailergenre.mongo.bulk_writes import WriteCounts
 from trailergenre.mongo.collections import prepare_collections
 from trailergenre.mongo.connection import Destination
@@ -208,7 +209,7 @@ def run_here(
 ) -> Result:
     """Run the job in this process and session."""
     job = load_job("publish_features")
-    monkeypatch.setattr(job, "spark_session", lambda *_: nullcontext(spark))
+    monkeypatch.setattr(stage, "spark_session", lambda *_: nullcontext(spark))
     config = in_file(destination, run).config
     settings = (f"mongo.database={config.database}", f"mongo.uri_file={config.uri_file}")
     return CliRunner().invoke(job.app, arguments(run, *settings))
@@ -230,7 +231,7 @@ def test_the_job_names_the_first_refused_documents_and_counts_the_others(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     done = PublishResult(WriteCounts(refused=5, reasons=("a: b",) * 3), WriteCounts(refused=2))
-    assert load_job("publish_features")._report_refused(done) == 4
+    assert stage._report_refused(done) == 4
     assert capsys.readouterr().err.splitlines() == [
         *["refused: a: b"] * 3,
         "and 4 more",
@@ -259,7 +260,7 @@ def run_before_spark(
 ) -> tuple[int, str]:
     """Run the job in this process as far as to Spark, which it must not start."""
     job = load_job("publish_features")
-    monkeypatch.delattr(job, "spark_session")
+    monkeypatch.delattr(stage, "spark_session")
     monkeypatch.setenv("TRAILERGENRE_MONGO_URI", uri)
     ended = CliRunner().invoke(job.app, [str(run), *options])
     return ended.exit_code, ended.output

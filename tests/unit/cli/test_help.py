@@ -20,6 +20,7 @@ from trailergenre.cli.commands import app
 
 JOBS = sorted(path.stem for path in (REPOSITORY / "jobs").glob("*.py"))
 PROGRAM = Path(sys.executable).with_name("trailergenre")
+STAGES = ("prepare", "featurize", "train", "evaluate", "predict", "publish")
 FOR_PROGRAMS = ["score", "status", "verify", "report", "doctor", "bundle inspect"]
 """Commands whose answer a program may want."""
 
@@ -41,8 +42,8 @@ def command_of(name: str) -> click.Command:
 
 def test_all_commands_and_jobs_are_found() -> None:
     promised = {"demo", "score", "status", "report", "verify", "doctor", "backbone export"}
-    assert set(COMMANDS) == {*promised, "bundle inspect"}
-    assert len(JOBS) == 6
+    assert set(COMMANDS) == {*promised, "bundle inspect", "run", "export", *STAGES}
+    assert len(JOBS) == len(STAGES)
 
 
 def help_of(name: str) -> str:
@@ -56,8 +57,10 @@ def help_of(name: str) -> str:
 def test_help_shows_how_it_is_called(name: str) -> None:
     _, is_there, examples = help_of(name).partition("Example")
     assert is_there
-    called = f"trailergenre {name}" if name in ALL else f"jobs/{name}.py"
-    assert called in examples
+    if name in ALL:
+        assert f"trailergenre {name}" in examples
+    else:
+        assert any(f"trailergenre {stage} " in examples for stage in STAGES)
 
 
 @pytest.mark.parametrize("name", [*ALL, *JOBS])
@@ -128,3 +131,10 @@ def test_tab_completes_commands_and_options() -> None:
 def test_a_fault_of_ours_is_shown_without_variables_that_may_be_secrets(name: str) -> None:
     program = load_job(name).app if name else app
     assert not program.pretty_exceptions_show_locals
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_is_the_command_of_its_stage(name: str) -> None:
+    stage = next(stage for stage in STAGES if stage in name)
+    ours, theirs = command_of(name).params, COMMANDS[stage].params
+    assert [parameter.opts for parameter in ours] == [parameter.opts for parameter in theirs]

@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import fcntl
 import io
-import os
-import pty
 import shutil
-import struct
-import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -17,7 +11,6 @@ from rich.console import Console
 
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError, ExitCode, RunError
-from trailergenre.cli.demo.jvm_warning import without_jvm_warning
 from trailergenre.cli.demo.run import _Demo, _export, _mongo_server, _write_config, run_demo
 
 
@@ -95,35 +88,6 @@ def test_the_users_server_is_published_to(tmp_path: Path, monkeypatch: pytest.Mo
     with _mongo_server(tmp_path / "mongo") as uri:
         assert uri == "mongodb://127.0.0.1:1"
     assert not (tmp_path / "mongo").exists()
-
-
-@pytest.mark.parametrize("first", ["WARNING: Using incubator modules: jdk.incubator.vector", "a"])
-def test_what_a_job_says_is_passed_on_but_for_the_jvms_warning(
-    first: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    code = f"import sys; sys.stderr.write('{first}\\n'); sys.stderr.flush(); print('b\\nc')"
-    with without_jvm_warning() as stderr:
-        command = [sys.executable, "-c", code]
-        subprocess.run(command, stdout=stderr, stderr=stderr, check=True)
-    assert capfd.readouterr().err == ("a\nb\nc\n" if first == "a" else "b\nc\n")
-
-
-def test_on_a_terminal_a_job_has_one_too_of_the_same_size() -> None:
-    code = (
-        "import subprocess, sys\n"
-        "from trailergenre.cli.demo.jvm_warning import without_jvm_warning\n"
-        "size = 'import os; print(os.get_terminal_size(2).columns)'\n"
-        "with without_jvm_warning() as stderr:\n"
-        "    subprocess.run([sys.executable, '-c', size], stderr=stderr, check=True)\n"
-    )
-    reader, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 77, 0, 0))
-    shown = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=terminal, check=True
-    )
-    os.close(terminal)
-    os.close(reader)
-    assert shown.stdout == b"77\n"
 
 
 def test_a_network_of_an_earlier_demo_is_told_to_be_random(
