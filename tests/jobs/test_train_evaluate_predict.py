@@ -306,7 +306,7 @@ def test_a_run_without_features_is_refused(tmp_path: Path, job: str) -> None:
     (tmp_path / "run").mkdir()
     result = invoke(job, tmp_path / "run", "--bundle", tmp_path / "bundle")
     assert result.exit_code == 2
-    assert "Run jobs/featurize.py first" in result.stderr
+    assert "Run `trailergenre featurize` first" in result.stderr
 
 
 @pytest.mark.parametrize("job", ["evaluate_model", "predict_genres"])

@@ -313,7 +313,7 @@ def test_the_job_refuses_a_run_without_features_and_claims_nothing(
     database = ("--set", f"mongo.database={destination.config.database}")
     code, said = run_before_spark(monkeypatch, tmp_path, *database, uri=mongo_uri)
     assert code == 2
-    assert f"has features {FP} yet. Run jobs/featurize.py first" in said
+    assert f"has features {FP} yet. Run `trailergenre featurize` first" in said
     assert stored(destination, "frames_meta") == []
 
 

@@ -21,7 +21,7 @@ class _WithMeaning(StrEnum):
 
 
 class RowOutcome(_WithMeaning):
-    """The result of `prepare_dataset` for one input row."""
+    """The result of `prepare` for one input row."""
 
     READY = "ready", "passed on to the download"
     LINK_EMPTY = "link_empty", "the cell is empty or blank"

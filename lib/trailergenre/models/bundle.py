@@ -155,7 +155,7 @@ def _read(store: Store, name: str, max_bytes: int) -> bytes:
     if not store.exists(name):
         raise BundleError(
             f"There is no model bundle at {store} ({name} is missing). "
-            "Train one with jobs/train_model.py, or make one with `trailergenre demo`."
+            "Train one with `trailergenre train`, or make one with `trailergenre demo`."
         )
     try:
         with store.open_input(name) as stream:
@@ -176,7 +176,7 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
         if record.get("format") != FORMAT:
             raise BundleError(
                 f"The bundle at {store} has the format {record.get('format')!r}; this version "
-                f"reads {FORMAT}. Train it again with jobs/train_model.py."
+                f"reads {FORMAT}. Train it again with `trailergenre train`."
             )
         checksums = record.pop("files")
         manifest = Manifest.model_validate_json(json.dumps(record))

@@ -92,7 +92,7 @@ def read_model(address: str) -> EvaluatedModel:
     if problem := _fold_problem(bundles):
         raise BundleError(
             f"The folds of {store} are not one cross-validation: {problem}. "
-            "Train again with jobs/train_model.py --cross-validate."
+            "Train again with `trailergenre train --cross-validate`."
         )
     return EvaluatedModel(str(store), tuple(bundles))
 
@@ -167,7 +167,7 @@ def check_control(control: EvaluatedModel) -> None:
     if not control.bundles[0].manifest.training.shuffled_labels:
         raise BundleError(
             f"The control {control.address} was trained on true labels. "
-            "Train it with jobs/train_model.py --shuffle-labels."
+            "Train it with `trailergenre train --shuffle-labels`."
         )
 
 

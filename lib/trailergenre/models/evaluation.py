@@ -134,7 +134,7 @@ def score_models(
         if not link_ids:
             raise ConfigError(
                 f"None of the {len(links)} test links has features. "
-                "Run jobs/featurize.py, or name other features with --features."
+                "Run `trailergenre featurize`, or name other features with --features."
             )
         link_of = {link.link_id: link for link in links}
         tested = [link_of[link_id] for link_id in link_ids]

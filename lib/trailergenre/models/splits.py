@@ -66,7 +66,7 @@ def _given_parts(links: Sequence[LabelledLink], groups: NDArray[np.int64]) -> li
         raise ConfigError(
             "dataset.split = given needs a training and a test part. The labels table gives movies "
             f"with features: {dict(counts)}. Give an external split to "
-            "jobs/prepare_dataset.py, or set dataset.split = folds."
+            "`trailergenre prepare`, or set dataset.split = folds."
         )
     return parts
 

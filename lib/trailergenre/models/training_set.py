@@ -93,7 +93,7 @@ def prepare_training(
     if ready and not used:
         raise ConfigError(
             "dataset.split = given, but the labels table has no part for any link with features. "
-            "Give an external split to jobs/prepare_dataset.py, or set dataset.split = folds."
+            "Give an external split to `trailergenre prepare`, or set dataset.split = folds."
         )
     movies = count_movies(used)
     genres = tuple(g for g, n in movies.items() if n >= config.min_movies_per_genre)

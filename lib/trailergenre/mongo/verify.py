@@ -1,6 +1,6 @@
 """Invariant I3 in MongoDB: the collections equal the features table, document by document.
 
-Changes nothing; `jobs/publish_features.py` repairs what is reported.
+Changes nothing; `trailergenre publish` repairs what is reported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
     from pymongo.database import Database
 
-_PUBLISH_AGAIN = "Run jobs/publish_features.py again: it makes the collection equal to the run."
+_PUBLISH_AGAIN = "Run `trailergenre publish` again: it makes the collection equal to the run."
 _REPAIR_RUN = "The run itself cannot be read: follow the advice above, then publish it again."
 _LINKS_PER_QUERY = 1000
 _MAX_EXTRA = 1_000_000

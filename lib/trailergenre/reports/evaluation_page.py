@@ -23,7 +23,7 @@ class _Curve(TypedDict):
 
 
 def render_evaluation(record: Mapping[str, object]) -> str:
-    """Render the HTML page of the record that `jobs/evaluate_model.py` writes as JSON."""
+    """Render the HTML page of the record that `trailergenre evaluate` writes as JSON."""
     return render_page(
         "evaluation.html",
         record,

@@ -121,7 +121,9 @@ def choose_fingerprint(
     if not known:
         if not store.exists(""):
             raise ConfigError(f"There is no run at {store}. Check its address.")
-        raise ConfigError(f"There are no features below {store}. Run jobs/featurize.py first.")
+        raise ConfigError(
+            f"There are no features below {store}. Run `trailergenre featurize` first."
+        )
     names = "; ".join(
         f"{name} ({s.frames_per_s:g} frames/s, backbone {s.backbone_id[:12]}, {s.precision})"
         for name, s in known.items()

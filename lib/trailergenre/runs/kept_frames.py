@@ -107,7 +107,7 @@ class FramesReader:
     def _damaged(self, reason: str) -> StorageError:
         return StorageError(
             f"{self._where} was changed or truncated: {reason}. "
-            "Delete it and run jobs/featurize.py again, which makes its frames anew."
+            "Delete it and run `trailergenre featurize` again, which makes its frames anew."
         )
 
 

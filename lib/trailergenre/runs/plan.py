@@ -73,7 +73,7 @@ def plan_links(
     if any(other.is_external for other in others.values()):
         problem = f"{store} holds external features, which need no download."
         raise ConfigError(
-            problem, "Continue with jobs/train_model.py, or give your own links another RUN."
+            problem, "Continue with `trailergenre train`, or give your own links another RUN."
         )
     carried = _carry(store, settings, others, {link.link_id for link in todo})
     failed = dict(zip(*(carried[name].to_pylist() for name in ("link_id", "outcome")), strict=True))

@@ -135,13 +135,13 @@ def write_table(store: Store, name: str, table: pa.Table) -> None:
 def read_table(store: Store, name: str) -> pa.Table:
     """Read a small table, from the file of `write_table` or from the files that Spark wrote.
 
-    A ConfigError about a missing table names the job that writes it.
+    A ConfigError about a missing table names the stage that writes it.
     """
     files = [file.path for file in store.list_files(name)]
     if not files:
-        job = "predict_genres" if name == "scores" else "prepare_dataset"
+        stage = "predict" if name == "scores" else "prepare"
         raise ConfigError(
-            f"There is no table {name!r} below {store}. Run jobs/{job}.py first, or check the "
+            f"There is no table {name!r} below {store}. Run `trailergenre {stage}` first, or check the "
             "run's address."
         )
     whole = f"{name}/{_WHOLE_FILE}"

@@ -450,7 +450,7 @@ def test_of_several_feature_sets_the_one_of_the_settings_is_taken_or_the_chosen_
 def test_a_run_that_is_not_there_is_told_from_one_without_features(
     command: str, tmp_path: Path
 ) -> None:
-    assert "Run jobs/featurize.py first" in refusal(invoke(command, str(tmp_path)))
+    assert "Run `trailergenre featurize` first" in refusal(invoke(command, str(tmp_path)))
     line = refusal(invoke(command, str(tmp_path / "typo")))
     assert f"There is no run at {tmp_path / 'typo'}" in line
     assert "featurize" not in line

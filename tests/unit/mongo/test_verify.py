@@ -232,7 +232,7 @@ def test_a_run_without_labels_is_to_be_mended_before_it_is_published_again(
     publish(destination, run.store, FP)
     run.store.delete_directory("labels")
     (check,) = (each for each in verify(run, destination).checks if f"I3 {each.name}" == FRAMES)
-    assert "Run jobs/prepare_dataset.py first" in check.offenders[0]
+    assert "Run `trailergenre prepare` first" in check.offenders[0]
     assert "follow the advice above, then publish it again" in check.lines()[-1]
 
 

@@ -30,7 +30,7 @@ def publish(store: Store, settings: Config, *, features: str | None = None) -> E
     if not len(plan.links) and not (plan.withdrawn and is_initialized(destination)):
         raise ConfigError(
             f"No link of {store} has features {plan.fingerprint} yet. "
-            f"Run `trailergenre featurize {store}` first."
+            f"Run `trailergenre featurize` first."
         )
     # Before Spark starts: a missing server or foreign collection is reported within seconds.
     prepare_collections(destination, plan.settings)

@@ -63,7 +63,7 @@ def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
 
 def check_links(ready: Collection[str], current: pa.Table) -> Check:
     """Every ready link has a known outcome in `current`, which has one row per link."""
-    advice = "Run jobs/featurize.py again: it takes the links without an outcome."
+    advice = "Run `trailergenre featurize` again: it takes the links without an outcome."
     check = Check("I1", "every ready link has one outcome", advice, len(ready))
     ids, outcomes = (current[name].to_pylist() for name in ("link_id", "outcome"))
     outcome_of, known = dict(zip(ids, outcomes, strict=True)), set(Outcome)
@@ -75,7 +75,9 @@ def check_links(ready: Collection[str], current: pa.Table) -> Check:
             check.add_offender(f"link {link_id}: outcome is {outcome!r}")
     deferred = sum(outcome_of.get(link_id) == Outcome.DEFERRED for link_id in ready)
     if deferred:
-        check.notes.append(f"{deferred} links are deferred; run jobs/featurize.py again for them")
+        check.notes.append(
+            f"{deferred} links are deferred; run `trailergenre featurize` again for them"
+        )
     others = len(outcome_of.keys() - set(ready))
     if others:
         check.notes.append(f"{others} outcomes belong to links of an earlier list")
@@ -84,7 +86,7 @@ def check_links(ready: Collection[str], current: pa.Table) -> Check:
 
 def check_references(current: pa.Table, fingerprint: str) -> Check:
     """Each `ok` row refers to its features, and no other row refers to any."""
-    advice = "Delete the outcomes files named here and run jobs/featurize.py again."
+    advice = "Delete the outcomes files named here and run `trailergenre featurize` again."
     name = "ok rows, and no others, refer to features"
     check = Check("I1", name, advice, len(current))
     columns = ["link_id", "outcome", "frames", "detail", "_file", *REFERENCE_COLUMNS]

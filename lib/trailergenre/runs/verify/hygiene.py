@@ -29,7 +29,7 @@ def check_unfinished(store: Store, *, is_held: bool) -> Check:
         check.add_offender(_name(file))
     training = store.list_all_files("training")
     if training:
-        note = f"training/ holds {len(training)} files; delete them if no jobs/train_model.py runs"
+        note = f"training/ holds {len(training)} files; delete them if no `trailergenre train` runs"
         check.notes.append(note)
     return check
 
@@ -46,7 +46,7 @@ def check_scratch() -> Check:
 
 def check_kept_frames(store: Store, key: str, ready: Collection[str]) -> Check:
     """Each file of kept frames (`key` is `FeatureSettings.frames_key`) is as it was written."""
-    advice = "Delete them; jobs/featurize.py makes them again when it needs them."
+    advice = "Delete them; `trailergenre featurize` makes them again when it needs them."
     check = Check("I3", "kept frames are as written", advice)
     kept, others = KeptFrames(store, key, keeps_new=False), 0
     for file in store.list_files(f"frames/{key}"):
@@ -86,7 +86,7 @@ def check_foreign(store: Store, fingerprint: str, referenced: Collection[str]) -
         size_bytes = sum(file.size_bytes for file in orphans)
         check.notes.append(
             f"{len(orphans)} orphans ({size_bytes} bytes) of killed writers, e.g. "
-            f"{orphans[0].path}: harmless; jobs/featurize.py removes those older than a day"
+            f"{orphans[0].path}: harmless; `trailergenre featurize` removes those older than a day"
         )
     return check
 

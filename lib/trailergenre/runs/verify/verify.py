@@ -91,7 +91,7 @@ def _check_labels(store: Store, listed: pa.Table | None) -> Check:
 
 def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
     """Read the intact outcomes files, and check all."""
-    advice = "Restore them from a copy, or delete them and run jobs/featurize.py again."
+    advice = "Restore them from a copy, or delete them and run `trailergenre featurize` again."
     check = Check("I3", "outcomes files match their names", advice)
     parts = {}
     for file in store.list_files(f"outcomes/{fingerprint}"):

@@ -78,7 +78,7 @@ def test_a_missing_outcomes_file_leaves_its_links_without_outcome(run: Run) -> N
     report = run.verify()
     (check,) = (check for check in report.checks if not check.holds)
     assert (check.n_offenders, len(check.offenders)) == (6, 5)
-    assert "Run jobs/featurize.py again" in "\n".join(report.lines())
+    assert "Run `trailergenre featurize` again" in "\n".join(report.lines())
 
 
 def test_a_damaged_list_is_named(run: Run) -> None:
