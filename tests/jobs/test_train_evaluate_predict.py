@@ -387,11 +387,3 @@ def test_models_of_other_test_parts_are_not_compared(run: Store, tmp_path: Path)
     assert result.exit_code == 2
     assert "another test part" in result.stderr
     assert "[dataset]" in result.stderr
-
-
-@pytest.mark.parametrize("job", ["train_model", "evaluate_model", "predict_genres"])
-def test_help_shows_how_to_submit(job: str) -> None:
-    result = invoke(job, "--help")
-    assert result.exit_code == 0
-    assert "spark-submit --properties-file conf/spark-local.conf" in result.stdout
-    assert f"jobs/{job}.py runs/mine --bundle bundles/mine" in result.stdout

@@ -141,8 +141,8 @@ def read_table(store: Store, name: str) -> pa.Table:
     if not files:
         stage = "predict" if name == "scores" else "prepare"
         raise ConfigError(
-            f"There is no table {name!r} below {store}. Run `trailergenre {stage}` first, or check the "
-            "run's address."
+            f"There is no table {name!r} below {store}. Run `trailergenre {stage}` first, or check "
+            "the run's address."
         )
     whole = f"{name}/{_WHOLE_FILE}"
     if whole in files:

@@ -69,7 +69,7 @@ def test_genres_are_ranked(store: Store) -> None:
 
 
 def test_nothing_there_names_what_makes_one(store: Store) -> None:
-    with pytest.raises(BundleError, match=r"no model bundle at .*train_model.*demo"):
+    with pytest.raises(BundleError, match=r"no model bundle at .*trailergenre train.*demo"):
         read_bundle(store)
 
 

@@ -253,7 +253,7 @@ def test_the_command_compares_where_the_configuration_says(
     (line,) = (
         line
         for line in CliRunner().invoke(app, [*words[:3], *words[4:]]).stdout.splitlines()
-        if "publish_features" in line
+        if "trailergenre publish" in line
     )
     assert "again" in line
 

@@ -199,7 +199,7 @@ def test_outcomes_file_that_is_no_table_is_named(tmp_path: Path) -> None:
 
 
 def test_missing_table_names_the_job_that_writes_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="prepare_dataset"):
+    with pytest.raises(ConfigError, match="trailergenre prepare"):
         tables.read_table(Store(str(tmp_path)), "labels")
 
 

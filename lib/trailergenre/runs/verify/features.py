@@ -21,8 +21,8 @@ from trailergenre.runs.verify.verification import Check
 
 _MAKE_AGAIN = (
     "Restore the features file from a copy, or delete it with the outcomes file that refers to it "
-    "and run `trailergenre featurize` again, which makes them anew (--retry OUTCOME for links in the "
-    "outcomes file that had failed)."
+    "and run `trailergenre featurize` again, which makes them anew (--retry OUTCOME for links in "
+    "the outcomes file that had failed)."
 )
 
 

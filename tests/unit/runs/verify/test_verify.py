@@ -89,7 +89,7 @@ def test_a_damaged_list_is_named(run: Run) -> None:
 
 def test_a_run_without_a_list_is_no_run(run: Run) -> None:
     run.store.delete("links/table.parquet")
-    with pytest.raises(ConfigError, match="prepare_dataset"):
+    with pytest.raises(ConfigError, match="trailergenre prepare"):
         run.verify()
 
 
