@@ -28,6 +28,21 @@ _ALIASES = {
 
 _MAX_SHOWN = 30
 
+MAX_ROWS = 2_000_000
+MAX_COLUMNS = 10_000
+MAX_CELLS = 20_000_000
+"""Rows times columns, 2 GB while reading: a short line can become a wide row."""
+
+
+def check_size(path: Path, n_rows: int, n_columns: int) -> None:
+    """Raise ConfigError if a table is too large; called before its cells are made."""
+    if n_rows > MAX_ROWS or n_columns > MAX_COLUMNS or n_rows * n_columns > MAX_CELLS:
+        raise ConfigError(
+            f"{path} is too large: at most {MAX_ROWS:,} rows, {MAX_COLUMNS:,} columns and "
+            f"{MAX_CELLS:,} cells are read. Received: {n_rows:,} rows or more of {n_columns:,} "
+            "columns. Leave out what is not needed."
+        )
+
 
 @dataclass
 class TableFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 import zlib
@@ -10,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.links.columns import TableFile, is_known
-from trailergenre.links.separated_files import read_lines
+from trailergenre.base.untrusted_parquet import unpack_parquet
+from trailergenre.links.columns import MAX_CELLS, MAX_ROWS, TableFile, check_size, is_known
+from trailergenre.links.separated_files import iter_lines, read_lines
 
-MAX_FILE_BYTES = 2 << 30
+MAX_FILE_BYTES = 256 << 20
+"""Of a list, unpacked. A million rows of links, titles and genres take 150 MB."""
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -50,10 +52,11 @@ def read_table(path: Path) -> TableFile:
     """
     try:
         if path.is_dir():
-            return _of_arrow(path, pq.read_table(path))
+            files = sorted(path.glob("*.parquet"))
+            return _of_arrow(path, [_unpack(read_bytes(file)) for file in files])
         content = _unzip(path, read_bytes(path))
         if content.startswith(b"PAR1"):
-            return _of_arrow(path, pq.read_table(pa.BufferReader(content)))
+            return _of_arrow(path, [_unpack(content)])
     except (OSError, pa.ArrowException) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     if path.suffix.lower() in {".parquet", ".pq"}:
@@ -63,9 +66,11 @@ def read_table(path: Path) -> TableFile:
             raise ConfigError(f"{path} is {kind}. Save the table as CSV in UTF-8.")
     notes: list[str] = []
     text = _decode(path, content, notes)
+    del content
     if "\n" not in text:
         text = text.replace("\r", "\n")  # old lines of the Macintosh
-    start = text.lstrip()[:1]
+    found = re.search(r"\S", text)
+    start = found[0] if found else ""
     if start == "<":
         raise ConfigError(f"{path} is HTML or XML. Save the table as CSV in UTF-8.")
     table = _read_json(path, text) if start and start in "[{" else read_lines(path, text)
@@ -113,7 +118,13 @@ def _unzip(path: Path, content: bytes) -> bytes:
     return _check_size(path, b"".join(parts))
 
 
-def _of_arrow(path: Path, table: pa.Table) -> TableFile:
+def _unpack(content: bytes) -> pa.Table:
+    return unpack_parquet(content, max_rows=MAX_ROWS, max_values=MAX_CELLS)
+
+
+def _of_arrow(path: Path, parts: list[pa.Table]) -> TableFile:
+    table = pa.concat_tables(parts, promote_options="default")
+    check_size(path, len(table), table.num_columns)
     rows = table.to_pylist()
     return TableFile(path, table.column_names, rows, [f"row {n}" for n in range(1, len(rows) + 1)])
 
@@ -144,7 +155,7 @@ def _decode(path: Path, content: bytes, notes: list[str]) -> str:
         text = content.decode("cp1252")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{what}, nor Windows-1252. Save the file as UTF-8.") from error
-    shown = text.split("\n")[line - 1].strip()
+    shown = next(itertools.islice(iter_lines(path, text), line - 1, None)).strip()
     notes.append(
         "the file is not UTF-8 and was read as Windows-1252. If this is wrong, save it as UTF-8: "
         f"line {line}, {shown[:100]!r}."
@@ -154,6 +165,7 @@ def _decode(path: Path, content: bytes, notes: list[str]) -> str:
 
 def _read_json(path: Path, text: str) -> TableFile:
     """An array of objects or links, an object per line, or an object of columns."""
+    check_json(path, text)
     try:
         value = json.loads(text)
     except RecursionError as error:
@@ -165,17 +177,28 @@ def _read_json(path: Path, text: str) -> TableFile:
             f"{path} is a JSON object of {', '.join(map(repr, list(value)[:5]))}. Give an array of "
             "objects, or one object a line."
         )
-    if isinstance(value, dict):
-        value = _records(path, value)
-    return _of_objects(path, [(f"item {n}", item) for n, item in enumerate(value, start=1)])
+    items: list[object] = _records(path, value) if isinstance(value, dict) else value
+    check_size(path, len(items), 1)
+    return _of_objects(path, [(f"item {n}", item) for n, item in enumerate(items, start=1)])
+
+
+def check_json(path: Path, text: str) -> None:
+    """Raise ConfigError if a text has more values than are read, before they are made."""
+    if sum(map(text.count, ",[{")) > MAX_CELLS:
+        raise ConfigError(
+            f"{path} is too large: at most {MAX_CELLS:,} values are read. Leave out what is not "
+            "needed."
+        )
 
 
 def _json_lines(path: Path, text: str, whole: str) -> Iterator[tuple[str, object]]:
-    lines = text.split("\n")
     if text.lstrip().startswith("["):
         raise ConfigError(f"{path} is not JSON: {whole}. Correct the file there.")
-    for number, line in enumerate(lines, start=1):
+    n_rows = 0
+    for number, line in enumerate(iter_lines(path, text), start=1):
         if line.strip():
+            n_rows += 1
+            check_size(path, n_rows, 1)
             try:
                 yield f"line {number}", json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -189,10 +212,12 @@ def _records(path: Path, value: dict[str, object]) -> list[object]:
     columns = [list(c.values()) if isinstance(c, dict) else c for c in value.values()]
     if not all(isinstance(column, list) for column in columns):
         return [value]
-    if len({len(column) for column in columns if isinstance(column, list)}) > 1:
+    lengths = {len(column) for column in columns if isinstance(column, list)}
+    if len(lengths) > 1:
         raise ConfigError(
             f"{path} is a JSON object of columns that differ in length. Give an array of objects."
         )
+    check_size(path, max(lengths), len(columns))
     return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -207,5 +232,6 @@ def _of_objects(path: Path, items: list[tuple[str, object]]) -> TableFile:
             )
         rows.append(dict(row))
     columns = list(dict.fromkeys(name for row in rows for name in row))
+    check_size(path, len(rows), len(columns))
     full = [{name: row.get(name) for name in columns} for row in rows]
     return TableFile(path, columns, full, [place for place, _ in items])

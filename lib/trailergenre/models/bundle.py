@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from trailergenre.base.errors import BundleError, ForeignFileError, StorageError
 from trailergenre.base.records import GenreScore
 from trailergenre.base.storage import Store
+from trailergenre.base.untrusted_parquet import unpack_parquet
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.manifest import FORMAT, Manifest
 from trailergenre.models.model_card import find_warnings, render_card
@@ -37,7 +38,7 @@ _MAX_MANIFEST_BYTES = 8 << 20
 """Isotonic curves of 20 genres and 5,000 movies take 4 MB."""
 _MAX_FILE_BYTES = 2 << 30
 """2,200 trees of 4,096 leaves take 0.5 GB."""
-_MAX_SPLIT_ROWS = 10_000_000
+_MAX_SPLIT_ROWS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,9 @@ def _parse_manifest(content: bytes, store: Store) -> tuple[Manifest, dict[str, s
 
 def _parse_split(content: bytes, store: Store) -> pa.Table:
     try:
-        split = tables.parse_parquet(content, max_rows=_MAX_SPLIT_ROWS)
+        split = unpack_parquet(
+            content, max_rows=_MAX_SPLIT_ROWS, max_values=len(_SPLIT) * _MAX_SPLIT_ROWS
+        )
     except (OSError, pa.ArrowException) as error:
         raise BundleError(f"split.parquet in {store} cannot be read: {error}.") from error
     if not split.schema.equals(_SPLIT):

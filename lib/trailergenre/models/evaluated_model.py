@@ -25,7 +25,8 @@ class EvaluatedModel:
     @property
     def name(self) -> str:
         """The last component of the address."""
-        return self.address.rstrip("/").rsplit("/", 1)[-1]
+        place = self.address.partition("?")[0] if "://" in self.address else self.address
+        return place.rstrip("/").rsplit("/", 1)[-1]
 
     @property
     def genres(self) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from safetensors.numpy import load, save
 
+from bombs import MEGABYTE, assert_is_refused, parquet, repeated
 from bundles import make_bundle, make_forest, make_manifest
 from runs import SETTINGS
 from trailergenre.base.errors import BundleError, ForeignFileError
@@ -176,12 +178,21 @@ def test_a_manifest_that_is_nested_too_deeply_is_refused(store: Store) -> None:
         read_bundle(store)
 
 
+def test_a_split_that_would_take_gigabytes_is_refused(store: Store) -> None:
+    make_bundle(store)
+    column = repeated(MEGABYTE, 100_000)
+    table = pa.table(dict.fromkeys(("link_id", "movie_id", "part"), column))
+    replace_file(store, "split.parquet", parquet(table, store_schema=False))
+    assert len(store.read_bytes("split.parquet")) < 5000
+    assert_is_refused("bundle", store.local_path(""), r"split\.parquet in .* unpacks to more than")
+
+
 def test_more_rows_of_the_split_than_any_list_has_are_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_bundle(store)
     monkeypatch.setattr("trailergenre.models.bundle._MAX_SPLIT_ROWS", 3)
-    with pytest.raises(BundleError, match="4 rows; 3 are allowed"):
+    with pytest.raises(BundleError, match=r"4 rows .* 3 and 9 are allowed"):
         read_bundle(store)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import FeatureArray, LinkFrames, LinkId
 from trailergenre.base.storage import Store
+from trailergenre.links.columns import MAX_ROWS
 from trailergenre.links.input_lists import InputList
 from trailergenre.links.labelled_links import Part
 from trailergenre.links.table_files import read_bytes as read_bounded
@@ -22,9 +23,8 @@ from trailergenre.runs.commit import write_commit
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, list_settings, write_settings
 from trailergenre.runs.outcome_row import OutcomeRow
 
-MAX_VALUES = 100_000_000
-"""Rows times columns, 0.8 GB while reading. MMTF-14K's visual features have 1.5 million."""
-_MAX_LINES = 2_000_000
+MAX_VALUES = 50_000_000
+"""Rows times columns, 2 GB while reading. MMTF-14K's visual features have 1.5 million."""
 _COMMIT_BYTES = 64_000_000
 """Features per file, as `chunks.max_bytes` for those of videos."""
 
@@ -133,6 +133,6 @@ def read_bytes(path: Path) -> bytes:
         ConfigError: the file cannot be read or is too large.
     """
     content = read_bounded(path)
-    if content.count(b"\n") + content.count(b"\r") > 2 * _MAX_LINES:  # \r\n counts as two
-        raise ConfigError(f"{path} has more than {_MAX_LINES} lines.")
+    if content.count(b"\n") + content.count(b"\r") > 2 * MAX_ROWS:  # \r\n counts as two
+        raise ConfigError(f"{path} has more than {MAX_ROWS} lines.")
     return content

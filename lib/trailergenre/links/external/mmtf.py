@@ -8,7 +8,7 @@ import numpy as np
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.links.cells import clean_text
-from trailergenre.links.external.features import MAX_VALUES, SCHEME, ExternalFeatures, read_bytes
+from trailergenre.links.external.features import MAX_VALUES, SCHEME, ExternalFeatures
 from trailergenre.links.genres import read_genres
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.table_files import read_table
@@ -22,7 +22,6 @@ def read_mmtf(path: Path) -> ExternalFeatures:
     Raises:
         ConfigError: names the row and what is wrong with it.
     """
-    read_bytes(path)  # checks the number of lines, which `read_table` does not
     table = read_table(path)
     table.require(*_COLUMNS)
     if not table.rows:

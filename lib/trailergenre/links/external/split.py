@@ -10,7 +10,7 @@ from trailergenre.links.cells import clean_text
 from trailergenre.links.external.features import read_text
 from trailergenre.links.imdb_ids import IdError, parse_movie_id
 from trailergenre.links.labelled_links import Part
-from trailergenre.links.table_files import read_table
+from trailergenre.links.table_files import check_json, read_table
 from trailergenre.links.youtube import read_video_id
 
 _PARTS = {"trn": Part.TRAIN, "val": Part.VALIDATION, "tst": Part.TEST}
@@ -51,7 +51,9 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
 
 def _read_lists(path: Path) -> dict[str, list[object]]:
     try:
-        lists = json.loads(read_text(path))
+        text = read_text(path)
+        check_json(path, text)
+        lists = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}.") from error
     is_split = isinstance(lists, dict) and set(lists) == set(_PARTS)

@@ -108,7 +108,7 @@ def test_a_csv_of_more_values_than_are_allowed_is_refused(
     ("name", "limit", "message"),
     [
         ("trailergenre.links.table_files.MAX_FILE_BYTES", 60, "more than 60 bytes"),
-        ("trailergenre.links.external.features._MAX_LINES", 1, "than 1 lines"),
+        ("trailergenre.links.external.features.MAX_ROWS", 1, "than 1 lines"),
     ],
 )
 def test_a_file_that_is_too_large_is_refused(
