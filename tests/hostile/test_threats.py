@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -242,13 +243,16 @@ def test_server_that_fails_is_asked_three_times(scratch: Path, tiny_backbone: Pa
         ("https://me:secret@films.test/", "https://***@films.test/: link_invalid: it has a user"),
     ],
 )
-def test_bad_link_has_no_score_and_no_json(
+def test_bad_link_has_a_reason_in_place_of_a_score(
     cell: str, reason: str, tiny_backbone: Path, tmp_path: Path
 ) -> None:
     make_bundle(Store(str(tmp_path)), manifest=manifest_for(tiny_backbone))
     arguments = ["score", cell, "--json", "--bundle", str(tmp_path)]
     ended = CliRunner().invoke(app, [*arguments, "--set", f"backbone.path={tiny_backbone}"])
     assert ended.exit_code == 2
-    assert ended.stdout == ""
+    record = json.loads(ended.stdout)
+    assert record["genres"] == []
+    assert reason.startswith(f"{record['url']}: {record['outcome']}: ")
+    assert "secret" not in ended.output
     assert f"error: no score for {reason}" in ended.stderr
     assert re.search("traceback", ended.stderr, re.IGNORECASE) is None
