@@ -162,7 +162,8 @@ class ChunksConfig(Section):
     max_links: int = Field(default=32, ge=1)
     """Maximum links that a killed task loses. Values below 4 reduce the overlap of the stages."""
     max_seconds: float = Field(default=300, gt=0)
-    """A chunk is committed at this age, also while all downloads hang or wait."""
+    """A chunk is committed at this age, also while all downloads hang or wait. A task's first ones
+    are committed earlier, from 10 s on, so that a run shows soon how it goes."""
     max_bytes: int = Field(default=64_000_000, gt=0)
     """A chunk is committed as soon as its features reach this size."""
 

@@ -90,6 +90,10 @@ def _commit_all(links: Iterable[FetchedLink], chunk: _Chunk) -> Iterator[Commit]
     yield from chunk.take_commits()
 
 
+_FIRST_AGE_S = 10.0
+"""Age at which a task commits first, doubled each time: a run shows soon how it goes."""
+
+
 class _Chunk:
     """The finished links of a task that are not committed yet."""
 
@@ -99,6 +103,7 @@ class _Chunk:
         self._settings = settings
         self._embedder = embedder
         self._opened_at = time.monotonic()
+        self._max_age_s = _FIRST_AGE_S
 
     def add(self, link: FetchedLink) -> None:
         """Take a finished link; one that its site throttles is left to a later run."""
@@ -112,7 +117,7 @@ class _Chunk:
         if (
             len(self.links) >= links_per_commit(limits)
             or sum(link.features.nbytes for link in self.links) >= limits.max_bytes
-            or time.monotonic() - self._opened_at >= limits.max_seconds
+            or time.monotonic() - self._opened_at >= min(limits.max_seconds, self._max_age_s)
         ):
             self.commit()
 
@@ -142,6 +147,7 @@ class _Chunk:
         )
         self._commits.append(Commit(outcomes, spent, led))
         self.links, self._opened_at = [], ended
+        self._max_age_s *= 2
 
     def _write(self) -> pa.Table:
         frames_per_s = self._settings.config.frames.per_second

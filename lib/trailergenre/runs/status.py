@@ -60,20 +60,23 @@ class RunStatus:
 
     @property
     def pace(self) -> str:
-        """Links done, their rate and the ETA, in words."""
-        rate = f", {self.links_per_s * 60:.1f} links/min" if self.links_per_s else ""
+        """Links done, ok and failed, their rate and the ETA, in words."""
+        n_ok = self.by_outcome.get(Outcome.OK, 0)
+        rate = f", {self.links_per_s * 60:.1f}/min" if self.links_per_s else ""
         eta = f", ETA {format_duration(self.eta_s)}" if self.eta_s is not None else ""
-        return f"{self.finished}/{self.ready} links{rate}{eta}"
+        return f"{n_ok} ok, {self.finished - n_ok} failed of {self.ready} links{rate}{eta}"
 
     @property
     def results(self) -> str:
         """Outcomes and frames, in words."""
-        counts = ", ".join(f"{count} {name}" for name, count in self.by_outcome.items()) or "none"
-        return f"({counts}), {self.frames} frames"
+        others = [
+            f"{count} {name}" for name, count in self.by_outcome.items() if name != Outcome.OK
+        ]
+        return ", ".join([f"{self.frames} frames", *others])
 
     def line(self) -> str:
         """Everything in one line."""
-        return f"{self.pace} {self.results}"
+        return f"{self.pace}; {self.results}"
 
 
 def read_status(

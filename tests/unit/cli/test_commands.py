@@ -355,7 +355,7 @@ def test_status_of_a_made_run(tmp_path: Path) -> None:
     result = invoke("status", str(tmp_path))
     assert result.exit_code == 0
     first, second, third = result.stdout.splitlines()
-    assert first == f"features {fingerprint}: 5/5 links (4 ok, 1 not_media), 16 frames"
+    assert first == f"features {fingerprint}: 4 ok, 1 failed of 5 links; 16 frames, 1 not_media"
     assert second.startswith("last commit ")
     assert third == "at work: none"
 
@@ -396,7 +396,7 @@ def test_a_run_that_nobody_works_on_has_neither_pace_nor_end(half_done: Store) -
     assert [figures[name] for name in told] == [4, None, None, None]
     shown = invoke("status", str(half_done)).stdout
     assert "at work: none" in shown
-    assert "links/min" not in shown
+    assert "/min" not in shown
     assert "ETA" not in shown
 
 
@@ -409,7 +409,7 @@ def test_a_run_at_work_says_who_works_how_fast_and_until_when(half_done: Store) 
         shown = invoke("status", str(half_done)).stdout
     assert figures["at_work"].startswith("featurize on ")
     assert (figures["links_per_s"], figures["eta_s"]) == (4 / 40, 10.0)
-    assert "4/5 links, 6.0 links/min, ETA 0:10 (3 ok, 1 connect), 6 frames" in shown
+    assert "3 ok, 1 failed of 5 links, 6.0/min, ETA 0:10; 6 frames, 1 connect" in shown
     assert f"at work: {figures['at_work']}\n" in shown
 
 
