@@ -74,6 +74,23 @@ def test_a_shadow_is_where_a_table_goes_on(
         assert _shaded_edges(table) == (is_wide, False)
 
 
+@pytest.mark.parametrize("name", ["evaluation", "run"])
+def test_what_is_shaded_begins_with_the_table(
+    browser: Browser, pages: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(pages[name])
+    with open_window(browser, VIEWS[0]) as page:
+        page.goto(path.as_uri())
+        unfold(page)
+        gaps = page.evaluate(
+            "[...document.querySelectorAll('.wide')].map(part => part.querySelector('tr')"
+            ".getBoundingClientRect().top - part.getBoundingClientRect().top)"
+        )
+    assert len(gaps) > 5
+    assert max(gaps) < 2
+
+
 def _shaded_edges(part: Locator) -> tuple[bool, bool]:
     """Whether the left and the right edge of a part of a page are of another colour than most."""
     pixels = np.asarray(Image.open(io.BytesIO(part.screenshot())).convert("L"), np.int64)
