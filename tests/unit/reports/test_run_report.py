@@ -296,7 +296,7 @@ def test_a_run_that_others_write_to_is_said_to_be_at_work(made: Store, tmp_path:
 
 
 def test_a_run_without_a_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="prepare_dataset"):
+    with pytest.raises(ConfigError, match="trailergenre prepare"):
         read_run_report(Store(str(tmp_path)), FP)
 
 
