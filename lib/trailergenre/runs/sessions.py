@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from trailergenre.base.storage import Store
 from trailergenre.base.terminal import open_console, print_line
 
+_HASHES = {"sha256", "features"}
+
 
 def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> None:
     """Record what a job may do, before it starts; `verify` holds it to that. No secrets."""
@@ -31,14 +33,15 @@ def record_summary(store: Store, stage: str, summary: Mapping[str, object]) -> N
 
 
 def _in_words(summary: Mapping[str, object]) -> Iterator[str]:
-    """A line for each figure; details, which are lists of records, are in the file only."""
+    """A line for each figure that says something; hashes and details are in the file only."""
     for key, value in summary.items():
         if isinstance(value, Mapping):
-            value = ", ".join(f"{count} {name}" for name, count in value.items() if count)
-        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-            continue
-        if value not in (None, "", [], ()):
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = ", ".join(f"{count} {name}" for name, count in value.items() if count)
+        elif isinstance(value, list | tuple):
+            text = ", ".join(str(each) for each in value if not isinstance(each, Mapping))
+        else:
+            text = str(value or "")
+        if text and key not in _HASHES:
             yield f"{key.replace('_', ' '):>16}  {text}"
 
 

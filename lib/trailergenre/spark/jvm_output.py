@@ -16,9 +16,18 @@ _AT_EVERY_START = (
 """Neither Java nor Spark has an option to turn them off."""
 
 
+_is_stopping = threading.Event()
+
+
+def stop_listening() -> None:
+    """Drop what the JVM prints until the next session: traces of what a stopped one still did."""
+    _is_stopping.set()
+
+
 @contextmanager
 def filtered_stderr() -> Iterator[None]:
     """Give a process that is started in this block a filtered stderr, for as long as it lives."""
+    _is_stopping.clear()
     stderr = os.dup(2)
     reader, writer = os.pipe()
     threading.Thread(target=_copy, args=(reader, stderr), daemon=True).start()
@@ -33,5 +42,6 @@ def filtered_stderr() -> Iterator[None]:
 def _copy(reader: int, stderr: int) -> None:
     with suppress(OSError), os.fdopen(reader, "rb") as source:
         for line in source:
-            if not line.startswith(_AT_EVERY_START):
+            if not (_is_stopping.is_set() or line.startswith(_AT_EVERY_START)):
                 os.write(stderr, line)
+    os.close(stderr)

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from trailergenre.base.errors import ClusterError, RunError
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_java, check_minimum_versions
-from trailergenre.spark.jvm_output import filtered_stderr
+from trailergenre.spark.jvm_output import filtered_stderr, stop_listening
 from trailergenre.spark.signals import cancel_jobs_on_signal, ignore_sigint_in_jvm, silence_py4j
 from trailergenre.spark.worker_checks import ADVICE, check_packages, check_storage_is_shared
 
@@ -58,6 +58,7 @@ def spark_session(
                 check_storage_is_shared(spark, store, n_slots)
             yield spark
     finally:
+        stop_listening()
         spark.stop()
 
 

@@ -77,7 +77,7 @@ def check_spark(config: Config) -> Finding:
     if installed is None or spec is None or spec.origin is None:
         return Finding(
             Verdict.NOT_USED,
-            "not installed; the jobs need it, scoring a link does not",
+            "not installed; `run` and the stages need it, `score` does not",
             "pip install 'trailergenre[spark]'",
         )
     check_minimum_versions("pyspark")
@@ -97,8 +97,8 @@ def check_spark(config: Config) -> Finding:
             return Finding(
                 Verdict.WARNING,
                 f"pyspark {installed} in {sys.prefix}, but {program} is {place}",
-                "Activate the environment, or put its bin directory first on PATH and set "
-                f"PYSPARK_PYTHON={sys.executable}",
+                "Only spark-submit needs it, no command of trailergenre. Activate the environment, "
+                f"or put its bin directory first on PATH and set PYSPARK_PYTHON={sys.executable}",
             )
     return Finding(Verdict.OK, f"pyspark {installed} ({ours})")
 

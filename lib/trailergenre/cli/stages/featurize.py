@@ -80,8 +80,9 @@ def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
 def _summarize(
     store: Store, features: FeatureSettings, plan: Plan, times: list[ExecutorTime]
 ) -> ExitCode:
-    for line in time_lines(times):
-        print_line(line, err=True)
+    if len(times) > 1:  # several executors
+        for line in time_lines(times):
+            print_line(line, err=True)
     status = read_status(store, features.fingerprint, plan.ready)
     for lacking in status.sandbox:
         if lacking != "full":
