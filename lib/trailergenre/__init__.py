@@ -19,11 +19,13 @@ if TYPE_CHECKING:
         FrameFeatures,
         ItemError,
         Run,
+        decode,
         embed,
         load_backbone,
         load_bundle,
         open_run,
         score,
+        timeline,
     )
 
 __version__ = "0.1.0"
@@ -32,11 +34,13 @@ __all__ = [
     "FrameFeatures",
     "ItemError",
     "Run",
+    "decode",
     "embed",
     "load_backbone",
     "load_bundle",
     "open_run",
     "score",
+    "timeline",
 ]
 
 # Else ONNX Runtime (seen in 1.32) sends what it runs to its maker, and leaves a device id and a

@@ -16,10 +16,21 @@ from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError, ItemError
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import BackboneManifest, Embedder
+from trailergenre.features.fetch_frames import FetchedLink, fetch_links
+from trailergenre.features.settings import stream_settings
 from trailergenre.models.bundle import Bundle, read_bundle
 from trailergenre.models.pooling import frames_of_table, pool_frames
 from trailergenre.models.score_files import ListedRow, make_record
-from trailergenre.models.score_link import embed_link, load_all_threads, parse_cell, score_links
+from trailergenre.models.score_link import (
+    allow_files,
+    embed_link,
+    find_notes,
+    link_frames,
+    load_all_threads,
+    parse_cell,
+    score_links,
+)
+from trailergenre.models.timeline import make_timeline
 from trailergenre.models.use_backbone import use_backbone
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
@@ -33,11 +44,13 @@ __all__ = [
     "FrameFeatures",
     "ItemError",
     "Run",
+    "decode",
     "embed",
     "load_backbone",
     "load_bundle",
     "open_run",
     "score",
+    "timeline",
 ]
 
 
@@ -83,7 +96,7 @@ def load_backbone(path: str | Path | None = None, *, settings: Sequence[str] = (
         WeightsError: there is no network in `path`, or it is damaged.
         ConfigError: a setting is unknown or invalid.
 
-    Example:
+    Examples:
         >>> import trailergenre as tg
         >>> net = tg.load_backbone("artefacts/backbone")
         >>> net.manifest.precision
@@ -109,16 +122,41 @@ def embed(link: str | Path, net: Backbone) -> FrameFeatures:
     Raises:
         ItemError: the link has no features; its `outcome` and `detail` say why.
 
-    Example:
+    Examples:
         >>> x = tg.embed("trailer.mp4", net)
         >>> x.shape, x.dtype, x.times.tolist()
         ((3, 2048), dtype('float32'), [0.0, 1.0, 2.0])
     """
-    fetched = embed_link(parse_cell(str(link), net.config), net.config, net.embedder)
-    if not fetched.row.is_ok:
-        raise ItemError(fetched.row.outcome, fetched.row.detail)
+    fetched = _embed(link, net)
     times = np.arange(len(fetched.features)) / net.config.frames.per_second
     return _frame_features(fetched.features, times, fetched.link.url)
+
+
+def decode(link: str | Path, net: Backbone) -> NDArray[np.uint8]:
+    """Download or open one video and decode its frames, those that `embed` gives to the network.
+
+    All of them are in memory at once: 268 KB a frame.
+
+    Args:
+        link: a link that yt-dlp can read, or the path of a video.
+        net: a loaded network. Its settings give the frames per second (1 by default).
+
+    Returns:
+        Shape (n, 299, 299, 3), uint8, RGB, n >= 1.
+
+    Raises:
+        ItemError: the link has no frames; its `outcome` and `detail` say why.
+
+    Examples:
+        >>> tg.decode("trailer.mp4", net).shape
+        (3, 299, 299, 3)
+    """
+    parsed = parse_cell(str(link), net.config)
+    settings = stream_settings(allow_files([parsed], net.config))
+    ((fetched, batches),) = [(each, list(each.frames)) for each in fetch_links([parsed], settings)]
+    if not fetched.row.is_ok:
+        raise ItemError(fetched.row.outcome, fetched.row.detail)
+    return np.concatenate(batches)
 
 
 def load_bundle(address: str | Path) -> Bundle:
@@ -127,7 +165,7 @@ def load_bundle(address: str | Path) -> Bundle:
     Raises:
         BundleError: there is none, or it is damaged.
 
-    Example:
+    Examples:
         >>> model = tg.load_bundle("bundles/mine")
         >>> model.manifest.genres
         ('Action', 'Comedy', 'Drama', 'Horror')
@@ -146,7 +184,7 @@ def score(
         net: the network of its features; None to find and load it.
 
     Returns:
-        One row a link, in order: `row`, `url`, `title`, `outcome` (`ok` or what went wrong),
+        One row a link, in order, with `row`, `url`, `title`, `outcome` (`ok` or what went wrong),
         `detail`, `frames`, `predicted` (genres that reach their threshold, `A|B`), `model`, and for
         each genre G its probability `G` (0..1, NaN without a score), `G_threshold` and
         `G_predicted` (`yes` or `no`).
@@ -154,7 +192,7 @@ def score(
     Raises:
         BundleError: the model was made for another network or sampling.
 
-    Example:
+    Examples:
         >>> frame = tg.score(["trailer.mp4", "no-such.mp4"], model, net)
         >>> frame["outcome"].tolist()
         ['ok', 'link_invalid']
@@ -172,6 +210,47 @@ def score(
     return pd.DataFrame(records)
 
 
+def timeline(link: str | Path, model: Bundle, net: Backbone | None = None) -> pd.DataFrame:
+    """Score one video window by window, as `score --report` does.
+
+    A window has 16 seconds, but at most a quarter of the video. Each is scored as if it were a
+    whole trailer; windows are shorter than what the model was trained on.
+
+    Args:
+        link: a link that yt-dlp can read, or the path of a video.
+        model: a bundle.
+        net: the network of its features; None to find and load it.
+
+    Returns:
+        A row for each window, with the second at which it starts as index, and a column for each
+        genre with its probability (0..1).
+
+    Raises:
+        ItemError: the link has no features; its `outcome` and `detail` say why.
+        BundleError: the model was made for another network or sampling.
+
+    Examples:
+        >>> tg.timeline("trailer.mp4", model, net)["Horror"].tolist()
+        [0.4, 0.4]
+    """
+    import pandas as pd
+
+    if net is None:
+        config = use_backbone(load_config(), model)
+        net = Backbone(config, load_all_threads(config))
+    find_notes(model, net.config)  # raises if the model is for another network
+    fetched = _embed(link, net)
+    genres = {genre: column for column, genre in enumerate(model.manifest.genres)}
+    found = make_timeline(
+        model.scorer,
+        link_frames(fetched, net.config),
+        frames_per_s=net.config.frames.per_second,
+        genres=genres,
+    )
+    columns = {line.genre: line.probabilities for line in found.lines}
+    return pd.DataFrame(columns, index=pd.Index(found.starts_s, name="second"))
+
+
 def open_run(address: str | Path, features: str | None = None) -> Run:
     """Open a run, to read its tables.
 
@@ -182,7 +261,7 @@ def open_run(address: str | Path, features: str | None = None) -> Run:
     Raises:
         ConfigError: there is no run, or it has several features to choose from.
 
-    Example:
+    Examples:
         >>> run = tg.open_run("runs/mine")
         >>> run.outcomes()["outcome"].value_counts().to_dict()
         {'ok': 3}
@@ -272,6 +351,13 @@ class Run:
         if found is None:
             raise ConfigError(f"{link} is neither a link_id nor a url of {self.store}.")
         return found
+
+
+def _embed(link: str | Path, net: Backbone) -> FetchedLink:
+    fetched = embed_link(parse_cell(str(link), net.config), net.config, net.embedder)
+    if not fetched.row.is_ok:
+        raise ItemError(fetched.row.outcome, fetched.row.detail)
+    return fetched
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

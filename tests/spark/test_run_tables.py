@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 import trailergenre as tg
+from results import run_program, write_run
 from runs import make_movies, make_run
 from trailergenre.base.storage import Store
 
@@ -26,3 +29,18 @@ def test_spark_reads_the_tables_that_pandas_reads(spark: SparkSession, tmp_path:
     for link_id, features in by_id.items():
         read = [row["features"] for row in rows if row["link_id"] == link_id]
         np.testing.assert_array_equal(np.array(read, np.float32), features)
+
+
+def test_the_program_of_the_results_page_counts_current_frames(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "mine")
+    names = run_program("Spark")
+    assert set(names["run"]) == {"links", "labels", "outcomes", "features", "scores"}
+    run = tg.open_run("runs/mine")
+    genres = run.labels().set_index("link_id")["genres"]
+    wanted = Counter(
+        g for link_id, x in run.iter_features() for g in list(genres[link_id]) * len(x)
+    )
+    assert {row["genre"]: row["count"] for row in names["frames"].collect()} == wanted

@@ -17,10 +17,11 @@ from bundles import make_bundle, manifest_for
 from clips import make_clip
 from runs import make_movies, make_run
 from trailergenre import api
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import BundleError, ConfigError
 from trailergenre.base.storage import Store
 
 SIGNATURES = {
+    "decode": "(link: 'str | Path', net: 'Backbone') -> 'NDArray[np.uint8]'",
     "embed": "(link: 'str | Path', net: 'Backbone') -> 'FrameFeatures'",
     "load_backbone": "(path: 'str | Path | None' = None, *, settings: 'Sequence[str]' = ())"
     " -> 'Backbone'",
@@ -28,6 +29,8 @@ SIGNATURES = {
     "open_run": "(address: 'str | Path', features: 'str | None' = None) -> 'Run'",
     "score": "(links: 'str | Path | Sequence[str | Path]', model: 'Bundle',"
     " net: 'Backbone | None' = None) -> 'pd.DataFrame'",
+    "timeline": "(link: 'str | Path', model: 'Bundle', net: 'Backbone | None' = None)"
+    " -> 'pd.DataFrame'",
     "Run.links": "(self) -> 'pd.DataFrame'",
     "Run.labels": "(self) -> 'pd.DataFrame'",
     "Run.outcomes": "(self) -> 'pd.DataFrame'",
@@ -46,6 +49,7 @@ def place(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A directory with a clip, a network, a bundle and a run, under the names of the examples."""
     place = tmp_path_factory.mktemp("place")
     make_clip(place / "trailer.mp4", "testsrc2=s=320x320:r=8:d=3")
+    (place / "text.mp4").write_text("not a film\n")
     shutil.copytree(tiny_backbone, place / "artefacts" / "backbone")
     make_bundle(Store(str(place / "bundles" / "mine")), manifest=manifest_for(tiny_backbone))
     make_run(Store(str(place / "runs" / "mine")), make_movies(3))
@@ -78,7 +82,9 @@ def test_names_and_signatures_do_not_change_unnoticed() -> None:
 def test_the_examples_of_the_docstrings_run(here: Path) -> None:
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     names: dict[str, object] = {}
-    for name in ("load_backbone", "embed", "load_bundle", "score", "open_run"):
+    in_order = ("load_backbone", "decode", "embed", "load_bundle", "score", "timeline", "open_run")
+    assert set(in_order) == {name for name in SIGNATURES if "." not in name}
+    for name in in_order:
         (test,) = doctest.DocTestFinder(recurse=False).find(getattr(api, name), name, globs=names)
         test.globs = names  # as in one notebook
         runner.run(test, clear_globs=False)
@@ -136,6 +142,27 @@ def test_scores_are_a_row_a_link_and_the_network_is_found(here: Path) -> None:
     assert np.isnan(frame.loc[0, "Horror"])
     alone = tg.score("trailer.mp4", model, tg.load_backbone())
     assert alone.loc[0, "Horror"] == frame.loc[1, "Horror"]
+
+
+def test_decoded_frames_are_those_that_the_network_gets(here: Path) -> None:
+    net = tg.load_backbone(settings=["frames.per_second=2"])
+    frames = tg.decode("trailer.mp4", net)
+    assert (frames.shape, frames.dtype) == ((6, 299, 299, 3), np.uint8)
+    x = tg.embed("trailer.mp4", net)
+    np.testing.assert_array_equal(net.embedder.embed(frames), x)
+    for function in (tg.decode, tg.embed):
+        with pytest.raises(tg.ItemError) as raised:
+            function(here / "text.mp4", net)
+        assert raised.value.outcome == "not_media"
+
+
+def test_a_timeline_is_refused_to_another_network(here: Path) -> None:
+    model = tg.load_bundle(here / "bundles" / "mine")
+    found = tg.timeline("trailer.mp4", model)
+    assert found.index.tolist() == [0, 1]
+    assert list(found) == list(model.manifest.genres)
+    with pytest.raises(BundleError, match="frames per second"):
+        tg.timeline("trailer.mp4", model, tg.load_backbone(settings=["frames.per_second=2"]))
 
 
 def test_a_calculation_with_features_is_a_plain_array(here: Path) -> None:

@@ -38,7 +38,7 @@ class TrailergenreError(Exception):
 
 
 class ItemError(TrailergenreError):
-    """One link failed. Becomes an outcomes row."""
+    """One link failed: `outcome` is its class, `detail` the reason in one line."""
 
     def __init__(
         self,
