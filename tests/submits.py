@@ -40,7 +40,9 @@ class Ended:
     def summary(self) -> dict[str, Any]:
         """The job's one summary line."""
         assert self.code == 0, self.output
-        return dict(json.loads(self.output.strip().splitlines()[-1]))
+        # stderr, with the command to be run next, may come after it.
+        lines = [line for line in self.output.splitlines() if line.startswith('{"stage"')]
+        return dict(json.loads(lines[-1]))
 
 
 def command(

@@ -75,6 +75,33 @@ def test_mistakes_of_the_driver_pass_as_they_are(spark: SparkSession) -> None:
         _ = 1 / 0
 
 
+WRITE = """
+import os, sys
+from pathlib import Path
+from trailergenre.base.storage import Store
+from trailergenre.spark.session import spark_session
+
+os.umask(0o077)
+scores = Path(sys.argv[1], "scores")
+with spark_session("test", Store(sys.argv[1])) as spark:
+    spark.range(2).write.parquet(scores.as_uri())
+print({oct(path.stat().st_mode & 0o777) for path in scores.iterdir()})
+print(oct(scores.stat().st_mode & 0o777))
+"""
+
+
+def test_what_spark_writes_is_for_those_whom_the_umask_allows(tmp_path: Path) -> None:
+    options = "--master local[1] --conf spark.ui.enabled=false pyspark-shell"
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE, tmp_path],
+        env={**os.environ, "PYSPARK_SUBMIT_ARGS": options, "SPARK_LOCAL_IP": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-2:] == ["{'0o600'}", "0o700"]
+
+
 @pytest.fixture
 def properties(spark: SparkSession) -> Iterator[dict[str, str]]:
     """What a properties file says; every conf that is made later holds it."""

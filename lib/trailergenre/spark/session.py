@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -79,10 +80,20 @@ def _start(app_name: str) -> SparkSession:
         .config("spark.sql.files.ignoreCorruptFiles", "false")
         .config("spark.sql.files.ignoreMissingFiles", "false")
         .config("spark.eventLog.enabled", str(_has_event_log()).lower())
+        # Hadoop has a umask of its own, by which everybody could read the scores.
+        .config("spark.hadoop.fs.permissions.umask-mode", f"{_read_umask():03o}")
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
     return spark
+
+
+def _read_umask() -> int:
+    """Read the umask; `os.umask` would change it for all threads for a moment."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory, "made")
+        made.mkdir()
+        return 0o777 & ~made.stat().st_mode
 
 
 def _has_event_log() -> bool:
