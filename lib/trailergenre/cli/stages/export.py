@@ -47,7 +47,9 @@ def _outcomes(store: Store, fingerprint: str) -> Iterator[Record]:
     for row in tables.read_outcomes(store, fingerprint).to_pylist():
         source = listed.get(row["link_id"], {})  # a link that left the list has none
         names = {name: source.get(name) for name in ("row", "url", "title")}
-        yield {**names, **row, "connections": " ".join(row["connections"])}
+        row["connections"] = " ".join(row["connections"])
+        row["finished_at"] = row["finished_at"].isoformat()
+        yield {**names, **row}
 
 
 def _ready(store: Store) -> dict[str, Record]:
