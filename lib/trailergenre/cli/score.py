@@ -12,7 +12,7 @@ from typer import Argument, Option
 from trailergenre.base.errors import ConfigError, ExitCode, ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import VIDEO_SUFFIXES
-from trailergenre.base.terminal import print_line
+from trailergenre.base.terminal import open_console, print_line
 from trailergenre.cli.entry import ConfigOption, JsonOption, SetOption, entry
 
 if TYPE_CHECKING:
@@ -222,22 +222,25 @@ def _show(
     is_written: bool,
     as_json: bool,
 ) -> None:
-    """Print why links have no score; without JSON, also the genres: predicted or probable ones."""
-    for number, (place, score) in enumerate(scores.items()):
-        if is_written and number == _MAX_SHOWN:
-            print_line(f"... and {len(scores) - number} more", err=True)
-            break
+    """Print why links have no score and, without JSON, the genres: predicted or probable ones."""
+    shown = list(scores.items())[: _MAX_SHOWN if is_written else None]
+    for place, score in shown:
         if score.outcome is not Outcome.OK:
+            name = score.url if len(rows) == 1 else f"row {rows[place].number} {score.url}".strip()
             reason = f"{score.outcome}: {score.detail}"
-            print_line(f"error: no score for {score.url}: {reason}", err=True)
-        elif not as_json:
-            if len(rows) > 1:
-                print_line(f"{rows[place].title or score.url}")
+            print_line(f"error: no score for {name}: {reason}", err=True)
+    if as_json:
+        return
+    if len(rows) == 1:
+        for score in scores.values():
             for line in _lines(score, top):
                 print_line(line)
-    if not as_json:
-        for note in dict.fromkeys(note for score in scores.values() for note in score.notes):
-            print_line(f"note: {note}", err=True)
+    else:
+        _print_table({place: score for place, score in shown if score.genres}, rows, top)
+    if len(scores) > len(shown):
+        print_line(f"... and {len(scores) - len(shown)} more", err=True)
+    for note in dict.fromkeys(note for score in scores.values() for note in score.notes):
+        print_line(f"note: {note}", err=True)
 
 
 def _lines(score: LinkScore, top: int) -> Iterator[str]:
@@ -248,3 +251,16 @@ def _lines(score: LinkScore, top: int) -> Iterator[str]:
                 f"{rank}. {genre.genre:<16} {genre.probability:.3f}  {is_predicted:<3} "
                 f"(threshold {genre.threshold:.3f})"
             )
+
+
+def _print_table(scores: Mapping[int, LinkScore], rows: Sequence[ListedRow], top: int) -> None:
+    from rich.table import Table
+
+    table = Table("row", "trailer", "predicted", "most probable")
+    for place, score in scores.items():
+        row = rows[place]
+        predicted = ", ".join(each.genre for each in score.genres if each.is_predicted)
+        probable = ", ".join(f"{g.genre} {g.probability:.2f}" for g in score.genres[:top])
+        table.add_row(str(row.number), row.title or score.url, predicted, probable)
+    if scores:
+        open_console(stderr=False).print(table)
