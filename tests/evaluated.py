@@ -71,7 +71,8 @@ def evaluation_page(directory: Path, *, folds: int = 1, movies: int = 200) -> st
     model = scored("bundles/temporal", 1.1)
     control = scored("bundles/shuffled", 0.0)
     others = [scored("bundles/forest", 0.8), scored("bundles/logistic", 1.05)]
-    return render_evaluation(make_record(model, control=control, others=others))
+    record = make_record(model, control=control, others=others)
+    return render_evaluation(record, neighbours={"run.html": "Run report"})
 
 
 def _of_many_genres(bundle: Bundle) -> Bundle:

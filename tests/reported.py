@@ -17,6 +17,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
 from trailergenre.reports.run_report import read_run_report, render_run
+from trailergenre.reports.run_rows import ROWS_FILE
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.fingerprint import write_settings
 from trailergenre.runs.stage_time import Place, StageTime, TimeSpent
@@ -193,4 +194,8 @@ def run_page(directory: Path, *, without: int = 3) -> str:
     found = read_run_report(store, make_reported(store, without=without))
     # Neither the directory nor the time is the same twice.
     shown = {"run": "runs/mine", "created_at": "2026-01-06T15:00:00Z"}
-    return render_run(found.to_json() | shown)
+    return render_run(
+        found.to_json() | shown,
+        neighbours={"evaluation.html": "Evaluation"},
+        rows_file=ROWS_FILE,
+    )

@@ -57,6 +57,9 @@ def test_made_clips_go_the_whole_way(tmp_path_factory: pytest.TempPathFactory) -
         page = done.out / "run" / "reports" / name
         assert str(page) in end
         assert page.read_text().rstrip().endswith("</html>")
+    # The last page links to those before it.
+    neighbours = ('href="run.html"', 'href="evaluation.html"')
+    assert all(link in page.read_text() for link in neighbours)
 
 
 def test_a_good_run_shows_no_line_of_the_tools_below_it(

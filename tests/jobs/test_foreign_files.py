@@ -62,6 +62,7 @@ FILES = [
     (PREDICT, "run/_lease-scores.json"),
     (["report", "run"], "run/reports/run.html"),
     (["report", "run"], "run/reports/run.html/mine"),
+    (["report", "run"], "run/reports/rows-to-correct.csv"),
     (["report", "run", "--out", "page.html"], "page.html"),
     (["report", "run", "--out", "page.html", "--json"], "page.html"),
     (["report", "run", "--out", "list.csv"], "list.csv"),

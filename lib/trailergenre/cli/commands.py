@@ -345,6 +345,9 @@ def report(
 ) -> ExitCode:
     """Write an HTML page about a run: outcomes, throughput, and the links that failed and why.
 
+    Beside the page, RUN/reports/rows-to-correct.csv has the rows of the list that need another
+    link, title or genres; --out writes the page alone.
+
     \b
     Examples:
       trailergenre report runs/mine
@@ -355,20 +358,24 @@ def report(
     from trailergenre.base.storage import Store
     from trailergenre.features.settings import named_by
     from trailergenre.reports.pages import ReportFile
-    from trailergenre.reports.run_report import read_run_report, render_run
+    from trailergenre.reports.run_report import RunFiles, read_run_report, render_run
     from trailergenre.runs.fingerprint import choose_fingerprint
 
-    store, page = Store(run), None
+    store, written = Store(run), None
     if out is not None or not as_json:
-        page = ReportFile.named(out) if out else ReportFile(store, "reports/run.html")
-        page.check()
+        written = ReportFile.named(out) if out else RunFiles.of(store)
+        written.check()
     settings = load_config(config or (), overrides or ())
     fingerprint = choose_fingerprint(store, features, named_by(settings))
+    if isinstance(written, RunFiles):
+        written.write(fingerprint)
+        print_line(f"report: {written.page}")
+        return ExitCode.FINISHED
     record = read_run_report(store, fingerprint).to_json()
     if as_json:
         print_line(json.dumps(record))
-    if page is not None:
-        page.write(render_run(record))
+    if written is not None:
+        written.write(render_run(record, neighbours=written.neighbours()))
     if not as_json:
-        print_line(f"report: {out or page}")
+        print_line(f"report: {out}")
     return ExitCode.FINISHED

@@ -22,11 +22,14 @@ class _Curve(TypedDict):
     share: float
 
 
-def render_evaluation(record: Mapping[str, object]) -> str:
+def render_evaluation(
+    record: Mapping[str, object], *, neighbours: Mapping[str, str] | None = None
+) -> str:
     """Render the HTML page of the record that `trailergenre evaluate` writes as JSON."""
     return render_page(
         "evaluation.html",
         record,
+        neighbours=neighbours,
         measures=MEASURES,
         min_test_movies=MIN_TEST_MOVIES,
         min_validation_movies=MIN_VALIDATION_MOVIES,

@@ -87,7 +87,15 @@ def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Repor
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     timeline = score.timeline if score else None
-    page.write(render_score(facts, genres, timeline=timeline, pictures=thumbnails.jpegs))
+    page.write(
+        render_score(
+            facts,
+            genres,
+            timeline=timeline,
+            pictures=thumbnails.jpegs,
+            neighbours=page.neighbours(),
+        )
+    )
     if failure is not None:
         return failed_score(embedded.link if embedded else str(cell), failure)
     assert score is not None

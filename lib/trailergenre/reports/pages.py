@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from trailergenre.base.errors import ConfigError, ForeignFileError
+from trailergenre.base.errors import ConfigError, ForeignFileError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.format import format_figure, format_spread
@@ -29,6 +29,9 @@ PAGE_MARK = '<meta name="generator" content="trailergenre">'
 RECORD_MARK = '"generator": "trailergenre"'
 """What stands at the beginning of a report in HTML or JSON; no other file is replaced by one."""
 _HEAD_BYTES = 1000
+
+NEIGHBOURS = {"run.html": "Run report", "evaluation.html": "Evaluation"}
+"""The pages that other pages in their directory link to: file name -> title."""
 
 
 class ReportFile(NamedTuple):
@@ -69,11 +72,23 @@ class ReportFile(NamedTuple):
         Raises:
             ForeignFileError: the file there is none.
         """
-        if self.store.exists(self.path):
-            with self.store.open_input(self.path) as stream:
-                head = bytes(stream.read(_HEAD_BYTES))
-            if self.mark.encode() not in head:
-                raise ForeignFileError(self, "name another file")
+        if self.store.exists(self.path) and not self._is_ours():
+            raise ForeignFileError(self, "name another file")
+
+    def _is_ours(self) -> bool:
+        with self.store.open_input(self.path) as stream:
+            return self.mark.encode() in bytes(stream.read(_HEAD_BYTES))
+
+    def neighbours(self) -> dict[str, str]:
+        """The other pages in the page's directory that can be read now: file name -> title."""
+        directory, slash, own_name = self.path.rpartition("/")
+        found = {}
+        for name, title in NEIGHBOURS.items():
+            page = self._replace(path=f"{directory}{slash}{name}")
+            with contextlib.suppress(StorageError):
+                if name != own_name and page._is_ours():
+                    found[name] = title
+        return found
 
     def write(self, text: str) -> None:
         """Write or replace the report, atomically.
@@ -86,9 +101,19 @@ class ReportFile(NamedTuple):
         self.store.write_bytes(self.path, text.encode())
 
 
-def render_page(template: str, record: Mapping[str, object], **variables: object) -> str:
-    """Render a template of this directory; a missing variable is an error."""
-    return _environment().get_template(template).render(record, **variables)
+def render_page(
+    template: str,
+    record: Mapping[str, object],
+    *,
+    neighbours: Mapping[str, str] | None = None,
+    **variables: object,
+) -> str:
+    """Render a template of this directory; a missing variable is an error.
+
+    `neighbours` are the pages to link to: see `ReportFile.neighbours`.
+    """
+    page = _environment().get_template(template)
+    return page.render(record, neighbours=neighbours or {}, **variables)
 
 
 @functools.cache

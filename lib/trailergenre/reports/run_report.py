@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
-from trailergenre.reports import run_counts, run_links, run_sessions
-from trailergenre.reports.pages import render_page
+from trailergenre.reports import run_counts, run_links, run_rows, run_sessions
+from trailergenre.reports.pages import ReportFile, render_page
 from trailergenre.reports.run_counts import count_values
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import list_settings
@@ -51,6 +51,7 @@ class RunReport:
     executors: run_sessions.ExecutorTimes
     slowest: tuple[run_links.ShownLink, ...]
     failed: tuple[run_links.FailedLinks, ...]
+    to_correct: run_rows.RowsToCorrect
     settings: dict[str, Any]  # what the features depend on
     limits: dict[str, int | float]  # of a link in the last session; empty if none was recorded
     egress: tuple[str, ...]  # who enforced the egress policy: guarded, or proxy's
@@ -63,9 +64,46 @@ class RunReport:
         return record
 
 
-def render_run(record: Mapping[str, object]) -> str:
-    """Render the HTML page of `RunReport.to_json`."""
-    return render_page("run.html", record)
+def render_run(
+    record: Mapping[str, object],
+    *,
+    neighbours: Mapping[str, str] | None = None,
+    rows_file: str | None = None,
+) -> str:
+    """Render the HTML page of `RunReport.to_json`.
+
+    `neighbours` are those of the page's `ReportFile`; `rows_file` is the name of the CSV file of
+    rows to correct, if one lies beside the page.
+    """
+    return render_page("run.html", record, neighbours=neighbours, rows_file=rows_file)
+
+
+class RunFiles(NamedTuple):
+    """The report in the run's directory: the page, and the rows to correct."""
+
+    page: ReportFile
+    rows: ReportFile
+
+    @classmethod
+    def of(cls, store: Store) -> RunFiles:
+        """Those of a run."""
+        rows = ReportFile(store, f"reports/{run_rows.ROWS_FILE}", run_rows.ROWS_MARK)
+        return cls(ReportFile(store, "reports/run.html"), rows)
+
+    def check(self) -> None:
+        """Check that nothing but an earlier report would be replaced, by a `ForeignFileError`."""
+        for file in self:
+            file.check()
+
+    def write(self, fingerprint: str) -> None:
+        """Write both; errors as for `read_run_report` and `ReportFile.write`."""
+        store = self.page.store
+        links = tables.read_table(store, "links")
+        outcomes = tables.read_outcomes(store, fingerprint, columns=run_rows.OUTCOME_COLUMNS)
+        self.rows.write(run_rows.to_csv(run_rows.find_rows(links, outcomes)))
+        record = read_run_report(store, fingerprint).to_json()
+        neighbours = self.page.neighbours()
+        self.page.write(render_run(record, neighbours=neighbours, rows_file=run_rows.ROWS_FILE))
 
 
 def read_run_report(store: Store, fingerprint: str) -> RunReport:
@@ -109,6 +147,7 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         executors=run_sessions.sum_executors(summaries, n_sessions=len(starts)),
         slowest=run_links.find_slowest(joined),
         failed=run_links.find_failed(joined),
+        to_correct=run_rows.show_rows(run_rows.find_rows(links, outcomes)),
         settings=asdict(settings),
         limits=starts[-1].limits if starts else {},
         egress=tuple(sorted({start.egress for start in starts})),

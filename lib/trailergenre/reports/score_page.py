@@ -40,6 +40,7 @@ def render_score(
     *,
     timeline: Timeline | None,
     pictures: Sequence[bytes],
+    neighbours: Mapping[str, str] | None = None,
 ) -> str:
     """Render the HTML page of one link, from the variables that `link_report` gives.
 
@@ -47,7 +48,7 @@ def render_score(
     Both are empty if the link failed. `pictures` holds a JPEG of each frame.
     """
     if timeline is None:
-        return render_page("score.html", record, genres=[], timeline=None)
+        return render_page("score.html", record, neighbours=neighbours, genres=[], timeline=None)
     shown = genres[: len(timeline.lines)]
     highest = max(
         *(max(line.probabilities) for line in timeline.lines),
@@ -60,6 +61,7 @@ def render_score(
     return render_page(
         "score.html",
         record,
+        neighbours=neighbours,
         genres=shown,
         predicted=[genre.genre for genre in genres if genre.is_predicted],
         timeline=timeline,

@@ -10,6 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from trailergenre.base.errors import ConfigError, ForeignFileError
+from trailergenre.base.storage import Store
 from trailergenre.reports import pages
 from trailergenre.reports.pages import PAGE_MARK, RECORD_MARK, ReportFile, render_page
 
@@ -125,6 +126,27 @@ def test_what_is_no_page_of_ours_is_not_replaced(content: str, tmp_path: Path) -
 def test_pages_carry_their_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     with_template(monkeypatch, page(""))
     assert PAGE_MARK in render_page("page.html", {})[:300]
+
+
+def test_the_neighbours_of_a_page_are_the_other_reports_in_its_directory(tmp_path: Path) -> None:
+    score, run = ReportFile.named(tmp_path / "score.html"), Store(str(tmp_path))
+    assert score.neighbours() == {}
+    (tmp_path / "run.html").write_text("mine")
+    (tmp_path / "evaluation.html").mkdir()
+    assert score.neighbours() == {}
+    (tmp_path / "run.html").write_text(PAGE_MARK)
+    (tmp_path / "evaluation.html").rmdir()
+    (tmp_path / "evaluation.html").write_text(PAGE_MARK)
+    assert score.neighbours() == {"run.html": "Run report", "evaluation.html": "Evaluation"}
+    assert ReportFile(run, "run.html").neighbours() == {"evaluation.html": "Evaluation"}
+    assert ReportFile(run, "reports/run.html").neighbours() == {}
+
+
+def test_a_page_links_to_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_template(monkeypatch, page(""))
+    html = render_page("page.html", {}, neighbours={"run.html": "Run report"})
+    assert '<a href="run.html">Run report</a>' in html
+    assert "<nav" not in render_page("page.html", {})
 
 
 def test_a_link_into_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def evaluate(
         marked = {"generator": "trailergenre", **record}
         content = json.dumps(marked, indent=2, allow_nan=False, ensure_ascii=False)
         figures.write(f"{content}\n")
-        page.write(render_evaluation(record))
+        page.write(render_evaluation(record, neighbours=page.neighbours()))
     seconds = round(time.monotonic() - started, 1)
     summary = evaluation.summary() | {"report": str(report or page), "seconds": seconds}
     record_summary(store, "evaluate_model", summary)

@@ -30,8 +30,7 @@ from trailergenre.links.prepare import Preparation, Sources
 from trailergenre.models.bundle import read_bundle
 from trailergenre.models.train_bundles import prepare_sets
 from trailergenre.models.trainers import choose_recipe
-from trailergenre.reports.pages import ReportFile
-from trailergenre.reports.run_report import read_run_report, render_run
+from trailergenre.reports.run_report import RunFiles
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.plan import plan_links
@@ -63,8 +62,8 @@ def run_all(links: Path, store: Store, settings: Config, options: RunOptions) ->
     Raises:
         ConfigError: the list cannot be used, or has too few movies to train on.
     """
-    page = ReportFile(store, "reports/run.html")
-    page.check()
+    report = RunFiles.of(store)
+    report.check()
     _export_backbone(settings)
     prepared = prepare(
         store, Sources(links, is_unlabelled=not read_input(links).has_genres), settings
@@ -72,18 +71,19 @@ def run_all(links: Path, store: Store, settings: Config, options: RunOptions) ->
     features = feature_settings(settings, read_manifest(Path(settings.backbone.path).expanduser()))
     _announce(store, settings, features)
     code = featurize(store, settings, keep=options.keep)
-    page.write(render_run(read_run_report(store, features.fingerprint).to_json()))
+    report.write(features.fingerprint)
     if options.scored_by is not None:
         predict(store, options.scored_by, features=features.fingerprint)
     elif prepared.movies_by_genre:
         _train(store, settings, prepared, features, options)
+        report.write(features.fingerprint)  # again: now it can link to the evaluation
     else:
         print_line(
             "The list has no genres, so there is nothing to train on. To score its links, give "
             "--bundle DIR.",
             err=True,
         )
-    print_line(f"what became of every link: {page}", err=True)
+    print_line(f"what became of every link: {report.page}", err=True)
     return code
 
 
