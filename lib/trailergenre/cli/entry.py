@@ -43,6 +43,16 @@ PropertiesOption = Annotated[
     Path | None,
     Option("--properties-file", metavar="FILE", help="Spark's properties, as for spark-submit."),
 ]
+UrlColumnOption = Annotated[
+    str | None,
+    Option(
+        "--url-column", metavar="NAME", help="The list's column of links, if not found by name."
+    ),
+]
+GenresColumnOption = Annotated[
+    str | None,
+    Option("--genres-column", metavar="NAME", help="Likewise, its column of genres."),
+]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON on stdout.")]
 
 P = ParamSpec("P")

@@ -13,10 +13,12 @@ from trailergenre.base.terminal import print_line
 from trailergenre.cli.entry import (
     ConfigOption,
     FeaturesOption,
+    GenresColumnOption,
     MasterOption,
     PropertiesOption,
     RunArgument,
     SetOption,
+    UrlColumnOption,
     entry,
     resumable_entry,
     say_next,
@@ -28,7 +30,10 @@ from trailergenre.cli.local_spark import use_spark
 def run(
     links: Annotated[
         Path,
-        Argument(metavar="LIST", help="A table of links and genres, or a folder of videos."),
+        Argument(
+            metavar="LIST",
+            help="A table of links and genres, or a folder of videos; - reads standard input.",
+        ),
     ],
     out: Annotated[
         str | None, Option(metavar="RUN", help="Address of the run; default: runs/NAME-OF-LIST.")
@@ -38,6 +43,8 @@ def run(
         str | None,
         Option(metavar="DIR", help="Score the links with this model; train none."),
     ] = None,
+    url_column: UrlColumnOption = None,
+    genres_column: GenresColumnOption = None,
     keep: Annotated[Literal["videos", "frames"] | None, Option(help="As for `featurize`.")] = None,
     master: MasterOption = None,
     properties_file: PropertiesOption = None,
@@ -59,19 +66,23 @@ def run(
     from trailergenre.base.config_files import load_config
     from trailergenre.base.storage import Store
     from trailergenre.cli.stages.run_all import RunOptions, run_all, run_directory
+    from trailergenre.links.columns import NamedColumns
+    from trailergenre.links.prepare import Sources
     from trailergenre.models.score_link import allow_directory
 
     settings = load_config(config or (), overrides or ())
     use_spark(master, properties_file)
-    path = links.expanduser().absolute()
+    path = links.expanduser()
     if path.is_dir():
-        settings = allow_directory(path, settings)
+        settings = allow_directory(path.absolute(), settings)
     # On one machine, scikit-learn's forest is the same model and needs a fraction of the time.
     is_local = master is None and properties_file is None
     trainer: TrainerName | None = "sklearn" if is_local and model != "temporal" else None
     options = RunOptions(model, trainer, keep, bundle)
     place = out or run_directory(path)
-    code = run_all(path, Store(place), settings, options)
+    named = NamedColumns(url_column, genres_column)
+    sources = Sources(path, is_unlabelled=None, named=named)
+    code = run_all(sources, Store(place), settings, options)
     if code is not ExitCode.FINISHED:
         say_next(f"trailergenre run {links}, for the links that are left")
     elif bundle is not None:

@@ -13,7 +13,7 @@ from trailergenre.base.errors import ConfigError, ExitCode, ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import VIDEO_SUFFIXES
 from trailergenre.base.terminal import open_console, print_line
-from trailergenre.cli.entry import ConfigOption, JsonOption, SetOption, entry
+from trailergenre.cli.entry import ConfigOption, JsonOption, SetOption, UrlColumnOption, entry
 
 if TYPE_CHECKING:
     from trailergenre.base.config import Config
@@ -33,7 +33,8 @@ def score(
         list[str],
         Argument(
             metavar="LINK...",
-            help="Links, videos, folders of videos, or lists of links in any format.",
+            help="Links, videos, folders of videos, or lists of links in any format; - reads a "
+            "list from standard input.",
         ),
     ],
     bundle: Annotated[
@@ -53,6 +54,7 @@ def score(
     report: Annotated[
         Path | None, Option(metavar="FILE", help="Also write an HTML page, of one link.")
     ] = None,
+    url_column: UrlColumnOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -80,7 +82,7 @@ def score(
 
     _check_outputs(links, out, report)
     settings = load_config(config or (), overrides or ())
-    rows, cells = _read_arguments(links, settings)
+    rows, cells = _read_arguments(links, url_column, settings)
     model = read_bundle(Store(bundle or settings.score.bundle or _find_bundle()))
     settings = use_backbone(settings, model)
     table = ScoreTable(rows, model, out)
@@ -131,9 +133,10 @@ def _report(link: str, model: Bundle, settings: Config, page: Path) -> LinkScore
 
 
 def _read_arguments(
-    arguments: Sequence[str], settings: Config
+    arguments: Sequence[str], url_column: str | None, settings: Config
 ) -> tuple[list[ListedRow], list[Link | LinkScore]]:
     """The rows of all lists, folders and links, each with its link or why it is none."""
+    from trailergenre.links.columns import NamedColumns
     from trailergenre.links.input_lists import read_input
     from trailergenre.models.score_files import ListedRow
     from trailergenre.models.score_link import allow_directory
@@ -146,7 +149,7 @@ def _read_arguments(
             rows.append(ListedRow(len(rows) + 1, argument))
             cells.append(_parse(argument, settings, None))
             continue
-        source = read_input(path)
+        source = read_input(path, NamedColumns(url_column), needs_genres=False)
         for note in source.notes:
             print_line(f"note: {note}", err=True)
         allowed = allow_directory(path.resolve(), settings) if path.is_dir() else settings

@@ -13,10 +13,12 @@ from trailergenre.cli.entry import (
     BundleOption,
     ConfigOption,
     FeaturesOption,
+    GenresColumnOption,
     MasterOption,
     PropertiesOption,
     RunArgument,
     SetOption,
+    UrlColumnOption,
     entry,
     resumable_entry,
     say_next,
@@ -31,9 +33,12 @@ def prepare(
         Path | None,
         Option(
             metavar="PATH",
-            help="A table (CSV, JSON, Parquet, text): url, title, genres. Or a folder of videos.",
+            help="A table (CSV, Excel, JSON, Parquet, text) with url, title, genres; - reads it "
+            "from standard input. Or a folder of videos.",
         ),
     ] = None,
+    url_column: UrlColumnOption = None,
+    genres_column: GenresColumnOption = None,
     published: Annotated[
         Path | None,
         Option(
@@ -71,6 +76,7 @@ def prepare(
     \b
     Examples:
       trailergenre prepare runs/mine --links links.csv
+      trailergenre prepare runs/mine --links films.xlsx --url-column Watch --genres-column Kind
       trailergenre prepare runs/imdb \\
         --links trailer_source.csv --metadata movie_metadata.csv \\
         --splits splits.json --split-movies trailers_genres_clean.csv
@@ -81,9 +87,11 @@ def prepare(
     from trailergenre.base.config_files import load_config
     from trailergenre.base.storage import Store
     from trailergenre.cli.stages import prepare as stage
+    from trailergenre.links.columns import NamedColumns
     from trailergenre.links.prepare import Sources
 
-    sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled)
+    named = NamedColumns(url_column, genres_column)
+    sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled, named)
     stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
     say_next(f"trailergenre featurize {run}")
 

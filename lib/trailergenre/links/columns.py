@@ -44,6 +44,21 @@ def check_size(path: Path, n_rows: int, n_columns: int) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class NamedColumns:
+    """Columns that the user named; None: they are found by the names that they usually have."""
+
+    url: str | None = None
+    genres: str | None = None
+
+    def get(self, name: str) -> str | None:
+        """The user's name of one of our columns."""
+        return self.url if name == "url" else self.genres if name == "genres" else None
+
+
+BY_USUAL_NAMES = NamedColumns()
+
+
 @dataclass
 class TableFile:
     """The cells of a file.
@@ -54,6 +69,7 @@ class TableFile:
         rows: each maps every column to a cell.
         places: where each row is, for messages: `line 7`.
         notes: what was not obvious in reading it; one sentence each.
+        named: the columns that the user named.
     """
 
     path: Path
@@ -61,13 +77,15 @@ class TableFile:
     rows: list[dict[str, object]]
     places: list[str]
     notes: list[str] = field(default_factory=list)
+    named: NamedColumns = BY_USUAL_NAMES
     _used: dict[str, str] = field(default_factory=dict)
 
     def column(self, name: str) -> list[object] | None:
         """The cells of one of our columns, under whatever name; None if there is no such column.
 
         Raises:
-            ConfigError: several columns may be the links, or the genres.
+            ConfigError: several columns may be the links, or the genres; or the file lacks the
+                column that the user named.
         """
         found = self._find(name)
         if found is None:
@@ -78,10 +96,9 @@ class TableFile:
     def require(self, *names: str) -> None:
         """Raise ConfigError if the file lacks columns, with those that it has."""
         if missing := [name for name in names if self._find(name) is None]:
-            received = ", ".join(map(repr, self.columns)) or "no columns"
+            option = ", or give --url-column NAME" if "url" in missing else ""
             raise ConfigError(
-                f"{self.path} has no column {', '.join(map(repr, missing))}. Received: {received}. "
-                "Name the columns in the first line."
+                f"{self._lacks(*missing)} Name the columns in the first line{option}."
             )
 
     def use_for_genres(self, columns: Sequence[str]) -> None:
@@ -117,21 +134,30 @@ class TableFile:
             notes.append(f"columns that are not used: {', '.join(unused[:_MAX_SHOWN])}{more}")
         return notes
 
+    def _lacks(self, *names: str) -> str:
+        received = ", ".join(map(repr, self.columns)) or "no columns"
+        return f"{self.path} has no column {', '.join(map(repr, names))}. Received: {received}."
+
     def _find(self, name: str) -> str | None:
-        if name in self.columns:
-            return name
         by_name: dict[str, str] = {}
         for column in self.columns:
             by_name.setdefault(_plain_name(column), column)
-        if name in by_name:
-            return by_name[name]
+        named = self.named.get(name)
+        wanted = name if named is None else named.strip()
+        if wanted in self.columns:
+            return wanted
+        if (plain := _plain_name(wanted)) in by_name:
+            return by_name[plain]
+        if named is not None:
+            raise ConfigError(f"{self._lacks(named)} Give one of them as --{name}-column.")
         joined = {key.replace("_", ""): column for key, column in reversed(by_name.items())}
         others = (name, *_ALIASES.get(name, ()))
         found = [joined[other] for other in others if other in joined]
         if len(found) > 1 and name in {"url", "genres"}:
             raise ConfigError(
                 f"{self.path} has several columns that may be {name!r}: "
-                f"{', '.join(map(repr, found))}. Name the right one {name!r}."
+                f"{', '.join(map(repr, found))}. Name the right one {name!r}, or give it as "
+                f"--{name}-column."
             )
         return found[0] if found else None
 
@@ -140,7 +166,18 @@ def _plain_name(column: str) -> str:
     return re.sub(r"[\W_]+", "_", column.strip().casefold()).strip("_")
 
 
-def is_known(column: str) -> bool:
+def is_known(column: str, named: NamedColumns = BY_USUAL_NAMES) -> bool:
     """Whether a column is one of ours, under whatever name."""
-    plain = _plain_name(column)
-    return plain in _ALIASES or any(plain.replace("_", "") in names for names in _ALIASES.values())
+    return any(_is_called(column, name, named) for name in _ALIASES)
+
+
+def is_link_column(column: str, named: NamedColumns) -> bool:
+    """Whether a column has the links."""
+    return _is_called(column, "url", named)
+
+
+def _is_called(column: str, name: str, named: NamedColumns) -> bool:
+    plain, wanted = _plain_name(column), named.get(name)
+    if wanted is not None:
+        return plain == _plain_name(wanted)
+    return plain == name or plain.replace("_", "") in _ALIASES[name]

@@ -277,7 +277,7 @@ def read_genre_columns(table: TableFile) -> GenreColumn | None:
     """
     cells = table.column("genres")
     numbered = [name for name in table.other_columns() if _NUMBERED.fullmatch(name)]
-    if numbered:
+    if numbered and table.named.genres is None:
         first = cells or [""] * len(table.rows)
         table.use_for_genres(numbered)
         cells = [

@@ -11,9 +11,10 @@ from pathlib import Path
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import VIDEO_SUFFIXES
 from trailergenre.links.cells import clean_text, parse_year
+from trailergenre.links.columns import BY_USUAL_NAMES, NamedColumns
 from trailergenre.links.genres import read_genre_columns, read_genres
 from trailergenre.links.imdb_ids import IdError, parse_movie_id
-from trailergenre.links.table_files import read_table
+from trailergenre.links.table_files import STANDARD_INPUT, read_table
 from trailergenre.links.titles import clean_title
 
 _MAX_SHOWN = 5
@@ -65,19 +66,32 @@ class InputList:
     notes: list[str] = field(default_factory=list)
 
 
-def read_input(path: Path) -> InputList:
+def read_input(
+    path: Path, named: NamedColumns = BY_USUAL_NAMES, *, needs_genres: bool = True
+) -> InputList:
     """Read a list of links.
 
     Args:
         path: a table (see `read_table`) with `url`, optionally `title`, `movie_id`, `year` and
             `genres` or a column for each genre; or a directory of videos in folders named by genre
             (`comedy/x.mp4`, `action+comedy/y.mp4`).
+        named: columns that have other names.
+        needs_genres: False leaves the genres of a table unread.
 
     Raises:
         ConfigError: the list cannot be read, has no such column, or is empty.
     """
-    path = path.absolute()
-    source = _read_directory(path) if is_video_directory(path) else _read_table(path)
+    if path != STANDARD_INPUT:
+        path = path.absolute()
+    if not is_video_directory(path):
+        source = _read_table(path, named, needs_genres=needs_genres)
+    elif named == BY_USUAL_NAMES:
+        source = _read_directory(path)
+    else:
+        raise ConfigError(
+            f"{path} is a folder of videos, which has no columns. Leave out --url-column and "
+            "--genres-column."
+        )
     if not source.rows:
         raise ConfigError(f"The list {path} is empty.")
     return source
@@ -124,11 +138,11 @@ def _is_video(file: Path) -> bool:
     return file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".")
 
 
-def _read_table(path: Path) -> InputList:
-    table = read_table(path)
+def _read_table(path: Path, named: NamedColumns, *, needs_genres: bool) -> InputList:
+    table = read_table(path, named)
     table.require("url")
     urls = [clean_url(cell) for cell in table.column("url") or ()]
-    genres = read_genre_columns(table)
+    genres = read_genre_columns(table) if needs_genres else None
     nothing: list[object] = [""] * len(urls)
     texts = {name: table.column(name) or nothing for name in ("title", "movie_id", "year")}
     others = [name for name in table.columns if name and name not in ("url", "title")]
@@ -151,9 +165,9 @@ def _read_table(path: Path) -> InputList:
                 other={name: _as_text(table.rows[place][name]) for name in others},
             )
         )
-    notes = [f"{path.name}: {note}" for note in table.describe()]
-    columns = tuple(table.columns)
-    return InputList(path.name, path.parent, columns, rows, genres is not None, notes=notes)
+    name, base = table.path.name, path.absolute().parent
+    notes = [f"{name}: {note}" for note in table.describe()]
+    return InputList(name, base, tuple(table.columns), rows, genres is not None, notes=notes)
 
 
 def _as_text(cell: object) -> str:

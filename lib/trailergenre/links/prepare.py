@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.storage import Store
+from trailergenre.links.columns import BY_USUAL_NAMES, NamedColumns
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.external.split import read_split
@@ -50,7 +51,9 @@ class Sources:
         labels: genres that replace those of the metadata.
         splits: parts by YouTube id.
         split_movies: IMDb ids by YouTube id, so that the split holds for movies.
-        is_unlabelled: whether the links are only to be scored and need no genres.
+        is_unlabelled: whether the links are only to be scored and need no genres; None if the list
+            has no genres.
+        named: columns of the list that the user named.
     """
 
     links: Path | None = None
@@ -59,11 +62,13 @@ class Sources:
     labels: Path | None = None
     splits: Path | None = None
     split_movies: Path | None = None
-    is_unlabelled: bool = False
+    is_unlabelled: bool | None = False
+    named: NamedColumns = BY_USUAL_NAMES
 
     def check(self) -> None:
         """Raise ConfigError for options that contradict each other."""
         of_links = self.labels or self.splits or self.split_movies or self.is_unlabelled
+        of_links = of_links or self.named != BY_USUAL_NAMES
         if (self.links is None) == (self.external is None):
             raise ConfigError("Give --links or --published, one of them.")
         if self.external and of_links:
@@ -71,6 +76,8 @@ class Sources:
                 "--published can be combined with --metadata only: the data have their own labels "
                 "and parts."
             )
+        if self.is_unlabelled and self.named.genres:
+            raise ConfigError("--unlabelled ignores genres. Give it, or --genres-column, not both.")
         if self.is_unlabelled and (self.metadata or self.splits):
             raise ConfigError(
                 "--unlabelled ignores genres. Give it, or --metadata and --splits, not both."
@@ -116,7 +123,9 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
         data = read_mulan(path) if path.is_dir() else read_mmtf(path)
         source = data.source
     else:
-        source = _read_links((sources.links or Path()).expanduser(), config.links)
+        source = _read_links(sources, config.links)
+    if sources.is_unlabelled is None:
+        sources = replace(sources, is_unlabelled=not source.has_genres)
     _check_source(source, sources)
     notes += [f"note: {note}" for note in source.notes]
     metadata = _read_metadata(sources, notes)
@@ -161,14 +170,15 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
     return Preparation(source.name, counts, _count_movies(rows), summary, notes)
 
 
-def _read_links(path: Path, links: LinksConfig) -> InputList:
+def _read_links(sources: Sources, links: LinksConfig) -> InputList:
+    path = (sources.links or Path()).expanduser()
     # Outside of every allowed root, all rows of the directory would be refused.
     if is_video_directory(path) and not links.allows(path):
         raise ConfigError(
             f"{path} is a directory, and local files are links only under an allowed root. "
             f"Add --set 'links.allowed_roots=[\"{path}\"]' to allow it."
         )
-    return read_input(path)
+    return read_input(path, sources.named, needs_genres=not sources.is_unlabelled)
 
 
 def _check_source(source: InputList, sources: Sources) -> None:

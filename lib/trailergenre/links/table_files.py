@@ -1,4 +1,4 @@
-"""Files of tables to cells: CSV and its kin, text, JSON, Parquet, in the encodings that occur."""
+"""Files of tables to cells: CSV and its kin, text, JSON, Parquet, Excel, in any encoding."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import codecs
 import itertools
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,11 +15,22 @@ import pyarrow as pa
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.untrusted_parquet import unpack_parquet
-from trailergenre.links.columns import MAX_CELLS, MAX_ROWS, TableFile, check_size, is_known
-from trailergenre.links.separated_files import iter_lines, read_lines
+from trailergenre.links.columns import (
+    BY_USUAL_NAMES,
+    MAX_CELLS,
+    MAX_ROWS,
+    NamedColumns,
+    TableFile,
+    check_size,
+    is_known,
+)
+from trailergenre.links.excel_files import is_zip, read_workbook
+from trailergenre.links.separated_files import NAME_OF_INPUT, iter_lines, read_lines
 
 MAX_FILE_BYTES = 256 << 20
 """Of a list, unpacked. A million rows of links, titles and genres take 150 MB."""
+
+STANDARD_INPUT = Path("-")
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -29,8 +41,7 @@ _BOMS = (
 )
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
 _FOREIGN = (
-    (b"PK\x03\x04", "a zip file, as spreadsheets are (.xlsx, .ods)"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls), or one with a password"),
     (b"%PDF", "a PDF file"),
     (b"BZh", "compressed by bzip2"),
     (b"\xfd7zXZ", "compressed by xz"),
@@ -40,12 +51,14 @@ _FOREIGN = (
 )
 
 
-def read_table(path: Path) -> TableFile:
+def read_table(path: Path, named: NamedColumns = BY_USUAL_NAMES) -> TableFile:
     """Read a table, whatever its format: by its content, not by its name.
 
     Args:
         path: CSV (separated by comma, semicolon, tab or `|`), text with a link in each line, JSON,
-            JSON lines or Parquet, perhaps compressed by gzip; or a directory that Spark wrote.
+            JSON lines, Parquet or an Excel workbook, perhaps compressed by gzip; a directory that
+            Spark wrote; or `-`, standard input.
+        named: columns that the user named.
 
     Raises:
         ConfigError: names the line, what was found there, and what to do.
@@ -53,12 +66,21 @@ def read_table(path: Path) -> TableFile:
     try:
         if path.is_dir():
             files = sorted(path.glob("*.parquet"))
-            return _of_arrow(path, [_unpack(read_bytes(file)) for file in files])
-        content = _unzip(path, read_bytes(path))
-        if content.startswith(b"PAR1"):
-            return _of_arrow(path, [_unpack(content)])
+            return _of_arrow(path, [_unpack(read_bytes(file)) for file in files], named)
+        return _read_file(path, named)
     except (OSError, pa.ArrowException) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def _read_file(path: Path, named: NamedColumns) -> TableFile:
+    content = read_bytes(path)
+    if path == STANDARD_INPUT:
+        path = NAME_OF_INPUT
+    content = _unzip(path, content)
+    if content.startswith(b"PAR1"):
+        return _of_arrow(path, [_unpack(content)], named)
+    if is_zip(content):
+        return read_workbook(path, content, named, max_bytes=MAX_FILE_BYTES)
     if path.suffix.lower() in {".parquet", ".pq"}:
         raise ConfigError(f"{path} cannot be read: it is not a Parquet file.")
     for magic, kind in _FOREIGN:
@@ -73,23 +95,25 @@ def read_table(path: Path) -> TableFile:
     start = found[0] if found else ""
     if start == "<":
         raise ConfigError(f"{path} is HTML or XML. Save the table as CSV in UTF-8.")
-    table = _read_json(path, text) if start and start in "[{" else read_lines(path, text)
+    is_json = start and start in "[{"
+    table = _read_json(path, text, named) if is_json else read_lines(path, text, named)
     table.notes[:0] = notes
     return table
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file of bounded size.
+    """Read a file, or standard input, of bounded size.
 
     Raises:
         ConfigError: the file cannot be read or is too large.
     """
+    if path == STANDARD_INPUT:
+        return _check_size(NAME_OF_INPUT, sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
-        advice = " Standard input is not read: save the list as a file." if path.name == "-" else ""
-        raise ConfigError(f"There is no file {path}.{advice}") from error
+        raise ConfigError(f"There is no file {path}.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     return _check_size(path, content)
@@ -122,11 +146,12 @@ def _unpack(content: bytes) -> pa.Table:
     return unpack_parquet(content, max_rows=MAX_ROWS, max_values=MAX_CELLS)
 
 
-def _of_arrow(path: Path, parts: list[pa.Table]) -> TableFile:
+def _of_arrow(path: Path, parts: list[pa.Table], named: NamedColumns) -> TableFile:
     table = pa.concat_tables(parts, promote_options="default")
     check_size(path, len(table), table.num_columns)
     rows = table.to_pylist()
-    return TableFile(path, table.column_names, rows, [f"row {n}" for n in range(1, len(rows) + 1)])
+    places = [f"row {n}" for n in range(1, len(rows) + 1)]
+    return TableFile(path, table.column_names, rows, places, named=named)
 
 
 def _decode(path: Path, content: bytes, notes: list[str]) -> str:
@@ -163,7 +188,7 @@ def _decode(path: Path, content: bytes, notes: list[str]) -> str:
     return text
 
 
-def _read_json(path: Path, text: str) -> TableFile:
+def _read_json(path: Path, text: str, named: NamedColumns) -> TableFile:
     """An array of objects or links, an object per line, or an object of columns."""
     check_json(path, text)
     try:
@@ -171,15 +196,15 @@ def _read_json(path: Path, text: str) -> TableFile:
     except RecursionError as error:
         raise ConfigError(f"{path} is not JSON: it is nested too deeply.") from error
     except ValueError as error:
-        return _of_objects(path, list(_json_lines(path, text, str(error))))
-    if isinstance(value, dict) and not any(map(is_known, value)):
+        return _of_objects(path, list(_json_lines(path, text, str(error))), named)
+    if isinstance(value, dict) and not any(is_known(name, named) for name in value):
         raise ConfigError(
             f"{path} is a JSON object of {', '.join(map(repr, list(value)[:5]))}. Give an array of "
             "objects, or one object a line."
         )
     items: list[object] = _records(path, value) if isinstance(value, dict) else value
     check_size(path, len(items), 1)
-    return _of_objects(path, [(f"item {n}", item) for n, item in enumerate(items, start=1)])
+    return _of_objects(path, [(f"item {n}", item) for n, item in enumerate(items, start=1)], named)
 
 
 def check_json(path: Path, text: str) -> None:
@@ -221,7 +246,7 @@ def _records(path: Path, value: dict[str, object]) -> list[object]:
     return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _of_objects(path: Path, items: list[tuple[str, object]]) -> TableFile:
+def _of_objects(path: Path, items: list[tuple[str, object]], named: NamedColumns) -> TableFile:
     rows: list[dict[str, object]] = []
     for place, item in items:
         row = {"url": item} if isinstance(item, str) else item
@@ -234,4 +259,4 @@ def _of_objects(path: Path, items: list[tuple[str, object]]) -> TableFile:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     check_size(path, len(rows), len(columns))
     full = [{name: row.get(name) for name in columns} for row in rows]
-    return TableFile(path, columns, full, [place for place, _ in items])
+    return TableFile(path, columns, full, [place for place, _ in items], named=named)

@@ -68,42 +68,13 @@ def test_an_empty_line_is_a_row_where_it_is_all_that_a_row_can_be(
     assert [(row.number, row.url[8:9]) for row in rows] == numbered
 
 
-@pytest.mark.parametrize("genres", [["Horror", "Drama"], "Horror|Drama"])
-def test_parquet_takes_genres_as_a_list_or_as_text(tmp_path: Path, genres: object) -> None:
-    table = pa.table({"url": ["https://a.org", None], "genres": [genres, None]})
+def test_cells_without_a_value_are_empty(tmp_path: Path) -> None:
+    table = pa.table({"url": ["https://a.org", None], "genres": [["Horror", "Drama"], None]})
     pq.write_table(table, tmp_path / "links.parquet")
     assert read_input(tmp_path / "links.parquet").rows == [
         InputRow(1, "https://a.org", "", "", ("Drama", "Horror")),
         InputRow(2, "", "", "", ()),
     ]
-
-
-def test_a_directory_that_spark_wrote_is_a_table(tmp_path: Path) -> None:
-    directory = tmp_path / "links"
-    directory.mkdir()
-    pq.write_table(pa.table({"url": ["https://a.org"]}), directory / "part-0.parquet")
-    (directory / "_SUCCESS").touch()
-    assert [row.url for row in read_input(directory).rows] == ["https://a.org"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "no column 'url'.*no columns"),
-        ("title,address\nx,y\n", "no column 'url'.*'title', 'address'"),
-        ("url,title\n", "is empty"),
-        ("url,title,url\na,b,c\n", "column 'url' more than once"),
-        ("url,title\nhttps://a.org,x,y\n", "line 2: 3 cells under 2 columns"),
-        ('url,title\nhttps://a.org,"never closed\nhttps://b.org,x\n', "line 2.*cannot be read"),
-        (b"url\nhttps://\xc3\xa9.org/\xff\n", "line 2: the byte 0xff is not UTF-8"),
-    ],
-)
-def test_a_broken_csv_is_refused_by_name(
-    tmp_path: Path, content: str | bytes, message: str
-) -> None:
-    path = write(tmp_path / "broken.csv", content)
-    with pytest.raises(ConfigError, match=rf"(?s)broken\.csv.*{message}|{message}.*broken\.csv"):
-        read_input(path)
 
 
 def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from trailergenre.cli.stages.prepare import prepare
 from trailergenre.cli.stages.train import train
 from trailergenre.features.backbone import read_manifest
 from trailergenre.features.settings import feature_settings
-from trailergenre.links.input_lists import is_video_directory, read_input
+from trailergenre.links.input_lists import is_video_directory
 from trailergenre.links.prepare import Preparation, Sources
+from trailergenre.links.table_files import STANDARD_INPUT
 from trailergenre.models.bundle import read_bundle
 from trailergenre.models.train_bundles import prepare_sets
 from trailergenre.models.trainers import choose_recipe
@@ -56,7 +57,7 @@ class RunOptions:
     scored_by: str | None
 
 
-def run_all(links: Path, store: Store, settings: Config, options: RunOptions) -> ExitCode:
+def run_all(sources: Sources, store: Store, settings: Config, options: RunOptions) -> ExitCode:
     """Prepare, featurize, train and evaluate, or score, and write the pages.
 
     Raises:
@@ -65,9 +66,7 @@ def run_all(links: Path, store: Store, settings: Config, options: RunOptions) ->
     report = RunFiles.of(store)
     report.check()
     _export_backbone(settings)
-    prepared = prepare(
-        store, Sources(links, is_unlabelled=not read_input(links).has_genres), settings
-    )
+    prepared = prepare(store, sources, settings)
     features = feature_settings(settings, read_manifest(Path(settings.backbone.path).expanduser()))
     _announce(store, settings, features)
     code = featurize(store, settings, keep=options.keep)
@@ -200,7 +199,10 @@ def _outcomes(store: Store, features: FeatureSettings) -> pa.Table:
 
 def run_directory(links: Path) -> str:
     """Where the run of a list is by default: `runs/` and the list's name."""
+    if links == STANDARD_INPUT:
+        raise ConfigError("A list from standard input has no name for its run. Give --out RUN.")
+    links = links.absolute()
     name = links.name if is_video_directory(links) else links.name.partition(".")[0]
     if not name:
-        raise ConfigError(f"{links} gives the run no name. Give --out DIR.")
+        raise ConfigError(f"{links} gives the run no name. Give --out RUN.")
     return f"runs/{name}"
