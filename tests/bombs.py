@@ -30,7 +30,7 @@ try:
     elif sys.argv[1] == "split":
         read_split(path)
     else:
-        read_bundle(Store(str(path)))
+        read_bundle(Store(str(path))).check_split()
     print("read")
 except RunError as error:
     print(error)

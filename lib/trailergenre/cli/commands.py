@@ -222,6 +222,7 @@ def bundle_inspect(
     from trailergenre.models.model_card import render_card
 
     bundle = read_bundle(Store(directory))
+    bundle.check_split()
     if as_json:
         record = bundle.manifest.model_dump(mode="json")
         print_line(json.dumps({"sha256": bundle.sha256, **record}))

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -48,8 +49,20 @@ class Bundle:
     store: Store  # where it is
     manifest: Manifest
     scorer: Scorer
-    split: pa.Table
+    split_content: bytes = field(repr=False)
     sha256: str
+
+    @cached_property
+    def split(self) -> pa.Table:
+        """The part of each link: link_id, movie_id, part; a BundleError if it is invalid.
+
+        It is unpacked when it is asked for: scoring does not need it.
+        """
+        return _parse_split(self.split_content, self.store)
+
+    def check_split(self) -> None:
+        """Raise BundleError if the split is invalid."""
+        assert self.split is not None
 
     def rank_genres(self, probabilities: NDArray[np.float64]) -> list[GenreScore]:
         """Rank one row of probabilities; ties go to the genre with more movies."""
@@ -86,7 +99,8 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
     record["files"] = {name: _sha256(content) for name, content in files.items()}
     content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
     store.write_bytes("manifest.json", content)
-    return Bundle(store, manifest, _scorer(manifest, model), split, _sha256(content))
+    split_content = files["split.parquet"]
+    return Bundle(store, manifest, _scorer(manifest, model), split_content, _sha256(content))
 
 
 _FILES = ("split.parquet", "MODEL_CARD.md", *(each.name for each in MODEL_FILES.values()))
@@ -144,8 +158,7 @@ def read_bundle(store: Store) -> Bundle:
             f"genres; that does not fit its manifest's {width} features per frame and {n_genres} "
             "genres. Train the bundle again."
         )
-    split = _parse_split(files["split.parquet"], store)
-    return Bundle(store, manifest, scorer, split, _sha256(content))
+    return Bundle(store, manifest, scorer, files["split.parquet"], _sha256(content))
 
 
 def _scorer(manifest: Manifest, model: Model) -> Scorer:

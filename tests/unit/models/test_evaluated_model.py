@@ -21,6 +21,7 @@ from trailergenre.models.evaluated_model import (
     read_model,
 )
 from trailergenre.models.manifest import Manifest, SearchFacts, Trial
+from trailergenre.runs.tables import to_parquet
 
 PARTS = {"a": "train", "b": "validation", "c": "test", "d": "test"}
 
@@ -71,7 +72,10 @@ def test_a_split_with_a_leak_is_refused(tmp_path: Path) -> None:
     leaky = make_bundle(Store(str(tmp_path)), parts={"a": "train", "b": "test"})
     split = leaky.split.set_column(1, "movie_id", [["tt-a", "tt-a"]])
     with pytest.raises(LeakError):
-        find_test_links(replace(leaky, split=split), labels_table([labelled("x", ["Action"])]))
+        find_test_links(
+            replace(leaky, split_content=to_parquet(split)),
+            labels_table([labelled("x", ["Action"])]),
+        )
 
 
 def test_another_runs_labels_are_refused(bundle: Bundle) -> None:
