@@ -1,6 +1,6 @@
 """How good the models are, and what they cost: measured by the project's own commands.
 
-    make quality                 the goals G0 to G3, about 15 minutes on 2 cores
+    make quality                 the goals G0 to G3, about 20 minutes on 2 cores
     make quality PART=trailers   one part
     make quality PART=costs      time and memory of the trainers, about an hour
 
@@ -26,6 +26,7 @@ from rich.table import Table
 
 from quality.commands import REPOSITORY
 from quality.costs import measure_driver, measure_epoch, measure_frames, measure_pooled
+from quality.curve import measure_curve
 from quality.exported import measure_exported
 from quality.goals import check_goals
 from quality.labels import measure_labels
@@ -41,6 +42,7 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "scene": measure_scene,
     "trailers": measure_trailers,
     "imdb": measure_imdb_trailers,
+    "curve": measure_curve,
     "exported": measure_exported,
     "costs-sklearn": measure_pooled("sklearn"),
     "costs-mllib": measure_pooled("mllib"),

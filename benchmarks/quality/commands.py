@@ -24,8 +24,7 @@ class Ended:
 
     Attributes:
         code: its exit code.
-        said: all that it printed; spark-submit passes the job's stderr on as stdout. The summary
-            is the last line.
+        said: all that it printed; spark-submit passes the job's stderr on as stdout.
     """
 
     code: int
@@ -33,10 +32,10 @@ class Ended:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The job's summary; the benchmark ends where a job did not end well."""
+        """The last line of JSON; the benchmark ends where a job did not end well."""
         if self.code:
             raise ConfigError(f"A job ended with exit code {self.code}:\n{self.said}")
-        return dict(json.loads(self.said.strip().splitlines()[-1]))
+        return dict(json.loads([row for row in self.said.splitlines() if row[:1] == "{"][-1]))
 
 
 def run_job(job: str, *arguments: object, spark: Sequence[str] = ()) -> dict[str, Any]:

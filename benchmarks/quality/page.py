@@ -132,6 +132,30 @@ def _with_spread(found: dict[str, float]) -> str:
     return f"{_figure(found['mean'])} ± {_figure(found['spread'])}"
 
 
+def _curve(part: dict[str, Any]) -> str:
+    by_trailers, by_movies = part["by_trailers"], part["by_movies_of_a_genre"]
+    sizes = [
+        (f"{found['trailers']:,}" if found["trailers"] else "none (label prior)", _point(found))
+        for found in by_trailers
+    ]
+    movies = [(str(found["movies"]), _point(found)) for found in by_movies]
+    return (
+        f"## Learning curve\n\n{_stamp(part)}. Data: {part['data']}. Logistic regression, five "
+        "folds, three random parts of each training part; ± is the standard deviation over folds "
+        f"and parts. mAP over {len(part['genres'])} genres:\n\n"
+        + _table(("training trailers", "mAP"), sizes)
+        + f"\nAUC of each of the {len(by_movies[0]['genres'])} genres with the most movies "
+        f"({', '.join(by_movies[0]['genres'])}), if the training part has only so many movies of "
+        "that genre, at its usual share. ± includes the differences between genres. Chance is "
+        ".500:\n\n" + _table(("movies of the genre", "AUC"), movies)
+    )
+
+
+def _point(found: dict[str, Any]) -> str:
+    value = found["mean_ap"] if "mean_ap" in found else found["auc"]
+    return _with_spread({"mean": value, "spread": found["spread"]})
+
+
 def _exported(part: dict[str, Any]) -> str:
     rows = [(name, f"{difference:.1e}") for name, difference in part["largest"].items()]
     return (
@@ -165,6 +189,7 @@ _SECTIONS = {
     "scene": _scene,
     "trailers": _trailers,
     "imdb": _imdb,
+    "curve": _curve,
     "exported": _exported,
     "costs-sklearn": _costs("Training cost: pooled rows, scikit-learn"),
     "costs-mllib": _costs("Training cost: pooled rows, MLlib"),
