@@ -26,7 +26,8 @@ HEAD = """\
 
 <!-- Written by `python conf/configuration_page.py`; do not edit. -->
 
-This page lists every setting with its type, default and meaning.
+This page lists every setting with its type, default and meaning, and says when to change it. The
+defaults suit a list of trailers on one machine.
 
 Settings are written in TOML. `trailergenre.toml` in the working directory is used without being
 named, or else `~/.config/trailergenre/trailergenre.toml`; the variable `TRAILERGENRE_CONFIG` names

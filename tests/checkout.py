@@ -1,7 +1,7 @@
 """A directory like a checkout after `make setup`, in which tests type the documentation's commands.
 
-It also has what a reader brings: a list of links to a server on loopback, and a home directory with
-a folder of videos.
+It also has what a reader brings: a list of links to a server on loopback, another one to be scored,
+and a home directory with a folder of videos.
 """
 
 from __future__ import annotations
@@ -101,6 +101,12 @@ def make_checkout(root: Path, *, backbone: Path, demo: Path, served: Path, addre
     shutil.copytree(backbone, root / "artefacts" / "backbone")
     shutil.copytree(demo, root / "demo-run", ignore=shutil.ignore_patterns("mongo", "backbone"))
     _write_links(root / "links.csv", served, address)
+    (root / "new.csv").write_text(
+        "url,title,year\n"
+        f"http://{address}/horror-01.mp4,The Long Hall,2019\n"
+        f"http://{address}/gone.mp4,Gone,2020\n"
+        f"http://{address}/comedy-01.mp4,Two Cops,2021\n"
+    )
 
 
 def make_home(home: Path) -> None:

@@ -147,7 +147,7 @@ the list into runs of a million links** and process them one after the other or 
 has the same `link_id` in all runs, so put each link into one run only. Each run has its own lease,
 progress and report.
 
-A retried task reads the outcome files of the whole run, in its own worker. `prepare_dataset` reads
+A retried task reads the outcome files of the whole run, in its own worker. `prepare` reads
 the whole list; the trainers read all labels and pooled rows.
 
 ## Not tested

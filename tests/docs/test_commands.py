@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import subprocess
@@ -20,7 +21,10 @@ from shared import shared_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
-FIRST = ("README.md", "docs/first-run.md", "docs/own-data.md", "docs/model-card.md")
+FIRST = (
+    *("README.md", "docs/first-run.md", "docs/own-data.md", "docs/model-card.md"),
+    "docs/score.md",
+)
 """Pages whose runs and bundles later pages use, in reading order."""
 TRAILER = "https://www.youtube.com/watch?v=eUTtt14G31c"
 """The link in the README that is replaced by one of a server on loopback."""
@@ -86,12 +90,21 @@ def test_every_command_of_a_page_runs(page: str, typed: Typed) -> None:
 def test_the_readme_shows_what_its_commands_print_and_leave(
     checkout: Checkout, typed: Typed
 ) -> None:
-    ranked = r"^(\d\. [\w-]+ +)\d\.\d{3}$"
-    shown = next(b.text for b in read_page("README.md") if b.text.startswith("1. "))
+    ranked = r"^(\d\. [\w-]+ +)\d\.\d{3}  (?:yes|no )  ?\(threshold \d\.\d{3}\)$"
+    shown = next(b.text for b in read_page("README.md") if "\n1. " in b.text)
     printed = re.findall(ranked, typed("README.md").stdout, re.MULTILINE)
     assert set(re.findall(ranked, shown, re.MULTILINE)) & set(printed)
     assert (checkout.root / "score.html").stat().st_size > 1000
-    assert (checkout.root / "bundles" / "mine" / "MODEL_CARD.md").is_file()
+    run = checkout.root / "runs" / "links"
+    left = ("bundle/MODEL_CARD.md", "reports/run.html", "reports/evaluation.html")
+    assert [name for name in left if not (run / name).is_file()] == []
+    with (checkout.root / "genres.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["year"], row["outcome"]) for row in rows] == [
+        ("2019", "ok"),
+        ("2020", "unavailable"),
+        ("2021", "ok"),
+    ]
 
 
 def test_the_shell_stops_at_the_first_command_that_fails(checkout: Checkout) -> None:

@@ -30,9 +30,10 @@ BLOCKS = [block for page in PAGES for block in read_page(page)]
 ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 OF_OTHERS = {
-    *("--bind_ip", "--conf", "--dbpath", "--exec", "--files", "--glob", "--load-spark-defaults"),
+    *("--bind_ip", "--conf", "--dbpath", "--exec", "--files", "--glob", "--install"),
+    *("--load-spark-defaults", "--shutdown"),
 }
-"""Options in sentences that belong to other programs: mongod, Spark, Hadoop, mkdocs, git."""
+"""Options in sentences that belong to other programs: mongod, Spark, Hadoop, mkdocs, git, wsl."""
 
 PLACEHOLDER = "section.key=value"
 CONFIG = Config.model_fields
@@ -151,7 +152,7 @@ def test_values_that_pages_set_are_valid() -> None:
     for override in overrides - {PLACEHOLDER}:
         load_config(overrides=["=".join(part.strip() for part in override.split("="))])
     files = [tomllib.loads(block.text) for block in BLOCKS if block.language == "toml"]
-    assert [Config.model_validate(file).frames.per_second for file in files] == [2.0]
+    assert [Config.model_validate(file).frames.per_second for file in files] == [2.0, 1.0]
 
 
 def test_targets_of_make_exist() -> None:
@@ -196,15 +197,24 @@ def test_every_outcome_is_in_the_table_with_its_meaning(
     assert [name for name, _, todo in rows if not todo] == [next(iter(outcomes))]
 
 
-def test_the_configuration_page_is_up_to_date() -> None:
-    path = REPOSITORY / "conf" / "configuration_page.py"
-    spec = importlib.util.spec_from_file_location("configuration_page", path)
+@pytest.mark.parametrize("name", ["configuration", "commands"])
+def test_a_written_page_is_up_to_date(name: str) -> None:
+    path = REPOSITORY / "conf" / f"{name}_page.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    page = (REPOSITORY / "docs" / "configuration.md").read_text()
-    assert page == module.render_page(), "run: python conf/configuration_page.py"
-    assert "| `per_second` | number, > 0, <= 60 | `1.0` | " in page
+    page = (REPOSITORY / "docs" / f"{name}.md").read_text()
+    assert page == module.render_page(), f"run: python conf/{name}_page.py"
+
+
+def test_written_pages_hold_what_code_says() -> None:
+    docs = REPOSITORY / "docs"
+    setting = "| `per_second` | number, > 0, <= 60 | `1.0` | Frames per second of video."
+    assert setting in (docs / "configuration.md").read_text()
+    commands = (docs / "commands.md").read_text()
+    assert "\n## trailergenre bundle inspect\n" in commands
+    assert "  --unlabelled  " in commands
 
 
 def test_the_index_lists_every_decision_with_its_status() -> None:

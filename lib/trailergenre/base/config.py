@@ -24,7 +24,8 @@ class LinksConfig(Section):
     """Links that are accepted in addition to public http(s) ones."""
 
     allowed_roots: tuple[str, ...] = ()
-    """Directories whose videos may be used as links. If empty, no local file is ever read."""
+    """Directories whose videos may be used as links. If empty, no local file is ever read. Set it
+    if your list names files; a folder given to `run` or `score` is allowed by itself."""
 
     def allows(self, path: Path) -> bool:
         """Whether a path is under one of the roots, with symbolic links resolved."""
@@ -52,13 +53,14 @@ class NetworkConfig(Section):
     """Addresses, proxy and cookies of downloads."""
 
     allow: tuple[str, ...] = ()
-    """Private `address:port` pairs that downloads may reach, e.g. a test server."""
+    """Private `address:port` pairs that downloads may reach. Set it if videos are on a server of
+    your own network."""
     proxy_variable: Place | None = None
     """Name of the environment variable that holds the proxy address for all downloads; every worker
-    needs it."""
+    needs it. Set it if this network reaches the web through a proxy only."""
     cookie_file: Place | None = None
     """Cookie file in Netscape format, at the same path on every worker; sent only to the sites in
-    `cookie_sites`."""
+    `cookie_sites`. Set it if many links are `forbidden` or `throttled` without an account."""
     cookie_sites: tuple[str, ...] = ("youtube",)
     """Sites that receive the cookies, by their yt-dlp names. No other site does."""
 
@@ -72,9 +74,11 @@ class HostConfig(Section):
     """Request rate of one host, whichever link leads there. By default only YouTube has one."""
 
     lanes: int = Field(default=1, ge=1)
-    """Maximum concurrent downloads from the host, over the whole cluster."""
+    """Maximum concurrent downloads from the host, over the whole cluster. Raise it for a host that
+    permits more, or with several addresses."""
     seconds_between: float = Field(default=12, ge=0)
-    """Seconds between the starts of two downloads in a lane. 12 s is 300 videos an hour."""
+    """Seconds between the starts of two downloads in a lane. 12 s is 300 videos an hour. Raise it
+    if many links are `throttled`."""
 
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -98,15 +102,19 @@ class LimitsConfig(Section):
     """Limits of one link."""
 
     deadline_s: float = Field(default=600, gt=0)
-    """Wall-clock seconds to download and decode one link, over all attempts."""
+    """Wall-clock seconds to download and decode one link, over all attempts. Raise it on a slow
+    line, if links end as `timeout`."""
     max_file_bytes: int = Field(default=500_000_000, gt=0)
-    """Maximum download size; a larger file ends as `too_large`."""
+    """Maximum download size; a larger file ends as `too_large`. Raise it for long or uncompressed
+    videos of your own."""
     max_duration_s: float = Field(default=1200, gt=0)
-    """Maximum video length; a longer video ends as `too_long`."""
+    """Maximum video length; a longer video ends as `too_long`. Raise it for videos that are no
+    trailers, with `max_frames`."""
     max_frames: int = Field(default=1200, gt=0)
     """Maximum frames of one video; more end as `too_long`. Raise it with `frames.per_second`."""
     max_pixels: int = Field(default=8_300_000, gt=0)
-    """Maximum pixels of a source frame."""
+    """Maximum pixels of a source frame. Raise it for videos larger than 4K, with
+    `max_memory_bytes`."""
     max_memory_bytes: int = Field(default=1_500_000_000, gt=0)
     """Maximum memory of one download with its children, and of one decoder (4K needs 750 MB)."""
     max_requests: int = Field(default=2000, gt=0)
@@ -123,7 +131,8 @@ class FramesConfig(Section):
     """Frame sampling."""
 
     per_second: float = Field(default=1.0, gt=0, le=60)
-    """Frames per second of video. The first frame is at the start."""
+    """Frames per second of video. The first frame is at the start. More frames cost time and disk
+    in proportion, and are other features: all links are decoded again."""
 
 
 class BackboneConfig(Section):
@@ -132,13 +141,13 @@ class BackboneConfig(Section):
     path: str = "artefacts/backbone"
     """Directory written by `trailergenre backbone export`."""
     engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
-    """Library that runs the network."""
+    """Library that runs the network. `mixed_precision` needs `tensorflow`."""
     device: Literal["cpu", "gpu"] = "cpu"
     """With `gpu`, a task without a GPU fails. It never falls back to the CPU."""
     threads: int = Field(default=1, ge=1)
     """Engine threads per task. Tasks times threads should equal the number of cores."""
     batch_size: int = Field(default=16, ge=1)
-    """Frames per call of the network."""
+    """Frames per call of the network. Raise it on a GPU."""
     mixed_precision: bool = False
     """Compute in float16 on GPUs; requires TensorFlow. The features differ from float32."""
 
@@ -165,22 +174,26 @@ class ChunksConfig(Section):
     """A chunk is committed at this age, also while all downloads hang or wait. A task's first ones
     are committed earlier, from 10 s on, so that a run shows soon how it goes."""
     max_bytes: int = Field(default=64_000_000, gt=0)
-    """A chunk is committed as soon as its features reach this size."""
+    """A chunk is committed as soon as its features reach this size. Lower it if workers lack
+    memory."""
 
 
 class DatasetConfig(Section):
     """Movies and genres that a model is trained and tested on."""
 
     min_movies_per_genre: int = Field(default=50, ge=1)
-    """Genres with fewer movies are not modelled, and are reported."""
+    """Genres with fewer movies are not modelled, and are reported. Lower it for a small list; the
+    figures of genres with few movies vary widely."""
     split: Literal["folds", "given"] = "folds"
-    """`folds`: by iterative stratification. `given`: by the column `part` of the labels table."""
+    """`folds`: by iterative stratification. `given`: by the column `part` of the labels table, to
+    compare with a published split."""
     folds: int = Field(default=5, ge=2)
     """Number of folds. One of them is the test part."""
     fold: int = Field(default=0, ge=0)
     """Index of the test fold, from 0."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training movies held out for calibration and thresholds."""
+    """Share of the training movies held out for calibration and thresholds. Raise it if fewer than
+    20 movies are in the validation part."""
     seed: int = 7
     """Random seed of the folds and of the validation movies."""
 
@@ -199,7 +212,8 @@ class RowsConfig(Section):
     )
     """Statistics of a pooled row, in order. Features with one row per link need the mean."""
     span: Literal["whole", "middle"] = "whole"
-    """With `middle`, only frames from the middle third of a video are used."""
+    """With `middle`, only frames from the middle third of a video are used. Try it if studio logos
+    and credits disturb."""
     frames_per_link: int = Field(default=25, ge=1)
     """Frame rows per link in training, evenly spaced because neighbours are near-duplicates."""
 
@@ -215,9 +229,9 @@ class ForestConfig(Section):
     """Random forest, for both trainers."""
 
     trees: int = Field(default=100, ge=1)
-    """Trees per forest."""
+    """Trees per forest. More trees vary less and take proportionally longer."""
     max_depth: int = Field(default=12, ge=1, le=30)
-    """Maximum depth of a tree."""
+    """Maximum depth of a tree. Deeper trees take more time and memory."""
     min_rows_per_leaf: int = Field(default=3, ge=1)
     """Minimum training rows per leaf."""
     seed: int = 7
@@ -230,7 +244,8 @@ class LogisticConfig(Section):
     """Logistic regression, one per genre, for both trainers."""
 
     c: float = Field(default=0.03, gt=0)
-    """Inverse strength of the L2 penalty, as in scikit-learn."""
+    """Inverse strength of the L2 penalty, as in scikit-learn. Lower it if the model is much better
+    in training than in the test; `--search` tries values."""
     max_iterations: int = Field(default=500, ge=1)
     """Maximum iterations of the optimizer."""
 
@@ -264,7 +279,7 @@ class ScoreConfig(Section):
     bundle: str | None = None
     """Model bundle that `trailergenre score` uses if `--bundle` is not given."""
     top: int = Field(default=3, ge=1)
-    """Number of genres to print."""
+    """Number of genres to print; predicted ones are always printed."""
 
     @field_validator("bundle")
     @classmethod
@@ -289,9 +304,10 @@ class MongoConfig(Section):
     collection: str = "frames"
     """Collection of frames. `<collection>_trailers` and `<collection>_meta` are named after it."""
     batch_size: int = Field(default=256, ge=1, le=512)
-    """Documents per call."""
+    """Documents per call. Lower it on a slow line."""
     timeout_s: float = Field(default=30, gt=0)
-    """Seconds a call may take: to find the server, to send, and to be answered."""
+    """Seconds a call may take: to find the server, to send, and to be answered. Raise it on a slow
+    line."""
 
     @field_validator("collection")
     @classmethod
