@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +12,25 @@ import pytest
 from bundles import make_bundle, manifest_for
 from clips import make_clip
 from lists import as_links
-from trailergenre.base.config import BackboneConfig, Config, FramesConfig, LinksConfig
+from servers import answer, content
+from trailergenre.base.config import (
+    BackboneConfig,
+    Config,
+    FramesConfig,
+    HostConfig,
+    LinksConfig,
+    NetworkConfig,
+)
 from trailergenre.base.errors import BundleError, ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
-from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.backbone import Embedder, load_embedder, read_manifest
 from trailergenre.features.chunks import featurize_task
 from trailergenre.features.settings import feature_settings, task_settings
+from trailergenre.models import score_link as score_link_module
 from trailergenre.models.bundle import Bundle
-from trailergenre.models.score_link import embed_link, parse_cell, score_link
+from trailergenre.models.score_link import embed_link, parse_cell, score_link, score_links
 from trailergenre.models.scorer import Scorer
 from trailergenre.runs import tables
 
@@ -141,3 +153,33 @@ def test_another_precision_is_allowed_and_told(
     notes = score_link(str(clip), other, config).notes
     assert read_manifest(tiny_backbone).precision == "fp32"
     assert any("int8" in note for note in notes)
+
+
+def test_several_links_keep_to_the_pace_of_their_host_and_load_the_network_once(
+    clip: Path, config: Config, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    loaded: list[int] = []
+
+    def note(request: BaseHTTPRequestHandler, seen: int) -> None:
+        asked.append(time.monotonic())
+        content(clip.read_bytes())(request, seen)
+
+    def load(config: Config) -> Embedder:
+        loaded.append(1)
+        return load_embedder(config.backbone)
+
+    monkeypatch.setattr(score_link_module, "load_all_threads", load)
+    with answer({f"/{name}.mp4": note for name in "abc"}) as server:
+        paced = config.model_copy(
+            update={
+                "network": NetworkConfig(allow=(server.address,)),
+                "hosts": {"127.0.0.1": HostConfig(lanes=1, seconds_between=1)},
+            }
+        )
+        links = [f"http://{server.address}/{name}.mp4" for name in "abc"]
+        scores = dict(score_links(links, bundle, paced))
+    assert [scores[place].outcome for place in range(3)] == [Outcome.OK] * 3
+    starts = [asked[0], *(b for a, b in itertools.pairwise(asked) if b - a > 0.5)]
+    assert len(starts) == 3  # a download may make several requests at once
+    assert loaded == [1]
