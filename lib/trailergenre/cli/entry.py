@@ -55,6 +55,13 @@ GenresColumnOption = Annotated[
 ]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON on stdout.")]
 
+_EXTRAS = {
+    **dict.fromkeys(("pyspark", "py4j", "sklearn", "pandas", "iterstrat", "arff"), "spark"),
+    **dict.fromkeys(("keras", "tensorflow", "onnx", "tf2onnx"), "tensorflow"),
+    **dict.fromkeys(("pymongo", "bson"), "mongo"),
+}
+"""Packages of the extras, by their modules' names."""
+
 P = ParamSpec("P")
 
 
@@ -109,6 +116,13 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
         except RunError as error:
             print_line(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
+                raise
+            advice = f"pip install 'trailergenre[{_EXTRAS[package]}]'"
+            print_line(f"error: This needs the package {package}: {advice}", err=True)
+            raise typer.Exit(ExitCode.USAGE) from error
         except KeyboardInterrupt:
             code = ExitCode.INTERRUPTED
         except _TerminatedError:

@@ -144,3 +144,26 @@ def test_a_signal_ends_the_process_with_its_code(number: signal.Signals, code: i
     assert (job.returncode, out) == (code, "")
     assert "Finished work is kept" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"), [("sklearn.metrics", "spark"), ("tensorflow", "tensorflow")]
+)
+def test_a_package_of_an_extra_that_is_not_installed_is_named_with_the_extra(
+    module: str, extra: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    with pytest.raises(typer.Exit) as ended:
+        entry(command)()
+    assert ended.value.exit_code == ExitCode.USAGE
+    assert f"pip install 'trailergenre[{extra}]'" in capsys.readouterr().err
+
+
+def test_any_other_missing_module_is_a_bug() -> None:
+    def command() -> None:
+        raise ModuleNotFoundError("No module named 'trailergenre.typo'", name="trailergenre.typo")
+
+    with pytest.raises(ModuleNotFoundError):
+        entry(command)()
