@@ -1,4 +1,4 @@
-"""Unpacks features that Spark's MongoDB connector reads, for notebooks (`docs/mongodb.md`)."""
+"""Unpacks features that Spark's MongoDB connector reads, for users (`docs/mongodb.md`)."""
 
 from __future__ import annotations
 
