@@ -172,7 +172,7 @@ def test_a_list_as_people_have_it_is_read_and_what_is_odd_is_told(job: Job, tmp_
         "columns read: 'Trailer' as url, 'Genre' as genres, 'Name' as title, "
         "'Release Year' as year",
         "'SciFi' as Sci-Fi, 'Science Fiction' as Sci-Fi",
-        "columns that are not used: Comment",
+        "columns that are not used: 'Comment'",
         "2 titles have several links and no movie_id, and are one movie each",
         "'Horor' and 'Horror'",
     ):

@@ -87,8 +87,10 @@ def run(
         say_next(f"trailergenre run {links}, for the links that are left")
     elif bundle is not None:
         say_next(f"trailergenre export {place} scores --out scores.csv")
-    else:
+    elif Store(place).exists("bundle/manifest.json"):
         say_next(f"trailergenre score LINK --bundle {place}/bundle")
+    else:
+        say_next(f"trailergenre export {place} features --out features.npz")
     return code
 
 
@@ -131,7 +133,9 @@ def export(
         raise ConfigError(f"{out} exists. Move it, or give another --out.")
     store = Store(run)
     settings = load_config(config or (), overrides or ())
-    fingerprint = choose_fingerprint(store, features, named_by(settings))
+    fingerprint = ""
+    if what != "links":
+        fingerprint = choose_fingerprint(store, features, named_by(settings))
     n_rows = write(store, fingerprint, what, out)
     print_line(f"{n_rows} rows are in {out}", err=True)
     return ExitCode.FINISHED

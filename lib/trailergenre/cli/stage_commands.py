@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from typer import Option
 
 from trailergenre.base.errors import ExitCode
+from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.records import ModelKind, RowKind, TrainerName
 from trailergenre.cli.entry import (
     BundleOption,
@@ -92,8 +93,9 @@ def prepare(
 
     named = NamedColumns(url_column, genres_column)
     sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled, named)
-    stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
-    say_next(f"trailergenre featurize {run}")
+    prepared = stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
+    if prepared.counts[RowOutcome.READY]:
+        say_next(f"trailergenre featurize {run}")
 
 
 @resumable_entry

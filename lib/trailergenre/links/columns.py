@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,8 @@ _ALIASES = {
 }
 """Our names of columns, and others, without the white space and signs in them."""
 
-_MAX_SHOWN = 30
+_MAX_SHOWN = 20
+_MAX_SHOWN_CHARS = 60
 
 MAX_ROWS = 2_000_000
 MAX_COLUMNS = 10_000
@@ -42,6 +44,17 @@ def check_size(path: Path, n_rows: int, n_columns: int) -> None:
             f"{MAX_CELLS:,} cells are read. Received: {n_rows:,} rows or more of {n_columns:,} "
             "columns. Leave out what is not needed."
         )
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for a message: the first of them, none of endless length.
+
+    >>> listed(["url", "title"])
+    "'url', 'title'"
+    """
+    shown = [repr(name[:_MAX_SHOWN_CHARS]) for name in itertools.islice(names, _MAX_SHOWN)]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +121,7 @@ class TableFile:
     def other_columns(self) -> list[str]:
         """The columns that have a name and are none of ours."""
         ours = {self._find(name) for name in _ALIASES}
-        return [
-            name
-            for name in self.columns
-            # The last two are row numbers that pandas wrote.
-            if name and name not in ours and not name.startswith(("Unnamed: ", "__index_level_"))
-        ]
+        return [name for name in self._named_columns() if name not in ours]
 
     def describe(self, *, all_columns: bool = True) -> list[str]:
         """What was not obvious, with the names of columns; one sentence each.
@@ -126,17 +134,21 @@ class TableFile:
             f"{column!r} as {ours}" for column, ours in self._used.items() if column.strip() != ours
         ]
         if read:
-            notes.append(f"columns read: {', '.join(read[:_MAX_SHOWN])}.")
+            more = f" and {len(read) - _MAX_SHOWN} more" if len(read) > _MAX_SHOWN else ""
+            notes.append(f"columns read: {', '.join(read[:_MAX_SHOWN])}{more}.")
         if not all_columns:
             return notes
-        if unused := [name for name in self.other_columns() if name not in self._used]:
-            more = ", ..." if len(unused) > _MAX_SHOWN else "."
-            notes.append(f"columns that are not used: {', '.join(unused[:_MAX_SHOWN])}{more}")
+        if unused := [name for name in self._named_columns() if name not in self._used]:
+            notes.append(f"columns that are not used: {listed(unused)}.")
         return notes
 
+    def _named_columns(self) -> list[str]:
+        numbers = ("Unnamed: ", "__index_level_")  # of rows, by pandas
+        return [name for name in self.columns if name and not name.startswith(numbers)]
+
     def _lacks(self, *names: str) -> str:
-        received = ", ".join(map(repr, self.columns)) or "no columns"
-        return f"{self.path} has no column {', '.join(map(repr, names))}. Received: {received}."
+        received = listed(self.columns) or "no columns"
+        return f"{self.path} has no column {listed(names)}. Received: {received}."
 
     def _find(self, name: str) -> str | None:
         by_name: dict[str, str] = {}
@@ -156,7 +168,7 @@ class TableFile:
         if len(found) > 1 and name in {"url", "genres"}:
             raise ConfigError(
                 f"{self.path} has several columns that may be {name!r}: "
-                f"{', '.join(map(repr, found))}. Name the right one {name!r}, or give it as "
+                f"{listed(found)}. Name the right one {name!r}, or give it as "
                 f"--{name}-column."
             )
         return found[0] if found else None

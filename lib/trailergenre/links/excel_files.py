@@ -18,6 +18,7 @@ from trailergenre.links.columns import (
     check_size,
     is_known,
     is_link_column,
+    listed,
 )
 from trailergenre.links.separated_files import is_link, links_only, under_columns
 
@@ -111,9 +112,9 @@ def _read(path: Path, content: bytes, named: NamedColumns) -> TableFile:
         targets, n_without_value = _read_targets(reader, sheet.title)
         _follow(rows, columns, targets)
     table = _under_head(path, rows, named)
-    others = [repr(title) for title, head in heads.items() if head and title != sheet.title]
+    others = [title for title, head in heads.items() if head and title != sheet.title]
     if others:
-        table.notes.append(f"read from the sheet {sheet.title!r}, not from {', '.join(others)}.")
+        table.notes.append(f"read from the sheet {sheet.title!r}, not from {listed(others)}.")
     if n_without_value:
         table.notes.append(
             f"{n_without_value} cells have a formula but no value. Open the file in Excel, and "

@@ -16,7 +16,8 @@ from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.storage import Store
-from trailergenre.links.columns import BY_USUAL_NAMES, NamedColumns
+from trailergenre.links.canonical import without_user
+from trailergenre.links.columns import BY_USUAL_NAMES, NamedColumns, listed
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.links.external.mulan import read_mulan
 from trailergenre.links.external.split import read_split
@@ -36,7 +37,9 @@ from trailergenre.links.youtube import find_video_id, is_youtube
 from trailergenre.runs import schemas, tables
 from trailergenre.runs.lease import hold_lease
 
-_MAX_SHOWN = 5
+_MAX_SHOWN = 3
+_MAX_CHARS = 60
+"""Of a title or a cell in a message."""
 _MANY_GENRES = 100
 
 
@@ -155,6 +158,7 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
         figures["links_with_part"] = assign_parts(rows, parts)
     if not sources.is_unlabelled:
         notes += [f"note: {note}" for note in _find_oddities(rows, metadata)]
+    notes += _first_refused(rows, store)
     with hold_lease(store, "prepare_dataset"):
         for table in ("links", "labels"):
             tables.check_replaceable(store, table)
@@ -182,7 +186,7 @@ def _read_links(sources: Sources, links: LinksConfig) -> InputList:
 
 
 def _check_source(source: InputList, sources: Sources) -> None:
-    received = ", ".join(map(repr, source.columns))
+    received = listed(source.columns)
     if sources.metadata and not any(row.title or row.movie_id for row in source.rows):
         raise ConfigError(
             f"{source.name} names no movies, so --metadata cannot be joined. Add the column title "
@@ -190,9 +194,9 @@ def _check_source(source: InputList, sources: Sources) -> None:
         )
     if not (source.has_genres or sources.metadata or sources.is_unlabelled):
         raise ConfigError(
-            f"{source.name} has no column 'genres'. Received: {received}. Add the column, or one "
-            "of 0 and 1 for each genre. Or give --metadata, or --unlabelled if the links are only "
-            "to be scored."
+            f"{source.name} has no column 'genres'. Received: {received}. If one of them has the "
+            "genres, give --genres-column NAME; else add one, or a column of 0 and 1 for each "
+            "genre, or give --metadata. If the links are only to be scored, give --unlabelled."
         )
 
 
@@ -215,7 +219,9 @@ def _find_oddities(rows: list[PreparedRow], metadata: Metadata | None) -> list[s
     n_links = Counter(row.titled for row in ready if row.titled)
     if n_links:
         titles = {row.titled: row.source.title for row in reversed(ready)}
-        shown = [f"{titles[name]!r} ({n})" for name, n in n_links.most_common(_MAX_SHOWN)]
+        shown = [
+            f"{titles[name][:_MAX_CHARS]!r} ({n})" for name, n in n_links.most_common(_MAX_SHOWN)
+        ]
         n_undated = sum(not name.endswith(")") for name in n_links)
         notes.append(
             f"{len(n_links)} titles have several links and no movie_id, and are one movie each: "
@@ -230,7 +236,8 @@ def _find_oddities(rows: list[PreparedRow], metadata: Metadata | None) -> list[s
     else:
         pairs = [(row, metadata.by_id[row.movie_id]) for row in ready if row.movie_id]
         others = [
-            f"row {row.source.number} is {row.source.title!r}, {movie.movie_id} {movie.title!r}"
+            f"row {row.source.number} is {row.source.title[:_MAX_CHARS]!r}, {movie.movie_id} "
+            f"{movie.title!r}"
             for row, movie in pairs
             if row.source.movie_id
             and row.source.title
@@ -251,6 +258,21 @@ def _find_oddities(rows: list[PreparedRow], metadata: Metadata | None) -> list[s
             "one, give them one spelling."
         )
     return notes
+
+
+def _first_refused(rows: list[PreparedRow], store: Store) -> list[str]:
+    refused = [row for row in rows if not row.ready]
+    lines = [
+        f"row {row.source.number}, {without_user(row.source.url)[:_MAX_CHARS]!r}, is "
+        f"{row.outcome}: {row.detail}"
+        for row in refused[:_MAX_SHOWN]
+    ]
+    if more := len(refused) - len(lines):
+        lines.append(
+            f"{more} more rows are not ready: `trailergenre export {store} links --out links.csv` "
+            "lists them."
+        )
+    return lines
 
 
 def _listed(shown: list[str], total: int) -> str:

@@ -17,6 +17,7 @@ from trailergenre.links.columns import (
     TableFile,
     check_size,
     is_known,
+    listed,
 )
 from trailergenre.links.youtube import VIDEO_ID
 
@@ -207,7 +208,7 @@ def under_columns(
     if named == BY_USUAL_NAMES and columns and not any(map(is_known, columns)):
         raise ConfigError(
             f"{path}, {place}: it names none of our columns (url, title, genres, movie_id). "
-            f"Received: {', '.join(map(repr, columns[:10]))}. Begin the file with the columns' "
+            f"Received: {listed(columns)}. Begin the file with the columns' "
             "names; if it does, give the column of the links as --url-column."
         )
     if repeated := [name for name, n in Counter(table.columns).items() if n > 1]:

@@ -77,6 +77,8 @@ def _read_file(path: Path, named: NamedColumns) -> TableFile:
     if path == STANDARD_INPUT:
         path = NAME_OF_INPUT
     content = _unzip(path, content)
+    if not content:
+        raise ConfigError(f"{path} is empty.")
     if content.startswith(b"PAR1"):
         return _of_arrow(path, [_unpack(content)], named)
     if is_zip(content):

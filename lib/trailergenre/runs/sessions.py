@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 
 from trailergenre.base.storage import Store
@@ -19,14 +19,23 @@ def record_start(store: Store, stage: str, settings: Mapping[str, object]) -> No
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}-begun.json", json.dumps(record, indent=2))
 
 
-def record_summary(store: Store, stage: str, summary: Mapping[str, object]) -> None:
-    """Record a job's summary, and print it: in words on a terminal, else as one line of JSON."""
+def record_summary(
+    store: Store, stage: str, summary: Mapping[str, object], *, told: Collection[str] = ()
+) -> None:
+    """Record a job's summary, and print it: in words on a terminal, else as one line of JSON.
+
+    Args:
+        store: of the run.
+        stage: the job.
+        summary: its figures.
+        told: figures that the terminal shows already.
+    """
     now = datetime.now(UTC)
     record = {"stage": stage, "finished_at": now.isoformat(timespec="seconds"), **summary}
     line = json.dumps(record)
     _write(store, f"{now:%Y%m%dT%H%M%S%f}-{stage}.json", line)
     if open_console(stderr=False).is_terminal:
-        for words in _in_words(summary):
+        for words in _in_words({k: v for k, v in summary.items() if k not in told}):
             print_line(words)
     else:
         print_line(line)

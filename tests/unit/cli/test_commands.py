@@ -197,6 +197,20 @@ def test_a_list_is_scored_with_its_own_columns_and_resumed(
     assert server.requested["/noise.mp4"] > asked["/noise.mp4"]
 
 
+def test_a_list_from_standard_input_is_scored_by_the_column_that_is_named(
+    server: AnswerServer, tiny_backbone: Path, bundle: Path
+) -> None:
+    # Nothing tells which column has the genres, which are not needed.
+    listed = f"Watch,Link,Genre,Labels\nhttp://{server.address}/a.mp4,https://a.example,x,y\n"
+    options = score_arguments(server, tiny_backbone)[2:]
+    command = ["score", "-", *options, "--bundle", str(bundle), "--json"]
+    result = CliRunner().invoke(app, [*command, "--url-column", "watch"], input=listed)
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["url"] == f"http://{server.address}/a.mp4"
+    assert record["list"]["Labels"] == "y"
+
+
 def test_a_folder_and_several_links_are_scored_in_order(
     server: AnswerServer, tiny_backbone: Path, bundle: Path, tmp_path: Path
 ) -> None:

@@ -224,7 +224,7 @@ def test_columns_that_are_named_win_over_others_that_look_alike(tmp_path: Path) 
     rows, said = prepare(tmp_path / "run", path, *named)
     assert rows == [(URL, "", ["Drama"])]
     assert "'Videoadresse' as url, 'Art' as genres" in said
-    assert "not used: Link, Genre" in said
+    assert "not used: 'Link', 'Genre'." in said
 
 
 @pytest.mark.parametrize(
@@ -243,3 +243,54 @@ def test_a_named_column_that_is_not_there_is_refused(
     result = CliRunner().invoke(app, [*command, *words])
     assert result.exit_code == 2
     assert re.search(message, result.stderr), result.stderr
+
+
+def test_what_is_said_of_a_long_list_is_short_and_names_the_first_bad_rows(
+    tmp_path: Path,
+) -> None:
+    columns = [f"column {n} {'x' * 500}" for n in range(60)]
+    rows = [f"bad {n},{'Long ' * 50}{n},{','.join(['7'] * 60)},Drama" for n in range(6)]
+    good = [
+        f"https://a.org/{n},{'Long ' * 50}{n // 2},{','.join(['7'] * 60)},Drama" for n in (0, 1)
+    ]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["url,title," + ",".join(columns) + ",genres", *rows, *good]))
+    _, said = prepare(tmp_path / "run", path)
+    assert max(map(len, said.splitlines())) < 1700
+    assert "and 40 more" in said
+    assert "row 3, 'bad 2', is link_invalid: it is neither a link nor" in said
+    assert "row 4" not in said
+    assert f"3 more rows are not ready: `trailergenre export {tmp_path / 'run'} links" in said
+    assert "1 titles have several links" in said
+    assert not re.search("^ *0 ", said, re.MULTILINE)
+    out = tmp_path / "links.csv"
+    exported = CliRunner().invoke(
+        app, ["export", str(tmp_path / "run"), "links", "--out", str(out)]
+    )
+    assert exported.exit_code == 0, exported.output
+    assert len(out.read_text().splitlines()) == 9
+
+
+def test_a_list_without_genres_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "links.csv").write_text(f"url,title,Kategorie\n{URL},Up,Drama\n")
+    command = ["prepare", str(tmp_path / "run"), "--links", str(tmp_path / "links.csv")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert re.search(r"'Kategorie'\..*--genres-column NAME.*--unlabelled", result.stderr)
+
+
+def test_a_run_needs_a_name_and_a_link_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nameless = CliRunner().invoke(app, ["run", "-"], input=CSV)
+    assert nameless.exit_code == 2
+    assert "standard input has no name for its run. Give --out RUN" in nameless.stderr
+    words = ["run", "-", "--out", "run", "--set", f"backbone.path={tmp_path}/none"]
+    useless = CliRunner().invoke(app, words, input=b"Watch,Kind\nnonsense,Drama\n")
+    assert "give the column of the links as --url-column" in useless.stderr
+    named = ("--url-column", "watch", "--genres-column", "kind")
+    useless = CliRunner().invoke(app, [*words, *named], input=b"Watch,Kind\nnonsense,Drama\n")
+    assert useless.exit_code == 2
+    assert "row 1, 'nonsense', is link_invalid" in useless.stderr
+    assert "No row of the list has a link that can be used" in useless.stderr

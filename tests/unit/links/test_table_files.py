@@ -67,7 +67,7 @@ def test_backslashes_before_quotes_and_quotes_that_are_text(tmp_path: Path) -> N
         (b'{"url": "a"}\n{"url" "b"}', r"line 2: not a JSON object"),
         (b'{"movies": [{"url": "a"}]}', r"JSON object of 'movies'.*Give an array"),
         (b'{"url": ["a"], "title": ["a", "b"]}', r"differ in length.*Give an array"),
-        (b"", r"no column 'url'.*no columns"),
+        (b"", r"is empty"),
         (b"title,address\nx,y\n", r"no column 'url'.*'title', 'address'.*give --url-column"),
         (b"url,title\n", r"is empty"),
     ],
@@ -105,7 +105,7 @@ def test_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
     path.write_text(f"url,genres,movieId,votes\n{URL},Drama,7,3\n")
     found = read_input(path)
     assert found.rows[0].movie_id == ""  # MovieLens' movieId is no id of IMDb
-    assert found.notes == ["a.csv: columns that are not used: movieId, votes."]
+    assert found.notes == ["a.csv: columns that are not used: 'movieId', 'votes'."]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from trailergenre.base.config import Config, DatasetConfig
 from trailergenre.base.errors import BundleError, ConfigError, ExitCode, WeightsError
+from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.progress import format_duration, progress_bar
 from trailergenre.base.records import Link, ModelKind, TrainerName
 from trailergenre.base.storage import Store
@@ -65,8 +66,17 @@ def run_all(sources: Sources, store: Store, settings: Config, options: RunOption
     """
     report = RunFiles.of(store)
     report.check()
-    _export_backbone(settings)
     prepared = prepare(store, sources, settings)
+    if not prepared.counts[RowOutcome.READY]:
+        raise ConfigError("No row of the list has a link that can be used; see above why.")
+    if options.scored_by is None and not prepared.movies_by_genre:
+        print_line(
+            "note: the list has no genres, so there is nothing to train on: its links only get "
+            "features. If a column has the genres, stop, and give --genres-column NAME. To score "
+            "the links, give --bundle DIR.",
+            err=True,
+        )
+    _export_backbone(settings)
     features = feature_settings(settings, read_manifest(Path(settings.backbone.path).expanduser()))
     _announce(store, settings, features)
     code = featurize(store, settings, keep=options.keep)
@@ -76,12 +86,6 @@ def run_all(sources: Sources, store: Store, settings: Config, options: RunOption
     elif prepared.movies_by_genre:
         _train(store, settings, prepared, features, options)
         report.write(features.fingerprint)  # again: now it can link to the evaluation
-    else:
-        print_line(
-            "The list has no genres, so there is nothing to train on. To score its links, give "
-            "--bundle DIR.",
-            err=True,
-        )
     print_line(f"what became of every link: {report.page}", err=True)
     return code
 
