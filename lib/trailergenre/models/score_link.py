@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -87,25 +87,43 @@ def score_links(
             places.setdefault(link, []).append(place)
     if not places:
         return
-    # A single link need not wait for those before it.
-    pacer, links = Pacer(), iter(places)
-    if len(places) > 1:
-        hosts, max_rest_s = config.hosts, config.limits.max_rest_s
-        pacer = HostPacer(hosts, HostStates(HostState), n_slots=1, max_rest_s=max_rest_s)
-        links = pacer.order(places)
-    embedded_links = embed_links(
-        links,
-        stream_settings(allow_files(places, config)),
-        embedder or load_all_threads(config),
-        pacer,
-    )
-    for embedded in embedded_links:
+    by_id = {link.link_id: found for link, found in places.items()}
+    for embedded in embed_in_turn(list(places), config, embedder or load_all_threads(config)):
         try:
             score = score_embedded(embedded, bundle, config, notes=notes)
         except ItemError as error:
             score = failed_score(embedded.link, error)
-        for place in places[embedded.link]:
+        for place in by_id[embedded.link.link_id]:
             yield place, score
+
+
+def embed_in_turn(
+    links: Sequence[Link],
+    config: Config,
+    embedder: Embedder,
+    *,
+    on_frames: Callable[[FrameArray], None] | None = None,
+) -> Iterator[FetchedLink]:
+    """Bring links to features at their hosts' pace; yields them as `fetch_links` does.
+
+    A link that turns out to lead to a host with a pace is taken once more, in that host's turn.
+    """
+    settings = stream_settings(allow_files(links, config))
+    while links:
+        # A single link need not wait for those before it.
+        pacer, ordered = Pacer(), iter(links)
+        if len(links) > 1:
+            hosts, max_rest_s = config.hosts, config.limits.max_rest_s
+            pacer = HostPacer(hosts, HostStates(HostState), n_slots=1, max_rest_s=max_rest_s)
+            ordered = pacer.order(links)
+        led = []
+        for embedded in embed_links(ordered, settings, embedder, pacer, on_frames=on_frames):
+            if embedded.leads_to is None:
+                yield embedded
+            else:
+                link = embedded.link
+                led.append(replace(link, leads_to=(*link.leads_to, embedded.leads_to)))
+        links = led
 
 
 def score_link(cell: str, bundle: Bundle, config: Config) -> LinkScore:
@@ -187,9 +205,8 @@ def embed_link(
     `embedder` is the loaded network of `config.backbone`; None to load it. `on_frames` is called
     with all frames that go to the network, those before a failure too.
     """
-    settings = stream_settings(allow_files([link], config))
     embedder = embedder or load_all_threads(config)
-    (embedded,) = embed_links([link], settings, embedder, on_frames=on_frames)
+    (embedded,) = embed_in_turn([link], config, embedder, on_frames=on_frames)
     return embedded
 
 

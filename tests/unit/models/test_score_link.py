@@ -12,7 +12,7 @@ import pytest
 from bundles import make_bundle, manifest_for
 from clips import make_clip
 from lists import as_links
-from servers import answer, content
+from servers import answer, content, redirect
 from trailergenre.base.config import (
     BackboneConfig,
     Config,
@@ -183,3 +183,26 @@ def test_several_links_keep_to_the_pace_of_their_host_and_load_the_network_once(
     starts = [asked[0], *(b for a, b in itertools.pairwise(asked) if b - a > 0.5)]
     assert len(starts) == 3  # a download may make several requests at once
     assert loaded == [1]
+
+
+@pytest.mark.parametrize("n_links", [1, 2])
+def test_a_link_that_leads_to_a_paced_host_is_scored_in_its_turn(
+    n_links: int, clip: Path, config: Config, bundle: Bundle
+) -> None:
+    with answer({"/film.mp4": content(clip.read_bytes())}) as films:
+        port = films.address.rpartition(":")[2]
+        target = f"http://localhost:{port}/film.mp4"
+        answers = {f"/{name}": redirect(target) for name in "ab"}
+        with answer(answers) as server:
+            paced = config.model_copy(
+                update={
+                    "network": NetworkConfig(
+                        allow=(server.address, films.address, f"localhost:{port}")
+                    ),
+                    "hosts": {"localhost": HostConfig(lanes=1, seconds_between=0.1)},
+                }
+            )
+            links = [f"http://{server.address}/{name}" for name in "ab"[:n_links]]
+            scores = dict(score_links(links, bundle, paced))
+    assert [scores[place].outcome for place in range(n_links)] == [Outcome.OK] * n_links
+    assert [scores[place].url for place in range(n_links)] == links
