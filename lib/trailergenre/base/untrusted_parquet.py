@@ -1,4 +1,4 @@
-"""Parquet files of strangers, unpacked in a child process whose memory is bounded.
+"""Parquet and other files of strangers, unpacked in a child process whose memory is bounded.
 
 A file of kilobytes may unpack to gigabytes, and its own figures may lie about that.
 """
@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -44,18 +45,20 @@ except (pa.ArrowException, OSError) as error:
 """
 
 
-def unpack_parquet(content: bytes, *, max_rows: int, max_values: int) -> pa.Table:
-    """Decode a Parquet file of limited rows, and values in them; dictionaries become values.
+def unpack_in_child(
+    script: str, content: bytes, *words: str, env: Mapping[str, str] | None = None
+) -> bytes:
+    """Give content to a script of Python in a process of bounded memory, and return what it writes.
 
     Raises:
-        pa.ArrowInvalid: it is none, or unpacks to more than is allowed.
+        ValueError: the script ended with 1 and a message, or it needed more than it may have.
     """
     with tempfile.TemporaryFile() as messages:
         with start_child(
-            [sys.executable, "-P", "-c", _UNPACK],
+            [sys.executable, "-P", "-c", script, *words],
             deadline=Deadline(_SECONDS),
             stderr=messages,
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **_ARROW},
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(env or {})},
             limits=ChildLimits(_SECONDS, MAX_BYTES, _MEMORY_BYTES, _MEMORY_BYTES, False),
         ) as child:
             with contextlib.suppress(BrokenPipeError):
@@ -66,9 +69,22 @@ def unpack_parquet(content: bytes, *, max_rows: int, max_values: int) -> pa.Tabl
         messages.seek(0)
         message = messages.read().decode("utf-8", "replace").strip()
     if code == 1:
-        raise pa.ArrowInvalid(message)
+        raise ValueError(message)
     if code:
-        raise pa.ArrowInvalid(f"it unpacks to more than {MAX_BYTES} bytes")
+        raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
+    return stream
+
+
+def unpack_parquet(content: bytes, *, max_rows: int, max_values: int) -> pa.Table:
+    """Decode a Parquet file of limited rows, and values in them; dictionaries become values.
+
+    Raises:
+        pa.ArrowInvalid: it is none, or unpacks to more than is allowed.
+    """
+    try:
+        stream = unpack_in_child(_UNPACK, content, env=_ARROW)
+    except ValueError as error:
+        raise pa.ArrowInvalid(str(error)) from error
     table = pa.ipc.open_stream(stream).read_all()
     table.validate(full=True)
     n_values = sum(_count_values(chunk) for column in table.columns for chunk in column.chunks)

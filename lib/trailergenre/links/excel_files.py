@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trailergenre.base.errors import ConfigError, one_line
+from trailergenre.base.untrusted_parquet import unpack_in_child
 from trailergenre.links.columns import (
     NamedColumns,
     TableFile,
@@ -39,6 +44,31 @@ _KINDS = (
 _FORMULA = re.compile(r'\s*(?:_xlfn\.)?HYPERLINK\(\s*"((?:[^"]|"")+)"', re.IGNORECASE)
 
 
+_CHILD = """
+import sys
+from trailergenre.links.excel_files import sheet_as_json
+
+sys.stdout.write(sheet_as_json(sys.stdin.buffer.read(), sys.argv[1]))
+"""
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """The texts of a sheet, from its first row and column on.
+
+    Attributes:
+        title: of the sheet.
+        rows: without the empty cells at the end of each.
+        others: titles of the sheets that were not read and are not empty.
+        n_without_value: formulas that were never computed.
+    """
+
+    title: str
+    rows: list[list[str]]
+    others: list[str]
+    n_without_value: int
+
+
 def is_zip(content: bytes) -> bool:
     """Whether a file is a zip file, as workbooks are."""
     return content.startswith(b"PK\x03\x04")
@@ -53,26 +83,47 @@ def read_workbook(path: Path, content: bytes, named: NamedColumns, *, max_bytes:
         named: columns that the user named.
         max_bytes: of the unpacked content.
 
+    openpyxl reads it in a child of bounded memory: XML of tiny elements takes gigabytes.
+
     Raises:
         ConfigError: it is no Excel workbook, is damaged or too large, or openpyxl is missing.
     """
     try:
         _check_archive(path, content, max_bytes)
-        with warnings.catch_warnings(action="ignore"):  # about styles and extensions
-            return _read(path, content, named)
-    except ConfigError:
-        raise
-    except ImportError as error:
-        raise ConfigError(
-            f"{path} is an Excel workbook. To read it: pip install 'trailergenre[excel]'. Or save "
-            "the table as CSV in UTF-8."
-        ) from error
-    except Exception as error:
-        reason = one_line(str(error.__cause__ or error))  # openpyxl wraps what went wrong
-        raise ConfigError(
-            f"{path} is a damaged Excel workbook or zip file: {reason}. Copy it again, or "
-            f"open it in Excel. {_CURE}"
-        ) from error
+        if not (find_spec("openpyxl") and find_spec("defusedxml")):
+            raise ConfigError(
+                f"{path} is an Excel workbook. To read it: pip install 'trailergenre[excel]'. Or "
+                "save the table as CSV in UTF-8."
+            )
+        words = json.dumps([named.url, named.genres])
+        sheet = _Sheet(**json.loads(unpack_in_child(_CHILD, content, words)))
+    except (zipfile.BadZipFile, ValueError) as error:
+        reason = one_line(str(error)).rstrip(".")
+        raise ConfigError(f"{path} cannot be read as a workbook: {reason}. {_CURE}") from error
+    table = _under_head(path, sheet.rows, named)
+    if sheet.others:
+        others = listed(sheet.others)
+        table.notes.append(f"read from the sheet {sheet.title!r}, not from {others}.")
+    if sheet.n_without_value:
+        table.notes.append(
+            f"{sheet.n_without_value} cells have a formula but no value. Open the file in Excel, "
+            "and save it."
+        )
+    return table
+
+
+def sheet_as_json(content: bytes, named: str) -> str:
+    """In the child: read a sheet of a workbook; both it and `named` are given as JSON."""
+    warnings.simplefilter("ignore")  # about styles and extensions
+    try:
+        sheet = _read(content, NamedColumns(*json.loads(named)))
+    except MemoryError:
+        sys.exit(3)
+    except ConfigError as error:
+        sys.exit(str(error))
+    except Exception as error:  # noqa: BLE001 - openpyxl wraps what went wrong, or does not
+        sys.exit(f"it is damaged: {error.__cause__ or error}")
+    return json.dumps(asdict(sheet))
 
 
 def _check_archive(path: Path, content: bytes, max_bytes: int) -> None:
@@ -88,16 +139,13 @@ def _check_archive(path: Path, content: bytes, max_bytes: int) -> None:
         raise ConfigError(f"{path} has more than {max_bytes} bytes when unpacked. {_CURE}")
 
 
-def _read(path: Path, content: bytes, named: NamedColumns) -> TableFile:
-    import defusedxml  # noqa: F401 - openpyxl uses it if it is there
+def _read(content: bytes, named: NamedColumns) -> _Sheet:
     from openpyxl.reader.excel import ExcelReader
 
     reader = ExcelReader(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
     reader.read()
     sheets = [sheet for sheet in reader.wb.worksheets if sheet.sheet_state == "visible"]
-    heads = {
-        sheet.title: next((cells for cells in _rows(path, sheet) if cells), []) for sheet in sheets
-    }
+    heads = {sheet.title: next(filter(None, _rows(sheet)), []) for sheet in sheets}
 
     def rank(sheet: ReadOnlyWorksheet) -> tuple[bool, bool, bool]:
         head = heads[sheet.title]
@@ -105,22 +153,13 @@ def _read(path: Path, content: bytes, named: NamedColumns) -> TableFile:
         return bool(_link_columns(head, named)), is_ours, bool(head)
 
     sheet = max(sheets, key=rank)  # the first of equals
-    rows = list(_rows(path, sheet))
-    columns = _link_columns(heads[sheet.title], named)
+    rows = list(_rows(sheet))
     n_without_value = 0
-    if heads[sheet.title]:
+    if head := heads[sheet.title]:
         targets, n_without_value = _read_targets(reader, sheet.title)
-        _follow(rows, columns, targets)
-    table = _under_head(path, rows, named)
+        _follow(rows, _link_columns(head, named), targets)
     others = [title for title, head in heads.items() if head and title != sheet.title]
-    if others:
-        table.notes.append(f"read from the sheet {sheet.title!r}, not from {listed(others)}.")
-    if n_without_value:
-        table.notes.append(
-            f"{n_without_value} cells have a formula but no value. Open the file in Excel, and "
-            "save it."
-        )
-    return table
+    return _Sheet(sheet.title, rows, others, n_without_value)
 
 
 def _link_columns(head: list[str], named: NamedColumns) -> list[int]:
@@ -130,13 +169,13 @@ def _link_columns(head: list[str], named: NamedColumns) -> list[int]:
     return [n for n, name in enumerate(head) if is_link_column(name, named)]
 
 
-def _rows(path: Path, sheet: ReadOnlyWorksheet) -> Iterator[list[str]]:
+def _rows(sheet: ReadOnlyWorksheet) -> Iterator[list[str]]:
     """The cells of each row, from the sheet's first on, without empty ones at its end."""
     sheet.reset_dimensions()  # what the file says of them may be wrong
     width = 0
     for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
         width = max(width, len(values))
-        check_size(path, number, width)
+        check_size(Path("it"), number, width)
         cells = [_text(value) for value in values]
         while cells and not cells[-1]:
             cells.pop()

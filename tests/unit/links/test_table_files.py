@@ -44,7 +44,7 @@ def test_backslashes_before_quotes_and_quotes_that_are_text(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04rest", r"damaged Excel workbook or zip file.*Copy it again"),
+        (b"PK\x03\x04rest", r"cannot be read as a workbook.*Save the table as CSV"),
         (b"\xd0\xcf\x11\xe0", r"old Excel file.*Save"),
         (b"%PDF-1.7", r"PDF.*Save"),
         (b"<!DOCTYPE html><table>", r"HTML.*Save"),
