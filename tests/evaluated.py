@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bundles import make_bundle, make_manifest
+from runs import link_id as make_link_id
+from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.calibration import Calibration, Platt
 from trailergenre.models.evaluated_model import EvaluatedModel
 from trailergenre.models.evaluation import ScoredFold, ScoredModel, evaluate
 from trailergenre.reports.evaluation_page import render_evaluation
+from trailergenre.runs import schemas
 
 SHARES = {
     "Action": 0.24,
@@ -44,11 +48,37 @@ def make_record(
         model,
         control=control,
         others=others,
+        links=list_movies(model),
         run="runs/mine",
         features="0123456789abcdef",
         test={"movies": n_movies, "links": n_movies + 1, "links_without_features": 3},
     )
     return asdict(record) | {"created_at": "2026-01-01T00:00:00+00:00"}
+
+
+def list_movies(model: ScoredModel) -> pa.Table:
+    """The table `links` of a run with the model's test movies."""
+    link_ids = [link_id for fold in model.folds for link_id in fold.link_ids]
+    rows = [
+        {
+            "row": number,
+            "link_id": link_id,
+            "url": f"https://films.test/watch?v={number:05}",
+            "title": f"A Film of the Year {1990 + number % 30}",
+            "movie_id": None,
+            "genres": [],
+            "row_outcome": RowOutcome.READY.value,
+            "detail": "",
+            "other": "{}",
+        }
+        for number, link_id in enumerate(link_ids, start=1)
+    ]
+    return pa.Table.from_pylist(rows, schemas.LINKS)
+
+
+def name_links(n: int, *, fold: int = 0) -> tuple[str, ...]:
+    """Links of the test movies of a fold."""
+    return tuple(make_link_id(f"{fold}: {number}") for number in range(n))
 
 
 def evaluation_page(directory: Path, *, folds: int = 1, movies: int = 200) -> str:
@@ -65,7 +95,10 @@ def evaluation_page(directory: Path, *, folds: int = 1, movies: int = 200) -> st
     truths = [_draw_movies(rng, shares, movies) for _ in range(folds)]
 
     def scored(address: str, strength: float) -> ScoredModel:
-        parts = tuple(_score(rng, truth, shares, strength, bundle) for truth in truths)
+        parts = tuple(
+            _score(rng, truth, shares, strength, bundle, fold=fold)
+            for fold, truth in enumerate(truths)
+        )
         return ScoredModel(EvaluatedModel(address, (bundle,) * folds), parts)
 
     model = scored("bundles/temporal", 1.1)
@@ -103,10 +136,12 @@ def _score(
     shares: NDArray[np.float64],
     strength: float,
     bundle: Bundle,
+    *,
+    fold: int,
 ) -> ScoredFold:
     """Log-odds of the prior, moved by noise and, as strongly as the model knows, by the truth."""
     evidence = strength * (truth - shares) * strength + strength * rng.normal(size=truth.shape)
     odds = np.log(shares / (1 - shares)) + (evidence if strength else rng.normal(size=truth.shape))
     calibrated = 1 / (1 + np.exp(-odds))
     raw = 1 / (1 + np.exp(-0.4 * odds))
-    return ScoredFold(bundle, truth, raw, calibrated)
+    return ScoredFold(bundle, name_links(len(truth), fold=fold), truth, raw, calibrated)

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from rich.table import Table
 
 from trailergenre.base.errors import ConfigError
@@ -25,8 +27,13 @@ from trailergenre.base.records import LinkFrames, ProbabilityArray, TruthArray
 from trailergenre.base.terminal import open_console
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
 from trailergenre.metrics import baselines
-from trailergenre.metrics.bootstrap import MetricName, compare_models
+from trailergenre.metrics.bootstrap import (
+    MetricName,
+    compare_models,
+    mean_ap_interval,
+)
 from trailergenre.metrics.curves import make_curves
+from trailergenre.metrics.errors import PredictionArray, count_confusions, find_worst
 from trailergenre.metrics.folds import join_folds
 from trailergenre.metrics.format import MEASURES, format_figure, format_spread
 from trailergenre.metrics.genre_sets import GENRE_SETS, measure_subset
@@ -57,6 +64,7 @@ class ScoredFold(NamedTuple):
     """The test movies of one bundle and its scores of them."""
 
     bundle: Bundle
+    link_ids: tuple[str, ...]  # of each movie, the first of its links
     truth: TruthArray
     raw: ProbabilityArray
     probabilities: ProbabilityArray  # raw, calibrated
@@ -90,6 +98,9 @@ class Evaluation:
     random: dict[str, Any]
     mixed: dict[str, dict[str, Any]]
     beats_prior: dict[str, bool | None]  # None: too few test movies to say
+    interval: dict[str, Any]  # of the model's mAP: `bootstrap.Interval`
+    worst: list[dict[str, Any]]  # movies with the largest errors
+    confusion: dict[str, Any]  # `errors.Confusion`
     genre_sets: list[dict[str, Any]]
     comparisons: list[dict[str, Any]]
     calibration: dict[str, int]  # folds by method
@@ -155,9 +166,11 @@ def merge_fold(bundle: Bundle, links: Sequence[LabelledLink], raw: ProbabilityAr
     """Calibrate the raw scores of a bundle's test links and average them by movie."""
     movie_ids = [link.movie_id for link in links]
     marks = genre_matrix(links, bundle.manifest.genres)
-    _, truth, merged = average_by_movie(movie_ids, marks, raw)
+    movies, truth, merged = average_by_movie(movie_ids, marks, raw)
     _, _, calibrated = average_by_movie(movie_ids, marks, bundle.manifest.calibration.apply(raw))
-    return ScoredFold(bundle, truth, merged, calibrated)
+    first = {link.movie_id: link.link_id for link in reversed(links)}
+    link_ids = tuple(first[movie] for movie in movies)
+    return ScoredFold(bundle, link_ids, truth, merged, calibrated)
 
 
 def evaluate(  # noqa: PLR0913 - what a record holds
@@ -165,12 +178,16 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     *,
     control: ScoredModel | None,
     others: Sequence[ScoredModel],
+    links: pa.Table,
     run: str,
     features: str,
     test: dict[str, int],
     notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Measure a model beside the baselines, its control and others tested on the same movies."""
+    """Measure a model beside the baselines, its control and others tested on the same movies.
+
+    `links` is the run's table, for the addresses and titles of what is shown.
+    """
     tested = {"model": model} | ({"control": control} if control else {})
     tested |= {f"other-{k}": other for k, other in enumerate(others, start=1)}
     metrics = {key: _measure(scored) for key, scored in tested.items()} | _baselines(model)
@@ -183,6 +200,7 @@ def evaluate(  # noqa: PLR0913 - what a record holds
     }
     bar = max(metrics["prior"]["mean_ap"], guesses.mean_ap_p95)
     has_verdict = sum(map(len, truths)) >= MIN_TEST_MOVIES
+    truth, scores, numbers = _join(model)
     columns = {"model": "model", "prior": "label prior", "majority": "top 3 always"}
     columns |= {"control": "shuffled labels"} if control else {}
     columns |= {f"other-{k}": other.model.name for k, other in enumerate(others, start=1)}
@@ -204,6 +222,9 @@ def evaluate(  # noqa: PLR0913 - what a record holds
             key: metrics[key]["mean_ap"] > max(bar, each.mean_ap_p95) if has_verdict else None
             for key, each in mixed.items()
         },
+        interval=asdict(mean_ap_interval(truth, scores, folds=numbers, seed=_SEED)),
+        worst=_find_worst(model, links),
+        confusion=asdict(count_confusions(truth, _predict(model), model.model.genres)),
         genre_sets=_measure_genre_sets(tested),
         comparisons=_compare(model, others),
         calibration=dict(Counter(b.manifest.calibration.method for b in model.model.bundles)),
@@ -287,12 +308,10 @@ def _measure_set(
 
 def _compare(model: ScoredModel, others: Sequence[ScoredModel]) -> list[dict[str, Any]]:
     """Compare the model with each other one by every metric that these movies have."""
-    truth = np.concatenate([fold.truth for fold in model.folds])
-    ours = np.concatenate([fold.probabilities for fold in model.folds])
-    numbers = np.repeat(np.arange(len(model.folds)), [len(fold.truth) for fold in model.folds])
+    truth, ours, numbers = _join(model)
     comparisons = []
     for other in others:
-        theirs = np.concatenate([fold.probabilities for fold in other.folds])
+        _, theirs, _ = _join(other)
         for name in get_args(MetricName):
             comparison = compare_models(
                 truth, ours, theirs, measure=name, folds=numbers, seed=_SEED
@@ -300,6 +319,32 @@ def _compare(model: ScoredModel, others: Sequence[ScoredModel]) -> list[dict[str
             if comparison is not None:
                 comparisons.append({"other": other.model.name, **asdict(comparison)})
     return comparisons
+
+
+def _join(model: ScoredModel) -> tuple[TruthArray, ProbabilityArray, NDArray[np.int64]]:
+    """The movies of all folds: truth, probabilities, and the number of each one's fold."""
+    truth = np.concatenate([fold.truth for fold in model.folds])
+    probabilities = np.concatenate([fold.probabilities for fold in model.folds])
+    numbers = np.repeat(np.arange(len(model.folds)), [len(fold.truth) for fold in model.folds])
+    return truth, probabilities, numbers
+
+
+def _find_worst(model: ScoredModel, links: pa.Table) -> list[dict[str, Any]]:
+    """The movies with the largest errors, with the address and title of their first link."""
+    truth, probabilities, _ = _join(model)
+    worst = find_worst(truth, probabilities, _predict(model), model.model.genres)
+    link_ids = [link_id for fold in model.folds for link_id in fold.link_ids]
+    chosen = pa.array([link_ids[movie.row] for movie in worst], pa.string())
+    listed = links.filter(pc.is_in(links["link_id"], chosen)).select(["link_id", "url", "title"])
+    shown = {row["link_id"]: row for row in reversed(listed.to_pylist())}
+    return [{**asdict(movie), **shown[link_ids[movie.row]]} for movie in worst]
+
+
+def _predict(model: ScoredModel) -> PredictionArray:
+    """Whether each probability of `_join` reaches the threshold of its fold and genre."""
+    thresholds = [np.array(fold.bundle.manifest.thresholds) for fold in model.folds]
+    pairs = zip(model.folds, thresholds, strict=True)
+    return np.concatenate([fold.probabilities >= bounds for fold, bounds in pairs])
 
 
 def find_notes(model: ScoredModel) -> list[str]:
@@ -349,6 +394,9 @@ def _verdicts(evaluation: Evaluation) -> list[str]:
         against = ", ".join(f"{bar} {format_figure(value)}" for bar, value in bars.items())
         verdict = {True: "beats", False: "does not beat", None: "beside"}[beats]
         mean_ap = format_figure(evaluation.models[key]["mean_ap"])
+        if key == "model":
+            low, high = (format_figure(evaluation.interval[end]) for end in ("low", "high"))
+            mean_ap += f" (95 % interval {low} to {high})"
         lines.append(f"{headings[key]}: mAP {mean_ap} {verdict} {against}")
     lines += [
         f"mAP against {each['other']}: {format_figure(each['difference'])} "

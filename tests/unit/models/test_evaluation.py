@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bundles import make_bundle, make_manifest
+from evaluated import list_movies, name_links
 from runs import GENRES, labelled
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
@@ -42,7 +43,10 @@ def movies(n: int, seed: int) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
 
 def scored(bundle: Bundle, *folds: tuple[NDArray[np.int8], NDArray[np.float64]]) -> ScoredModel:
     """A model and what it says of each fold's movies."""
-    tested = tuple(ScoredFold(bundle, truth, scores, scores) for truth, scores in folds)
+    tested = tuple(
+        ScoredFold(bundle, name_links(len(truth), fold=number), truth, scores, scores)
+        for number, (truth, scores) in enumerate(folds)
+    )
     return ScoredModel(EvaluatedModel("bundles/mine", (bundle,) * len(folds)), tested)
 
 
@@ -53,7 +57,7 @@ def know(truth: NDArray[np.int8], *, share: float = 0.6, seed: int = 2) -> NDArr
 
 def judge(model: ScoredModel, **given: Any) -> dict[str, Any]:
     counts = {"movies": 1, "links": 1, "links_without_features": 0}
-    named = {"run": "runs/mine", "features": "0" * 16, "test": counts}
+    named = {"links": list_movies(model), "run": "runs/mine", "features": "0" * 16, "test": counts}
     return asdict(evaluate(model, **{"control": None, "others": [], **named, **given}))
 
 
@@ -95,6 +99,7 @@ def test_a_verdict_needs_twenty_test_movies_over_all_folds(
         model,
         control=None,
         others=[model],
+        links=list_movies(model),
         run="runs/mine",
         features="0" * 16,
         test={"movies": n, "links": n, "links_without_features": 0},
@@ -183,7 +188,7 @@ def test_sets_of_genres_are_measured_where_all_are_modelled(
 
 def test_calibrated_figures_stand_beside_raw_ones(bundle: Bundle) -> None:
     truth, _ = movies(40, seed=1)
-    fold = ScoredFold(bundle, truth, raw=1 - know(truth), probabilities=know(truth))
+    fold = ScoredFold(bundle, name_links(40), truth, raw=1 - know(truth), probabilities=know(truth))
     record = judge(ScoredModel(EvaluatedModel("mine", (bundle,)), (fold,)))
     assert record["models"]["model"]["brier"] < record["models"]["uncalibrated"]["brier"]
     assert record["calibration"] == {"none": 1}
@@ -224,7 +229,10 @@ def test_curves_are_the_models_over_all_folds(bundle: Bundle) -> None:
     folds = [movies(n, seed=n)[0] for n in (20, 24)]
     scores = [know(truth) for truth in folds]
     tested = zip(folds, scores, strict=True)
-    model = tuple(ScoredFold(bundle, truth, found / 2, found) for truth, found in tested)
+    model = tuple(
+        ScoredFold(bundle, name_links(len(truth), fold=len(truth)), truth, found / 2, found)
+        for truth, found in tested
+    )
     curves = judge(ScoredModel(EvaluatedModel("mine", (bundle, bundle)), model))["curves"]
     assert len(curves["genres"]) == 4
     truth = np.concatenate(folds)

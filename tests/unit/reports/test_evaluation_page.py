@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bundles import make_bundle, make_manifest
-from evaluated import make_record
+from evaluated import make_record, name_links
 from parsed import assert_stands_alone
 from trailergenre.base.storage import Store
 from trailergenre.metrics.format import MEASURES
@@ -27,7 +27,10 @@ def scored(
     truth = np.eye(4, dtype=np.int8)[np.arange(movies) % 3]
     noise = [np.random.default_rng(fold).random(truth.shape) for fold in range(folds)]
     scores = [knows * truth + (1 - knows) * found for found in noise]
-    tested = tuple(ScoredFold(bundle, truth, found / 2, found) for found in scores)
+    tested = tuple(
+        ScoredFold(bundle, name_links(movies, fold=fold), truth, found / 2, found)
+        for fold, found in enumerate(scores)
+    )
     return ScoredModel(EvaluatedModel(address, (bundle,) * folds), tested)
 
 

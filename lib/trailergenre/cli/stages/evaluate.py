@@ -64,6 +64,7 @@ def evaluate(
                 model,
                 control=others.pop(0) if control else None,
                 others=others,
+                links=tables.read_table(store, "links"),
                 run=str(store),
                 features=fingerprint,
                 test=counts,
