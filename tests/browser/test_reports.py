@@ -87,8 +87,13 @@ def test_what_is_shaded_begins_with_the_table(
             "[...document.querySelectorAll('.wide')].map(part => part.querySelector('tr')"
             ".getBoundingClientRect().top - part.getBoundingClientRect().top)"
         )
+        heights = page.evaluate(
+            "[...document.querySelectorAll('table:not(.confusion) thead')]"
+            ".map(head => head.getBoundingClientRect().height)"
+        )
     assert len(gaps) > 5
     assert max(gaps) < 2
+    assert max(heights) < 90  # a heading of more than three lines looks like a gap
 
 
 def _shaded_edges(part: Locator) -> tuple[bool, bool]:

@@ -73,6 +73,7 @@ def test_the_links_of_a_movie_are_merged_calibrated(bundle: Bundle) -> None:
     raw = np.array([[0.2, 0.4, 0.5, 0.5], [0.6, 0.2, 0.5, 0.5], [0.9, 0.5, 0.5, 0.5]])
     found = merge_fold(bent, links, raw)
     assert found.truth.tolist() == [[0, 0, 0, 1], [1, 0, 1, 0]]
+    assert found.link_ids == (links[2].link_id, links[0].link_id)
     np.testing.assert_allclose(found.raw[:, :2], [[0.9, 0.5], [0.4, 0.3]])
     expected = calibration.apply(raw)
     np.testing.assert_allclose(found.probabilities, [expected[2], expected[:2].mean(axis=0)])
@@ -215,6 +216,26 @@ def test_figures_too_good_for_so_many_movies_are_doubted(
     truth, _ = movies(40, seed=1)
     notes = find_notes(scored(many, (truth, truth.astype(float))))
     assert any("look for a leak" in note for note in notes) == said
+
+
+def test_the_worst_movies_are_named_and_judged_by_the_thresholds_of_their_fold(
+    bundle: Bundle,
+) -> None:
+    strict = replace(bundle, manifest=bundle.manifest.model_copy(update={"thresholds": (0.9,) * 4}))
+    truth = np.eye(4, dtype=np.int8)
+    scores = truth * 0.8
+    folds = tuple(
+        ScoredFold(each, name_links(4, fold=number), truth, scores, scores)
+        for number, each in enumerate((bundle, strict))
+    )
+    model = ScoredModel(EvaluatedModel("mine", (bundle, strict)), folds)
+    record = judge(model)
+    assert [movie["link_id"] for movie in record["worst"]] == list(name_links(4, fold=1))
+    assert record["worst"][0]["url"] == "https://films.test/watch?v=00005"
+    assert record["worst"][0]["genres"] == [
+        {"genre": "Action", "probability": 0.8, "is_true": True, "is_predicted": False}
+    ]
+    assert record["confusion"]["missed"] == [1, 1, 1, 1]
 
 
 def test_what_each_fold_warns_of_is_said_once(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from bundles import make_bundle, make_manifest
 from evaluated import make_record, name_links
-from parsed import assert_stands_alone
+from parsed import Page, assert_stands_alone
+from reported import TITLE, URL
 from trailergenre.base.storage import Store
 from trailergenre.metrics.format import MEASURES
 from trailergenre.models.bundle import Bundle
@@ -204,6 +205,72 @@ def test_reliability_is_drawn_and_told(tmp_path: Path) -> None:
             [n / max(pairs) for n in pairs], abs=0.02
         )
     assert "0.9 to 1.0" in html
+
+
+def test_the_map_has_its_interval(tmp_path: Path) -> None:
+    found = record(tmp_path, knows=0.3, folds=2)
+    text = Page(render_evaluation(found)).text
+    low, high = (f"{found['interval'][end]:.3f}".replace("0.", ".") for end in ("low", "high"))
+    assert f"(95 % interval {low} to {high}), compared with" in text
+    assert "basic bootstrap over the test movies, within each fold: 1,000 draws" in text
+
+
+def test_the_worst_errors_are_shown_with_their_links(tmp_path: Path) -> None:
+    found = record(tmp_path, knows=0.1)
+    page = assert_stands_alone(render_evaluation(found))
+    links = page.addresses[1:]  # the first is the icon
+    assert links == [movie["url"] for movie in found["worst"]]
+    assert len(links) == 10
+    worst = found["worst"][0]
+    assert worst["title"] in page.text
+    missed = [each for each in worst["genres"] if each["is_true"] and not each["is_predicted"]]
+    for each in missed:
+        probability = f"{each['probability']:.3f}".replace("0.", ".", 1)
+        assert f'<strong class="bad">{each["genre"]} {probability}</strong>' in page.html
+
+
+def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
+    found = record(tmp_path, knows=0.1)
+    found["worst"][0] |= {"title": TITLE, "url": URL}
+    found["worst"][1] |= {"title": "", "url": None}
+    page = Page(render_evaluation(found))
+    assert "<b>Bold" not in page.html
+    assert TITLE.split("\u202e")[0] in page.text
+    assert URL in page.text
+    assert URL not in page.addresses
+    assert found["worst"][1]["link_id"] in page.text
+
+
+def test_confused_genres_are_counted_and_shaded(tmp_path: Path) -> None:
+    found = record(tmp_path, knows=0.1)
+    html = render_evaluation(found)
+    counts = found["confusion"]["counts"]
+    most = max(map(max, counts))
+    shades = re.findall(r"color-mix\(in srgb, var\(--model\) (\d+)%, transparent\)\">(\d+)<", html)
+    assert [int(n) for _, n in shades] == [n for row in counts for n in row if n]
+    assert all(int(shade) == round(40 * int(n) / most) for shade, n in shades)
+    assert "Shown are the" not in html
+
+
+def test_a_model_without_an_error_shows_none(tmp_path: Path) -> None:
+    html = render_evaluation(record(tmp_path, knows=1.0))
+    assert "Worst errors" not in html
+    assert "Genre confusion" not in html
+
+
+def test_axes_have_titles(tmp_path: Path) -> None:
+    html = render_evaluation(record(tmp_path))
+    assert html.count(">recall</text>") == html.count(">precision</text>") == 4
+    assert html.count(">predicted probability</text>") == 1
+    assert html.count(">share of true pairs</text>") == 1
+
+
+def test_few_validation_movies_are_warned_of(tmp_path: Path) -> None:
+    few = {"thresholds_from": "default", "thresholds": (0.5,) * 4}
+    bundle = make_bundle(Store(str(tmp_path)), manifest=make_manifest().model_copy(update=few))
+    model = scored(bundle, ADDRESS, folds=1, knows=0.9)
+    html = render_evaluation(make_record(model))
+    assert '<p class="note">There are fewer than 20 validation movies' in html
 
 
 def test_an_interval_is_drawn_where_it_lies(tmp_path: Path) -> None:
