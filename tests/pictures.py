@@ -1,10 +1,12 @@
 """Write the screenshots of the reports in the documentation: `python tests/pictures.py`.
 
-They show generated runs and models, so they change only when a page changes.
+They show generated runs and models, so they change only when a page changes. The score page shows
+a real video from the real data: `TRAILERGENRE_DATA`, else ../shared/data beside the checkout.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -12,10 +14,12 @@ from playwright.sync_api import Browser
 
 from browser.pages import VIEWS, View, open_browser, open_window
 from evaluated import evaluation_page
+from real_pages import real_score_page
 from reported import run_page
-from score_pages import score_page
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "img"
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOCS = REPOSITORY / "docs" / "img"
+DATA = Path(os.environ.get("TRAILERGENRE_DATA", REPOSITORY.parent / "shared" / "data"))
 
 SHOWN = {"desk-light": 1600, "phone-dark": 1500}
 """View -> height of the screenshot in px, from the top of the page."""
@@ -32,7 +36,7 @@ def main() -> None:
         pages = {
             "evaluation": evaluation_page(root / "evaluation", movies=400),
             "run": run_page(root / "run"),
-            "score": score_page(root / "score"),
+            "score": real_score_page(root / "score", DATA / "video"),
         }
         for name, html in pages.items():
             path = root / f"{name}.html"

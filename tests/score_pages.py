@@ -113,7 +113,7 @@ def make_failed_link(outcome: Outcome, detail: str, *, size_bytes: int | None) -
     return FetchedLink(link, row)
 
 
-class _Clock:
+class FixedClock:
     """So that a picture of the page is the same tomorrow."""
 
     @staticmethod
@@ -135,7 +135,7 @@ def write_score_page(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(link_report, "embed_link", embed)
-        patch.setattr(link_report, "datetime", _Clock)
+        patch.setattr(link_report, "datetime", FixedClock)
         patch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
         return report_link(LINK, bundle, Config(), page=ReportFile.named(page))
 
