@@ -123,7 +123,8 @@ def small(tmp_path: Path, name: str = "small", value: int = 1) -> Path:
 
 def test_external_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Path) -> None:
     run = tmp_path / "run"
-    prepare(run, "--published", small(tmp_path))
+    _, said = prepare(run, "--published", small(tmp_path))
+    assert f"next: trailergenre train {run} --bundle DIR" in said
     ended = invoke("featurize", run, "--set", f"backbone.path={tiny_backbone}")
     assert ended.exit_code == 2
     assert "holds external features, which need no download" in ended.stderr

@@ -94,7 +94,9 @@ def prepare(
     named = NamedColumns(url_column, genres_column)
     sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled, named)
     prepared = stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
-    if prepared.counts[RowOutcome.READY]:
+    if published is not None:
+        say_next(f"trailergenre train {run} --bundle DIR")
+    elif prepared.counts[RowOutcome.READY]:
         say_next(f"trailergenre featurize {run}")
 
 
