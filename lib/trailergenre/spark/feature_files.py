@@ -20,6 +20,7 @@ from trailergenre.base.records import LinkFrames, ProbabilityArray, RowKind
 from trailergenre.base.storage import Store
 from trailergenre.models.pooling import RowArray, frames_of_table, training_rows
 from trailergenre.runs import tables
+from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.session import slots
 
 Predict = Callable[[Sequence[LinkFrames]], ProbabilityArray]
@@ -56,11 +57,11 @@ class FeatureFiles:
 
     def scores(self, predict: Predict) -> DataFrame:
         """Score links: link_id, probabilities (one per genre); one row per link."""
-        return self._scores(self._spark.sparkContext.broadcast(predict))
+        return self._scores(broadcast(self._spark, predict))
 
     def collect_scores(self, predict: Predict) -> tuple[list[str], ProbabilityArray]:
         """Score links and collect the scores, sorted by link: 160 bytes per link."""
-        shared = self._spark.sparkContext.broadcast(predict)
+        shared = broadcast(self._spark, predict)
         try:
             table = self._scores(shared).toArrow().sort_by("link_id")
         finally:

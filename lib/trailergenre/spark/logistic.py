@@ -24,6 +24,7 @@ from trailergenre.models.estimators.rank_scaling import (
     evenly_spaced,
     fit_scaling,
 )
+from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.feature_files import collect_rows, from_lists, to_lists
 from trailergenre.spark.fit_per_genre import LabelledRows, run_parallel
 
@@ -98,7 +99,7 @@ def _collect_scaling_rows(labelled: LabelledRows) -> NDArray[np.float32]:
 
 def _scale(labelled: LabelledRows, scaling: Scaling) -> DataFrame:
     """Scale the rows on the workers; gives row (vector) and truth."""
-    shared = labelled.rows.sparkSession.sparkContext.broadcast(scaling)
+    shared = broadcast(labelled.rows.sparkSession, scaling)
 
     def scale(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

@@ -16,6 +16,7 @@ from trailergenre.models.search import (
     draw_trials,
     score_trial,
 )
+from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.fit_per_genre import run_parallel
 from trailergenre.spark.session import slots
 
@@ -31,7 +32,7 @@ def search_parameters(
 ) -> SearchResult:
     """Find the best of some random hyper-parameters and of `start`, the configuration's."""
     tried = draw_trials(start, trials=trials, seed=seed)
-    shared = spark.sparkContext.broadcast(rows)
+    shared = broadcast(spark, rows)
 
     def run(number: int) -> list[float]:
         # A slot is one core: more threads would only compete.

@@ -1,0 +1,32 @@
+"""Objects with large arrays sent to the workers once."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TypeVar, cast
+
+from pyspark import Broadcast
+from pyspark.sql import SparkSession
+
+T = TypeVar("T")
+
+
+class InBand:
+    """Pickles an object as bytes, and is loaded as the object.
+
+    Where Spark encrypts what it writes, it cannot pickle a large array by itself: pickle hands such
+    an array to its stream as a buffer, and Spark's stream takes bytes only.
+    """
+
+    def __init__(self, value: object) -> None:
+        """Keep the object."""
+        self._value = value
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle all of it in one piece."""
+        return pickle.loads, (pickle.dumps(self._value, pickle.HIGHEST_PROTOCOL),)
+
+
+def broadcast(spark: SparkSession, value: T) -> Broadcast[T]:
+    """Send an object to the workers, which find it in `.value`."""
+    return cast("Broadcast[T]", spark.sparkContext.broadcast(InBand(value)))
