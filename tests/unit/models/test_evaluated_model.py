@@ -195,3 +195,14 @@ def test_two_models_of_one_name_cannot_be_told_apart(bundle: Bundle) -> None:
     names = [EvaluatedModel(address, (bundle,)) for address in ("runs/a/lr", "runs/b/lr")]
     with pytest.raises(ConfigError, match="'lr'"):
         check_names(names)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("s3://bucket/models/head?endpoint_override=127.0.0.1:9000/", "head"),
+        ("/models/what?/head/", "head"),
+    ],
+)
+def test_a_model_is_named_by_its_directory(address: str, name: str) -> None:
+    assert EvaluatedModel(address, ()).name == name

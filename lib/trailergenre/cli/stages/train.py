@@ -13,6 +13,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ModelKind, RowKind, TrainerName
 from trailergenre.base.storage import Store
+from trailergenre.features.backbone.artefact import check_replaceable
 from trailergenre.features.settings import named_by
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.bundle import Bundle
@@ -20,7 +21,7 @@ from trailergenre.models.search import draw_trials, gather_rows
 from trailergenre.models.train_bundles import Tune, prepare_sets, summarize, train_bundles
 from trailergenre.models.trainers import LocalTrainer, Recipe, Trainer, choose_recipe
 from trailergenre.models.training_set import TrainingSet
-from trailergenre.models.use_backbone import carry_backbone
+from trailergenre.models.use_backbone import BACKBONE, carry_backbone
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
@@ -52,6 +53,10 @@ def train(
     sets = prepare_sets(
         labels, outcomes, settings, cross_validate=cross_validate, shuffle_labels=shuffle_labels
     )
+    for name in sets if with_backbone else ():
+        check_replaceable(
+            (target.child(name) if name else target).child(BACKBONE), "give another --bundle"
+        )
     with (
         hold_lease(target, "train_model"),
         _open_trainer(recipe, store, outcomes, search) as (fitting, tune),

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-from trailergenre.base.errors import WeightsError
+from trailergenre.base.errors import ForeignFileError, StorageError, WeightsError
+from trailergenre.base.storage import Store
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
@@ -196,3 +197,21 @@ def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[ND
             EXPORT_AGAIN,
         )
     return weights
+
+
+def check_replaceable(store: Store, instead: str) -> None:
+    """Refuse to write an artefact over files that are of none.
+
+    Raises:
+        ForeignFileError: names the first such file; `instead` is as there.
+    """
+    files = store.list_all_files("")
+    ours = {MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE}
+    try:
+        if files:
+            BackboneManifest.model_validate_json(store.read_bytes(MANIFEST_FILE))
+    except (ValidationError, StorageError):
+        ours = set()
+    for file in files:
+        if file.path not in ours:
+            raise ForeignFileError(store.child(file.path), instead)

@@ -17,15 +17,15 @@ from trailergenre.base.errors import ForeignFileError, WeightsError
 from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
+from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
-    MANIFEST_FILE,
     ONNX_FILE,
     WEIGHTS_FILE,
     BackboneManifest,
+    check_replaceable,
     compute_backbone_id,
     hash_file,
-    read_manifest,
     read_weights,
     write_manifest,
     write_weights,
@@ -104,23 +104,9 @@ def export_backbone(
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse to replace anything but an artefact, or one that holds files of others.
-
-    Raises:
-        ForeignFileError: names the first such file.
-    """
-    if not out.is_dir():
-        if out.exists():
-            raise ForeignFileError(out, "give another --out")
-        return
-    held = {path.name for path in out.iterdir()}
-    try:
-        read_manifest(out)
-        ours = {MANIFEST_FILE, ONNX_FILE, WEIGHTS_FILE}
-    except WeightsError:
-        ours = set()
-    if held - ours:
-        raise ForeignFileError(out / min(held - ours), "give another --out")
+    if out.exists() and not out.is_dir():
+        raise ForeignFileError(out, "give another --out")
+    check_replaceable(Store(str(out)), "give another --out")
 
 
 def _set_weights(model: object, weights: str, seed: int) -> str:
