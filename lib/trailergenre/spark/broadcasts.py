@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TypeVar, cast
 
 from pyspark import Broadcast
+from pyspark.serializers import CPickleSerializer
 from pyspark.sql import SparkSession
 
 T = TypeVar("T")
@@ -23,8 +23,9 @@ class InBand:
         self._value = value
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle all of it in one piece."""
-        return pickle.loads, (pickle.dumps(self._value, pickle.HIGHEST_PROTOCOL),)
+        """Pickle all of it in one piece, as Spark does."""
+        spark = CPickleSerializer()
+        return spark.loads, (spark.dumps(self._value),)  # type: ignore[no-untyped-call]
 
 
 def broadcast(spark: SparkSession, value: T) -> Broadcast[T]:
