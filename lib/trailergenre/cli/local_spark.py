@@ -9,6 +9,8 @@ from pathlib import Path
 
 from trailergenre.base.errors import ConfigError
 
+_ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
+
 
 def use_spark(master: str | None, properties_file: Path | None) -> None:
     """Choose the master and properties of the session that this command will start.
@@ -25,6 +27,8 @@ def use_spark(master: str | None, properties_file: Path | None) -> None:
                 "the job's name."
             )
         return
+    if _ARGUMENTS in os.environ and not (master or properties_file):
+        return  # pyspark's own variable: the user has chosen
     if properties_file is not None:
         words = ["--properties-file", str(properties_file.expanduser())]
     else:
@@ -36,4 +40,4 @@ def use_spark(master: str | None, properties_file: Path | None) -> None:
         words += ["--conf", "spark.eventLog.enabled=false"]
     if master is not None:
         words += ["--master", master]
-    os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*words, "pyspark-shell"])
+    os.environ[_ARGUMENTS] = shlex.join([*words, "pyspark-shell"])
