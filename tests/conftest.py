@@ -68,9 +68,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.memory", "2g")
         .config("spark.ui.enabled", "false")
-        # As in our own sessions: what is sent and written then goes other ways.
-        .config("spark.authenticate", "true")
-        .config("spark.io.encryption.enabled", "true")
         .config("spark.sql.shuffle.partitions", "4")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))

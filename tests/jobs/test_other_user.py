@@ -65,7 +65,7 @@ def job(tiny_backbone: Path) -> Iterator[Running]:
         "network.proxy_variable=MY_PROXY",
     )
     with socket.create_server(("127.0.0.1", 0)) as proxy, (root / "log").open("wb") as log:
-        proxy.settimeout(60)
+        proxy.settimeout(180)
         secrets = {
             "MY_PROXY": f"http://me:{SECRET}@127.0.0.1:{proxy.getsockname()[1]}",
             "TRAILERGENRE_MONGO_URI": f"mongodb://me:{SECRET}@127.0.0.1:1",
