@@ -269,6 +269,7 @@ def test_the_first_stage_runs_without_gpus_and_the_second_on_one_a_task(
     assert not by_executor.keys() & {executor for _, executor in stages["cpu"]}
 
 
+@pytest.mark.soak  # minutes; its parts are tested alone
 def test_the_job_keeps_its_frames_on_cpus_and_fails_by_name_where_the_gpu_is_none(
     master: str, tiny_backbone: Path, tmp_path: Path
 ) -> None:

@@ -106,7 +106,7 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         signal.signal(signal.SIGTERM, _raise_terminated)
-        signal.signal(signal.SIGINT, _raise_interrupted)
+        interrupted = signal.signal(signal.SIGINT, _raise_interrupted)
         # Looked up now: Ctrl-C may also end spark-submit, through which the terminal is found.
         console, command = open_console(), typed_command()
         try:
@@ -127,6 +127,8 @@ def entry(function: Callable[P, ExitCode | None], *, resumable: bool = False) ->
             code = ExitCode.INTERRUPTED
         except _TerminatedError:
             code = ExitCode.TERMINATED
+        finally:
+            signal.signal(signal.SIGINT, interrupted)
         if code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
             hint = f" Finished work is kept. To resume, run: {command}" if resumable else ""
             console.print(f"\nstopped.{hint}")

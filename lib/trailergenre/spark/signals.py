@@ -18,6 +18,8 @@ from py4j.clientserver import JavaClient
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 
+from trailergenre.base.terminal import print_line
+
 _CANCEL_EVERY_S = 0.2
 
 
@@ -49,14 +51,16 @@ def cancel_jobs_on_signal(context: SparkContext) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled in the main thread only
         return
-    handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
-    for name in (signal.SIGINT, signal.SIGTERM):
-        if callable(handler := signal.getsignal(name)):
-            handlers[name] = handler
+    handlers: dict[int, Callable[[int, FrameType | None], object]]
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    terminate = signal.getsignal(signal.SIGTERM)
+    if callable(terminate):
+        handlers[signal.SIGTERM] = terminate
     is_over = threading.Event()
     cancelling = threading.Thread(target=_cancel_jobs, args=(context, is_over), daemon=True)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        print_line("stopping ...", err=True)
         _close_connection()
         if cancelling.ident is None:
             cancelling.start()
