@@ -78,6 +78,7 @@ def score(
     from trailergenre.base.storage import Store
     from trailergenre.models.bundle import read_bundle
     from trailergenre.models.score_files import ScoreTable
+    from trailergenre.models.score_link import LinkScore
     from trailergenre.models.use_backbone import use_backbone
 
     _check_outputs(links, out, report)
@@ -86,9 +87,15 @@ def score(
     model = read_bundle(Store(bundle or settings.score.bundle or _find_bundle()))
     settings = use_backbone(settings, model)
     table = ScoreTable(rows, model, out)
+    todo = [
+        place
+        for place, cell in enumerate(cells)
+        if isinstance(cell, LinkScore) or not table.take_finished(place, cell)
+    ]
+    table.check_taken()
     try:
         if report is None:
-            scores = _score(table, cells, model, settings)
+            scores = _score(table, {place: cells[place] for place in todo}, model, settings)
         else:
             scores = {0: _report(links[0], model, settings, report)}
             table.add(0, scores[0])
@@ -193,27 +200,28 @@ def _find_bundle() -> str:
 
 
 def _score(
-    table: ScoreTable, cells: Sequence[Link | LinkScore], model: Bundle, settings: Config
+    table: ScoreTable, cells: Mapping[int, Link | LinkScore], model: Bundle, settings: Config
 ) -> dict[int, LinkScore]:
-    """Score the rows that the table lacks; gives the scores by place, in the list's order."""
+    """Score rows, given by place; gives their scores in the list's order."""
     from trailergenre.base.progress import progress_bar
     from trailergenre.base.records import Link
     from trailergenre.models.score_link import score_links
 
     scores: dict[int, LinkScore] = {}
     links: dict[int, Link] = {}
-    for place, cell in enumerate(cells):
-        if not isinstance(cell, Link):
+    for place, cell in cells.items():
+        if isinstance(cell, Link):
+            links[place] = cell
+        else:
             scores[place] = cell
             table.add(place, cell)
-        elif not table.take_finished(place, cell):
-            links[place] = cell
     places = list(links)
     with progress_bar("scoring", unit="links") as on_step:
-        for number, score in score_links(list(links.values()), model, settings):
+        of_links = score_links(list(links.values()), model, settings)
+        for done, (number, score) in enumerate(of_links, start=1):
             scores[places[number]] = score
             table.add(places[number], score)
-            on_step(sum(place in scores for place in places), len(places))
+            on_step(done, len(places))
     return dict(sorted(scores.items()))
 
 

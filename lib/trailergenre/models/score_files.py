@@ -71,6 +71,14 @@ class ScoreTable:
             self._records[place] = record
         return record is not None
 
+    def check_taken(self) -> None:
+        """Raise ConfigError if the existing file has scores of other rows: they would be lost."""
+        n_others = len(self._finished) - len(self._records)
+        if n_others:
+            raise ConfigError(
+                f"{self._out} has {n_others} scores of rows that are not in this list. {_MOVE}"
+            )
+
     def add(self, place: int, score: LinkScore) -> None:
         """Add the score of the row at `place`."""
         manifest = self._bundle.manifest

@@ -195,6 +195,12 @@ def test_a_list_is_scored_with_its_own_columns_and_resumed(
     assert out.read_bytes() == before
     assert server.requested["/a.mp4"] == asked["/a.mp4"]
     assert server.requested["/noise.mp4"] > asked["/noise.mp4"]
+    # Another list would replace scores that were made: it is refused, and they stay.
+    other = tmp_path / "other.csv"
+    other.write_text(f"link\n{base}/noise.mp4\n")
+    refused = invoke(*("score", str(other)), *command[2:])
+    assert (refused.exit_code, out.read_bytes()) == (2, before)
+    assert "2 scores of rows that are not in this list" in refused.stderr
 
 
 def test_a_list_from_standard_input_is_scored_by_the_column_that_is_named(

@@ -71,11 +71,14 @@ def _scores(store: Store, fingerprint: str) -> Iterator[Record]:
         found = outcomes.get(row["link_id"])
         of_link = scores.get(row["link_id"], [])
         outcome = Outcome(found["outcome"]) if found else Outcome.DEFERRED
+        detail = found["detail"] if found else ""
+        if outcome is Outcome.OK and not of_link:
+            outcome, detail = Outcome.DEFERRED, "no score yet: run `trailergenre predict` again"
         score = LinkScore(
             url=row["url"] or "",
             link_id=row["link_id"] or "",
             outcome=outcome,
-            detail=found["detail"] if found else "",
+            detail=detail,
             genres=of_link,
             frames=found["frames"] if found else 0,
             seconds={},

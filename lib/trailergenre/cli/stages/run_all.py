@@ -192,7 +192,7 @@ def _is_trained(
         store.exists("reports/evaluation.html")
         and manifest.training.data_sha256 == training.data_sha256
         and (manifest.model, manifest.trainer) == (recipe.model, recipe.trainer)
-        and manifest.parameters == recipe.parameters
+        and (manifest.parameters, manifest.rows_config) == (recipe.parameters, recipe.row_config)
         and manifest.training.dataset == settings.dataset
     )
 
