@@ -61,6 +61,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
+    # A command that another test invoked in this process sets it.
+    os.environ.pop("PYSPARK_SUBMIT_ARGS", None)
     session = (
         SparkSession.builder.master("local[2]")
         .appName("trailergenre-tests")

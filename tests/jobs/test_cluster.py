@@ -325,7 +325,8 @@ class Site:
         with self._lock:
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
-        if not self.attempts:
+            has_met = self.most_at_once > 1
+        if not has_met or self._both.n_waiting:
             # The first to come waits for the other slot's, as long as a download bears it.
             with suppress(threading.BrokenBarrierError):
                 self._both.wait(10)

@@ -14,13 +14,13 @@ from pyspark.sql import SparkSession
 from trailergenre.base.errors import ClusterError, ConfigError, StorageError
 from trailergenre.base.storage import Store
 
-_MODULES = ("trailergenre", "numpy", "pyarrow", "pydantic")
+_MODULES = ("trailergenre", "numpy", "psutil", "pyarrow", "pydantic", "rich")
 """What the tasks of every job import."""
 
 SCORING = ("onnxruntime", "safetensors")
-DOWNLOADS = (*SCORING, "deno", "ffmpeg", "idna", "imageio_ffmpeg", "psutil", "rich", "yt_dlp")
-SEARCH = (*SCORING, "iterstrat", "psutil", "rich", "sklearn")
-PUBLISHING = ("psutil", "pymongo", "rich", "tenacity")
+DOWNLOADS = (*SCORING, "deno", "ffmpeg", "idna", "imageio_ffmpeg", "yt_dlp")
+SEARCH = (*SCORING, "iterstrat", "sklearn")
+PUBLISHING = ("pymongo", "tenacity")
 """What the tasks of one job import besides."""
 
 ADVICE = (
