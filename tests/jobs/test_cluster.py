@@ -17,7 +17,7 @@ import threading
 import time
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -298,17 +298,16 @@ class Site:
         killed_at: attempt at the paced host, from 1, whose Spark worker is killed.
         attempts: process of an attempt at the paced host -> when it first asked.
         workers: the Spark workers that they came from.
-        most_at_once: requests to the other host that were open at the same time.
+        both_slots_asked: set once two requests to the other host were open at the same time.
     """
 
     body: bytes
     killed_at: int
     attempts: dict[int, float] = field(default_factory=dict)
     workers: set[int] = field(default_factory=set)
-    most_at_once: int = 0
+    both_slots_asked: threading.Event = field(default_factory=threading.Event)
     _open: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _both: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
 
     def paced(self, request: BaseHTTPRequestHandler, seen: int) -> None:
         now = time.monotonic()
@@ -324,13 +323,10 @@ class Site:
     def free(self, request: BaseHTTPRequestHandler, seen: int) -> None:
         with self._lock:
             self._open += 1
-            self.most_at_once = max(self.most_at_once, self._open)
-            has_met = self.most_at_once > 1
-        if not has_met or self._both.n_waiting:
-            # The first to come waits for the other slot's, as long as a download bears it.
-            with suppress(threading.BrokenBarrierError):
-                self._both.wait(10)
-            self._both.reset()
+            if self._open == 2:
+                self.both_slots_asked.set()
+        # The first to come waits for the other slot's, as long as a download bears it.
+        self.both_slots_asked.wait(10)
         content(self.body)(request, seen)
         with self._lock:
             self._open -= 1
@@ -376,7 +372,7 @@ def test_a_paced_host_sees_its_gap_and_others_every_slot_also_when_a_worker_is_k
     assert len(starts) == 4  # the killed one was made again
     assert len(site.workers) == 2
     assert min(gaps) >= GAP_S, gaps
-    assert site.most_at_once == 2
+    assert site.both_slots_asked.is_set()
 
 
 SPECULATION = [
