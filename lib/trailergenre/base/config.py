@@ -71,7 +71,7 @@ class NetworkConfig(Section):
 
 
 class HostConfig(Section):
-    """Request rate of one host, whichever link leads there. By default only YouTube has one."""
+    """Request rate of one host, regardless of which link leads to it. By default only YouTube has one."""
 
     lanes: int = Field(default=1, ge=1)
     """Maximum concurrent downloads from the host, over the whole cluster. Raise it for a host that
@@ -132,7 +132,7 @@ class FramesConfig(Section):
 
     per_second: float = Field(default=1.0, gt=0, le=60)
     """Frames per second of video. The first frame is at the start. More frames cost time and disk
-    in proportion, and are other features: all links are decoded again."""
+    in proportion, and produce different features: all links are decoded again."""
 
 
 class BackboneConfig(Section):

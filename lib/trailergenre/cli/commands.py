@@ -46,8 +46,8 @@ Examples:
   trailergenre doctor                       check what is installed on this machine
 
 \b
-Exit codes: 0 finished, 1 verify found a problem, 2 usage or environment error, or score failed for
-the link, 3 the run is locked by another process, 4 links are left or MongoDB rejected documents,
+Exit codes: 0 finished, 1 verify found a problem, 2 usage or environment error, or no link
+was scored, 3 the run is locked by another process, 4 links are left or MongoDB rejected documents,
 130 and 143 stopped by a signal, 141 output pipe closed.
 Run `trailergenre --install-completion` once to complete commands and options with TAB (bash, zsh
 or fish, whichever shell you run it in).

@@ -131,7 +131,7 @@ def featurize(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Turn the ready links of RUN into features; a stopped run goes on where it was.
+    """Turn the ready links of RUN into features; a stopped run resumes.
 
     \b
     Example:

@@ -34,7 +34,7 @@ def featurize(
     retry: Sequence[str] = (),
     recompute: bool = False,
 ) -> ExitCode:
-    """Turn the ready links of a run into features; a stopped run goes on where it was."""
+    """Turn the ready links of a run into features; a stopped run resumes."""
     outcomes = parse_retry(retry)
     features = feature_settings(settings, check_backbone(settings.backbone))
     tasks = task_settings(settings, store, features, keep)
