@@ -43,19 +43,22 @@ GONE_WITHIN_S = 10.0
 """Bounds a hang: children go at once, unless the machine is busy."""
 
 
-def list_kills(
-    points: Sequence[Point], few: Sequence[Point], *victims: Victim
-) -> list[ParameterSet]:
-    """Pairs of victim and point; a victim other than the worker has only `few` outside the soak."""
+def task_kills(points: Sequence[Point], few: Sequence[Point]) -> list[ParameterSet]:
+    """Victim, and the points at which one task is killed: three, as many as Spark tries again.
+
+    The worker is killed at every point, the executor at `few`, and at every point in the soak.
+    """
+    threes = [tuple(points[start : start + 3]) for start in range(0, len(points), 3)]
     return [
-        pytest.param(
-            victim,
-            point,
-            marks=[] if victim is Victim.WORKER or point in few else [pytest.mark.soak],
-        )
-        for victim in victims
-        for point in points
+        *(pytest.param(Victim.WORKER, three) for three in threes),
+        pytest.param(Victim.EXECUTOR, tuple(few)),
+        *(pytest.param(Victim.EXECUTOR, three, marks=pytest.mark.soak) for three in threes),
     ]
+
+
+def faults(victim: Victim, points: Sequence[Point]) -> str:
+    """Kills in a row: the first attempt at the first point, and so on."""
+    return " ".join(f"{point}:{victim}:{attempt}" for attempt, point in enumerate(points))
 
 
 def in_halves(body: bytes) -> Answer:
@@ -259,10 +262,10 @@ def submit_and_be_killed(
     assert code == -signal.SIGKILL, (temporary / "submit.log").read_text()
 
 
-def assert_was_hit(point: Point, victim: Victim, temporary: Path) -> None:
-    """The fault did happen; takes its mark away."""
+def assert_was_hit(victim: Victim, points: Sequence[Point], temporary: Path) -> None:
+    """The faults did happen; takes their marks away."""
     mark = temporary / MARKER_FILE
-    assert mark.read_text() == f"{point}:{victim}"
+    assert mark.read_text().split() == [f"{point}:{victim}" for point in points]
     mark.unlink()
 
 

@@ -9,10 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.request
-import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -82,18 +80,6 @@ def arguments(run: Path | Store, *settings: str) -> list[str]:
 def environment() -> dict[str, str]:
     """The environment of a job; find-spark-home starts this interpreter."""
     return {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-
-
-def bare_interpreter(directory: Path) -> Path:
-    """An interpreter with the dependencies and without the package, as a cluster's workers have."""
-    venv.create(directory, with_pip=False, symlinks=True)
-    (packages,) = directory.glob("lib/python*/site-packages")
-    # A directory named in a .pth file is searched, but its own .pth files (the editable install)
-    # are not followed.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    # The one dependency that is a program; it is looked for beside the interpreter.
-    (directory / "bin" / "deno").symlink_to(Path(sys.executable).with_name("deno"))
-    return directory / "bin" / "python"
 
 
 def package_zip(directory: Path) -> Path:

@@ -123,7 +123,7 @@ _ROWS = (
     ("files written", lambda plan: plan.files),
     ("videos of one site, if all come from it", lambda plan: plan.n_links),
     ("hours, if one address downloads from that site", lambda plan: plan.site_hours),
-    ("addresses that one day would take (a limit, not a plan)", lambda plan: plan.addresses),
+    ("addresses that one day would take", lambda plan: plan.addresses),
     ("cost of compute and writes, $", lambda plan: plan.money),
     ("cost of storage per month, $", lambda plan: plan.money_a_month),
 )
@@ -143,9 +143,9 @@ No frame and no feature reaches the driver, and a task sends it a few figures pe
 driver reads the list, creates one small object per link, and reads the outcomes (six of their 25
 columns, for planning and progress). It keeps those during a run, so that each progress update reads
 only new files. This explains the bytes per link above. For tens of millions of trailers, **split
-the list into runs of a million links** and process them one after the other (side by side only if they have no rate-limited site in common: the rate holds within a run). A link
-has the same `link_id` in all runs, so put each link into one run only. Each run has its own lease,
-progress and report.
+the list into runs of a million links** and process them one after the other; side by side only if
+they share no rate-limited site, because the rate holds within a run. A link has the same `link_id`
+in all runs, so put each link into one run only. Each run has its own lease, progress and report.
 
 A retried task reads the outcome files of the whole run, in its own worker. `prepare` reads
 the whole list; the trainers read all labels and pooled rows.

@@ -31,9 +31,10 @@ ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 OF_OTHERS = {
     *("--bind_ip", "--conf", "--dbpath", "--exec", "--files", "--glob", "--install"),
-    *("--load-spark-defaults", "--shutdown"),
+    *("--cookies", "--cookies-from-browser", "--load-spark-defaults", "--shutdown"),
 }
-"""Options in sentences that belong to other programs: mongod, Spark, Hadoop, mkdocs, git, wsl."""
+"""Options in sentences that belong to other programs: mongod, Spark, Hadoop, mkdocs, git,
+wsl, yt-dlp."""
 
 PLACEHOLDER = "section.key=value"
 CONFIG = Config.model_fields

@@ -1,7 +1,7 @@
 """Kills of worker, executor and driver on real Spark: a killed run ends as if nobody had killed it.
 
-Every point for the worker, two each for executor and driver; `make soak` runs all 21 on several
-lists.
+Every point for the worker, two each for executor and driver; `make soak` runs all of them on
+several lists.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from killed import (
     assert_nothing_is_left,
     assert_was_hit,
     content_hash,
-    list_kills,
+    faults,
     make_case,
     submit_and_be_killed,
+    task_kills,
 )
 from servers import AnswerServer
 from trailergenre.base.fault_injection import Point, Victim
@@ -56,12 +57,10 @@ def whole(
     return content_hash(case), case.requests()
 
 
-@pytest.mark.parametrize(
-    ("victim", "point"), list_kills(POINTS, TWO_POINTS, Victim.WORKER, Victim.EXECUTOR)
-)
+@pytest.mark.parametrize(("victim", "points"), task_kills(POINTS, TWO_POINTS))
 def test_a_killed_task_is_tried_again_and_nothing_else_is(
     victim: Victim,
-    point: Point,
+    points: tuple[Point, ...],
     server: AnswerServer,
     tiny_backbone: Path,
     whole: tuple[str, dict[str, int]],
@@ -73,8 +72,8 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
     driver = drivers.on(MASTERS[victim])
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
     server.requests.clear()
-    assert driver.featurize(case.arguments, f"{point}:{victim}:0").code == 0
-    assert_was_hit(point, victim, temporary)
+    assert driver.featurize(case.arguments, faults(victim, points)).code == 0
+    assert_was_hit(victim, points, temporary)
     assert content_hash(case) == whole[0]
     assert_nothing_is_left(temporary)
     # Who is killed after the commit costs no request; before it, those of the open chunk.
@@ -82,13 +81,15 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
     repeated = [link for link in asked if asked[link] > once[link]]
     # A handful of links on two slots are chunks of one.
     hit = {case.links[0].link_id}
-    assert set(repeated) <= (set() if point is Point.OUTCOMES_WRITTEN else hit)
+    assert set(repeated) <= (set() if points == (Point.OUTCOMES_WRITTEN,) else hit)
     assert all(asked[link] >= once[link] for link in asked)
 
 
-@pytest.mark.parametrize(("victim", "point"), list_kills(POINTS, TWO_POINTS, Victim.DRIVER))
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(p, marks=[] if p in TWO_POINTS else pytest.mark.soak) for p in POINTS],
+)
 def test_a_killed_driver_is_resumed_without_asking_again(
-    victim: Victim,
     point: Point,
     server: AnswerServer,
     tiny_backbone: Path,
@@ -99,12 +100,12 @@ def test_a_killed_driver_is_resumed_without_asking_again(
     tmp_path: Path,
 ) -> None:
     case = make_case(server, tiny_backbone, tmp_path / "run", seed=seed)
-    submit_and_be_killed("featurize", case.arguments, f"{point}:{victim}:0", temporary)
-    assert_was_hit(point, victim, temporary)
+    submit_and_be_killed("featurize", case.arguments, faults(Victim.DRIVER, [point]), temporary)
+    assert_was_hit(Victim.DRIVER, [point], temporary)
     committed = case.committed()
     assert (point is Point.OUTCOMES_WRITTEN) <= bool(committed)
     server.requests.clear()
-    driver = drivers.on(MASTERS[victim])
+    driver = drivers.on(MASTERS[Victim.DRIVER])
     assert driver.featurize(case.arguments).code == 0
     assert content_hash(case) == whole[0]
     asked = case.requests()

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from killed import MASTERS, Driver, Drivers, assert_was_hit, list_kills, submit_and_be_killed
+from killed import (
+    MASTERS,
+    Driver,
+    Drivers,
+    assert_was_hit,
+    faults,
+    submit_and_be_killed,
+    task_kills,
+)
 from mongos import content_hash, destination_at, in_file, stored
 from runs import make_movies, make_run
 from trailergenre.base.fault_injection import Point, Victim
@@ -70,12 +78,10 @@ def whole(run: Store, drivers: Drivers, mongo_uri: str, temporary: Path) -> tupl
     return content_hash(destination), len(stored(destination))
 
 
-@pytest.mark.parametrize(
-    ("victim", "point"), list_kills(POINTS, ONE_POINT, Victim.WORKER, Victim.EXECUTOR)
-)
+@pytest.mark.parametrize(("victim", "points"), task_kills(POINTS, ONE_POINT))
 def test_a_killed_task_is_tried_again_and_leaves_the_same_documents(
     victim: Victim,
-    point: Point,
+    points: tuple[Point, ...],
     run: Store,
     whole: tuple[str, int],
     drivers: Drivers,
@@ -84,15 +90,17 @@ def test_a_killed_task_is_tried_again_and_leaves_the_same_documents(
 ) -> None:
     destination = in_file(destination_at(mongo_uri, batch_size=4), temporary)
     driver = drivers.on(MASTERS[victim])
-    summary = publish(driver, run, destination, f"{point}:{victim}:0")
-    assert_was_hit(point, victim, temporary)
+    summary = publish(driver, run, destination, faults(victim, points))
+    assert_was_hit(victim, points, temporary)
     assert (summary["documents"], summary["deleted"], summary["refused"]) == (96, 0, 0)
     assert (content_hash(destination), len(stored(destination))) == whole
 
 
-@pytest.mark.parametrize(("victim", "point"), list_kills(POINTS, ONE_POINT, Victim.DRIVER))
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(p, marks=[] if p in ONE_POINT else pytest.mark.soak) for p in POINTS],
+)
 def test_a_killed_driver_is_run_again_and_leaves_the_same_documents(
-    victim: Victim,
     point: Point,
     run: Store,
     whole: tuple[str, int],
@@ -104,16 +112,16 @@ def test_a_killed_driver_is_run_again_and_leaves_the_same_documents(
     submit_and_be_killed(
         "publish_features",
         arguments(run, destination),
-        f"{point}:{victim}:0",
+        faults(Victim.DRIVER, [point]),
         temporary,
     )
-    assert_was_hit(point, victim, temporary)
+    assert_was_hit(Victim.DRIVER, [point], temporary)
     assert not [
         f
         for f in run.list_files("runs")
         if destination.config.database in str(run.read_bytes(f.path))
     ]
-    publish(drivers.on(MASTERS[victim]), run, destination)
+    publish(drivers.on(MASTERS[Victim.DRIVER]), run, destination)
     assert (content_hash(destination), len(stored(destination))) == whole
 
 
@@ -138,7 +146,7 @@ def test_ten_thousand_frames_twice_and_killed_in_the_middle(
         f"{Point.MID_PUBLISH}:{Victim.DRIVER}:0:3",
         temporary,
     )
-    assert_was_hit(Point.MID_PUBLISH, Victim.DRIVER, temporary)
+    assert_was_hit(Victim.DRIVER, [Point.MID_PUBLISH], temporary)
     assert 4 * 256 <= len(stored(killed)) < n_frames
     publish(driver, large, killed)
     assert (len(stored(killed)), content_hash(killed)) == (n_frames, before)

@@ -48,7 +48,6 @@ from submits import (
     REPOSITORY,
     Ended,
     arguments,
-    bare_interpreter,
     finish,
     load_script,
     package_zip,
@@ -100,13 +99,18 @@ def submit_from_a_clean_shell(home: Path, *words: str) -> Ended:
     return Ended(done.returncode, done.stdout)
 
 
-def test_the_packed_environment_is_all_that_a_worker_needs(
-    master: str, tiny_backbone: Path, tmp_path: Path
+def test_the_packed_environment_is_all_that_a_worker_needs_and_gives_the_bytes_of_one_machine(
+    master: str,
+    driver: Driver,
+    data_dir: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    clips, home, packed = tmp_path / "clips", tmp_path / "home", tmp_path / "environment.tar.gz"
-    clips.mkdir()
+    """Real clips, the real network: on the cluster, locally, and without Spark."""
+    backbone = shared_inception(tmp_path_factory).out
+    local, cluster = Store(str(tmp_path / "local")), Store(str(tmp_path / "cluster"))
+    home, packed = tmp_path / "home", tmp_path / "environment.tar.gz"
     home.mkdir()
-    make_clip(clips / "clip.mp4", "testsrc2=s=320x320:r=8:d=1")
     packing = load_script(REPOSITORY / "conf" / "pack_environment.py")
     packing.GZIP_LEVEL = 0  # half of the processor's time
     packing.pack(packed)
@@ -121,20 +125,36 @@ def test_the_packed_environment_is_all_that_a_worker_needs(
         "spark.executor.extraJavaOptions": jvms.LIGHT,
         "spark.cores.max": "1",  # the archive is unpacked once
     }
-    with serve(clips) as server:
-        write_links(Store(str(tmp_path / "run")), [f"http://{server.address}/clip.mp4"])
+    with serve(data_dir / "video") as server:
+        names = sorted(clip.name for clip in (data_dir / "video").glob("*_10s.mp4"))
+        urls = [f"http://{server.address}/{name}" for name in names]
+        settings = (f"backbone.path={backbone}", f'network.allow=["{server.address}"]')
+        for store in (local, cluster):
+            links = write_links(store, urls)
+        assert driver.featurize(arguments(local, *settings)).code == 0
         ended = submit_from_a_clean_shell(
             home,
             *("--properties-file", "conf/spark-standalone.conf", "--master", master),
             *(word for key, value in conf.items() for word in ("--conf", f"{key}={value}")),
-            *("jobs/featurize.py", str(tmp_path / "run")),
-            *("--set", f"backbone.path={tiny_backbone}"),
-            *("--set", f'network.allow=["{server.address}"]'),
+            *("jobs/featurize.py", *arguments(cluster, *settings)),
         )
+        config = load_config((), settings[1:])
+        embedder = load_embedder(BackboneConfig(path=str(backbone)))
+        alone = {
+            record.link.link_id: record.features
+            for record in embed_links(links, stream_settings(config), embedder)
+        }
     packed.unlink()
-    assert ended.summary["by_outcome"] == {"ok": 1}
+    assert ended.summary["by_outcome"] == {"ok": 3}
     assert any(path.is_file() for path in events.rglob("events_*"))
     assert list(home.iterdir()) == []
+    assert features_hash(local) == features_hash(cluster)
+    outcomes = tables.read_outcomes(cluster, choose_fingerprint(cluster, None))
+    assert sorted(outcomes["frames"].to_pylist()) == [10, 10, 10]
+    rows = [row for part in tables.iter_features(cluster, outcomes) for row in part.to_pylist()]
+    assert len(rows) == 30
+    for row in rows:
+        assert alone[row["link_id"]][row["frame_index"]].tolist() == row["features"]
 
 
 def lacking_interpreter(directory: Path, *modules: str) -> Path:
@@ -167,47 +187,6 @@ def test_workers_that_lack_packages_end_the_run_and_are_named(
     assert f"error: Workers lack Python modules: {lacking}. Ship dist/" in ended.output
     assert "Traceback" not in ended.output
     assert "org.apache.spark" not in ended.output
-
-
-def test_real_clips_give_equal_bytes_locally_on_a_cluster_and_without_spark(
-    master: str,
-    driver: Driver,
-    data_dir: Path,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    backbone = shared_inception(tmp_path_factory).out
-    local, cluster = Store(str(tmp_path / "local")), Store(str(tmp_path / "cluster"))
-    # Nobody but the zip brings the package: neither the driver's nor the workers' Python.
-    python = bare_interpreter(tmp_path / "python")
-    assert subprocess.run([python, "-c", "import trailergenre"], check=False).returncode != 0
-    with serve(data_dir / "video") as server:
-        names = sorted(clip.name for clip in (data_dir / "video").glob("*_10s.mp4"))
-        urls = [f"http://{server.address}/{name}" for name in names]
-        settings = (f"backbone.path={backbone}", f'network.allow=["{server.address}"]')
-        for store in (local, cluster):
-            links = write_links(store, urls)
-        assert driver.featurize(arguments(local, *settings)).code == 0
-        finish(
-            "featurize",
-            *arguments(cluster, *settings),
-            master=master,
-            conf=[*TWO_SLOTS, f"spark.submit.pyFiles={package_zip(tmp_path)}"],
-            env={"PYSPARK_PYTHON": str(python)},
-        )
-        config = load_config((), settings[1:])
-        embedder = load_embedder(BackboneConfig(path=str(backbone)))
-        alone = {
-            record.link.link_id: record.features
-            for record in embed_links(links, stream_settings(config), embedder)
-        }
-    assert features_hash(local) == features_hash(cluster)
-    outcomes = tables.read_outcomes(cluster, choose_fingerprint(cluster, None))
-    assert sorted(outcomes["frames"].to_pylist()) == [10, 10, 10]
-    rows = [row for part in tables.iter_features(cluster, outcomes) for row in part.to_pylist()]
-    assert len(rows) == 30
-    for row in rows:
-        assert alone[row["link_id"]][row["frame_index"]].tolist() == row["features"]
 
 
 # Executors of both kinds side by side: idle ones must go for others to come.
@@ -370,7 +349,7 @@ def test_a_paced_host_sees_its_gap_and_others_every_slot_also_when_a_worker_is_k
     starts = list(site.attempts.values())
     gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
     assert len(starts) == 4  # the killed one was made again
-    assert len(site.workers) == 2
+    assert len(site.workers) > 1
     assert min(gaps) >= GAP_S, gaps
     assert site.both_slots_asked.is_set()
 
@@ -391,6 +370,7 @@ def has_twin(events: Path) -> bool:
     return any(b'"Speculative":true' in log.read_bytes() for log in events.rglob("events_*"))
 
 
+@pytest.mark.soak  # its end is that of a task that was killed after its commit
 def test_f6_a_speculative_twin_leaves_one_result(
     master: str,
     driver: Driver,

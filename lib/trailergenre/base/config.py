@@ -71,7 +71,10 @@ class NetworkConfig(Section):
 
 
 class HostConfig(Section):
-    """Request rate of one host, regardless of which link leads to it. By default only YouTube has one."""
+    """Request rate of one host, regardless of which link leads to it.
+
+    By default only YouTube has one.
+    """
 
     lanes: int = Field(default=1, ge=1)
     """Maximum concurrent downloads from the host, over the whole cluster. Raise it for a host that

@@ -2,7 +2,7 @@
 
 With TRAILERGENRE_FAULT=POINT:VICTIM:ATTEMPT, the victim gets SIGKILL when the task of the first
 chunk reaches the point in this attempt (from 0; several as 0,1,2). A fourth number, as in
-P4:worker:0:2, lets it pass the point so many times before.
+P4:worker:0:2, lets it pass the point so many times before. Several kills are separated by spaces.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from trailergenre.base.errors import ConfigError
 
 VARIABLE = "TRAILERGENRE_FAULT"
 MARKER_FILE = "fault-reached"
-"""File that a kill leaves in the directory for temporary files, for tests."""
+"""File in the directory for temporary files to which each kill adds a line, for tests."""
 _POLL_S = 0.005
 
 
@@ -59,11 +59,12 @@ class Fault(NamedTuple):
     driver_pid: int
 
 
-def read_fault() -> Fault | None:
-    """Read the fault from the driver's environment; a `ConfigError` if it is malformed."""
-    text = os.environ.get(VARIABLE)
-    if not text:
-        return None
+def read_faults() -> tuple[Fault, ...]:
+    """Read the faults from the driver's environment; a `ConfigError` if one is malformed."""
+    return tuple(map(_parse, os.environ.get(VARIABLE, "").split()))
+
+
+def _parse(text: str) -> Fault:
     try:
         point, victim, attempts, *more = text.split(":")
         (spared,) = more or ["0"]
@@ -80,11 +81,11 @@ _armed: Fault | None = None
 _passed = 0
 
 
-def arm(fault: Fault | None, *, task: int, attempt: int) -> None:
+def arm(faults: Iterable[Fault], *, task: int, attempt: int) -> None:
     """Set which task runs in this process from now on."""
     global _armed, _passed
-    is_meant = fault is not None and task == 0 and attempt in fault.attempts
-    _armed, _passed = (fault if is_meant else None), 0
+    meant = (fault for fault in faults if task == 0 and attempt in fault.attempts)
+    _armed, _passed = next(meant, None), 0
 
 
 def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
@@ -101,7 +102,8 @@ def reach(point: Point, when: Callable[[], bool] = lambda: True) -> None:
 
 
 def _kill(fault: Fault) -> None:
-    Path(tempfile.gettempdir(), MARKER_FILE).write_text(f"{fault.point}:{fault.victim}")
+    with Path(tempfile.gettempdir(), MARKER_FILE).open("a") as marker:
+        marker.write(f"{fault.point}:{fault.victim}\n")
     if fault.victim is Victim.WORKER:
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault.victim is Victim.EXECUTOR:

@@ -54,8 +54,8 @@ def run(
     """Do all of it: links to features, a model, its evaluation, and pages about both.
 
     Says first how many downloads are left and how long they take. Stop it at any time: run again,
-    it resumes where it stopped. The model is in RUN/bundle, the pages are in RUN/reports. Links without
-    genres only get features and, with --bundle, scores.
+    it resumes where it stopped. The model is in RUN/bundle, the pages are in RUN/reports. Links
+    without genres only get features and, with --bundle, scores.
 
     \b
     Examples:

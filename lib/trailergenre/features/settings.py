@@ -9,7 +9,7 @@ from typing import Literal
 
 from trailergenre.base.config import ChunksConfig, Config
 from trailergenre.base.errors import WeightsError
-from trailergenre.base.fault_injection import Fault, read_fault
+from trailergenre.base.fault_injection import Fault, read_faults
 from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
@@ -54,7 +54,7 @@ class TaskSettings(StreamSettings):
 
     store: Store
     features: FeatureSettings
-    fault: Fault | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 def stream_settings(config: Config) -> StreamSettings:
@@ -92,7 +92,7 @@ def task_settings(
         frames=KeptFrames(store, features.frames_key, keeps_new=keep == "frames"),
         store=store,
         features=features,
-        fault=read_fault(),
+        faults=read_faults(),
     )
 
 

@@ -207,7 +207,7 @@ def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
     context = TaskContext.get()
     if context is not None:
         attempt = context.attemptNumber()
-        fault_injection.arm(settings.fault, task=context.partitionId(), attempt=attempt)
+        fault_injection.arm(settings.faults, task=context.partitionId(), attempt=attempt)
         links = _without_committed(links, settings) if attempt > 0 else links
     fault_injection.reach(fault_injection.Point.PLANNED)
     return links

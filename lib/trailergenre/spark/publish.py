@@ -35,14 +35,14 @@ def publish_documents(
     what was written stays, and publishing again replaces it.
     """
     config, hosts = destination.config, destination.address.hosts
-    store, fingerprint, fault = plan.store, plan.fingerprint, fault_injection.read_fault()
+    store, fingerprint, faults = plan.store, plan.fingerprint, fault_injection.read_faults()
     frames_done = spark.sparkContext.accumulator(0)
 
     def publish(rows: bytes) -> PublishResult:
         context = TaskContext.get()
         if context is not None:
             task, attempt = context.partitionId(), context.attemptNumber()
-            fault_injection.arm(fault, task=task, attempt=attempt)
+            fault_injection.arm(faults, task=task, attempt=attempt)
         links = read_links(store, tables.parse_parquet(rows))
         result = publish_links(_own_destination(config, hosts), fingerprint, links)
         frames_done.add(result.frames.documents)
