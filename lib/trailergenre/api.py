@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trailergenre.base.config import Config
+from trailergenre.base.config import Config, RowsConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError, ItemError
 from trailergenre.base.storage import Store
@@ -19,7 +19,8 @@ from trailergenre.features.backbone import BackboneManifest, Embedder
 from trailergenre.features.fetch_frames import FetchedLink, fetch_links
 from trailergenre.features.settings import stream_settings
 from trailergenre.models.bundle import Bundle, read_bundle
-from trailergenre.models.pooling import frames_of_table, pool_frames
+from trailergenre.models.pooled_table import iter_pooled
+from trailergenre.models.pooling import frames_of_table
 from trailergenre.models.score_files import ListedRow, make_record
 from trailergenre.models.score_link import (
     allow_files,
@@ -326,9 +327,11 @@ class Run:
 
         All columns of the first statistic come first.
         """
-        features = self.iter_features()
-        pooled = {link_id: pool_frames(x, statistics) for link_id, x in features}
-        return list(pooled), np.array(list(pooled.values()), np.float32)
+        outcomes = tables.read_outcomes(self.store, self.fingerprint)
+        config = RowsConfig(statistics=tuple(statistics))
+        files = list(iter_pooled(self.store, outcomes, config))
+        rows = [file.rows for file in files] or [np.empty((0, 0), np.float32)]
+        return [link_id for file in files for link_id in file.link_ids], np.concatenate(rows)
 
     def spark(self, session: SparkSession) -> dict[str, DataFrame]:
         """The tables as Spark DataFrames: links, labels, outcomes, features and, if any, scores.

@@ -52,7 +52,7 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
     forest = fit_forest(rows, truth, ForestConfig(trees=5, parallelism=1))
     bundle = make_bundle(Store(str(tmp_path / "bundle")), model=forest)
     for _ in range(2):  # the second replaces the first
-        found = FeatureFiles(spark, store, outcomes, link_of).scores(bundle.scorer.predict_proba)
+        found = FeatureFiles(spark, store, outcomes, link_of).scores(bundle.scorer)
         write_scores(found, bundle.manifest, store)
     scores = tables.read_table(store, "scores")
     assert len(scores) == len(links) * len(GENRES)

@@ -27,7 +27,7 @@ _POLL_S = 0.005
 
 
 class Point(StrEnum):
-    """Where a task can be killed, in order; P8 to P10 are in publishing."""
+    """Where a task can be killed, in order; P8 to P10 are in publishing, P11 and on in training."""
 
     PLANNED = "P1"
     MID_DOWNLOAD = "P2"
@@ -39,6 +39,8 @@ class Point(StrEnum):
     FEATURES_READ = "P8"
     MID_PUBLISH = "P9"
     PUBLISHED = "P10"
+    POOLED_WRITTEN = "P11"
+    TREE_GROWN = "P12"
 
 
 class Victim(StrEnum):

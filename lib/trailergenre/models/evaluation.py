@@ -23,7 +23,7 @@ from rich.table import Table
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
-from trailergenre.base.records import LinkFrames, ProbabilityArray, TruthArray
+from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.base.terminal import open_console
 from trailergenre.links.labelled_links import LabelledLink, Part, genre_matrix
 from trailergenre.metrics import baselines
@@ -53,11 +53,8 @@ _SEED = 7
 
 _OF_THRESHOLDS = {"macro_f1", "micro_f1", "f1", "threshold"}
 
-ScoreLinks = Callable[
-    [list[str], Callable[[Sequence[LinkFrames]], ProbabilityArray]],
-    tuple[list[str], ProbabilityArray],
-]
-"""Scores links by a function of their frames; returns those that have features, and their rows."""
+ScoreLinks = Callable[[list[str], ScorerGroup], tuple[list[str], ProbabilityArray]]
+"""Scores links; returns those that have features, and the scores of each."""
 
 
 class ScoredFold(NamedTuple):
@@ -141,7 +138,7 @@ def score_models(
     links_of = [[find_test_links(bundle, labels) for bundle in fold].pop() for fold in folds]
     for number, (fold, links) in enumerate(zip(folds, links_of, strict=True), start=1):
         raw = ScorerGroup(tuple(replace(bundle.scorer, calibration=None) for bundle in fold))
-        link_ids, scores = score([link.link_id for link in links], raw.predict_proba)
+        link_ids, scores = score([link.link_id for link in links], raw)
         if not link_ids:
             raise ConfigError(
                 f"None of the {len(links)} test links has features. "

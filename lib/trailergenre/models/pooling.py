@@ -1,7 +1,7 @@
 """The frames of a link to the rows that a model sees: one pooled row, or one row per frame.
 
 Training on a cluster, training on one machine and scoring all use these functions, so that their
-rows cannot differ.
+rows cannot differ. `pooled_table` keeps the pooled rows of a run.
 """
 
 from __future__ import annotations
@@ -68,11 +68,21 @@ def link_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:
     """
     if link.features.ndim != 2 or not len(link.features):
         raise ValueError(f"Expected (n >= 1, width) features. Received: {link.features.shape}.")
-    features = select_span(link, config.span).features
-    rows = pool_frames(features, config.statistics)[None] if kind == "pooled" else features
+    is_pooled = kind == "pooled"
+    rows = pool_link(link, config)[None] if is_pooled else select_span(link, config.span).features
+    check_finite(rows)
+    return rows
+
+
+def pool_link(link: LinkFrames, config: RowsConfig) -> NDArray[np.float32]:
+    """Make the pooled row of a link, which may have values that are not finite."""
+    return pool_frames(select_span(link, config.span).features, config.statistics)
+
+
+def check_finite(rows: RowArray) -> None:
+    """Raise a ValueError if a value is not finite."""
     if not np.isfinite(rows).all():
         raise ValueError("Features are not all finite.")
-    return rows
 
 
 def training_rows(link: LinkFrames, kind: RowKind, config: RowsConfig) -> RowArray:

@@ -5,19 +5,22 @@ Trainers return it and bundles hold it; it is small enough to send to every work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import LinkFrames, ModelKind, ProbabilityArray, RowKind
+from trailergenre.base.storage import Store
 from trailergenre.models.calibration import Calibration
 from trailergenre.models.estimators import forest, logistic
 from trailergenre.models.estimators.forest import Forest
 from trailergenre.models.estimators.logistic import Logistic
-from trailergenre.models.pooling import link_rows, n_columns, select_span
+from trailergenre.models.pooled_table import iter_pooled, pooled_key
+from trailergenre.models.pooling import RowArray, iter_links, link_rows, n_columns, select_span
 from trailergenre.models.temporal import head
 from trailergenre.models.temporal.head import TemporalHead
 
@@ -38,7 +41,18 @@ class Scorer:
 
         They are means over each link's rows; every link needs a frame.
         """
-        raw = self._predict_raw(links)
+        return self._calibrate(self._predict_raw(links))
+
+    @property
+    def pooled(self) -> RowsConfig | None:
+        """How frames are pooled, if pooled rows are all that the model sees; else None."""
+        return self.rows if self.kind == "pooled" else None
+
+    def predict_pooled(self, rows: RowArray) -> ProbabilityArray:
+        """As `predict_proba`, of links given by their pooled rows."""
+        return self._calibrate(self.model.predict_proba(rows))
+
+    def _calibrate(self, raw: ProbabilityArray) -> ProbabilityArray:
         return raw if self.calibration is None else self.calibration.apply(raw)
 
     def _predict_raw(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
@@ -71,6 +85,32 @@ class ScorerGroup:
     def predict_proba(self, links: Sequence[LinkFrames]) -> ProbabilityArray:
         """Each link's probabilities by each model, shape (n_links, n_models x n_genres)."""
         return np.concatenate([scorer.predict_proba(links) for scorer in self.scorers], axis=1)
+
+    @property
+    def pooled(self) -> RowsConfig | None:
+        """How frames are pooled, if all models see the same pooled rows; else None."""
+        configs = [scorer.pooled for scorer in self.scorers]
+        keys = {config and pooled_key(config) for config in configs}
+        return configs[0] if len(keys) == 1 else None
+
+    def predict_pooled(self, rows: RowArray) -> ProbabilityArray:
+        """As `predict_proba`, of links given by their pooled rows."""
+        return np.concatenate([scorer.predict_pooled(rows) for scorer in self.scorers], axis=1)
+
+
+def score_links(
+    store: Store,
+    outcomes: pa.Table,
+    scorer: Scorer | ScorerGroup,
+    link_ids: Iterable[str] | None = None,
+) -> Iterator[tuple[list[str], ProbabilityArray]]:
+    """Read links and score them, features file by features file; None reads all links."""
+    if scorer.pooled is not None:
+        for ids, rows in iter_pooled(store, outcomes, scorer.pooled, link_ids):
+            yield ids, scorer.predict_pooled(rows)
+        return
+    for links in iter_links(store, outcomes, link_ids):
+        yield [link.link_id for link in links], scorer.predict_proba(links)
 
 
 class ModelFile(NamedTuple):

@@ -29,8 +29,9 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import Forest, fit_forest
 from trailergenre.models.estimators.logistic import Logistic, fit_logistic
 from trailergenre.models.manifest import SearchFacts
-from trailergenre.models.pooling import RowArray, iter_links, training_rows
-from trailergenre.models.scorer import Scorer
+from trailergenre.models.pooled_table import iter_training_rows
+from trailergenre.models.pooling import RowArray
+from trailergenre.models.scorer import Scorer, score_links
 from trailergenre.models.temporal.source import FeatureSource
 from trailergenre.models.training_set import TrainingSet, check_all_read
 
@@ -144,19 +145,21 @@ class LocalTrainer:
         Briefly takes twice the memory of the rows.
         """
         of_link: dict[str, RowArray] = {}
-        for links in iter_links(self._store, self._outcomes, link_ids):
-            for link in links:
-                of_link[link.link_id] = training_rows(link, recipe.rows, recipe.row_config)
+        kind, config = recipe.rows, recipe.row_config
+        for ids, counts, rows in iter_training_rows(
+            self._store, self._outcomes, kind, config, link_ids
+        ):
+            of_link |= zip(ids, np.split(rows, np.cumsum(counts)[:-1]), strict=True)
         check_all_read(self._store, wanted=len(link_ids), read=len(of_link))
-        counts = [len(of_link[link_id]) for link_id in link_ids]
-        rows = np.concatenate([of_link[link_id] for link_id in link_ids])
-        return np.repeat(np.arange(len(link_ids)), counts), rows
+        places = np.repeat(
+            np.arange(len(link_ids)), [len(of_link[link_id]) for link_id in link_ids]
+        )
+        return places, np.concatenate([of_link[link_id] for link_id in link_ids])
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Trainer.score`."""
         of_link: dict[str, ProbabilityArray] = {}
-        for links in iter_links(self._store, self._outcomes, link_ids):
-            scores = scorer.predict_proba(links)
-            of_link |= {link.link_id: row for link, row in zip(links, scores, strict=True)}
+        for ids, scores in score_links(self._store, self._outcomes, scorer, link_ids):
+            of_link |= zip(ids, scores, strict=True)
         check_all_read(self._store, wanted=len(link_ids), read=len(of_link))
         return np.stack([of_link[link_id] for link_id in link_ids])

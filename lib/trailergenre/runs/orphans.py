@@ -1,6 +1,6 @@
 """Features files that no outcomes row refers to, and unfinished files, both of killed writers.
 
-They are harmless: readers reach features only through outcomes rows.
+They are harmless: readers reach features, and the pooled rows of them, only through outcomes rows.
 """
 
 from __future__ import annotations
@@ -36,14 +36,19 @@ def remove_orphans(store: Store, settings: FeatureSettings) -> int:
     rows = tables.read_all_outcomes(store, fingerprint, columns=("features_file",))
     referenced = set(pc.unique(rows["features_file"]).to_pylist())
     before = datetime.now(UTC) - _KEPT_FOR
+    names = {path.rpartition("/")[2] for path in referenced if path}
+    pooled = store.list_files(f"pooled/{fingerprint}")
+    orphans = list_orphans(store, fingerprint, referenced)
+    orphans += [file for file in pooled if file.path.rpartition("/")[2] not in names]
     removed = [
         file
-        for file in list_orphans(store, fingerprint, referenced)
+        for file in orphans
         if is_content_addressed(file) and file.modified_at and file.modified_at < before
     ]
     for directory in (
         f"features/{fingerprint}",
         f"outcomes/{fingerprint}",
+        f"pooled/{fingerprint}",
         f"videos/{settings.videos_key}",
         f"frames/{settings.frames_key}",
     ):

@@ -4,6 +4,7 @@
     RUN/labels/         one row per labelled link; one file, replaced as a whole
     RUN/outcomes/FP/    one row per finished link, in many small content-addressed files
     RUN/features/FP/    one row per frame; reached only through outcomes rows
+    RUN/pooled/FP/      one row per link, made from its features (`models.pooled_table`)
     RUN/scores/         one row per link and genre, in files that Spark wrote
 
 FP is the features fingerprint (`trailergenre.runs.fingerprint`).
@@ -251,27 +252,37 @@ def iter_features(
     store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
 ) -> Iterator[pa.Table]:
     """Read the features of current outcomes, one table per file; of all links by default."""
+    for path, named in by_features_file(outcomes, link_ids):
+        yield referenced_rows(read_features(store, path, named), named)
+
+
+def by_features_file(
+    outcomes: pa.Table, link_ids: Iterable[str] | None = None
+) -> Iterator[tuple[str, pa.Table]]:
+    """Group current outcomes by the features file that they refer to; of all links by default."""
     current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     if link_ids is not None:
         current = filter_links(current, link_ids)
-    for path in feature_files(current):
-        named = current.filter(pc.equal(current["features_file"], path))
-        with _advising(store):
-            table = _read_features(store, path, named)
-        yield referenced_rows(table, named)
+    ordered = current.sort_by("features_file")
+    files = ordered["features_file"].to_numpy(zero_copy_only=False)
+    starts = [0, *(np.flatnonzero(files[1:] != files[:-1]) + 1).tolist()] if len(files) else []
+    for start, end in zip(starts, [*starts[1:], len(files)], strict=True):
+        yield files[start], ordered.slice(start, end - start)
 
 
-def _read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
-    table = read_content_addressed(store, "features", path)
-    received = (len(table), PurePosixPath(path).stem)
-    columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))
-    wrong = set(zip(*columns, strict=True)) - {received}
-    if wrong:
-        raise StorageError(
-            f"{path} below {store} does not match its outcomes rows: expected (rows, SHA-256) "
-            f"{wrong}, received {received}."
-        )
-    return table
+def read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
+    """Read all rows of a features file, and check it against outcomes rows that refer to it."""
+    with _advising(store):
+        table = read_content_addressed(store, "features", path)
+        received = (len(table), PurePosixPath(path).stem)
+        columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))
+        wrong = set(zip(*columns, strict=True)) - {received}
+        if wrong:
+            raise StorageError(
+                f"{path} below {store} does not match its outcomes rows: expected (rows, SHA-256) "
+                f"{wrong}, received {received}."
+            )
+        return table
 
 
 def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:

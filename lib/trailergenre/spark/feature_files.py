@@ -1,4 +1,4 @@
-"""Rows and scores of links on the cluster: each task reads whole features files.
+"""Rows and scores of links on the cluster: a task reads features files, or their pooled rows.
 
 All frames of a link are in one file, so nothing is shuffled, and no frame crosses the JVM unless it
 is a training row.
@@ -6,25 +6,28 @@ is a training row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark import Broadcast
+from pyspark import Broadcast, TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
+from trailergenre.base import fault_injection
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.records import LinkFrames, ProbabilityArray, RowKind
+from trailergenre.base.records import ProbabilityArray, RowKind
 from trailergenre.base.storage import Store
-from trailergenre.models.pooling import RowArray, frames_of_table, training_rows
+from trailergenre.models.pooled_table import iter_training_rows
+from trailergenre.models.pooling import RowArray
+from trailergenre.models.scorer import Scorer, ScorerGroup, score_links
 from trailergenre.runs import tables
 from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.session import slots
 
-Predict = Callable[[Sequence[LinkFrames]], ProbabilityArray]
-"""Gives the probabilities of links, shape (n_links, n_genres); sent to the workers."""
+LinkScorer = Scorer | ScorerGroup
+"""Sent to the workers."""
 
 
 class FeatureFiles:
@@ -43,58 +46,65 @@ class FeatureFiles:
     def training_rows(self, kind: RowKind, config: RowsConfig) -> DataFrame:
         """Make the training rows: link_id, number (within the link), row (floats)."""
 
-        def to_batch(links: list[LinkFrames]) -> pa.RecordBatch:
-            rows = [training_rows(link, kind, config) for link in links]
-            counts = [len(each) for each in rows]
-            columns = {
-                "link_id": pa.array(np.repeat([link.link_id for link in links], counts)),
-                "number": pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts])),
-                "row": to_lists(np.concatenate(rows)),
-            }
-            return pa.RecordBatch.from_pydict(columns)
+        def read(store: Store, outcomes: pa.Table) -> Iterator[pa.RecordBatch]:
+            for link_ids, counts, rows in iter_training_rows(store, outcomes, kind, config):
+                numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
+                columns = {
+                    "link_id": pa.array(np.repeat(link_ids, counts)),
+                    "number": pa.array(numbers),
+                    "row": to_lists(rows),
+                }
+                yield pa.RecordBatch.from_pydict(columns)
 
-        return self._map(to_batch, "link_id string, number int, row array<float>")
+        return self._map(read, "link_id string, number int, row array<float>")
 
-    def scores(self, predict: Predict) -> DataFrame:
+    def scores(self, scorer: LinkScorer) -> DataFrame:
         """Score links: link_id, probabilities (one per genre); one row per link."""
-        return self._scores(broadcast(self._spark, predict))
+        return self._scores(broadcast(self._spark, scorer))
 
-    def collect_scores(self, predict: Predict) -> tuple[list[str], ProbabilityArray]:
+    def collect_scores(self, scorer: LinkScorer) -> tuple[list[str], ProbabilityArray]:
         """Score links and collect the scores, sorted by link: 160 bytes per link."""
-        shared = broadcast(self._spark, predict)
+        shared = broadcast(self._spark, scorer)
         try:
             table = self._scores(shared).toArrow().sort_by("link_id")
         finally:
             shared.destroy()
         return table["link_id"].to_pylist(), from_lists(table["probabilities"])
 
-    def _scores(self, predict: Broadcast[Predict]) -> DataFrame:
-        def to_batch(links: list[LinkFrames]) -> pa.RecordBatch:
-            columns = {
-                "link_id": pa.array([link.link_id for link in links]),
-                "probabilities": to_lists(predict.value(links)),
-            }
-            return pa.RecordBatch.from_pydict(columns)
+    def _scores(self, scorer: Broadcast[LinkScorer]) -> DataFrame:
+        def read(store: Store, outcomes: pa.Table) -> Iterator[pa.RecordBatch]:
+            for link_ids, scores in score_links(store, outcomes, scorer.value):
+                columns = {"link_id": pa.array(link_ids), "probabilities": to_lists(scores)}
+                yield pa.RecordBatch.from_pydict(columns)
 
-        return self._map(to_batch, "link_id string, probabilities array<double>")
+        return self._map(read, "link_id string, probabilities array<double>")
 
     def _map(
-        self, to_batch: Callable[[list[LinkFrames]], pa.RecordBatch], schema: str
+        self, read: Callable[[Store, pa.Table], Iterator[pa.RecordBatch]], schema: str
     ) -> DataFrame:
+        """Give each features file's outcomes to `read`."""
         rows, files, store = self._rows, self._files, self._store
+        fault = fault_injection.read_fault()
 
-        def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def read_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            arm_task(fault)
             for batch in batches:
                 for number in batch.column("id").to_pylist():
-                    rows_of_file = rows.filter(pc.equal(rows["features_file"], files[number]))
-                    for table in tables.iter_features(store, rows_of_file):
-                        links = list(frames_of_table(table))
-                        if links:
-                            yield to_batch(links)
+                    yield from read(
+                        store, rows.filter(pc.equal(rows["features_file"], files[number]))
+                    )
 
         # Two tasks per slot balance files of different sizes.
         n_tasks = max(1, min(len(files), 2 * slots(self._spark)))
-        return self._spark.range(0, len(files), 1, n_tasks).mapInArrow(read, schema)
+        return self._spark.range(0, len(files), 1, n_tasks).mapInArrow(read_files, schema)
+
+
+def arm_task(fault: fault_injection.Fault | None) -> None:
+    """Set that this process runs a task from now on, for tests that kill it."""
+    context = TaskContext.get()
+    if context is not None:
+        task, attempt = context.partitionId(), context.attemptNumber()
+        fault_injection.arm(fault, task=task, attempt=attempt)
 
 
 def to_lists(values: NDArray[np.float32] | NDArray[np.float64]) -> pa.ListArray:

@@ -56,7 +56,7 @@ class ClusterTrainer:
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Trainer.score`."""
         files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
-        scored, scores = files.collect_scores(scorer.predict_proba)
+        scored, scores = files.collect_scores(scorer)
         check_all_read(self._store, wanted=len(link_ids), read=len(scored))
         row_of = {link_id: row for row, link_id in enumerate(scored)}
         return scores[[row_of[link_id] for link_id in link_ids]]

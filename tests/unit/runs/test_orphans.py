@@ -80,6 +80,17 @@ def test_unfinished_files_go_at_once_and_only_where_featurize_writes(store: Stor
     assert [store.exists(path) for path in (*ours, *others)] == [False] * 3 + [True] * 3
 
 
+def test_pooled_rows_go_with_their_features(store: Store) -> None:
+    (named,) = (file.path.rpartition("/")[2] for file in store.list_files(f"features/{FP}"))
+    gone = f"{'1' * 64}.parquet"
+    for name in (named, gone):
+        store.write_bytes(f"pooled/{FP}/key/{name}", b"rows")
+        make_old(store, f"pooled/{FP}/key/{name}")
+    store.write_bytes(f"pooled/{FP}/key/.unfinished-x", b"half")
+    assert remove_orphans(store, SETTINGS) == 2
+    assert [file.path for file in store.list_all_files("pooled")] == [f"pooled/{FP}/key/{named}"]
+
+
 def test_what_is_not_ours_is_left_alone(store: Store) -> None:
     path = f"features/{FP}/thesis.parquet"
     store.write_bytes(path, b"mine")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from trailergenre.base.progress import progress_bar
-from trailergenre.base.records import LinkFrames, ProbabilityArray
+from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.models import evaluation as measuring
 from trailergenre.models.bundle import check_fits, fits
 from trailergenre.models.evaluated_model import read_models
 from trailergenre.models.evaluation import Evaluation, print_evaluation, score_models
+from trailergenre.models.pooled_table import remove_unfinished
+from trailergenre.models.scorer import ScorerGroup
 from trailergenre.reports.evaluation_page import render_evaluation
 from trailergenre.reports.pages import RECORD_MARK, ReportFile
 from trailergenre.runs import tables
@@ -54,11 +56,12 @@ def evaluate(
         ):
 
             def score(
-                link_ids: list[str], predict: Callable[[Sequence[LinkFrames]], ProbabilityArray]
+                link_ids: list[str], scorer: ScorerGroup
             ) -> tuple[list[str], ProbabilityArray]:
-                return FeatureFiles(spark, store, outcomes, link_ids).collect_scores(predict)
+                return FeatureFiles(spark, store, outcomes, link_ids).collect_scores(scorer)
 
             (model, *others), counts = score_models(models, labels, score, on_step)
+        remove_unfinished(store, fingerprint)
         with progress_bar("measuring"):
             evaluation = measuring.evaluate(
                 model,

@@ -11,18 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from trailergenre.base.config import RowsConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import GenreScore
 from trailergenre.base.storage import Store
-from trailergenre.models.pooling import iter_links, pool_frames
+from trailergenre.models.pooled_table import iter_pooled
+from trailergenre.models.pooling import iter_links
 from trailergenre.models.score_files import ListedRow, Record, check_out, make_record, write_records
 from trailergenre.models.score_link import LinkScore
 from trailergenre.runs import tables
-
-_STATISTICS = ("mean", "max", "std")
 
 
 def export(store: Store, fingerprint: str, what: str, out: Path) -> int:
@@ -132,12 +133,12 @@ def _frames_to_parquet(store: Store, outcomes: pa.Table, out: Path, n_links: int
 
 
 def _pooled_to_npz(store: Store, outcomes: pa.Table, out: Path, n_links: int) -> int:
-    link_ids, rows = [], []
+    link_ids: list[str] = []
+    rows: list[NDArray[np.float32]] = []
     with progress_bar("exporting", unit="links") as on_step:
-        for links in iter_links(store, outcomes):
-            for link in links:
-                link_ids.append(link.link_id)
-                rows.append(pool_frames(link.features, _STATISTICS))
+        for file in iter_pooled(store, outcomes, RowsConfig()):
+            link_ids += file.link_ids
+            rows += [*file.rows]
             on_step(len(rows), n_links)
     urls = {link_id: str(row["url"]) for link_id, row in _ready(store).items()}
     np.savez(

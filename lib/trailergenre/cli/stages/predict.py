@@ -12,6 +12,7 @@ from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
 from trailergenre.base.terminal import print_line
 from trailergenre.models.bundle import check_fits, fits, read_bundle
+from trailergenre.models.pooled_table import remove_unfinished
 from trailergenre.models.training_set import check_all_read
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
@@ -42,8 +43,9 @@ def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
         with spark_session("predict_genres", store, SCORING) as spark:
             files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
             with progress_bar(f"scoring {len(ok)} links"):
-                scores = files.scores(model.scorer.predict_proba)
+                scores = files.scores(model.scorer)
                 write_scores(scores, model.manifest, store)
+        remove_unfinished(store, fingerprint)
     n_scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
     check_all_read(store, wanted=len(ok), read=n_scored)
     not_scored = Counter(outcomes["outcome"].to_pylist())

@@ -17,6 +17,7 @@ from trailergenre.features.backbone.artefact import check_replaceable
 from trailergenre.features.settings import named_by
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.bundle import Bundle
+from trailergenre.models.pooled_table import remove_unfinished
 from trailergenre.models.search import draw_trials, gather_rows
 from trailergenre.models.train_bundles import Tune, prepare_sets, summarize, train_bundles
 from trailergenre.models.trainers import LocalTrainer, Recipe, Trainer, choose_recipe
@@ -65,6 +66,7 @@ def train(
         written = train_bundles(
             target, sets, trainer=fitting, tune=tune, settings=settings_of_features
         )
+    remove_unfinished(store, fingerprint)
     if with_backbone:
         for each in written.values():
             carry_backbone(each, settings)
