@@ -240,7 +240,14 @@ class ForestConfig(Section):
     seed: int = 7
     """Random seed of the rows and columns that each tree sees."""
     parallelism: int = Field(default=2, ge=1)
-    """MLlib: forests trained at the same time, one per genre. scikit-learn: threads."""
+    """MLlib: forests trained at the same time, one per genre. Raise it where slots stay idle.
+    scikit-learn on one machine: threads."""
+    rows_per_tree: int = Field(default=100_000, ge=1)
+    """scikit-learn: maximum rows drawn for a tree, which it holds in memory: 2.5 GB of pooled rows.
+    Lower it if the workers of a large run lack memory."""
+    max_bins: int = Field(default=32, ge=2, le=1024)
+    """MLlib: values that a column is rounded to. Where a genre shows faintly in many columns, more
+    find it better; time and memory grow with them. scikit-learn uses the values themselves."""
 
 
 class LogisticConfig(Section):

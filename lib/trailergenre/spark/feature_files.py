@@ -19,7 +19,7 @@ from trailergenre.base import fault_injection
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import ProbabilityArray, RowKind
 from trailergenre.base.storage import Store
-from trailergenre.models.pooled_table import iter_training_rows
+from trailergenre.models.pooled_table import iter_pooled, iter_training_rows
 from trailergenre.models.pooling import RowArray
 from trailergenre.models.scorer import Scorer, ScorerGroup, score_links
 from trailergenre.runs import tables
@@ -42,6 +42,20 @@ class FeatureFiles:
         rows = tables.filter_links(outcomes, link_ids)
         self._rows = rows.select(["link_id", "outcome", *tables.REFERENCE_COLUMNS])
         self._files = tables.feature_files(self._rows)
+
+    @property
+    def outcomes(self) -> pa.Table:
+        """The rows of these links, with the columns that readers of features need."""
+        return self._rows
+
+    def write_pooled(self, config: RowsConfig) -> None:
+        """Write the pooled rows that are not written yet, on all slots."""
+
+        def read(store: Store, outcomes: pa.Table) -> Iterator[pa.RecordBatch]:
+            for _ in iter_pooled(store, outcomes, config):
+                yield from ()
+
+        self._map(read, "link_id string").count()
 
     def training_rows(self, kind: RowKind, config: RowsConfig) -> DataFrame:
         """Make the training rows: link_id, number (within the link), row (floats)."""

@@ -69,7 +69,7 @@ def _start(app_name: str) -> SparkSession:
     with nullcontext() if "PYSPARK_GATEWAY_PORT" in os.environ else filtered_stderr():
         ignore_sigint_in_jvm()  # starts the JVM
     builder = SparkSession.builder.appName(f"trailergenre {app_name}")
-    if _is_local(SparkConf().get("spark.master", "")):
+    if is_local_master(SparkConf().get("spark.master", "")):
         # Else every user of this machine could read what Spark sends or leaves on the disk. Spark
         # makes a random secret and a random key, which stay in its process.
         builder = builder.config("spark.authenticate", "true")
@@ -148,10 +148,11 @@ def _last_message(traceback: str) -> str:
 
 def is_local(spark: SparkSession) -> bool:
     """Whether Spark runs in this process, without a cluster."""
-    return _is_local(spark.sparkContext.master or "")
+    return is_local_master(spark.sparkContext.master or "")
 
 
-def _is_local(master: str) -> bool:
+def is_local_master(master: str) -> bool:
+    """Whether a master means this process."""
     return master.startswith("local") and not master.startswith("local-cluster")
 
 

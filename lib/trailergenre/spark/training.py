@@ -1,4 +1,4 @@
-"""Training with MLlib on the cluster; see the protocol `trailergenre.models.trainers.Trainer`."""
+"""Training on the cluster; see the protocol `trailergenre.models.trainers.Trainer`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.fit_per_genre import label_rows
 from trailergenre.spark.forest import fit_forests
 from trailergenre.spark.logistic import fit_regressions
+from trailergenre.spark.spread_forest import LocalRows, grow_forest
 
 
 class ClusterTrainer:
-    """Training with MLlib; the driver holds a model's arrays and no rows."""
+    """MLlib's models, and scikit-learn's forests; the driver holds a model's arrays and no rows."""
 
     def __init__(self, spark: SparkSession, store: Store, outcomes: pa.Table) -> None:
         """Take a session, a run on storage that every worker sees, and the run's outcomes."""
@@ -36,6 +37,13 @@ class ClusterTrainer:
         """See `Trainer.fit`."""
         link_ids, truth = training.link_ids_of(Part.TRAIN), training.truth_of(Part.TRAIN)
         files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
+        if recipe.trainer == "sklearn":
+            assert isinstance(recipe.parameters, ForestConfig)
+            rows_on_disk = LocalRows(self._store, files.outcomes, link_ids, recipe.row_config)
+            files.write_pooled(recipe.row_config)
+            forest = grow_forest(self._spark, rows_on_disk, truth, recipe.parameters)
+            on_step(1, 1, f"{forest.n_trees} trees")
+            return Scorer(forest, recipe.rows, recipe.row_config)
         rows = files.training_rows(recipe.rows, recipe.row_config).cache()
         genres, config, store = training.genres, recipe.parameters, self._store
         try:

@@ -19,7 +19,8 @@ _MODULES = ("trailergenre", "numpy", "psutil", "pyarrow", "pydantic", "rich")
 
 SCORING = ("onnxruntime", "safetensors")
 DOWNLOADS = (*SCORING, "deno", "ffmpeg", "idna", "imageio_ffmpeg", "yt_dlp")
-SEARCH = (*SCORING, "iterstrat", "sklearn")
+FORESTS = (*SCORING, "sklearn")
+SEARCH = (*FORESTS, "iterstrat")
 PUBLISHING = ("pymongo", "tenacity")
 """What the tasks of one job import besides."""
 

@@ -13,6 +13,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ModelKind, RowKind, TrainerName
 from trailergenre.base.storage import Store
+from trailergenre.cli.local_spark import names_cluster
 from trailergenre.features.backbone.artefact import check_replaceable
 from trailergenre.features.settings import named_by
 from trailergenre.links.labelled_links import Part
@@ -85,17 +86,22 @@ def train(
 def _open_trainer(
     recipe: Recipe, store: Store, outcomes: pa.Table, trials: int
 ) -> Iterator[tuple[Trainer, Tune]]:
-    """Yield the trainer and the search; Spark is imported and started only if one needs it."""
+    """Yield the trainer and the search; Spark is imported and started only if one needs it.
+
+    On a cluster, the trees of scikit-learn's forests on pooled rows are grown there.
+    """
     local = LocalTrainer(store, outcomes)
-    if recipe.trainer != "mllib" and not trials:
+    has_trees = (recipe.model, recipe.rows, recipe.trainer) == ("forest", "pooled", "sklearn")
+    if recipe.trainer != "mllib" and not trials and not (has_trees and names_cluster()):
         yield local, lambda training, seed: recipe
         return
     from trailergenre.spark.search import search_parameters
-    from trailergenre.spark.session import spark_session
+    from trailergenre.spark.session import is_local, spark_session
     from trailergenre.spark.training import ClusterTrainer
-    from trailergenre.spark.worker_checks import SCORING, SEARCH
+    from trailergenre.spark.worker_checks import FORESTS, SCORING, SEARCH
 
-    with spark_session("train_model", store, SEARCH if trials else SCORING) as spark:
+    modules = SEARCH if trials else FORESTS if has_trees else SCORING
+    with spark_session("train_model", store, modules) as spark:
 
         def tune(training: TrainingSet, seed: int) -> Recipe:
             if not trials:
@@ -108,4 +114,5 @@ def _open_trainer(
                 )
             return replace(recipe, parameters=result.parameters, search=result.facts)
 
-        yield ClusterTrainer(spark, store, outcomes) if recipe.trainer == "mllib" else local, tune
+        is_spread = recipe.trainer == "mllib" or (has_trees and not is_local(spark))
+        yield ClusterTrainer(spark, store, outcomes) if is_spread else local, tune
