@@ -143,7 +143,7 @@ def _by_mllib(
         started = time.monotonic()
         store = Store(str(inputs.directory("forest")))
         forest = fit_forests(
-            label_rows(table, link_ids, rows.y, store=store),
+            label_rows(table, link_ids, rows.y, model="forest", store=store),
             genres=("Made",),
             config=config,
             store=store,

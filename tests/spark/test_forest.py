@@ -179,7 +179,7 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
     config = ForestConfig(trees=4, max_depth=4, parallelism=2)
     labels: list[str] = []
     arguments: dict[str, Any] = {"genres": "ABCD", "config": config, "store": store}
-    labelled = fit_per_genre.label_rows(rows, train, truth, store=store)
+    labelled = fit_per_genre.label_rows(rows, train, truth, model="forest", store=store)
     forest = fit_forests(
         labelled, **arguments, on_step=lambda done, total, label="": labels.append(label)
     )
@@ -196,7 +196,7 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
     assert store.list_files("training") == []
     with pytest.raises(StorageError, match="of 59 links instead of 60"):
         gone = np.vstack([truth, truth[:1]])
-        fit_per_genre.label_rows(rows, [*train, "gone"], gone, store=store)
+        fit_per_genre.label_rows(rows, [*train, "gone"], gone, model="forest", store=store)
 
 
 def test_the_forest_does_not_depend_on_how_the_rows_come(
@@ -204,14 +204,16 @@ def test_the_forest_does_not_depend_on_how_the_rows_come(
 ) -> None:
     """MLlib draws a tree's rows by partition and place, which slots and files decide otherwise."""
     # Several partitions, or there would be one and its order alone to get wrong.
-    monkeypatch.setattr(fit_per_genre, "_PARTITION_BYTES", 150 * N_COLUMNS * 8)
+    monkeypatch.setitem(fit_per_genre.PARTITION_BYTES, "forest", 150 * N_COLUMNS * 8)
     store = Store(str(tmp_path))
     X, y = likely_rows(600)
     config = ForestConfig(trees=3, max_depth=3, min_rows_per_leaf=3)
     contents = set()
     for n_partitions in (1, 7):
         rows, link_ids = frame_rows(spark, X, per_link=3, n_partitions=n_partitions)
-        labelled = fit_per_genre.label_rows(rows, link_ids, y[::3, None], store=store)
+        labelled = fit_per_genre.label_rows(
+            rows, link_ids, y[::3, None], model="forest", store=store
+        )
         assert labelled.rows.rdd.getNumPartitions() == 4
         forest = fit_forests(
             labelled, genres=("A",), config=config, store=store, on_step=lambda *_: None
@@ -225,5 +227,5 @@ def test_rows_of_two_widths_are_refused(spark: SparkSession, tmp_path: Path) -> 
     rows = spark.createDataFrame(table)
     with pytest.raises(SchemaError, match=r"same width\. Received: \[1, 2\]"):
         fit_per_genre.label_rows(
-            rows, ["a", "b"], np.ones((2, 1), np.int8), store=Store(str(tmp_path))
+            rows, ["a", "b"], np.ones((2, 1), np.int8), model="forest", store=Store(str(tmp_path))
         )

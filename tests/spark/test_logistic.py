@@ -16,7 +16,7 @@ from trailergenre.base.storage import Store
 from trailergenre.models.estimators import rank_scaling
 from trailergenre.models.estimators.logistic import Logistic, check_logistic, fit_logistic
 from trailergenre.models.estimators.rank_scaling import fit_scaling
-from trailergenre.spark import logistic as spark_logistic
+from trailergenre.spark import fit_per_genre
 from trailergenre.spark.fit_per_genre import label_rows
 from trailergenre.spark.logistic import fit_genre, fit_regressions
 
@@ -59,7 +59,7 @@ def fit_both(
     rows, link_ids, X, truth = make_rows(spark, n_links, per_link=per_link)
     labels: list[str] = []
     ours = fit_regressions(
-        label_rows(rows, link_ids, truth, store=Store(str(directory))),
+        label_rows(rows, link_ids, truth, model="logistic", store=Store(str(directory))),
         genres=GENRES,
         config=CONFIG,
         on_step=lambda done, total, label="": labels.append(label),
@@ -88,7 +88,7 @@ def test_of_many_rows_both_scale_by_the_same(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rank_scaling, "MAX_SCALING_ROWS", 50)
-    monkeypatch.setattr(spark_logistic, "MAX_SCALING_ROWS", 50)
+    monkeypatch.setattr(fit_per_genre, "MAX_SCALING_ROWS", 50)
     ours, theirs = fit_both(spark, tmp_path, n_links=60, per_link=3)
     np.testing.assert_array_equal(ours.scaling.quantiles, theirs.scaling.quantiles)
 
@@ -118,4 +118,4 @@ def test_lost_rows_are_not_trained_without(spark: SparkSession, tmp_path: Path) 
     rows, link_ids, _, truth = make_rows(spark, 5, per_link=2)
     with pytest.raises(StorageError, match="features of 5 links instead of 6"):
         gone = np.vstack([truth, truth[:1]])
-        label_rows(rows, [*link_ids, "gone"], gone, store=Store(str(tmp_path)))
+        label_rows(rows, [*link_ids, "gone"], gone, model="logistic", store=Store(str(tmp_path)))

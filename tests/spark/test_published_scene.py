@@ -68,7 +68,7 @@ def test_mllib_forests_are_as_published(
     table = pa.table({"link_id": link_ids, "number": [0] * len(link_ids), "row": list(train.X)})
     store = Store(str(tmp_path))
     forest = fit_forests(
-        label_rows(spark.createDataFrame(table), link_ids, train.y, store=store),
+        label_rows(spark.createDataFrame(table), link_ids, train.y, model="forest", store=store),
         genres=[str(column) for column in range(train.y.shape[1])],
         config=CONFIG,
         store=store,

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 import shlex
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from trailergenre.base.errors import ConfigError
 
 _ARGUMENTS = "PYSPARK_SUBMIT_ARGS"
-
-
-def names_cluster() -> bool:
-    """Whether the session that this command would start, after `use_spark`, is a cluster's."""
-    if "PYSPARK_GATEWAY_PORT" in os.environ:
-        from pyspark import SparkConf
-
-        master = SparkConf().get("spark.master", "")
-    else:
-        master = _read_master(shlex.split(os.environ.get(_ARGUMENTS, "")))
-    from trailergenre.spark.session import is_local_master
-
-    return not is_local_master(master)
-
-
-def _read_master(words: Sequence[str]) -> str:
-    """The master that options of spark-submit name; of a properties file, if they name none."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--master")
-    parser.add_argument("--properties-file", type=Path)
-    parser.add_argument("--conf", "-c", action="append", default=[])
-    options, _ = parser.parse_known_args(words)
-    properties = options.properties_file.read_text() if options.properties_file else ""
-    named = [
-        re.split(r"[\s=:]+", line.strip(), maxsplit=1)
-        for line in [*properties.splitlines(), *options.conf]
-    ]
-    conf = {name: value for name, *values in named for value in values}
-    return options.master or conf.get("spark.master", "local")
 
 
 def use_spark(master: str | None, properties_file: Path | None) -> None:

@@ -50,6 +50,7 @@ class Scorer:
 
     def predict_pooled(self, rows: RowArray) -> ProbabilityArray:
         """As `predict_proba`, of links given by their pooled rows."""
+        assert not isinstance(self.model, TemporalHead)
         return self._calibrate(self.model.predict_proba(rows))
 
     def _calibrate(self, raw: ProbabilityArray) -> ProbabilityArray:

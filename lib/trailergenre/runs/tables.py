@@ -265,9 +265,9 @@ def by_features_file(
         current = filter_links(current, link_ids)
     ordered = current.sort_by("features_file")
     files = ordered["features_file"].to_numpy(zero_copy_only=False)
-    starts = [0, *(np.flatnonzero(files[1:] != files[:-1]) + 1).tolist()] if len(files) else []
-    for start, end in zip(starts, [*starts[1:], len(files)], strict=True):
-        yield files[start], ordered.slice(start, end - start)
+    starts = np.flatnonzero(np.append(True, files[1:] != files[:-1])[: len(files)])
+    for start, length in zip(starts, np.diff(starts, append=len(files)), strict=True):
+        yield files[start], ordered.slice(int(start), int(length))
 
 
 def read_features(store: Store, path: str, named: pa.Table) -> pa.Table:

@@ -7,9 +7,13 @@ probabilities, which changes the mean over the trees. Hence `pruneTree=False`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.ml.classification import RandomForestClassificationModel, RandomForestClassifier
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
@@ -19,7 +23,8 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
-from trailergenre.spark.fit_per_genre import LabelledRows, run_parallel
+from trailergenre.spark.feature_files import from_lists, to_lists
+from trailergenre.spark.fit_per_genre import LabelledRows, collect_sample, run_parallel
 from trailergenre.spark.mllib_forest import read_saved_forest
 
 
@@ -37,7 +42,8 @@ def fit_forests(
     for a moment.
     """
     n_features = labelled.n_features
-    vectors = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth").cache()
+    edges = find_edges(collect_sample(labelled), config.max_bins)
+    vectors = _to_codes(labelled, edges).cache()
     scratch = f"training/{uuid4().hex}"
 
     def fit(genre: int) -> Forest:
@@ -47,7 +53,8 @@ def fit_forests(
         model = fit_genre(vectors, genre, config)
         path = f"{scratch}/{genre}"
         model.write().save(store.spark_path(path))
-        return read_saved_forest(store, path, genre=genre, n_features=n_features)
+        saved = read_saved_forest(store, path, genre=genre, n_features=n_features)
+        return _with_values(saved, edges)
 
     def describe(genre: int, forest: Forest) -> str:
         return f"{genres[genre]} ({len(forest.feature)})"
@@ -57,6 +64,52 @@ def fit_forests(
     finally:
         store.delete_directory(scratch)
         vectors.unpersist()
+
+
+def find_edges(X: NDArray[np.float32], max_bins: int) -> NDArray[np.float64]:
+    """Find the edges of each column's bins, shape (max_bins - 1, n_features), by MLlib's rule.
+
+    Where a column has up to `max_bins` different values, each is a bin; otherwise bins have about
+    as many rows each. Edges lie between two values; columns with fewer are filled up with infinity.
+    """
+    edges = np.full((max_bins - 1, X.shape[1]), np.inf)
+    targets = np.arange(1, max_bins) * len(X) / max_bins
+    for column, values in enumerate(np.ascontiguousarray(X.T, np.float64)):
+        different, counts = np.unique(values, return_counts=True)
+        between = (different[:-1] + different[1:]) / 2
+        if len(between) > max_bins - 1:
+            between = between[np.unique(np.searchsorted(np.cumsum(counts)[:-2], targets))]
+        edges[: len(between), column] = between
+    return edges
+
+
+def _to_codes(labelled: LabelledRows, edges: NDArray[np.float64]) -> DataFrame:
+    """Replace values by the numbers of their bins; gives row (vector) and truth.
+
+    MLlib looks for the bins of every genre's rows anew, and shuffles each different value for it.
+    """
+
+    def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if len(batch):
+                codes = from_lists(batch.column("row")).astype(np.float64)
+                for column in range(codes.shape[1]):
+                    codes[:, column] = np.searchsorted(edges[:, column], codes[:, column])
+                columns = {"row": to_lists(codes), "truth": batch.column("truth")}
+                yield pa.RecordBatch.from_pydict(columns)
+
+    rows = labelled.rows.select("row", "truth")
+    coded = rows.mapInArrow(encode, "row array<double>, truth array<double>")
+    return coded.select(array_to_vector(F.col("row")).alias("row"), "truth")
+
+
+def _with_values(forest: Forest, edges: NDArray[np.float64]) -> Forest:
+    """Turn thresholds on bins' numbers into thresholds on values."""
+    inner = forest.feature >= 0
+    threshold = forest.threshold.copy()
+    bins = np.floor(threshold[inner]).astype(np.int64)
+    threshold[inner] = edges[bins, forest.feature[inner]]
+    return replace(forest, threshold=threshold)
 
 
 def fit_genre(
@@ -74,6 +127,7 @@ def fit_genre(
         maxDepth=config.max_depth,
         minInstancesPerNode=_count_draws(config.min_rows_per_leaf),
         featureSubsetStrategy="sqrt",
+        maxBins=config.max_bins,
         pruneTree=prune,
         seed=config.seed + genre,
     )

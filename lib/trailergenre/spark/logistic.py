@@ -18,15 +18,10 @@ from pyspark.sql import functions as F
 from trailergenre.base.config import LogisticConfig
 from trailergenre.base.progress import OnStep
 from trailergenre.models.estimators.logistic import Logistic, constant_intercept
-from trailergenre.models.estimators.rank_scaling import (
-    MAX_SCALING_ROWS,
-    Scaling,
-    evenly_spaced,
-    fit_scaling,
-)
+from trailergenre.models.estimators.rank_scaling import Scaling, fit_scaling
 from trailergenre.spark.broadcasts import broadcast
-from trailergenre.spark.feature_files import collect_rows, from_lists, to_lists
-from trailergenre.spark.fit_per_genre import LabelledRows, run_parallel
+from trailergenre.spark.feature_files import from_lists, to_lists
+from trailergenre.spark.fit_per_genre import LabelledRows, collect_sample, run_parallel
 
 _PARALLELISM = 2
 """MLlib holds a copy of the rows for each genre that is being fitted."""
@@ -43,7 +38,7 @@ def fit_regressions(
     labelled: LabelledRows, *, genres: Sequence[str], config: LogisticConfig, on_step: OnStep
 ) -> Logistic:
     """Fit one regression per genre (column of truth); scikit-learn's coefficients within 1e-3."""
-    scaling = fit_scaling(_collect_scaling_rows(labelled))
+    scaling = fit_scaling(collect_sample(labelled))
     scaled = _scale(labelled, scaling).cache()
 
     def fit(genre: int) -> Weights:
@@ -80,21 +75,6 @@ def fit_genre(
     labelled = scaled.select("row", F.col("truth")[genre].alias("label"))
     model: LogisticRegressionModel = regression.fit(labelled)
     return model
-
-
-def _collect_scaling_rows(labelled: LabelledRows) -> NDArray[np.float32]:
-    """Collect the rows from which scikit-learn would learn the scaling: at most 100 MB."""
-    counts = labelled.counts["n_rows"].to_numpy()
-    ends = np.cumsum(counts)
-    chosen = evenly_spaced(labelled.n_rows, MAX_SCALING_ROWS)
-    links = np.searchsorted(ends, chosen, side="right")
-    columns = {
-        "link_id": labelled.counts["link_id"].take(pa.array(links)),
-        "number": pa.array((chosen - (ends - counts)[links]).astype(np.int32)),
-    }
-    wanted = labelled.rows.sparkSession.createDataFrame(pa.table(columns))
-    rows = labelled.rows.join(F.broadcast(wanted), on=["link_id", "number"], how="left_semi")
-    return collect_rows(rows)[1]
 
 
 def _scale(labelled: LabelledRows, scaling: Scaling) -> DataFrame:

@@ -22,6 +22,7 @@ from trailergenre.base.errors import ClusterError, RunError
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_java, check_minimum_versions
 from trailergenre.spark.jvm_output import filtered_stderr, stop_listening
+from trailergenre.spark.masters import is_local_master
 from trailergenre.spark.signals import cancel_jobs_on_signal, ignore_sigint_in_jvm, silence_py4j
 from trailergenre.spark.worker_checks import ADVICE, check_packages, check_storage_is_shared
 
@@ -149,11 +150,6 @@ def _last_message(traceback: str) -> str:
 def is_local(spark: SparkSession) -> bool:
     """Whether Spark runs in this process, without a cluster."""
     return is_local_master(spark.sparkContext.master or "")
-
-
-def is_local_master(master: str) -> bool:
-    """Whether a master means this process."""
-    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def slots(spark: SparkSession) -> int:

@@ -85,7 +85,7 @@ class LocalRows:
 
 
 def _create(path: Path, shape: tuple[int, int]) -> RowArray:
-    """Create an array in a file of its full size: where disks fill later, a write kills a process."""
+    """Create an array in a file of its full size: a write to a disk that fills up would crash."""
     rows: RowArray = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     with path.open("r+b") as file:
         try:

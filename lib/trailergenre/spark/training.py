@@ -48,7 +48,7 @@ class ClusterTrainer:
         genres, config, store = training.genres, recipe.parameters, self._store
         try:
             rows.count()  # computes and caches the rows on all slots
-            labelled = label_rows(rows, link_ids, truth, store=store)
+            labelled = label_rows(rows, link_ids, truth, model=recipe.model, store=store)
             model: Forest | Logistic
             if isinstance(config, ForestConfig):
                 model = fit_forests(

@@ -13,7 +13,6 @@ from trailergenre.base.config import Config
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ModelKind, RowKind, TrainerName
 from trailergenre.base.storage import Store
-from trailergenre.cli.local_spark import names_cluster
 from trailergenre.features.backbone.artefact import check_replaceable
 from trailergenre.features.settings import named_by
 from trailergenre.links.labelled_links import Part
@@ -28,6 +27,7 @@ from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.sessions import record_summary
+from trailergenre.spark.masters import names_cluster
 
 
 def train(

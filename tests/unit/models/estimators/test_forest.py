@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,7 +97,21 @@ def test_scikit_learn_forest_gives_its_trainers_probabilities(n_genres: int) -> 
     columns = expected if n_genres > 1 else [expected]
     ours = forest.predict_proba(unseen)
     assert np.ptp(ours) > 0.5
-    np.testing.assert_allclose(ours, np.stack([c[:, 1] for c in columns], axis=1), atol=1e-6)
+    np.testing.assert_allclose(ours, np.stack([c[:, 1] for c in columns], axis=1), atol=1e-12)
+    nodes = [tree.tree_.node_count for tree in theirs.estimators_]
+    assert np.diff(forest.offsets).tolist() == nodes
+
+
+def test_a_tree_of_few_rows_is_the_one_that_scikit_learn_draws(tmp_path: Path) -> None:
+    """From rows that are mapped from a file, of which the tree copies its own."""
+    X, y = rows(200)
+    np.save(tmp_path / "rows.npy", X)
+    config = CONFIG.model_copy(update={"rows_per_tree": 50})
+    forest = fit_forest(np.load(tmp_path / "rows.npy", mmap_mode="r"), y, config)
+    settings = {"max_depth": 8, "min_samples_leaf": 2, "max_features": "sqrt", "random_state": 7}
+    theirs = RandomForestClassifier(n_estimators=12, max_samples=50, **settings).fit(X, y)
+    expected = np.stack([c[:, 1] for c in theirs.predict_proba(X)], axis=1)
+    np.testing.assert_allclose(forest.predict_proba(X), expected, atol=1e-12)
 
 
 def test_a_genre_that_all_or_no_training_row_has_stays_so() -> None:

@@ -1,0 +1,45 @@
+"""Forests of which each tree is grown by a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import SparkSession
+
+from runs import GENRES, make_movies, make_run
+from trailergenre.base.config import ForestConfig, RowsConfig
+from trailergenre.base.records import TruthArray
+from trailergenre.base.storage import Store
+from trailergenre.links.labelled_links import genre_matrix
+from trailergenre.models.estimators.forest import check_forest, fit_forest, to_bytes
+from trailergenre.models.pooled_table import iter_pooled
+from trailergenre.runs import tables
+from trailergenre.spark.spread_forest import LocalRows, grow_forest
+
+CONFIG = ForestConfig(trees=7, max_depth=5, rows_per_tree=20)
+ROWS = RowsConfig()
+
+
+def make(directory: Path) -> tuple[LocalRows, TruthArray]:
+    """Links of a made run, in an order that is not that of its files."""
+    store = Store(str(directory))
+    movies = sorted(make_movies(30), key=lambda movie: movie.link.movie_id)
+    outcomes = tables.read_outcomes(store, make_run(store, movies[::-1], links_per_file=7))
+    links = [movie.link for movie in movies[:25]]
+    rows = LocalRows(store, outcomes, [link.link_id for link in links], ROWS)
+    return rows, genre_matrix(links, GENRES)
+
+
+def test_the_forest_is_that_of_one_machine(spark: SparkSession, tmp_path: Path) -> None:
+    rows, truth = make(tmp_path)
+    forest = grow_forest(spark, rows, truth, CONFIG)
+    check_forest(forest)
+    row_of = {}
+    for file in iter_pooled(rows.store, rows.outcomes, ROWS, rows.link_ids):
+        row_of |= zip(file.link_ids, file.rows, strict=True)
+    X = np.stack([row_of[link_id] for link_id in rows.link_ids])
+    assert to_bytes(forest) == to_bytes(fit_forest(X, truth, CONFIG))
+    # Another seed is another forest: the comparison can fail.
+    other = CONFIG.model_copy(update={"seed": 8})
+    assert to_bytes(forest) != to_bytes(fit_forest(X, truth, other))
