@@ -168,7 +168,10 @@ def train(
     ] = None,
     trainer: Annotated[
         TrainerName | None,
-        Option(help="mllib: on the cluster, one model per genre. sklearn, keras: on this machine."),
+        Option(
+            help="mllib: on the cluster, one model per genre. sklearn: on this machine; trees of a "
+            "forest on pooled rows grow on the cluster, if there is one. keras: on this machine."
+        ),
     ] = None,
     cross_validate: Annotated[
         bool, Option("--cross-validate", help="Train a bundle per fold: DIR/fold-0, fold-1 ...")
