@@ -98,10 +98,10 @@ class FeatureFiles:
     ) -> DataFrame:
         """Give each features file's outcomes to `read`."""
         rows, files, store = self._rows, self._files, self._store
-        fault = fault_injection.read_fault()
+        faults = fault_injection.read_faults()
 
         def read_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            arm_task(fault)
+            arm_task(faults)
             for batch in batches:
                 for number in batch.column("id").to_pylist():
                     yield from read(
@@ -113,12 +113,12 @@ class FeatureFiles:
         return self._spark.range(0, len(files), 1, n_tasks).mapInArrow(read_files, schema)
 
 
-def arm_task(fault: fault_injection.Fault | None) -> None:
+def arm_task(faults: Iterable[fault_injection.Fault]) -> None:
     """Set that this process runs a task from now on, for tests that kill it."""
     context = TaskContext.get()
     if context is not None:
         task, attempt = context.partitionId(), context.attemptNumber()
-        fault_injection.arm(fault, task=task, attempt=attempt)
+        fault_injection.arm(faults, task=task, attempt=attempt)
 
 
 def to_lists(values: NDArray[np.float32] | NDArray[np.float64]) -> pa.ListArray:

@@ -105,10 +105,10 @@ def grow_forest(
 
     The same as `fit_forest` on one machine, on any number of slots.
     """
-    name, seeds, fault = uuid4().hex, tree_seeds(config), fault_injection.read_fault()
+    name, seeds, faults = uuid4().hex, tree_seeds(config), fault_injection.read_faults()
 
     def grow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        arm_task(fault)
+        arm_task(faults)
         for batch in batches:
             for number in batch.column("id").to_pylist():
                 tree = grow_tree(rows.open(name), truth, config, seeds[number])
