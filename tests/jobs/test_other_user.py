@@ -1,4 +1,4 @@
-"""What another user of the machine can read of a running local job."""
+"""What another user can read of a running local job, and what it leaves: nothing secret."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from lists import write_links
 from other_user import as_another_user, needs_another_user
 from spark_blocks import read_block
-from submits import REPOSITORY, arguments, command, environment, submit
+from submits import REPOSITORY, Ended, arguments, command, environment, submit
 from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
 
 OPEN = ["spark.authenticate=false", "spark.io.encryption.enabled=false"]
 """Other properties than those of conf/, which must not matter."""
 SECRET, LINK = "canary-9f2", "canary-link"
+KEY = "canary-5c1"
+"""Of storage, typed into a property: everybody sees it, but no log keeps it."""
 COOKIES = (
     "# Netscape HTTP Cookie File\n"
     f".youtube.com\tTRUE\t/\tFALSE\t4000000000\tsession\t{SECRET}-cookie\n"
@@ -40,11 +45,20 @@ class Running:
     processes: list[psutil.Process]
     temporary: Path
     run: Path
+    events: Path
+    submitted: subprocess.Popen[bytes]
+    log: Path
+    downloads: contextlib.ExitStack
 
     def ports(self) -> list[int]:
         """The ports on which its processes listen."""
         connections = [c for process in self.processes for c in process.net_connections()]
         return sorted({c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN})
+
+    def finish(self) -> Ended:
+        """End the downloads, and with them the job."""
+        self.downloads.close()
+        return Ended(self.submitted.wait(120), self.log.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +72,33 @@ def job(tiny_backbone: Path) -> Iterator[Running]:
     temporary.chmod(0o1777)
     cookies.touch(0o600)
     cookies.write_text(COOKIES)
-    write_links(Store(str(run)), [f"http://{LINK}.example/x.mp4"])
+    write_links(
+        Store(str(run)), [f"http://{LINK}.example/x.mp4", "https://youtube.com/watch?v=aqz-KE-bpKQ"]
+    )
     settings = (
         f"backbone.path={tiny_backbone}",
         f"network.cookie_file={cookies}",
         "network.proxy_variable=MY_PROXY",
+        "limits.attempts=1",
     )
-    with socket.create_server(("127.0.0.1", 0)) as proxy, (root / "log").open("wb") as log:
+    events = root / "events"
+    conf = [
+        *OPEN,
+        "spark.eventLog.compress=false",
+        # Also in the command line, which Spark logs as sun.java.command.
+        f"spark.trailergenre.place=s3://key:{KEY}@bucket/run",
+        # conf/ turns it on, and the run makes the directory.
+        f"spark.eventLog.dir={events.as_uri()}",
+    ]
+    with (root / "log").open("wb") as log, contextlib.ExitStack() as downloads:
+        proxy = downloads.enter_context(socket.create_server(("127.0.0.1", 0)))
         proxy.settimeout(180)
         secrets = {
             "MY_PROXY": f"http://me:{SECRET}@127.0.0.1:{proxy.getsockname()[1]}",
             "TRAILERGENRE_MONGO_URI": f"mongodb://me:{SECRET}@127.0.0.1:1",
         }
         submitted = subprocess.Popen(
-            command("featurize", *arguments(run, *settings), conf=OPEN),
+            command("featurize", *arguments(run, *settings), conf=conf),
             cwd=REPOSITORY,
             env=environment() | secrets | {"TMPDIR": str(temporary)},
             stdout=log,
@@ -80,14 +107,13 @@ def job(tiny_backbone: Path) -> Iterator[Running]:
         )
         jvm = psutil.Process(submitted.pid)
         try:
-            accepted, _ = proxy.accept()
+            downloads.enter_context(proxy.accept()[0])
             processes = [jvm, *jvm.children(recursive=True)]
             alive = [each for each in processes if each.status() != psutil.STATUS_ZOMBIE]
-            yield Running(alive, temporary, run)
-            accepted.close()
+            yield Running(alive, temporary, run, events, submitted, root / "log", downloads)
         finally:
-            processes = [jvm, *jvm.children(recursive=True)]
-            for process in processes:
+            left = [jvm, *jvm.children(recursive=True)] if jvm.is_running() else []
+            for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             submitted.wait(60)
@@ -168,6 +194,25 @@ def test_another_user_finds_nothing_in_the_files_of_a_job(job: Running) -> None:
     assert as_another_user(read) == []
 
 
+def test_neither_tables_nor_output_nor_the_event_log_hold_a_secret(job: Running) -> None:
+    ended = job.finish()
+    assert ended.code == 4, ended.output
+    assert (SECRET in ended.output, KEY in ended.output) == (False, False)
+    store = Store(str(job.run))
+    rows = tables.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
+    # Of one the connection broke; the proxy did not take the other's any more.
+    assert "deferred" in [row["outcome"] for row in rows]
+    assert any("proxy" in row["detail"] for row in rows)
+    logged = b"".join(path.read_bytes() for path in files_below(job.events))
+    assert b"SparkListenerTaskEnd" in logged
+    assert b'"sun.java.command":"*********(redacted)"' in logged
+    for path in [*files_below(job.run), *files_below(job.events)]:
+        # Parquet is compressed.
+        text = str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else ""
+        assert SECRET not in text
+        assert search(str(path), path.read_bytes(), SECRET, KEY) == []
+
+
 def test_a_session_without_authentication_gives_everybody_what_it_sends(
     spark: SparkSession,
 ) -> None:
@@ -186,6 +231,8 @@ import sys
 from pathlib import Path
 from pyspark import StorageLevel
 from trailergenre.base.storage import Store
+from trailergenre.runs import tables
+from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.spark.session import spark_session
 run, disk = sys.argv[1:]
 with spark_session("probe", Store(run)) as spark:
