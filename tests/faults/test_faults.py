@@ -106,6 +106,7 @@ def test_f7_a_task_that_fails_three_times_succeeds_and_one_that_always_fails_is_
     assert_nothing_is_left(temporary)
 
 
+@pytest.mark.soak  # as a worker that is killed
 def test_f8_a_segmentation_fault_is_survived(
     case: Case, whole: str, driver: Driver, temporary: Path
 ) -> None:
@@ -163,24 +164,5 @@ def test_f25_a_list_that_changed_is_resumed_by_link(
     case.server.requests.clear()
     assert driver.featurize(case.arguments).code == 0
     assert case.server.requested == {}
-    assert content_hash(case) == whole
-    assert_nothing_is_left(temporary)
-
-
-def test_f26_neither_time_zone_nor_locale_nor_directory_matters(
-    case: Case, whole: str, temporary: Path, tmp_path: Path
-) -> None:
-    env = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0", "TMPDIR": str(temporary)}
-    log4j = "spark.driver.extraJavaOptions=-Dnothing=1"  # the file's path is relative to here
-    done = subprocess.run(
-        command("featurize", *case.arguments, conf=[f"spark.master={MASTER}", log4j]),
-        env=environment() | env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
     assert content_hash(case) == whole
     assert_nothing_is_left(temporary)
