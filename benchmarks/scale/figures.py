@@ -21,7 +21,9 @@ def read_speeds(latest: Record) -> list[Speed]:
         frames_per_s = _figure(latest, goal, "frames_per_s", precision)
         if frames_per_s:
             cores = int(latest[goal]["machine"].split()[0])
-            speeds.append(Speed(f"cores alone, {precision}", cores / frames_per_s))
+            engine = latest[goal]["figures"].get("engines", {}).get(precision, "onnxruntime")
+            suffix = "" if engine == "onnxruntime" else f" by {engine}"
+            speeds.append(Speed(f"cores alone, {precision}{suffix}", cores / frames_per_s))
     decode_s = _figure(latest, "B1", "cpu_s_a_frame", "fp32", "decode_cpu_s")
     if decode_s and "B11" in latest:
         speeds.append(Speed("cores decode, GPUs embed", decode_s, latest["B11"]["value"]))

@@ -1,6 +1,6 @@
 """CPU and wall seconds of decoding and inference alone, nothing around them: prints JSON.
 
-python -m speed.bare CLIP BACKBONE [THREADS]
+python -m speed.bare CLIP BACKBONE [THREADS [ENGINE]]
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.decoder import Decoder
 
 
-def main(clip: Path, backbone: Path, threads: int) -> None:
+def main(clip: Path, backbone: Path, threads: int = 1, engine: str = "onnxruntime") -> None:
     """Decode the whole clip, then embed all its frames."""
     started = time.monotonic()
     video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(600))
     frames = np.concatenate(list(video.batches(16)))
     decode_wall_s = time.monotonic() - started
     decode_s = _cpu_s(resource.RUSAGE_CHILDREN)
-    embedder = load_embedder(BackboneConfig(path=str(backbone), threads=threads))
+    embedder = load_embedder(BackboneConfig(path=str(backbone), threads=threads, engine=engine))
     embedder.embed(frames[:16])
     before_s, started = _cpu_s(resource.RUSAGE_SELF), time.monotonic()
     embedder.embed(frames)
@@ -47,4 +47,4 @@ def _cpu_s(who: int) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:4]), *sys.argv[4:])

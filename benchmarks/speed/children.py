@@ -40,13 +40,13 @@ def run_side_by_side(module: str, *arguments: object) -> list[Any]:
     return [json.loads(output.splitlines()[-1]) for output in outputs]
 
 
-def measure_bare(clip: Path, backbone: Path) -> dict[str, float]:
+def measure_bare(clip: Path, backbone: Path, engine: str = "onnxruntime") -> dict[str, float]:
     """Decode and inference alone, a process a core: CPU seconds a frame, and the bound by them.
 
     Returns:
         decode_cpu_s and embed_cpu_s a frame; frames_per_s: cores over their sum.
     """
-    found = run_side_by_side("speed.bare", clip, backbone)
+    found = run_side_by_side("speed.bare", clip, backbone, 1, engine)
     decode_s = statistics.mean(figures["decode_cpu_s"] for figures in found)
     embed_s = statistics.mean(figures["embed_cpu_s"] for figures in found)
     return {

@@ -13,9 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 from quality.commands import data_directory
 
+from trailergenre.base.config import BackboneConfig, Config
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
+from trailergenre.cli.doctor.bench import choose_engine, measure_engines
 from trailergenre.frames.ffmpeg import find_ffmpeg
 from trailergenre.links.canonical import link_id
 from trailergenre.runs import schemas, tables
@@ -69,6 +71,12 @@ class Inputs:
         options = ("--precision", "int8", "--calibration", str(videos))
         # Four frames a second: the published clips are a minute together.
         return self._export("int8", *options, "--set", "frames.per_second=4")
+
+    @cached_property
+    def int8_engine(self) -> str:
+        """The engine that runs it fastest here, as `trailergenre doctor --bench` finds it."""
+        config = Config(backbone=BackboneConfig(path=str(self.int8)))
+        return choose_engine(measure_engines(config), config.backbone.engine)
 
     def _export(self, precision: str, *options: str) -> Path:
         """By the command, in a process of its own: TensorFlow would stay in this one."""

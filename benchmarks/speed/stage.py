@@ -59,11 +59,14 @@ class Stage:
         spent: where the time of the last run went, by stage and executor.
     """
 
-    def __init__(self, spark: SparkSession, inputs: Inputs, backbone: Path) -> None:
+    def __init__(
+        self, spark: SparkSession, inputs: Inputs, backbone: Path, engine: str = "onnxruntime"
+    ) -> None:
         """Nothing runs yet."""
         self._spark = spark
         self._inputs = inputs
         self._backbone = backbone
+        self._engine = engine
         self.spent: list[dict[str, object]] = []
 
     def warm(self) -> None:
@@ -76,12 +79,12 @@ class Stage:
 
     def run(self, clips: Sequence[Path]) -> float:
         """Featurize clips where they lie, nothing kept; gives frames a second."""
-        config = local_config(clips[0].parent, self._backbone)
+        config = local_config(clips[0].parent, self._backbone, self._engine)
         return self.run_urls([clip.as_uri() for clip in clips], config)
 
     def embed_kept(self, clips: Sequence[Path]) -> float:
         """Keep the frames of clips, then embed them; gives frames a second of the second stage."""
-        config = local_config(clips[0].parent, self._backbone)
+        config = local_config(clips[0].parent, self._backbone, self._engine)
         n_frames, times = self._run([clip.as_uri() for clip in clips], config, keep="frames")
         return n_frames / times[-1].wall_s
 
@@ -117,10 +120,11 @@ class Stage:
         return count_frames(store, features.fingerprint, links, n_failed=n_failed), times
 
 
-def local_config(root: Path, backbone: Path) -> Config:
+def local_config(root: Path, backbone: Path, engine: str = "onnxruntime") -> Config:
     """Local files, one engine thread a task."""
     return Config(
-        links=LinksConfig(allowed_roots=(str(root),)), backbone=BackboneConfig(path=str(backbone))
+        links=LinksConfig(allowed_roots=(str(root),)),
+        backbone=BackboneConfig(path=str(backbone), engine=engine),
     )
 
 

@@ -15,7 +15,12 @@ from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.backbone.artefact import hash_file, read_weights, write_manifest
 from trailergenre.features.backbone.export import export_backbone
-from trailergenre.features.backbone.int8 import quantize_network
+from trailergenre.features.backbone.int8 import (
+    MAX_RMS_SHARE,
+    MIN_COSINE,
+    compare_features,
+    quantize_network,
+)
 from trailergenre.features.representative_frames import read_representative_frames
 from trailergenre.frames.decoder import Decoder
 
@@ -68,7 +73,7 @@ def embed(artefact: Path, frames: np.ndarray, engine: str = "onnxruntime") -> np
     return load_embedder(config).embed(frames)
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "tensorflow"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tensorflow"])
 def test_engine_equals_plain_keras(
     artefact: Path, frames: np.ndarray, plain_keras: np.ndarray, engine: str
 ) -> None:
@@ -145,6 +150,17 @@ def test_int8_is_near_fp32_on_other_frames_than_its_representative_ones(int8: Pa
     # the same errors weigh more than they would on trained ones.
     assert found.cosine_p1 >= 0.95
     assert found.rms_share <= 0.1
+
+
+def test_int8_by_openvino_is_near_fp32_too(
+    artefact: Path, int8: Path, clips: list[np.ndarray]
+) -> None:
+    seen, unseen = np.concatenate(clips[::2]), np.concatenate(clips[1::2])
+    fp32 = embed(artefact, unseen, "openvino")
+    mean = embed(artefact, seen, "openvino").mean(0)
+    cosine, rms = compare_features(fp32, embed(int8, unseen, "openvino"), mean)
+    assert cosine >= MIN_COSINE
+    assert rms <= MAX_RMS_SHARE
 
 
 def test_int8_is_the_same_to_the_bit_for_all_batch_sizes_and_threads(

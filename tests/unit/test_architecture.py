@@ -194,7 +194,8 @@ def test_a_lock_holds_hashes_and_no_address(name: str) -> None:
 def test_the_locks_cover_every_dependency_and_agree() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    run_time = [extra for name, extra in extras.items() if name != "dev"]
+    # OpenVINO is large, and `make setup` leaves it out.
+    run_time = [extra for name, extra in extras.items() if name not in {"dev", "openvino"}]
     pins = []
     for name, wanted in (("requirements", run_time), ("requirements-dev", extras.values())):
         requirements = itertools.chain(project["dependencies"], *wanted)

@@ -143,8 +143,9 @@ class BackboneConfig(Section):
 
     path: str = "artefacts/backbone"
     """Directory written by `trailergenre backbone export`."""
-    engine: Literal["onnxruntime", "tensorflow"] = "onnxruntime"
-    """Library that runs the network. `mixed_precision` needs `tensorflow`."""
+    engine: Literal["onnxruntime", "openvino", "tensorflow"] = "onnxruntime"
+    """Library that runs the network. `trailergenre doctor --bench` says which is fastest on this
+    machine. `mixed_precision` needs `tensorflow`; `openvino` runs on CPUs only."""
     device: Literal["cpu", "gpu"] = "cpu"
     """With `gpu`, a task without a GPU fails. It never falls back to the CPU."""
     threads: int = Field(default=1, ge=1)
@@ -162,9 +163,11 @@ class BackboneConfig(Section):
         return path
 
     @model_validator(mode="after")
-    def _check_mixed_precision(self) -> Self:
+    def _check_engine(self) -> Self:
         if self.mixed_precision and self.engine != "tensorflow":
             raise ValueError("mixed_precision requires engine = tensorflow")
+        if self.engine == "openvino" and self.device == "gpu":
+            raise ValueError("engine = openvino requires device = cpu")
         return self
 
 

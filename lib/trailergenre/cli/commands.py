@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -35,6 +35,9 @@ from trailergenre.cli.stage_commands import (
     publish,
     train,
 )
+
+if TYPE_CHECKING:
+    from trailergenre.base.config import Config
 
 HELP = """Predict the genres of movie trailers.
 
@@ -99,23 +102,54 @@ def _global_options(
 @app.command()
 @entry
 def doctor(
-    as_json: JsonOption = False, config: ConfigOption = None, overrides: SetOption = None
+    bench: Annotated[
+        bool, Option("--bench", help="Measure instead which engine runs the network fastest.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> ExitCode:
     """Check what is installed on this machine, what is missing and how to fix it.
 
-    Takes a few seconds and changes nothing. Exits with 0 if no check failed, else with 2.
+    Takes a few seconds (with --bench half a minute) and changes nothing. Exits with 0 if no check
+    failed, else with 2.
 
     \b
     Examples:
       trailergenre doctor
       trailergenre doctor --set backbone.device=gpu --json
+      trailergenre doctor --bench --set backbone.path=artefacts/backbone-int8
     """
     from trailergenre.base.config_files import load_config
+
+    settings = load_config(config or (), overrides or ())
+    return _bench(settings, as_json) if bench else _examine(settings, as_json)
+
+
+def _bench(config: Config, as_json: bool) -> ExitCode:
+    from trailergenre.cli.doctor.bench import advise, choose_engine, measure_engines
+    from trailergenre.features.backbone import read_manifest
+
+    manifest = read_manifest(Path(config.backbone.path).expanduser())
+    speeds, configured = measure_engines(config), config.backbone.engine
+    if as_json:
+        engines = [asdict(speed) for speed in speeds]
+        best = choose_engine(speeds, configured)
+        print_line(json.dumps({"precision": manifest.precision, "engines": engines, "best": best}))
+        return ExitCode.FINISHED
+    print_line(f"{manifest.network}, {manifest.precision} ({config.backbone.path}), one thread:")
+    for speed in speeds:
+        print_line(speed.line())
+    print_line(advise(speeds, configured))
+    return ExitCode.FINISHED
+
+
+def _examine(config: Config, as_json: bool) -> ExitCode:
     from trailergenre.cli.doctor.checks import CHECKS
     from trailergenre.cli.doctor.examine import Verdict, examine, format_finding
 
     findings = {}
-    for name, finding in examine(load_config(config or (), overrides or ()), CHECKS):
+    for name, finding in examine(config, CHECKS):
         findings[name] = finding
         if not as_json:
             for line in format_finding(name, finding):

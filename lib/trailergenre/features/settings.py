@@ -132,7 +132,21 @@ def named_by(config: Config) -> Callable[[FeatureSettings], bool]:
 
 
 def _precision(config: Config, manifest: BackboneManifest) -> str:
-    return "mixed_float16" if config.backbone.mixed_precision else manifest.precision
+    """The precision of features. Engines agree on fp32 (1e-4), but not on int8."""
+    if config.backbone.mixed_precision:
+        return "mixed_float16"
+    if (manifest.precision, config.backbone.engine) == ("int8", "openvino"):
+        return "int8_openvino"
+    return manifest.precision
+
+
+def network_precision(precision: str) -> str:
+    """The precision of the network that computed features of a precision.
+
+    >>> network_precision("int8_openvino")
+    'int8'
+    """
+    return {"mixed_float16": "fp32", "int8_openvino": "int8"}.get(precision, precision)
 
 
 def links_ahead(chunks: ChunksConfig) -> int:

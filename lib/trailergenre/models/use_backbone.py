@@ -8,6 +8,7 @@ from trailergenre.base.config import Config
 from trailergenre.base.errors import WeightsError
 from trailergenre.features.backbone import read_manifest
 from trailergenre.features.backbone.artefact import MANIFEST_FILE
+from trailergenre.features.settings import network_precision
 from trailergenre.models.bundle import Bundle
 
 BACKBONE = "backbone"
@@ -21,6 +22,7 @@ def use_backbone(config: Config, bundle: Bundle) -> Config:
     training. If none of them has it, the configuration is unchanged, and its network is refused.
     """
     facts = bundle.manifest.backbone
+    wanted = (facts.backbone_id, network_precision(facts.precision))
     places = [bundle.store.local_path(BACKBONE)] if bundle.store.is_local else []
     places += [Path(config.backbone.path).expanduser(), Path(facts.path)]
     for place in places:
@@ -28,7 +30,7 @@ def use_backbone(config: Config, bundle: Bundle) -> Config:
             manifest = read_manifest(place)
         except WeightsError:
             continue
-        if (manifest.backbone_id, manifest.precision) == (facts.backbone_id, facts.precision):
+        if (manifest.backbone_id, manifest.precision) == wanted:
             backbone = config.backbone.model_copy(update={"path": str(place)})
             return config.model_copy(update={"backbone": backbone})
     return config

@@ -27,7 +27,7 @@ class FeatureSettings:
     frame_side_px: int
     ffmpeg_major: int
     backbone_id: str  # the network, its weights and its preprocessing
-    precision: str  # fp32, int8 or mixed_float16
+    precision: str  # fp32, int8 (by ONNX Runtime), int8_openvino or mixed_float16
     width: int = N_FEATURES
     calibration: str = ""
     """SHA-256 of an int8 network's file, which depends on its representative frames; else empty."""

@@ -136,13 +136,14 @@ def check_weights(config: Config) -> Finding:
 
 
 def check_engine(config: Config) -> Finding:
-    """Load ONNX Runtime; TensorFlow is only looked up, as loading it takes long."""
+    """Load ONNX Runtime; another engine is only looked up, as loading TensorFlow takes long."""
     import onnxruntime
 
     providers = ", ".join(onnxruntime.get_available_providers())
     summary = f"onnxruntime {onnxruntime.__version__} ({providers})"
-    if config.backbone.engine == "tensorflow":
-        summary = f"tensorflow {_installed('tensorflow')} and {summary}"
+    engine = config.backbone.engine
+    if engine != "onnxruntime":
+        summary = f"{engine} {_installed(engine)} and {summary}"
     return Finding(Verdict.OK, summary)
 
 

@@ -65,7 +65,8 @@ def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
         },
     )
     list_kept = kept.list_link_ids if kept is not None and kept.keeps_new else None
-    with spark_session("featurize", store, DOWNLOADS) as spark:
+    engine = ("openvino",) if tasks.config.backbone.engine == "openvino" else ()
+    with spark_session("featurize", store, (*DOWNLOADS, *engine)) as spark:
         stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, tasks),
             stop=spark.sparkContext.cancelAllJobs,

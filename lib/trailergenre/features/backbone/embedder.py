@@ -20,7 +20,7 @@ GPU_IN_FLIGHT = 2
 
 
 class Embedder(Protocol):
-    """A loaded network; `engine` is `onnxruntime` or `tensorflow`, `device` is `cpu` or `gpu`."""
+    """A loaded network; `engine` and `device` are as in the configuration."""
 
     manifest: BackboneManifest
     engine: str

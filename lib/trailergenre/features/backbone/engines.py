@@ -28,9 +28,7 @@ def check_backbone(config: BackboneConfig) -> BackboneManifest:
     if config.engine == "tensorflow":
         read_checked_weights(directory, manifest)
     else:
-        from trailergenre.features.backbone.onnx_engine import OnnxEmbedder
-
-        OnnxEmbedder(directory, manifest, config)
+        _load_on_cpu(directory, manifest, config)
     return manifest
 
 
@@ -45,20 +43,30 @@ def load_embedder(config: BackboneConfig, *, address: str | None = None) -> Embe
         from trailergenre.features.backbone.tensorflow_engine import TensorFlowEmbedder
 
         return TensorFlowEmbedder(directory, manifest, config, device_id=device_id)
-    from trailergenre.features.backbone.onnx_engine import OnnxEmbedder, OnnxGpuEmbedder
-
     if config.device == "gpu":
+        from trailergenre.features.backbone.onnx_engine import OnnxGpuEmbedder
+
         return OnnxGpuEmbedder(directory, manifest, config, device_id=device_id)
+    return _load_on_cpu(directory, manifest, config)
+
+
+def _load_on_cpu(directory: Path, manifest: BackboneManifest, config: BackboneConfig) -> Embedder:
+    if config.engine == "openvino":
+        from trailergenre.features.backbone.openvino_engine import OpenVinoEmbedder
+
+        return OpenVinoEmbedder(directory, manifest, config)
+    from trailergenre.features.backbone.onnx_engine import OnnxEmbedder
+
     return OnnxEmbedder(directory, manifest, config)
 
 
 def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
     directory = Path(config.path).expanduser()
     manifest = read_manifest(directory)
-    if manifest.precision == "int8" and (config.engine, config.device) != ("onnxruntime", "cpu"):
+    if manifest.precision == "int8" and (config.engine == "tensorflow" or config.device == "gpu"):
         raise ConfigError(
-            f"The backbone in {directory} is int8, which needs backbone.engine = onnxruntime and "
-            f"backbone.device = cpu. Received: {config.engine} on {config.device}.",
+            f"The backbone in {directory} is int8, which needs backbone.engine = onnxruntime or "
+            f"openvino, and backbone.device = cpu. Received: {config.engine} on {config.device}.",
             "Export one with --precision fp32, or change the configuration.",
         )
     return directory, manifest

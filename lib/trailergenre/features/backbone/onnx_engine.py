@@ -51,7 +51,7 @@ class OnnxEmbedder:
         self.version = str(onnxruntime.__version__)
         self._batch_size = config.batch_size
         opener = partial(open_session, threads=config.threads)
-        self._session, self._input = _load(directory, manifest, opener)
+        self._session, self._input = load_network(directory, manifest, opener)
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames; see `Embedder.embed`."""
@@ -76,7 +76,7 @@ class OnnxGpuEmbedder:
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
         opener = partial(open_gpu_session, device_id=device_id)
-        session, name = _load(directory, manifest, opener)
+        session, name = load_network(directory, manifest, opener)
         self._batches = FixedBatches(
             lambda frames: run_bound(session, {name: frames}),
             size=config.batch_size,
@@ -88,10 +88,13 @@ class OnnxGpuEmbedder:
         return self._batches.embed(frames)
 
 
-def _load(
+def load_network(
     directory: Path, manifest: BackboneManifest, opener: Callable[[bytes], Session]
 ) -> tuple[Session, str]:
-    """Open the artefact's network, after checking its hash; return also the name of its input."""
+    """Open the artefact's network, after checking its hash; return also the name of its input.
+
+    A WeightsError if it has weights in other files, or does not turn frames into features.
+    """
     path = directory / ONNX_FILE
     try:
         session = opener(read_file(directory, manifest, ONNX_FILE))

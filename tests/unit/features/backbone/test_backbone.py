@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from trailergenre.features.backbone.artefact import (
 )
 from trailergenre.features.backbone.export import _check_replaceable, export_backbone
 
-ENGINES = ["onnxruntime", "tensorflow"]
+ENGINES = ["onnxruntime", "openvino", "tensorflow"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -34,6 +35,37 @@ def test_row_i_belongs_to_frame_i(tiny_backbone: Path, engine: str) -> None:
     assert features.shape == (7, 2048)
     alone = np.concatenate([embedder.embed(several[i : i + 1]) for i in range(7)])
     np.testing.assert_allclose(features, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_engines_agree(tiny_backbone: Path) -> None:
+    frames = frames_of(5)
+    first, *others = (
+        load_embedder(BackboneConfig(path=str(tiny_backbone), engine=engine)).embed(frames)
+        for engine in ENGINES
+    )
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=0, atol=1e-4 * first.max())
+
+
+def test_openvino_gives_the_same_bits_for_all_batch_sizes_and_threads(tiny_backbone: Path) -> None:
+    first, *others = (
+        load_embedder(
+            BackboneConfig(
+                path=str(tiny_backbone), engine="openvino", batch_size=size, threads=threads
+            )
+        ).embed(frames_of(5))
+        for size, threads in [(1, 1), (3, 1), (8, 2)]
+    )
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_openvino_that_is_not_installed_is_named(
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ConfigError, match=r"needs OpenVINO.*trailergenre\[openvino\]"):
+        check_backbone(BackboneConfig(path=str(tiny_backbone), engine="openvino"))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -237,18 +269,20 @@ def test_a_small_network_that_takes_frames_is_loaded(artefact: Path) -> None:
     ],
     ids=["garbage", "float input", "other size", "custom op"],
 )
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_other_networks_with_the_right_checksum_are_refused(
-    artefact: Path, content: bytes, reason: str, capfd: pytest.CaptureFixture[str]
+    artefact: Path, engine: str, content: bytes, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with_file(artefact, "network.onnx", content)
     with pytest.raises(WeightsError, match=reason):
-        check_backbone(BackboneConfig(path=str(artefact)))
+        check_backbone(BackboneConfig(path=str(artefact), engine=engine))
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("where", ["beside", "absolute", "working directory"])
 def test_weights_in_another_file_are_not_followed(
-    artefact: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    artefact: Path, engine: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = artefact / "secret"
     secret.write_bytes(np.ones(2048, np.float32).tobytes())
@@ -259,7 +293,7 @@ def test_weights_in_another_file_are_not_followed(
         onnx_model(weights_at=str(secret) if where == "absolute" else "secret"),
     )
     with pytest.raises(WeightsError, match="cannot be loaded"):
-        check_backbone(BackboneConfig(path=str(artefact)))
+        check_backbone(BackboneConfig(path=str(artefact), engine=engine))
 
 
 def test_a_manifest_of_other_preprocessing_is_refused(artefact: Path) -> None:

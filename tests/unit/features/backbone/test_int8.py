@@ -97,6 +97,35 @@ def test_batch_size_and_threads_do_not_change_a_bit(int8_backbone: Path, threads
     assert one.min() >= 0
 
 
+def test_openvino_is_near_fp32_too_and_its_features_are_never_mixed_with_others(
+    int8_backbone: Path, tiny_backbone: Path
+) -> None:
+    ours = BackboneConfig(path=str(int8_backbone), engine="openvino")
+    fp32 = load_embedder(BackboneConfig(path=str(tiny_backbone)))
+    seen, unseen = VIDEOS
+    mean = fp32.embed(seen).mean(0)
+    cosine, rms = compare_features(fp32.embed(unseen), load_embedder(ours).embed(unseen), mean)
+    assert cosine >= int8.MIN_COSINE
+    assert rms <= int8.MAX_RMS_SHARE
+    manifest = read_manifest(int8_backbone)
+    onnxruntime, openvino = (
+        feature_settings(Config(backbone=backbone), manifest)
+        for backbone in (BackboneConfig(path=str(int8_backbone)), ours)
+    )
+    assert openvino.changed_from(onnxruntime) == ["precision: int8 -> int8_openvino"]
+    assert openvino.fingerprint != onnxruntime.fingerprint
+
+
+def test_engines_of_fp32_give_one_fingerprint(tiny_backbone: Path) -> None:
+    found = {
+        feature_settings(
+            Config(backbone=BackboneConfig(engine=engine)), read_manifest(tiny_backbone)
+        ).fingerprint
+        for engine in ("onnxruntime", "openvino", "tensorflow")
+    }
+    assert len(found) == 1
+
+
 def test_calibration_on_other_pictures_is_refused_with_both_figures_and_writes_nothing(
     tmp_path: Path,
 ) -> None:
@@ -148,7 +177,7 @@ def test_comparison_subtracts_the_mean_and_takes_the_worst_percent() -> None:
 @pytest.mark.parametrize(
     "other", [{"engine": "tensorflow"}, {"device": "gpu"}], ids=["tensorflow", "gpu"]
 )
-def test_only_onnxruntime_on_a_cpu_takes_int8(int8_backbone: Path, other: dict[str, str]) -> None:
+def test_tensorflow_and_gpus_refuse_int8(int8_backbone: Path, other: dict[str, str]) -> None:
     config = BackboneConfig(path=str(int8_backbone), **other)
     for refuse in (check_backbone, load_embedder):
         with pytest.raises(ConfigError, match=r"is int8, which needs backbone\.engine = "):
