@@ -247,19 +247,17 @@ def submit_and_be_killed(
     arguments: Sequence[str],
     fault: str,
     temporary: Path,
+    conf: Sequence[str] = (f"spark.master={MASTERS[Victim.DRIVER]}",),
 ) -> None:
     """Run a job by spark-submit with a fault for the driver; it must not outlive it.
 
     It runs in another time zone, locale and directory than all other jobs, which must not matter.
     """
-    conf = [
-        "spark.master=local[2,4]",
-        "spark.driver.extraJavaOptions=-Dnothing=1",  # Log4j's file has a relative path
-    ]
+    log4j = "spark.driver.extraJavaOptions=-Dnothing=1"  # its file has a relative path
     elsewhere = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0"}
     with (temporary / "submit.log").open("wb") as log:
         process = subprocess.Popen(
-            command(job, *arguments, conf=conf),
+            command(job, *arguments, conf=[*conf, log4j]),
             env=environment() | elsewhere | {VARIABLE: fault, "TMPDIR": str(temporary)},
             cwd=temporary,
             stdout=log,

@@ -19,6 +19,7 @@ from speed.precision import measure_precision
 from speed.scorer import measure_score
 from speed.served import measure_bytes, measure_children, measure_requests
 from speed.throughput import measure_throughput
+from speed.training import measure_mllib, measure_reading, measure_spread
 from speed.udf import measure_udf
 
 
@@ -51,6 +52,9 @@ PARTS = (
     Part(("scale",), 6, measure_scale),
     Part(("deadline",), 8, measure_deadline),
     Part(("udf",), 2.5, measure_udf),
+    Part(("S1",), 4, measure_spread),
+    Part(("S2",), 4, measure_mllib),
+    Part(("S3",), 0.2, measure_reading),
 )
 
 ASKED_FOR = (Part(("B11",), 2, measure_gpu),)
