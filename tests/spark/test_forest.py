@@ -229,3 +229,20 @@ def test_rows_of_two_widths_are_refused(spark: SparkSession, tmp_path: Path) -> 
         fit_per_genre.label_rows(
             rows, ["a", "b"], np.ones((2, 1), np.int8), model="forest", store=Store(str(tmp_path))
         )
+
+
+def test_bins_found_once_give_the_trees_of_mllibs_own_bins(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Where each value is a bin, nothing is rounded: thresholds are MLlib's to the last digit."""
+    store = Store(str(tmp_path))
+    X = np.round(likely_rows(300)[0] * 3)
+    y = (X[:, 0] + X[:, 1] > 1).astype(np.int8)
+    rows, link_ids = frame_rows(spark, X, per_link=1, n_partitions=2)
+    labelled = fit_per_genre.label_rows(rows, link_ids, y[:, None], model="forest", store=store)
+    config = ForestConfig(trees=4, max_depth=5)
+    forest = fit_forests(labelled, genres="A", config=config, store=store, on_step=lambda *_: None)
+    raw = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth")
+    expected = export(fit_genre(raw, 0, config), tmp_path)
+    assert len(forest.feature) > 60
+    assert to_bytes(forest) == to_bytes(expected)

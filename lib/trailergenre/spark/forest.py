@@ -43,7 +43,7 @@ def fit_forests(
     """
     n_features = labelled.n_features
     edges = find_edges(collect_sample(labelled), config.max_bins)
-    vectors = _to_codes(labelled, edges).cache()
+    vectors = to_codes(labelled, edges).cache()
     scratch = f"training/{uuid4().hex}"
 
     def fit(genre: int) -> Forest:
@@ -83,10 +83,12 @@ def find_edges(X: NDArray[np.float32], max_bins: int) -> NDArray[np.float64]:
     return edges
 
 
-def _to_codes(labelled: LabelledRows, edges: NDArray[np.float64]) -> DataFrame:
+def to_codes(labelled: LabelledRows, edges: NDArray[np.float64]) -> DataFrame:
     """Replace values by the numbers of their bins; gives row (vector) and truth.
 
-    MLlib looks for the bins of every genre's rows anew, and shuffles each different value for it.
+    For each genre MLlib counts how often each column has each value, to find bins anew: of 4,000
+    rows of 6,144 columns 8 CPU seconds of the 41 that a forest of 100 trees takes. Of values not
+    yet rounded it took 24.
     """
 
     def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -117,6 +119,7 @@ def fit_genre(
 ) -> RandomForestClassificationModel:
     """Fit the forest of a genre (column of truth) on row (vector) and truth.
 
+    Most of the time, trees grow: for each open node, bins are added up and all splits are tried.
     MLlib's other settings keep their defaults: a larger `maxMemoryInMB` and `cacheNodeIds` change
     no node and save no time. `prune` is for the test that shows its cost.
     """
