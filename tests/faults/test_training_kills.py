@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bundles import make_bundle
+from jvms import EXECUTORS
 from killed import MASTERS, Drivers, assert_was_hit, faults, submit_and_be_killed
 from runs import SETTINGS, make_movies, make_run
 from trailergenre.base.config import Config, DatasetConfig, ForestConfig
@@ -83,7 +84,8 @@ def test_a_kill_while_trees_grow_gives_the_forest_of_one_machine(
     words = [str(run), "--bundle", str(bundle), "--trainer", "sklearn", *SMALL]
     fault = faults(victim, [Point.TREE_GROWN])
     if victim is Victim.DRIVER:
-        submit_and_be_killed("train_model", words, fault, temporary, master=CLUSTER)
+        conf = [f"spark.master={CLUSTER}", EXECUTORS, "spark.authenticate.secret=tests"]
+        submit_and_be_killed("train_model", words, fault, temporary, conf=conf)
         assert not bundle.exists("manifest.json")
     driver = drivers.on(CLUSTER)
     assert driver.run("train_model", words, "" if victim is Victim.DRIVER else fault).code == 0
