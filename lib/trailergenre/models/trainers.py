@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from trailergenre.base.config import (
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ModelKind, ProbabilityArray, RowKind, TrainerName, TruthArray
+from trailergenre.base.sandbox.scratch import scratch_directory
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import Forest, fit_forest
@@ -125,16 +127,20 @@ class LocalTrainer:
     ) -> Scorer:
         from trailergenre.models.temporal.training import fit_temporal
 
-        def source(part: Part) -> FeatureSource:
-            return FeatureSource(
-                self._store,
-                self._outcomes,
-                training.link_ids_of(part),
-                training.truth_of(part),
-                recipe.row_config.span,
-            )
+        with nullcontext() if self._store.is_local else scratch_directory() as scratch:
+            copy = None if scratch is None else Store(str(scratch))
 
-        head = fit_temporal(source(Part.TRAIN), source(Part.VALIDATION), config, on_step)
+            def source(part: Part) -> FeatureSource:
+                return FeatureSource(
+                    self._store,
+                    self._outcomes,
+                    training.link_ids_of(part),
+                    training.truth_of(part),
+                    recipe.row_config.span,
+                    copy,
+                )
+
+            head = fit_temporal(source(Part.TRAIN), source(Part.VALIDATION), config, on_step)
         return Scorer(head, recipe.rows, recipe.row_config)
 
     def training_rows(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal, Protocol
 
 import numpy as np
@@ -31,13 +33,18 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """Links of a run's features table; one features file is in memory at a time."""
+    """Links of a run's features table; one features file is in memory at a time.
+
+    Every epoch streams them again: `copy` is a store on this machine that keeps the files of the
+    first time, for a run that is elsewhere.
+    """
 
     store: Store
     outcomes: pa.Table  # from `tables.read_outcomes`
     link_ids: Sequence[str]  # without repeats
     truth: TruthArray  # row i belongs to link_ids[i]
     span: Literal["whole", "middle"] = "whole"  # the scorer's must be the same
+    copy: Store | None = None
 
     def stream(self, seed: int) -> Iterator[LabelledFrames]:
         """Yield every link once, file by file, the files in random order.
@@ -51,8 +58,9 @@ class FeatureSource:
         n_read = 0
         for place in np.random.default_rng(seed).permutation(len(files)):
             of_file = current.filter(pc.equal(current["features_file"], files[place]))
+            store = self._store_of(files[place])
             # Exhausted, so that the reader frees its copies of the file.
-            links = [link for batch in iter_links(self.store, of_file) for link in batch]
+            links = [link for batch in iter_links(store, of_file) for link in batch]
             # Arrow's pool would keep 200 MB and more.
             pa.default_memory_pool().release_unused()
             n_read += len(links)
@@ -65,3 +73,14 @@ class FeatureSource:
                     )
                 yield link, truth_of[link.link_id]
         check_all_read(self.store, wanted=len(truth_of), read=n_read)
+
+    def _store_of(self, path: str) -> Store:
+        """Where to read a features file: in the copy, once it is there."""
+        if self.copy is None:
+            return self.store
+        if not self.copy.exists(path):
+            content = self.store.read_bytes(path)
+            if hashlib.sha256(content).hexdigest() != PurePosixPath(path).stem:
+                return self.store  # where its reader says what is wrong
+            self.copy.write_bytes(path, content)
+        return self.copy

@@ -70,3 +70,34 @@ def test_a_value_that_is_no_number_is_refused(tmp_path: Path) -> None:
     assert len(list(source(run, [0]).stream(1))) == 1
     with pytest.raises(StorageError, match="not all finite"):
         list(source(run, [0, 1]).stream(1))
+
+
+def test_a_run_elsewhere_is_read_once(
+    run: tuple[Store, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    plain = Store.read_bytes
+
+    def noted(store: Store, path: str) -> bytes:
+        asked.extend([path] if store is run[0] else [])
+        return plain(store, path)
+
+    copied = source(run, list(range(12)), copy=Store(str(tmp_path)))
+    expected = [list(source(run, list(range(12))).stream(seed)) for seed in (1, 2)]
+    monkeypatch.setattr(Store, "read_bytes", noted)
+    given = [list(copied.stream(seed)) for seed in (1, 2)]
+    assert sorted(asked) == [file.path for file in run[0].list_files("features")]
+    for epoch, other in zip(given, expected, strict=True):
+        assert [link.link_id for link, _ in epoch] == [link.link_id for link, _ in other]
+        for (link, _), (wanted, _) in zip(epoch, other, strict=True):
+            np.testing.assert_array_equal(link.features, wanted.features)
+
+
+def test_a_damaged_file_is_named_where_it_is(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "run"))
+    fingerprint = make_run(store, make_movies(3))
+    path = store.list_files("features")[0].path
+    store.write_bytes(path, b"other")
+    copied = source((store, fingerprint), [0, 1, 2], copy=Store(str(tmp_path / "copy")))
+    with pytest.raises(StorageError, match=f"{path} below {store} was truncated or changed"):
+        list(copied.stream(1))
