@@ -325,7 +325,8 @@ class Run:
     ) -> tuple[list[str], NDArray[np.float32]]:
         """One row a link: link_ids, and shape (n_links, len(statistics) x width), float32.
 
-        All columns of the first statistic come first.
+        All columns of the first statistic come first. The run keeps the rows (`pooled/`), so that
+        they are made once.
         """
         outcomes = tables.read_outcomes(self.store, self.fingerprint)
         config = RowsConfig(statistics=tuple(statistics))
