@@ -53,12 +53,12 @@ def write_run(directory: Path) -> None:
     tables.write_table(store, "scores", pa.Table.from_pylist(scores, schemas.SCORES))
 
 
-def run_program(heading: str) -> dict[str, Any]:
-    """Run the Python blocks below a heading; gives their names."""
+def run_program(heading: str, naming: str = "") -> dict[str, Any]:
+    """Run the Python blocks below a heading, of several those that name something; their names."""
     page = (REPOSITORY / "docs" / "results.md").read_text()
     section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     names: dict[str, Any] = {}
     for block in read_blocks("docs/results.md", section):
-        if block.language == "python":
+        if block.language == "python" and naming in block.text:
             exec(compile(block.text, f"docs/results.md, {heading}", "exec"), names)
     return names

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pymongo import MongoClient
@@ -71,6 +72,15 @@ def test_duckdb_gives_the_rows_of_the_python_api(run: tg.Run) -> None:
     # What the page warns of: the files hold more than the table.
     files = f"runs/mine/features/{run.fingerprint}/*.parquet"
     assert duckdb.sql(f"SELECT * FROM '{files}'").shape[0] > len(frames)
+
+
+def test_pandas_alone_gives_the_rows_of_the_python_api(run: tg.Run) -> None:
+    found = run_program("Features without this package", "import pandas")["features"]
+    received = {link_id: list(frames["features"]) for link_id, frames in found.groupby("link_id")}
+    expected = dict(run.iter_features())
+    assert received.keys() == expected.keys()
+    for link_id, features in expected.items():
+        np.testing.assert_array_equal(np.stack(received[link_id]), features)
 
 
 def test_mongodb_has_the_mean_of_each_trailer(

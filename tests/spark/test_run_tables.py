@@ -44,3 +44,16 @@ def test_the_program_of_the_results_page_counts_current_frames(
         g for link_id, x in run.iter_features() for g in list(genres[link_id]) * len(x)
     )
     assert {row["genre"]: row["count"] for row in names["frames"].collect()} == wanted
+
+
+def test_views_of_spark_sql_give_the_rows_of_the_python_api(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "mine")
+    run_program("Features without this package", "import SparkSession")
+    rows = spark.sql("SELECT * FROM features ORDER BY link_id, frame_index").collect()
+    expected = sorted(tg.open_run("runs/mine").iter_features())
+    received = np.array([row["features"] for row in rows], np.float32)
+    np.testing.assert_array_equal(received, np.concatenate([x for _, x in expected]))
+    assert [row["link_id"] for row in rows] == [link_id for link_id, x in expected for _ in x]
