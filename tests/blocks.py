@@ -20,7 +20,7 @@ _FENCE = re.compile(r"^ *```(\w*)$")
 _INLINE = re.compile(r"`([^`]+)`")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 _NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
-_JOB = re.compile(r"jobs/\w+\.py")
+_JOB = re.compile(r"(?:local:///opt/trailergenre/)?jobs/\w+\.py")
 _ASSIGNMENT = re.compile(r"\w+=.*")
 _OPERATORS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "<<"}
 
