@@ -179,6 +179,8 @@ def score(
 ) -> pd.DataFrame:
     """Score links and videos. Sites keep their pace: YouTube gets a request every 12 s.
 
+    Give all links in one call, since the pace holds within it.
+
     Args:
         links: links, paths of videos, or one of them.
         model: a bundle.
