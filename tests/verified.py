@@ -48,7 +48,7 @@ class Run:
     def replace_features(self, edit: Callable[[pa.Table], pa.Table]) -> None:
         """Put another table into the features file of the first link, and name it rightly."""
         first = self.outcomes()[0]["features_file"]
-        table = edit(tables._read_file(self.store, "features", first))
+        table = edit(tables.read_content_addressed(self.store, "features", first))
         content = tables.to_parquet(table)
         path = self.store.write_content_addressed(f"features/{FP}", content, ".parquet")
         named = {

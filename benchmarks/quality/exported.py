@@ -25,7 +25,7 @@ from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.spark.forest import fit_genre
 from trailergenre.spark.logistic import fit_genre as fit_regression
-from trailergenre.spark.mllib_forest import read_saved_forest
+from trailergenre.spark.mllib_forest import read_forest
 from trailergenre.spark.session import spark_session
 
 FOREST = ForestConfig(trees=60, max_depth=25)
@@ -46,7 +46,7 @@ def measure_exported(work: Path) -> dict[str, Any]:
         differences = {
             "forest, scikit-learn": _forest_sklearn(X, y),
             "logistic, scikit-learn": _logistic_sklearn(X, y),
-            "forest, MLlib": _forest_mllib(spark, work, X, y),
+            "forest, MLlib": _forest_mllib(spark, X, y),
             "logistic, MLlib": _logistic_mllib(spark, X, y),
         }
     return {"data": "MMTF-14K trailer_visual_avg.csv", "rows": len(X), "largest": differences}
@@ -112,14 +112,12 @@ def _probabilities(scored: DataFrame) -> NDArray[np.float64]:
     return found
 
 
-def _forest_mllib(spark: SparkSession, work: Path, X: RowArray, y: NDArray[np.int8]) -> float:
+def _forest_mllib(spark: SparkSession, X: RowArray, y: NDArray[np.int8]) -> float:
     rows = _table(spark, X, y)
-    store = Store(str(work / "saved"))
     theirs, trees = [], []
     for genre in range(GENRES):
         model = fit_genre(rows, genre, FOREST)
-        model.write().overwrite().save(store.spark_path(str(genre)))
-        trees.append(read_saved_forest(store, str(genre), genre=genre, n_features=X.shape[1]))
+        trees.append(read_forest(model, genre=genre, n_features=X.shape[1]))
         theirs.append(_probabilities(model.transform(rows)))
     exported = forest.from_bytes(forest.to_bytes(join_trees(trees)))
     return float(np.abs(exported.predict_proba(X) - np.stack(theirs, axis=1)).max())

@@ -146,7 +146,6 @@ def _by_mllib(
             label_rows(table, link_ids, rows.y, model="forest", store=store),
             genres=("Made",),
             config=config,
-            store=store,
             on_step=lambda done, total, label="": None,
         )
         seconds = time.monotonic() - started

@@ -258,7 +258,7 @@ def open_run(address: str | Path, features: str | None = None) -> Run:
     """Open a run, to read its tables.
 
     Args:
-        address: a directory, s3://, gs:// or hdfs://.
+        address: a directory, s3://, gs://, abfss:// or hdfs://.
         features: a fingerprint, if the run holds several features.
 
     Raises:

@@ -87,7 +87,10 @@ def test_a_killed_task_is_tried_again_and_nothing_else_is(
 
 @pytest.mark.parametrize(
     "point",
-    [pytest.param(p, marks=[] if p is POINTS[-1] else pytest.mark.soak) for p in POINTS],
+    [
+        pytest.param(point, marks=[] if point is POINTS[-1] else pytest.mark.soak)
+        for point in (*POINTS, Point.MERGED)
+    ],
 )
 def test_a_driver_killed_elsewhere_is_resumed_without_asking_again(
     point: Point,

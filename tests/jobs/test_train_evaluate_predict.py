@@ -187,7 +187,6 @@ def test_a_model_is_trained_evaluated_beside_its_control_and_applied(
     trained, printed = run_well(driver, "train_model", run, "--bundle", bundle, *SMALL)
     assert (trained["model"], trained["trainer"]) == ("forest", "mllib")
     assert "training: 4/4" in printed
-    assert not run.list_files("training")
     shuffled = train(run, control, "--shuffle-labels")
     assert json.loads(shuffled.stdout)["shuffled_labels"]
     assert read_bundle(Store(str(control))).warnings

@@ -20,7 +20,7 @@ from trailergenre.base.storage import Store
 from trailergenre.models.estimators.forest import Forest, check_forest, fit_forest, to_bytes
 from trailergenre.spark import fit_per_genre
 from trailergenre.spark.forest import fit_forests, fit_genre
-from trailergenre.spark.mllib_forest import read_saved_forest
+from trailergenre.spark.mllib_forest import read_forest
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +41,6 @@ def to_rows(spark: SparkSession, X: NDArray[np.float32], y: NDArray[np.int8]) ->
     return spark.createDataFrame(table).select(array_to_vector(F.col("row")).alias("row"), "truth")
 
 
-def export(model: RandomForestClassificationModel, directory: Path) -> Forest:
-    store = Store(str(directory))
-    model.write().overwrite().save(store.spark_path("saved"))
-    return read_saved_forest(store, "saved", genre=0, n_features=N_COLUMNS)
-
-
 def leaf_shares(
     forest: Forest, X: NDArray[np.float32], y: NDArray[np.int8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -63,7 +57,7 @@ class Trained:
     Attributes:
         model: Spark's.
         forest: ours, of the same trees.
-        nodes: the table that Spark saved and ours was read from.
+        nodes: the table that Spark saved of them.
     """
 
     model: RandomForestClassificationModel
@@ -73,7 +67,9 @@ class Trained:
 
 def train(spark: SparkSession, directory: Path, *, prune: bool) -> Trained:
     model = fit_genre(to_rows(spark, *likely_rows()), 0, CONFIG, prune=prune)
-    return Trained(model, export(model, directory), directory / "saved" / "data")
+    model.write().save((directory / "saved").as_uri())
+    forest = read_forest(model, genre=0, n_features=N_COLUMNS)
+    return Trained(model, forest, directory / "saved" / "data")
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +89,14 @@ def test_leaf_probabilities_survive_training(trained: Trained) -> None:
 
 
 @pytest.mark.parametrize("min_rows", [3, pytest.param(10, marks=pytest.mark.soak)])
-def test_a_leafs_rows_mean_the_same_to_both_trainers(
-    min_rows: int, spark: SparkSession, tmp_path: Path
-) -> None:
+def test_a_leafs_rows_mean_the_same_to_both_trainers(min_rows: int, spark: SparkSession) -> None:
     """MLlib counts what the bootstrap drew twice as two: its trees would be 20 to 40 % larger."""
     rng = np.random.default_rng(7)
     X = rng.normal(size=(600, N_COLUMNS)).astype(np.float32)
     y = (rng.random(600) < 0.3).astype(np.int8)
     config = ForestConfig(trees=20, max_depth=20, min_rows_per_leaf=min_rows, parallelism=1)
-    by_mllib = export(fit_genre(to_rows(spark, X, y), 0, config), tmp_path)
+    model = fit_genre(to_rows(spark, X, y), 0, config)
+    by_mllib = read_forest(model, genre=0, n_features=N_COLUMNS)
     by_sklearn = fit_forest(X, y[:, None], config)
     assert len(by_mllib.feature) == pytest.approx(len(by_sklearn.feature), rel=0.15)
 
@@ -178,7 +173,7 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
     train, truth = link_ids[:-1], truth[:-1].astype(np.int8)
     config = ForestConfig(trees=4, max_depth=4, parallelism=2)
     labels: list[str] = []
-    arguments: dict[str, Any] = {"genres": "ABCD", "config": config, "store": store}
+    arguments: dict[str, Any] = {"genres": "ABCD", "config": config}
     labelled = fit_per_genre.label_rows(rows, train, truth, model="forest", store=store)
     forest = fit_forests(
         labelled, **arguments, on_step=lambda done, total, label="": labels.append(label)
@@ -193,7 +188,6 @@ def test_one_forest_a_genre_from_rows_of_any_width(spark: SparkSession, tmp_path
         assert probabilities[true, genre].mean() > probabilities[~true, genre].mean() + 0.2
     assert set(probabilities[:, 2]) == {1.0}
     assert set(probabilities[:, 3]) == {0.0}
-    assert store.list_files("training") == []
     with pytest.raises(StorageError, match="of 59 links instead of 60"):
         gone = np.vstack([truth, truth[:1]])
         fit_per_genre.label_rows(rows, [*train, "gone"], gone, model="forest", store=store)
@@ -215,9 +209,7 @@ def test_the_forest_does_not_depend_on_how_the_rows_come(
             rows, link_ids, y[::3, None], model="forest", store=store
         )
         assert labelled.rows.rdd.getNumPartitions() == 4
-        forest = fit_forests(
-            labelled, genres=("A",), config=config, store=store, on_step=lambda *_: None
-        )
+        forest = fit_forests(labelled, genres=("A",), config=config, on_step=lambda *_: None)
         contents.add(to_bytes(forest))
     assert len(contents) == 1
 

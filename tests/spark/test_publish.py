@@ -366,7 +366,7 @@ def test_the_official_connector_reads_back_a_dataframe_equal_to_the_parquet_tabl
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     # Every features file of this run is named, so Spark may read them all.
-    expected = spark.read.parquet(store.spark_path(f"features/{FP}"))
+    expected = spark.read.parquet(store.local_path(f"features/{FP}").as_uri())
     received = spark.read.parquet(out.as_uri())
     assert received.count() == 15
     assertDataFrameEqual(received, expected, rtol=0, atol=0)

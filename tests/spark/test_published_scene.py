@@ -71,7 +71,6 @@ def test_mllib_forests_are_as_published(
         label_rows(spark.createDataFrame(table), link_ids, train.y, model="forest", store=store),
         genres=[str(column) for column in range(train.y.shape[1])],
         config=CONFIG,
-        store=store,
         on_step=lambda *_: None,
     )
     test = parts[Part.TEST]

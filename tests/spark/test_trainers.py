@@ -14,12 +14,11 @@ from pyspark.sql import functions as F
 
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.records import ProbabilityArray
-from trailergenre.base.storage import Store
 from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.forest import fit_genre
-from trailergenre.spark.mllib_forest import read_saved_forest
+from trailergenre.spark.mllib_forest import read_forest
 
 GENRES = ("Horror", "Romance")
 """Of 166 and 358 of 1,807 trailers: no leaf of fifty rows predicts them, some make them likely."""
@@ -31,7 +30,7 @@ Truth = NDArray[np.int8]
 
 
 def fit_mllib(
-    spark: SparkSession, store: Store, X: Rows, y: Truth, *, unseen: Rows, prune: bool
+    spark: SparkSession, X: Rows, y: Truth, *, unseen: Rows, prune: bool
 ) -> ProbabilityArray:
     table = pa.table({"row": list(X), "truth": list(y.astype(np.float64))})
     rows = spark.createDataFrame(table).select(array_to_vector(F.col("row")).alias("row"), "truth")
@@ -39,8 +38,7 @@ def fit_mllib(
     columns = []
     for genre in range(y.shape[1]):
         model = fit_genre(rows, genre, CONFIG, prune=prune)
-        model.write().overwrite().save(store.spark_path("saved"))
-        forest = read_saved_forest(store, "saved", genre=0, n_features=X.shape[1])
+        forest = read_forest(model, genre=0, n_features=X.shape[1])
         columns.append(forest.predict_proba(unseen)[:, 0])
     rows.unpersist()
     return np.stack(columns, axis=1)
@@ -53,20 +51,19 @@ def fit_sklearn(X: Rows, y: Truth, *, unseen: Rows) -> ProbabilityArray:
 
 @pytest.mark.soak
 def test_trainers_differ_by_less_than_folds_and_default_pruning_by_more(
-    spark: SparkSession, data_dir: Path, tmp_path: Path
+    spark: SparkSession, data_dir: Path
 ) -> None:
     trailers = read_mmtf(data_dir / "mmtf" / "trailer_visual_avg.csv")
     X = trailers.features
     y = np.array([[g in row.genres for g in GENRES] for row in trailers.source.rows], np.int8)
-    store = Store(str(tmp_path))
     figures: dict[str, list[float]] = {"sklearn": [], "mllib": [], "mllib pruned": []}
     for fold in range(N_FOLDS):
         is_test = np.arange(len(X)) % N_FOLDS == fold
         train_X, train_y, unseen = X[~is_test], y[~is_test], X[is_test]
         probabilities = {
             "sklearn": fit_sklearn(train_X, train_y, unseen=unseen),
-            "mllib": fit_mllib(spark, store, train_X, train_y, unseen=unseen, prune=False),
-            "mllib pruned": fit_mllib(spark, store, train_X, train_y, unseen=unseen, prune=True),
+            "mllib": fit_mllib(spark, train_X, train_y, unseen=unseen, prune=False),
+            "mllib pruned": fit_mllib(spark, train_X, train_y, unseen=unseen, prune=True),
         }
         for name, columns in probabilities.items():
             figures[name].append(mean_ap(y[is_test], columns))

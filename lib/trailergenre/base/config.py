@@ -142,7 +142,7 @@ class BackboneConfig(Section):
     """The network that turns frames into features."""
 
     path: str = "artefacts/backbone"
-    """Directory written by `trailergenre backbone export`."""
+    """Directory written by `trailergenre backbone export`, or its address."""
     engine: Literal["onnxruntime", "openvino", "tensorflow"] = "onnxruntime"
     """Library that runs the network. `trailergenre doctor --bench` says which is fastest on this
     machine. `mixed_precision` needs `tensorflow`; `openvino` runs on CPUs only."""
@@ -157,10 +157,11 @@ class BackboneConfig(Section):
 
     @field_validator("path")
     @classmethod
-    def _is_local(cls, path: str) -> str:
-        if "://" in path:  # it may hold keys
-            raise PydanticCustomError(SECRET, "give a local path, not an address")
-        return path
+    def _holds_no_key(cls, path: str) -> str:
+        try:
+            return normalize_address(path) if "://" in path else path
+        except StorageError as error:
+            raise PydanticCustomError(SECRET, "{reason}", {"reason": str(error)}) from None
 
     @model_validator(mode="after")
     def _check_engine(self) -> Self:

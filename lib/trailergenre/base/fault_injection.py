@@ -27,7 +27,10 @@ _POLL_S = 0.005
 
 
 class Point(StrEnum):
-    """Where a task can be killed, in order; P8 to P10 are in publishing, P11 and on in training."""
+    """Where a task can be killed, in order; P8 to P10 are in publishing, P11 and P12 in training.
+
+    P13 is in the driver, which merges outcomes files.
+    """
 
     PLANNED = "P1"
     MID_DOWNLOAD = "P2"
@@ -41,6 +44,7 @@ class Point(StrEnum):
     PUBLISHED = "P10"
     POOLED_WRITTEN = "P11"
     TREE_GROWN = "P12"
+    MERGED = "P13"
 
 
 class Victim(StrEnum):
@@ -114,8 +118,10 @@ def _kill(fault: Fault) -> None:
     else:
         driver = psutil.Process(fault.driver_pid)
         submit = driver.parent()  # spark-submit is the JVM around the driver's Python
-        driver.kill()
+        victims = [driver]
         if submit is not None and submit.name() == "java":
-            submit.kill()
+            victims.append(submit)
+        for process in sorted(victims, key=lambda each: each.pid == os.getpid()):  # itself last
+            process.kill()
     while True:  # until Spark ends this process
         time.sleep(1)

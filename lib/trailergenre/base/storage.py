@@ -1,4 +1,4 @@
-"""Files at an address: a local path, s3://, gs:// or hdfs://, through `pyarrow.fs`.
+"""Files at an address: a local path, s3://, gs://, abfss:// or hdfs://, by `pyarrow.fs`.
 
 A written file appears whole or not at all, except on HDFS, where a killed writer may truncate it.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,9 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.storage_address import join_address, normalize_address
 
 _UNFINISHED = ".unfinished-"  # prefix of local files that are being written
+
+
+_DELETERS = 16
 
 
 class StoredFile(NamedTuple):
@@ -40,7 +44,7 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
-        """Take a local path, `file://`, `s3://` or `s3a://`, `gs://` or `hdfs://` address.
+        """Take a local path, or an address of `file`, `s3`, `s3a`, `gs`, `abfss` or `hdfs`.
 
         Raises:
             StorageError: the address has another scheme, or holds credentials.
@@ -51,7 +55,7 @@ class Store:
     def _opened(self) -> tuple[pafs.FileSystem, str]:
         """File system and root path; opened late, because S3 looks up its region online."""
         try:
-            filesystem, root = pafs.FileSystem.from_uri(self.address)
+            filesystem, root = pafs.FileSystem.from_uri(_for_pyarrow(self.address))
             return filesystem, root
         except (pa.ArrowInvalid, OSError) as error:
             raise StorageError(f"{self} cannot be opened: {error}") from error
@@ -87,17 +91,16 @@ class Store:
             raise StorageError(f"{self} is not on a local disk.")
         return Path(self._root) / path
 
-    def spark_path(self, path: str) -> str:
-        """The address of a file for Spark, which takes parameters as its own settings."""
-        if self.is_local:
-            return (Path(self._root) / path).as_uri()
-        scheme, rest = self.address.partition("?")[0].split("://", 1)
-        return f"{'s3a' if scheme == 's3' else scheme}://{rest}/{path}"
-
     def exists(self, path: str) -> bool:
         """Whether there is a file or directory at `path`."""
         with self._naming(path, "looked up"):
             return bool(self._fs.get_file_info(self._full(path)).type != pafs.FileType.NotFound)
+
+    def size_bytes(self, path: str) -> int | None:
+        """The size of a file; None if it does not exist."""
+        with self._naming(path, "looked up"):
+            size: int | None = self._fs.get_file_info(self._full(path)).size
+            return size
 
     def list_files(self, path: str) -> list[StoredFile]:
         """List all files below a directory, sorted; none if it does not exist.
@@ -149,7 +152,9 @@ class Store:
                 with self._fs.open_output_stream(self._full(path)) as stream:
                     stream.write(content)
 
-    def write_content_addressed(self, directory: str, content: bytes, suffix: str) -> str:
+    def write_content_addressed(
+        self, directory: str, content: bytes | pa.Buffer, suffix: str
+    ) -> str:
         """Write a file named by the SHA-256 of its content, and return its path."""
         path = f"{directory}/{hashlib.sha256(content).hexdigest()}{suffix}"
         self.write_bytes(path, content)
@@ -171,9 +176,13 @@ class Store:
 
     def delete(self, path: str) -> None:
         """Delete a file, if it exists."""
-        if self.exists(path):
-            with self._naming(path, "deleted"):
-                self._fs.delete_file(self._full(path))
+        with self._naming(path, "deleted"), suppress(FileNotFoundError):
+            self._fs.delete_file(self._full(path))
+
+    def delete_all(self, paths: Sequence[str]) -> None:
+        """Delete files, several at the same time."""
+        with ThreadPoolExecutor(_DELETERS) as executor:
+            list(executor.map(self.delete, paths))
 
     def delete_directory(self, path: str) -> None:
         """Delete a directory with its content, if it exists."""
@@ -192,6 +201,13 @@ class Store:
 
     def _full(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}" if path else self._root
+
+
+def _for_pyarrow(address: str) -> str:
+    """Let a small file on S3 be one request: else an upload of parts is begun before all writes."""
+    if not address.startswith("s3://"):
+        return address
+    return f"{address}{'&' if '?' in address else '?'}allow_delayed_open=true"
 
 
 def _names_below(path: str, file: StoredFile) -> list[str]:

@@ -11,6 +11,7 @@ from trailergenre.base.errors import StorageError
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "abfss": "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
     "hdfs": "HADOOP_USER_NAME",
 }
 """Variables of the environment by which each kind of storage is told who asks."""
@@ -21,6 +22,9 @@ _PARAMETERS = {
     *("kerb_ticket", "replication"),  # hdfs
 }
 """Parameters of pyarrow's addresses that hold no secret."""
+
+_AZURE = re.compile(r"[a-z0-9-]{3,63}@[a-z0-9]{3,24}\.(dfs|blob)\.core\.windows\.net")
+"""Container and account."""
 
 
 def normalize_address(address: str) -> str:
@@ -39,7 +43,8 @@ def normalize_address(address: str) -> str:
     if scheme not in {"file", *_CREDENTIALS}:
         shown = repr(scheme) if re.fullmatch("[a-z][a-z0-9]{0,9}", scheme) else "of the address"
         raise StorageError(
-            f"The scheme {shown} is unknown.", "Use a local path, s3://, gs:// or hdfs://."
+            f"The scheme {shown} is unknown.",
+            "Use a local path, s3://, gs://, abfss:// or hdfs://.",
         )
     place, mark, query = rest.partition("?")
     _check(scheme, place.partition("/")[0], query)
@@ -52,9 +57,10 @@ def _check(scheme: str, authority: str, query: str) -> None:
     _, colon, port = host.rpartition("]")[2].partition(":")  # behind an IPv6 address
     # A pasted secret may contain a slash, which ends the authority: s3://KEY:SEC/RET@bucket
     is_host = not colon or (scheme == "hdfs" and port.isdecimal())
-    is_anonymous = (scheme, user) == ("gs", "anonymous")
+    is_user = (scheme, user) == ("gs", "anonymous")
+    is_user |= scheme == "abfss" and _AZURE.fullmatch(authority) is not None
     names = {unquote(pair.partition("=")[0]) for pair in query.split("&") if pair}
-    if (at and not is_anonymous) or not is_host or "@" in unquote(query):
+    if (at and not is_user) or not is_host or "@" in unquote(query):
         problem = "holds a user name or a key"
     elif names - _PARAMETERS:
         problem = f"has a parameter that is none of {', '.join(sorted(_PARAMETERS))}"

@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, so that --help and tab completi
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,10 +22,12 @@ from trailergenre.cli.entry import (
     ConfigOption,
     FeaturesOption,
     JsonOption,
+    PropertiesOption,
     RunArgument,
     SetOption,
     entry,
 )
+from trailergenre.cli.local_spark import use_spark
 from trailergenre.cli.run import export, run
 from trailergenre.cli.score import score
 from trailergenre.cli.stage_commands import (
@@ -128,9 +131,9 @@ def doctor(
 
 def _bench(config: Config, as_json: bool) -> ExitCode:
     from trailergenre.cli.doctor.bench import advise, choose_engine, measure_engines
-    from trailergenre.features.backbone import read_manifest
+    from trailergenre.features.backbone.artefact import local_backbone, read_manifest
 
-    manifest = read_manifest(Path(config.backbone.path).expanduser())
+    manifest = read_manifest(local_backbone(config.backbone.path))
     speeds, configured = measure_engines(config), config.backbone.engine
     if as_json:
         engines = [asdict(speed) for speed in speeds]
@@ -218,6 +221,8 @@ def backbone_export(
     settings = load_config(config or (), overrides or ())
     if (precision == "int8") != (calibration is not None):
         raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
+    if out is None and "://" in settings.backbone.path:
+        raise ConfigError("A backbone is exported to this machine. Give its directory: --out DIR.")
     directory = out or Path(settings.backbone.path)
     frames = None
     if calibration is not None:
@@ -287,17 +292,19 @@ def status(
     from trailergenre.features.settings import named_by
     from trailergenre.runs.fingerprint import choose_fingerprint
     from trailergenre.runs.lease import read_leases
-    from trailergenre.runs.plan import read_ready_links
-    from trailergenre.runs.status import read_status
+    from trailergenre.runs.plan import read_ready_rows
+    from trailergenre.runs.status import STATUS_COLUMNS, read_status
+    from trailergenre.runs.tables import OutcomesReader
 
     settings = load_config(config or (), overrides or ())
     store = Store(run)
     fingerprint = choose_fingerprint(store, features, named_by(settings))
-    ready = [link.link_id for link in read_ready_links(store)]
+    ready = read_ready_rows(store, ["link_id", "row_outcome"])["link_id"].combine_chunks()
     leases = read_leases(store)
     at_work = "; ".join(lease.describe() for lease in leases) or None
     since = next((lease.started_at for lease in leases if lease.stage == "featurize"), None)
-    progress = read_status(store, fingerprint, ready, since=since)
+    outcomes = OutcomesReader(store, fingerprint, STATUS_COLUMNS)
+    progress = read_status(outcomes, ready, since=since)
     if as_json:
         committed_at = progress.last_commit_at
         record = {
@@ -328,6 +335,15 @@ def verify(
     mongo: Annotated[
         bool, Option("--mongo", help="Also check MongoDB, at the address in mongo.*.")
     ] = False,
+    sample: Annotated[
+        int | None,
+        Option(min=1, metavar="N", help="Read N features files, evenly spaced, in place of all."),
+    ] = None,
+    master: Annotated[
+        str | None,
+        Option("--master", metavar="URL", help="Spark's master, to read features on a cluster."),
+    ] = None,
+    properties_file: PropertiesOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -341,22 +357,32 @@ def verify(
       trailergenre verify runs/mine
       trailergenre verify s3://bucket/runs/mine --json
       trailergenre verify runs/mine --mongo     (also the MongoDB collections it was published to)
+      trailergenre verify s3://bucket/runs/mine --sample 1000
+      trailergenre verify /shared/runs/mine --properties-file conf/spark-standalone.conf
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import progress_bar
     from trailergenre.base.storage import Store
+    from trailergenre.cli.stages.verify import checked_on_spark
     from trailergenre.features.settings import named_by
     from trailergenre.mongo.connection import read_destination
     from trailergenre.mongo.verify import check_published
     from trailergenre.runs.fingerprint import choose_fingerprint
+    from trailergenre.runs.verify.features import CheckFiles
     from trailergenre.runs.verify.verify import verify_run
 
     settings = load_config(config or (), overrides or ())
     destination = read_destination(settings.mongo) if mongo else None
     store = Store(run)
     fingerprint = choose_fingerprint(store, features, named_by(settings))
-    with progress_bar("verify", unit="frames") as on_step:
-        verification = verify_run(store, fingerprint, on_step)
+    checking: AbstractContextManager[CheckFiles | None] = nullcontext()
+    if master is not None or properties_file is not None:
+        use_spark(master, properties_file)
+        checking = checked_on_spark(store, fingerprint)
+    with checking as check_files, progress_bar("verify", unit="frames") as on_step:
+        verification = verify_run(
+            store, fingerprint, on_step, sample=sample, check_files=check_files
+        )
         if destination:
             verification.checks.extend(check_published(store, fingerprint, destination, on_step))
     for line in [json.dumps(verification.to_json())] if as_json else verification.lines():

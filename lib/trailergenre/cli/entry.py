@@ -19,7 +19,10 @@ from trailergenre.base.terminal import escape_streams, open_console, print_line,
 from trailergenre.base.versions import check_minimum_versions
 
 RunArgument = Annotated[
-    str, Argument(metavar="RUN", help="Address of the run: a directory, s3://, gs:// or hdfs://.")
+    str,
+    Argument(
+        metavar="RUN", help="Address of the run: a directory, s3://, gs://, abfss:// or hdfs://."
+    ),
 ]
 ConfigOption = Annotated[
     list[Path] | None,

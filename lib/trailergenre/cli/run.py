@@ -29,10 +29,11 @@ from trailergenre.cli.local_spark import use_spark
 @resumable_entry
 def run(
     links: Annotated[
-        Path,
+        str,
         Argument(
             metavar="LIST",
-            help="A table of links and genres, or a folder of videos; - reads standard input.",
+            help="A table of links and genres, also at an address; or a folder of videos; - reads "
+            "standard input.",
         ),
     ],
     out: Annotated[
@@ -64,6 +65,7 @@ def run(
       trailergenre run new.csv --bundle runs/links/bundle
     """
     from trailergenre.base.config_files import load_config
+    from trailergenre.base.local_copies import local_copies
     from trailergenre.base.storage import Store
     from trailergenre.cli.stages.run_all import RunOptions, run_all, run_directory
     from trailergenre.links.columns import NamedColumns
@@ -72,17 +74,18 @@ def run(
 
     settings = load_config(config or (), overrides or ())
     use_spark(master, properties_file)
-    path = links.expanduser()
-    if path.is_dir():
-        settings = allow_directory(path.absolute(), settings)
     # On one machine, scikit-learn's forest is the same model and needs a fraction of the time.
     is_local = master is None and properties_file is None
     trainer: TrainerName | None = "sklearn" if is_local and model != "temporal" else None
     options = RunOptions(model, trainer, keep, bundle)
-    place = out or run_directory(path)
     named = NamedColumns(url_column, genres_column)
-    sources = Sources(path, is_unlabelled=None, named=named)
-    code = run_all(sources, Store(place), settings, options)
+    with local_copies() as copy:
+        path = copy(links).expanduser()
+        if path.is_dir():
+            settings = allow_directory(path.absolute(), settings)
+        place = out or run_directory(path)
+        sources = Sources(path, is_unlabelled=None, named=named)
+        code = run_all(sources, Store(place), settings, options)
     if code is not ExitCode.FINISHED:
         say_next(f"trailergenre run {links}, for the links that are left")
     elif bundle is not None:

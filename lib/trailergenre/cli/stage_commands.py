@@ -31,17 +31,18 @@ from trailergenre.cli.local_spark import use_spark
 def prepare(
     run: RunArgument,
     links: Annotated[
-        Path | None,
+        str | None,
         Option(
             metavar="PATH",
             help="A table (CSV, Excel, JSON, Parquet, text) with url, title, genres; - reads it "
-            "from standard input. Or a folder of videos.",
+            "from standard input. Or a folder of videos. It and the files of the other options "
+            "may be at an address.",
         ),
     ] = None,
     url_column: UrlColumnOption = None,
     genres_column: GenresColumnOption = None,
     published: Annotated[
-        Path | None,
+        str | None,
         Option(
             metavar="PATH",
             help="External features in place of --links: a CSV in MMTF-14K's format, or a "
@@ -49,18 +50,18 @@ def prepare(
         ),
     ] = None,
     metadata: Annotated[
-        Path | None,
+        str | None,
         Option(metavar="FILE", help="movie_metadata.csv: genres and IMDb ids by title."),
     ] = None,
     labels: Annotated[
-        Path | None, Option(metavar="FILE", help="Other labels, which must agree with --metadata.")
+        str | None, Option(metavar="FILE", help="Other labels, which must agree with --metadata.")
     ] = None,
     splits: Annotated[
-        Path | None,
+        str | None,
         Option(metavar="FILE", help="A given split: JSON with trn, val, tst by YouTube id."),
     ] = None,
     split_movies: Annotated[
-        Path | None,
+        str | None,
         Option(
             metavar="FILE",
             help="CSV of youtube_id and imdb_id: apply the split to movies, not to trailers.",
@@ -86,14 +87,25 @@ def prepare(
       trailergenre prepare runs/mmtf --published trailer_visual_avg.csv
     """
     from trailergenre.base.config_files import load_config
+    from trailergenre.base.local_copies import local_copies
     from trailergenre.base.storage import Store
     from trailergenre.cli.stages import prepare as stage
     from trailergenre.links.columns import NamedColumns
     from trailergenre.links.prepare import Sources
 
     named = NamedColumns(url_column, genres_column)
-    sources = Sources(links, published, metadata, labels, splits, split_movies, unlabelled, named)
-    prepared = stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
+    with local_copies() as copy:
+        sources = Sources(
+            links=copy(links) if links else None,
+            external=copy(published) if published else None,
+            metadata=copy(metadata) if metadata else None,
+            labels=copy(labels) if labels else None,
+            splits=copy(splits) if splits else None,
+            split_movies=copy(split_movies) if split_movies else None,
+            is_unlabelled=unlabelled,
+            named=named,
+        )
+        prepared = stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
     if published is not None:
         say_next(f"trailergenre train {run} --bundle DIR")
     elif prepared.counts[RowOutcome.READY]:

@@ -14,6 +14,7 @@ from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.backbone import BackboneManifest, frames_a_call, read_manifest
+from trailergenre.features.backbone.artefact import absolute_place, local_backbone
 from trailergenre.frames.ffmpeg import ffmpeg_major
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.kept_frames import KeptFrames
@@ -74,7 +75,7 @@ def task_settings(
 ) -> TaskSettings:
     """Settings for the tasks of a run, made on the driver; errors as for `stream_settings`."""
     # Workers have another working directory than the driver, and perhaps another home.
-    path = str(Path(config.backbone.path).expanduser().absolute())
+    path = absolute_place(config.backbone.path)
     roots = tuple(str(Path(root).expanduser().resolve()) for root in config.links.allowed_roots)
     cookies = config.network.cookie_file
     cookies = cookies and str(Path(cookies).expanduser().absolute())
@@ -122,7 +123,7 @@ def named_by(config: Config) -> Callable[[FeatureSettings], bool]:
         if settings.frames_per_s != config.frames.per_second:
             return False
         try:
-            manifest = read_manifest(Path(config.backbone.path).expanduser())
+            manifest = read_manifest(local_backbone(config.backbone.path))
         except WeightsError:
             return True
         ours = (manifest.backbone_id, _precision(config, manifest))

@@ -17,6 +17,7 @@ from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.records import VIDEO_SUFFIXES, FrameArray, GenreScore, Link, LinkFrames
 from trailergenre.features.backbone import Embedder, load_embedder, read_manifest
+from trailergenre.features.backbone.artefact import local_backbone
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
 from trailergenre.features.settings import feature_settings, stream_settings
@@ -145,7 +146,7 @@ def find_notes(bundle: Bundle, config: Config) -> list[str]:
     Raises:
         BundleError: the bundle was made for another backbone or sampling.
     """
-    manifest = read_manifest(Path(config.backbone.path).expanduser())
+    manifest = read_manifest(local_backbone(config.backbone.path))
     return [*bundle.warnings, *check_fits(bundle, feature_settings(config, manifest))]
 
 

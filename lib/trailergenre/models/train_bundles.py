@@ -12,7 +12,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ProbabilityArray, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.base.terminal import print_line
-from trailergenre.features.backbone.artefact import read_manifest
+from trailergenre.features.backbone.artefact import absolute_place, local_backbone, read_manifest
 from trailergenre.links.labelled_links import Part, count_movies_by_name
 from trailergenre.metrics.baselines import majority_metrics, prior_metrics
 from trailergenre.metrics.multilabel import (
@@ -255,7 +254,7 @@ def write_model(
             backbone_id=settings.backbone_id,
             precision=settings.precision,
             width=settings.width,
-            **_find_network(Path(config.backbone.path).expanduser(), settings.backbone_id),
+            **_find_network(config.backbone.path, settings.backbone_id),
         ),
         sampling=SamplingFacts(
             frames_per_s=settings.frames_per_s, frame_side_px=settings.frame_side_px
@@ -294,15 +293,15 @@ def _training_facts(training: TrainingSet, config: Config) -> TrainingFacts:
     )
 
 
-def _find_network(artefact: Path, backbone_id: str) -> dict[str, str]:
+def _find_network(place: str, backbone_id: str) -> dict[str, str]:
     """The weights' origin and place, if the configured artefact is the network that was used."""
     try:
-        manifest = read_manifest(artefact)
+        manifest = read_manifest(local_backbone(place))
     except WeightsError:
         return {"weights": UNKNOWN_WEIGHTS}
     if manifest.backbone_id != backbone_id:
         return {"weights": UNKNOWN_WEIGHTS}
-    return {"weights": manifest.weights, "path": str(artefact.absolute())}
+    return {"weights": manifest.weights, "path": absolute_place(place)}
 
 
 def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:

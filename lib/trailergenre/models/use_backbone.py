@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from trailergenre.base.config import Config
 from trailergenre.base.errors import WeightsError
 from trailergenre.features.backbone import read_manifest
-from trailergenre.features.backbone.artefact import MANIFEST_FILE
+from trailergenre.features.backbone.artefact import MANIFEST_FILE, local_backbone
 from trailergenre.features.settings import network_precision
 from trailergenre.models.bundle import Bundle
 
@@ -23,15 +21,16 @@ def use_backbone(config: Config, bundle: Bundle) -> Config:
     """
     facts = bundle.manifest.backbone
     wanted = (facts.backbone_id, network_precision(facts.precision))
-    places = [bundle.store.local_path(BACKBONE)] if bundle.store.is_local else []
-    places += [Path(config.backbone.path).expanduser(), Path(facts.path)]
+    places = [str(bundle.store.child(BACKBONE)), config.backbone.path]
+    # Somebody else's bundle must not make this machine connect anywhere.
+    places += [facts.path] if "://" not in facts.path else []
     for place in places:
         try:
-            manifest = read_manifest(place)
+            manifest = read_manifest(local_backbone(place))
         except WeightsError:
             continue
         if (manifest.backbone_id, manifest.precision) == wanted:
-            backbone = config.backbone.model_copy(update={"path": str(place)})
+            backbone = config.backbone.model_copy(update={"path": place})
             return config.model_copy(update={"backbone": backbone})
     return config
 
@@ -42,12 +41,13 @@ def carry_backbone(bundle: Bundle, config: Config) -> None:
     Raises:
         WeightsError: the configured network is not the bundle's.
     """
-    source = Path(use_backbone(config, bundle).backbone.path).expanduser()
-    manifest = read_manifest(source)
+    place = use_backbone(config, bundle).backbone.path
+    manifest = read_manifest(local_backbone(place))
     if manifest.backbone_id != bundle.manifest.backbone.backbone_id:
         raise WeightsError(
-            f"The bundle's network {bundle.manifest.backbone.backbone_id[:12]} is not in {source}.",
+            f"The bundle's network {bundle.manifest.backbone.backbone_id[:12]} is not in {place}.",
             "Give its directory: --set backbone.path=DIR",
         )
+    source = local_backbone(place, *manifest.files)
     for name in (*manifest.files, MANIFEST_FILE):
         bundle.store.write_bytes(f"{BACKBONE}/{name}", (source / name).read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,10 +45,7 @@ class PublishPlan:
 
     def links_by_file(self) -> list[pa.Table]:
         """Split `links` into one table per features file."""
-        ordered = self.links.sort_by([("features_file", "ascending"), ("link_id", "ascending")])
-        lengths = pc.value_counts(ordered["features_file"]).field("counts").to_pylist()
-        starts = itertools.accumulate(lengths, initial=0)
-        return [ordered.slice(start, n) for start, n in zip(starts, lengths, strict=False)]
+        return [rows for _, rows in tables.by_features_file(self.links)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.runs.tables import count_values
 
 N_HOSTS = 12
 """Hosts shown one by one; the others are summed."""
-
-
-def count_values(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value occurs, the most frequent first; nulls are left out."""
-    rows = pc.value_counts(column.drop_null()).to_pylist()
-    counts = {row["values"]: row["counts"] for row in rows}
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 @dataclass(frozen=True, slots=True)

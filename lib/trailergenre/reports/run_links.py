@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.reports.run_counts import count_values
 from trailergenre.runs import tables
+from trailergenre.runs.tables import count_values
 
 NO_HOST = "no host (files)"
 """Host of links that lead to no web server."""

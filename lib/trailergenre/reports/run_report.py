@@ -17,11 +17,11 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
 from trailergenre.reports import run_counts, run_links, run_rows, run_sessions
 from trailergenre.reports.pages import ReportFile, render_page
-from trailergenre.reports.run_counts import count_values
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts, read_summaries
+from trailergenre.runs.tables import count_values
 
 
 @dataclass(frozen=True, slots=True)

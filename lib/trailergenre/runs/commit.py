@@ -18,7 +18,7 @@ from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
 from trailergenre.runs.outcome_row import OutcomeRow
-from trailergenre.runs.tables import hash_commit, to_parquet
+from trailergenre.runs.tables import hash_commit, to_parquet, write_outcomes
 
 
 def write_commit(
@@ -37,7 +37,7 @@ def write_commit(
         [row.to_columns() | (file if row.link_id in ok else {}) for row in rows],
         schema=schemas.OUTCOMES,
     )
-    store.write_content_addressed(f"outcomes/{fingerprint}", to_parquet(outcomes), ".parquet")
+    write_outcomes(store, fingerprint, outcomes)
     reach(Point.OUTCOMES_WRITTEN)
     return outcomes
 

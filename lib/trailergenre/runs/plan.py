@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 class Plan(NamedTuple):
     """What a run will do."""
 
-    ready: list[LinkId]  # ids of the distinct ready links of the list
+    ready: pa.Array  # ids of the distinct ready links of the list
     todo: list[Link]  # without a final outcome under this fingerprint, or to retry
     carried: pa.Table  # outcomes rows of downloads that failed for other features of the same video
 
@@ -65,9 +65,10 @@ def plan_links(
         raise ConfigError(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
-    columns = (*tables.PRECEDENCE_COLUMNS, "attempts")
+    columns = (*tables.PRECEDENCE_COLUMNS, "attempts", "features_file")
     outcomes = tables.read_outcomes(store, settings.fingerprint, columns=columns)
-    todo, retried = _choose(ready, outcomes, retry)
+    files = [file.path for file in store.list_files(f"features/{settings.fingerprint}")]
+    todo, retried = _choose(ready, outcomes, pa.array(files, pa.string()), retry)
     others = list_settings(store)
     others.pop(settings.fingerprint, None)
     if any(other.is_external for other in others.values()):
@@ -84,7 +85,7 @@ def plan_links(
         _refuse_repeats(store, settings, others, remote.difference(kept))
     is_retried = pc.is_in(carried["outcome"], pa.array(sorted(retry), pa.string()))
     return Plan(
-        ready=[link.link_id for link in ready],
+        ready=pa.array([link.link_id for link in ready], pa.string()),
         todo=[*todo, *retried],
         carried=carried.filter(pc.invert(is_retried)),
     )
@@ -92,17 +93,25 @@ def plan_links(
 
 def read_ready_links(store: Store) -> list[Link]:
     """Read the distinct ready links of a run, in the order of the list."""
-    rows = tables.read_table(store, "links")
-    ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
+    ready = read_ready_rows(store, ["link_id", "url", "row_outcome"])
     urls = dict(zip(ready["link_id"].to_pylist(), ready["url"].to_pylist(), strict=True))
     return [Link(link_id=LinkId(link_id), url=url) for link_id, url in urls.items()]
 
 
+def read_ready_rows(store: Store, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the ready rows of the table `links`; `columns` has `row_outcome`, or is all (None)."""
+    rows = tables.read_table(store, "links", columns)
+    return rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
+
+
 def _choose(
-    ready: list[Link], outcomes: pa.Table, retry: Collection[Outcome]
+    ready: list[Link], outcomes: pa.Table, files: pa.Array, retry: Collection[Outcome]
 ) -> tuple[list[Link], list[Link]]:
-    """Select the links without a final outcome, and those to retry."""
-    is_open = pc.is_in(outcomes["outcome"], pa.array([Outcome.DEFERRED, *retry], pa.string()))
+    """Select the links without a final outcome, and those to retry; `files` have features."""
+    is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
+    is_lost = pc.and_not(is_ok, pc.is_in(outcomes["features_file"], files))
+    retried_outcomes = pa.array([Outcome.DEFERRED, *retry], pa.string())
+    is_open = pc.or_(is_lost, pc.is_in(outcomes["outcome"], retried_outcomes))
     # Of final links, ids are enough: a dictionary for each would fill the driver's memory.
     rows = {row["link_id"]: row for row in outcomes.filter(is_open).to_pylist()}
     final = set(outcomes.filter(pc.invert(is_open))["link_id"].to_pylist())

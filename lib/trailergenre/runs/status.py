@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,18 +16,19 @@ import pyarrow.compute as pc
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import ProgressDisplay, format_duration
-from trailergenre.base.records import LinkId
-from trailergenre.base.storage import Store
 from trailergenre.runs import tables
 
 T = TypeVar("T")
 
 _TERMINAL_POLL_S = 2.0
 _PIPE_POLL_S = 10.0
+_REST = 20.0
+"""Between two looks at the progress, in multiples of what the last one took."""
 _RATE_WINDOW_S = 600.0  # sites and videos change over a long run
 _RATE_MIN_SPAN_S = 10.0
 
-_COLUMNS = (*tables.PRECEDENCE_COLUMNS, "frames", "sandbox")
+STATUS_COLUMNS = (*tables.PRECEDENCE_COLUMNS, "frames", "sandbox")
+"""Columns of the outcomes from which progress is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,71 +81,71 @@ class RunStatus:
 
 
 def read_status(
-    store: Store,
-    fingerprint: str,
-    ready: Collection[LinkId],
-    *,
-    since: datetime | None = None,
-    cache: dict[str, pa.Table] | None = None,
+    outcomes: tables.OutcomesReader, ready: pa.Array, *, since: datetime | None = None
 ) -> RunStatus:
     """Read the progress of the `ready` links from the committed outcomes of one fingerprint.
 
-    `since` is the start of the session at work: a past rate says nothing about when the run ends.
-    `cache` is that of `tables.read_outcomes`.
+    `outcomes` has `STATUS_COLUMNS`. `since` is the start of the session at work: a past rate says
+    nothing about when the run ends.
     """
-    rows = tables.read_outcomes(store, fingerprint, cache, _COLUMNS)
-    outcomes = tables.filter_links(rows, ready)
-    counts = Counter(outcomes["outcome"].to_pylist())
+    rows = tables.filter_links(outcomes.current(), ready)
+    counts = tables.count_values(rows["outcome"])
     # Deferring takes no time: a thousand deferrals at once are no rate.
-    finished = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
+    finished = rows.filter(pc.not_equal(rows["outcome"], Outcome.DEFERRED.value))
     return RunStatus(
         ready=len(ready),
         by_outcome=dict(sorted(counts.items(), key=lambda item: (item[0] != Outcome.OK, item[0]))),
-        frames=int(pc.sum(outcomes["frames"]).as_py() or 0),
-        sandbox=sorted(pc.unique(outcomes["sandbox"]).to_pylist()),
-        links_per_s=_rate(sorted(finished["finished_at"].to_pylist()), since),
-        last_commit_at=pc.max(outcomes["finished_at"]).as_py(),
+        frames=int(pc.sum(rows["frames"]).as_py() or 0),
+        sandbox=sorted(pc.unique(rows["sandbox"]).to_pylist()),
+        links_per_s=_rate(finished["finished_at"], since),
+        last_commit_at=pc.max(rows["finished_at"]).as_py(),
     )
 
 
-def _rate(finished_at: list[datetime], since: datetime | None) -> float | None:
-    if since is None or not finished_at:
+def _rate(finished_at: pa.ChunkedArray, since: datetime | None) -> float | None:
+    if since is None or not len(finished_at):
         return None
-    start = max(since, finished_at[-1] - timedelta(seconds=_RATE_WINDOW_S))
-    span_s = (finished_at[-1] - start).total_seconds()
+    last = pc.max(finished_at).as_py()
+    start = max(since, last - timedelta(seconds=_RATE_WINDOW_S))
+    span_s: float = (last - start).total_seconds()
     if span_s < _RATE_MIN_SPAN_S:
         return None
-    return sum(moment > start for moment in finished_at) / span_s
+    is_recent = pc.greater(finished_at, pa.scalar(start, finished_at.type))
+    return int(pc.sum(is_recent).as_py()) / span_s
 
 
 def run_with_progress(
     work: Callable[[], T],
     stop: Callable[[], None],
     *,
-    store: Store,
-    fingerprint: str,
-    ready: Collection[LinkId],
+    outcomes: tables.OutcomesReader,
+    ready: pa.Array,
     list_kept: Callable[[], Collection[str]] | None = None,
 ) -> T:
     """Call `work` in a thread, show the run's progress until it returns, and return its result.
 
-    On Ctrl-C, `stop` must end `work`. `store`, `fingerprint` and `ready` are those of
-    `read_status`; `list_kept` lists the links whose frames are kept, if the run keeps frames.
+    On Ctrl-C, `stop` must end `work`. `outcomes` and `ready` are those of `read_status`;
+    `list_kept` lists the links whose frames are kept, if the run keeps frames.
     """
-    since, cache = datetime.now(UTC), dict[str, pa.Table]()
+    since = datetime.now(UTC)
     with ThreadPoolExecutor(max_workers=1) as executor, ProgressDisplay("starting") as display:
         future = executor.submit(work)
-        poll_s = _TERMINAL_POLL_S if display.is_terminal else _PIPE_POLL_S
+        usual_s = _TERMINAL_POLL_S if display.is_terminal else _PIPE_POLL_S
+        took_s = 0.0
         try:
             is_done = False
             while not is_done:
-                is_done = bool(wait([future], timeout=poll_s).done)
+                # Of a million links, a look takes seconds.
+                timeout = max(usual_s, _REST * took_s)
+                is_done = bool(wait([future], timeout=timeout).done)
+                started = time.monotonic()
                 # Storage that fails for a moment must not end the run: the work notices itself.
                 with contextlib.suppress(StorageError):
-                    status = read_status(store, fingerprint, ready, since=since, cache=cache)
+                    status = read_status(outcomes, ready, since=since)
                     kept = f", frames of {len(list_kept())} links kept" if list_kept else ""
                     state = status.finished, status.ready, status.pace + kept
                     display.update(*state, details=status.results, at_once=is_done)
+                took_s = time.monotonic() - started
         except BaseException:
             stop()
             raise

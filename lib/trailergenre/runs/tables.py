@@ -5,7 +5,7 @@
     RUN/outcomes/FP/    one row per finished link, in many small content-addressed files
     RUN/features/FP/    one row per frame; reached only through outcomes rows
     RUN/pooled/FP/      one row per link, made from its features (`models.pooled_table`)
-    RUN/scores/         one row per link and genre, in files that Spark wrote
+    RUN/scores/         one row per link and genre, in the files that `_current.json` names
 
 FP is the features fingerprint (`trailergenre.runs.fingerprint`).
 """
@@ -13,15 +13,20 @@ FP is the features fingerprint (`trailergenre.runs.fingerprint`).
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter, ValidationError
 
 from trailergenre.base.errors import ConfigError, ForeignFileError, SchemaError, StorageError
 from trailergenre.base.outcomes import Outcome
@@ -42,18 +47,23 @@ def to_parquet(table: pa.Table) -> bytes:
 def parse_parquet(content: bytes) -> pa.Table:
     """Decode one Parquet file of ours; an OSError or pa.ArrowException if it is none."""
     # `pq.read_table` would import pandas (0.3 s, 40 MB).
-    file = pq.ParquetFile(pa.BufferReader(content))
-    # Arrow's threads may hold Python's bytes when the interpreter ends, which aborts the process.
-    return file.read(use_threads=False)
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
-def check_and_cast(name: str, table: pa.Table) -> pa.Table:
-    """Bring a table to the columns, order and types of its schema; features keep their width."""
-    schemas.check_table(name, table.schema)
+def parse_table(name: str, source: pa.NativeFile, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read columns of a file of table `name`, as its schema orders and types them.
+
+    All columns must be there, also those that are not read; features keep their width.
+    """
+    file = pq.ParquetFile(source)
+    schemas.check_table(name, file.schema_arrow)
     schema = schemas.TABLES[name]
+    wanted = schema.names if columns is None else list(columns)
+    # Arrow's threads may hold Python's bytes when the interpreter ends, which aborts the process.
+    table = file.read(wanted, use_threads=False)
     if name == "features" and len(table):
         schema = schemas.features_schema(_width_of(table["features"]))
-    return table.select(schema.names).cast(schema)
+    return table.select(wanted).cast(pa.schema([schema.field(column) for column in wanted]))
 
 
 def _width_of(features: pa.ChunkedArray) -> int:
@@ -66,7 +76,9 @@ def _width_of(features: pa.ChunkedArray) -> int:
     return int(widths[0])
 
 
-def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
+def read_content_addressed(
+    store: Store, name: str, path: str, columns: Sequence[str] | None = None
+) -> pa.Table:
     """Read a file of table `name`, and check it against the SHA-256 in its file name."""
     expected = PurePosixPath(path).stem
     content = store.read_bytes(path)
@@ -77,13 +89,20 @@ def read_content_addressed(store: Store, name: str, path: str) -> pa.Table:
             f"its name, received {len(content)} bytes with {received}."
         )
     try:
-        table = parse_parquet(content)
+        return parse_table(name, pa.BufferReader(content), columns)
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"{path} below {store} is not a Parquet file: {error}.") from error
-    return check_and_cast(name, table)
 
 
 _WHOLE_FILE = "table.parquet"
+"""Of a table that one process writes."""
+
+_CURRENT_FILE = "_current.json"
+"""Of a table that tasks write: the names of its files, which are content-addressed."""
+
+_ADDRESSED = re.compile(r"[0-9a-f]{64}\.parquet")
+
+_FileNames = TypeAdapter(list[Annotated[str, Field(pattern=f"^{_ADDRESSED.pattern}$")]])
 
 
 def check_replaceable(store: Store, name: str) -> None:
@@ -92,31 +111,23 @@ def check_replaceable(store: Store, name: str) -> None:
     Raises:
         ForeignFileError: names the file that replacing the table would delete.
     """
-    files = store.list_all_files(name)
-    unfinished, paths = store.list_unfinished(name), {file.path for file in files}
-    for file in files:
-        if file not in unfinished and not _is_of_table(store, name, file, paths):
+    unfinished = store.list_unfinished(name)
+    for file in store.list_all_files(name):
+        if file not in unfinished and not _is_of_table(store, name, file.path):
             raise ForeignFileError(store.child(file.path), "give another RUN")
 
 
-_ROWS_FILE = re.compile(rf"{re.escape(_WHOLE_FILE)}|part-\d{{5}}.*\.parquet")  # ours, or Spark's
-
-
-def _is_of_table(store: Store, name: str, file: StoredFile, paths: Collection[str]) -> bool:
-    """Whether a file is of a table, or what Spark writes beside the rows; `paths` are all files."""
-    path = PurePosixPath(file.path)
-    if "_temporary" in path.parts:
-        return True
-    if path.name == "_SUCCESS":
-        return not file.size_bytes
-    if checksum := re.fullmatch(r"\.(.+)\.crc", path.name):
-        return f"{path.parent}/{checksum[1]}" in paths
-    if _ROWS_FILE.fullmatch(path.name) is None:
-        return False
+def _is_of_table(store: Store, name: str, path: str) -> bool:
+    place, _, file_name = path.rpartition("/")
     try:
-        with store.open_input(file.path) as source:
+        if path == f"{name}/{_CURRENT_FILE}":
+            _FileNames.validate_json(store.read_bytes(path))
+            return True
+        if place != name or not (file_name == _WHOLE_FILE or _ADDRESSED.fullmatch(file_name)):
+            return False
+        with store.open_input(path) as source:
             schemas.check_table(name, pq.ParquetFile(source).schema_arrow)
-    except (SchemaError, StorageError, OSError, pa.ArrowException):
+    except (SchemaError, StorageError, ValidationError, OSError, pa.ArrowException):
         return False
     return True
 
@@ -124,38 +135,70 @@ def _is_of_table(store: Store, name: str, file: StoredFile, paths: Collection[st
 def write_table(store: Store, name: str, table: pa.Table) -> None:
     """Replace a small table as a whole, or raise a `SchemaError` if its columns are wrong."""
     schemas.check_table(name, table.schema)
-    path = f"{name}/{_WHOLE_FILE}"
-    store.write_bytes(path, to_parquet(table))
-    for stale in store.list_files(name):
-        if stale.path != path:
-            store.delete(stale.path)
+    whole = f"{name}/{_WHOLE_FILE}"
+    store.write_bytes(whole, to_parquet(table))
+    _delete_others(store, name, {whole})
 
 
-def read_table(store: Store, name: str) -> pa.Table:
-    """Read a small table, from the file of `write_table` or from the files that Spark wrote.
+def replace_files(store: Store, name: str, paths: Iterable[str]) -> None:
+    """Make these content-addressed files the table, in one step, and then delete all others.
+
+    Until that step, the table is the old one.
+    """
+    current, files = f"{name}/{_CURRENT_FILE}", set(paths)
+    names = sorted(PurePosixPath(path).name for path in files)
+    store.write_bytes(current, json.dumps(names).encode())
+    _delete_others(store, name, {current, *files})
+
+
+def _delete_others(store: Store, name: str, kept: set[str]) -> None:
+    files = (file.path for file in store.list_all_files(name))
+    store.delete_all([path for path in files if path not in kept])
+
+
+def list_stale(store: Store, name: str) -> list[StoredFile]:
+    """List the files in a table's directory that are not of the table: those of killed writers."""
+    files = store.list_all_files(name)
+    current = {f"{name}/{_CURRENT_FILE}", *(list_files(store, name) or ())} if files else set()
+    return [file for file in files if file.path not in current]
+
+
+def list_files(store: Store, name: str) -> list[str] | None:
+    """List the files of a table; None if it was not written."""
+    whole, current = f"{name}/{_WHOLE_FILE}", f"{name}/{_CURRENT_FILE}"
+    if not store.exists(current):
+        return [whole] if store.exists(whole) else None
+    try:
+        return [f"{name}/{each}" for each in _FileNames.validate_json(store.read_bytes(current))]
+    except ValidationError as error:
+        raise StorageError(
+            f"{current} below {store} is not a list of files: {error.errors()[0]['msg']}."
+        ) from error
+
+
+def read_table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read links, labels or scores, by default with all columns.
 
     A ConfigError about a missing table names the stage that writes it.
     """
-    files = [file.path for file in store.list_files(name)]
-    if not files:
+    files = list_files(store, name)
+    if files is None:
         stage = "predict" if name == "scores" else "prepare"
         raise ConfigError(
             f"There is no table {name!r} below {store}. Run `trailergenre {stage}` first, or check "
             "the run's address."
         )
-    whole = f"{name}/{_WHOLE_FILE}"
-    if whole in files:
-        files = [whole]  # a killed writer may not have deleted the others
-    return pa.concat_tables([_read_file(store, name, path) for path in files])
+    schema = schemas.TABLES[name]
+    wanted = schema.names if columns is None else list(columns)
+    parts = [schema.empty_table().select(wanted)]
+    for path in files:
+        with store.open_input(path) as source:
+            parts.append(parse_table(name, source, wanted))
+    return pa.concat_tables(parts)
 
 
 REFERENCE_COLUMNS = "commit", "features_file", "features_rows", "features_bytes", "features_sha256"
 """Columns by which an `ok` outcomes row refers to its features."""
-
-
-def _read_file(store: Store, name: str, path: str) -> pa.Table:
-    with store.open_input(path) as source:
-        return check_and_cast(name, pq.ParquetFile(source).read())
 
 
 @contextmanager
@@ -169,87 +212,192 @@ def _advising(store: Store) -> Iterator[None]:
         ) from error
 
 
+PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
+"""Columns that decide which of a link's rows is current."""
+
+FEATURE_COLUMNS = ("link_id", "outcome", *REFERENCE_COLUMNS)
+"""Columns by which readers of features reach them."""
+
+_ALL_COLUMNS = tuple(schemas.OUTCOMES.names)
+
+_READERS = 16
+"""Outcomes files that are read at the same time."""
+
+
+class OutcomesReader:
+    """Reads the outcomes of one fingerprint: each file once, in threads."""
+
+    def __init__(
+        self, store: Store, fingerprint: str, columns: Sequence[str] = _ALL_COLUMNS
+    ) -> None:
+        """Take a run; nothing is read yet. All columns of a million links take gigabytes."""
+        self._store, self._fingerprint = store, fingerprint
+        self._needed = tuple(dict.fromkeys((*PRECEDENCE_COLUMNS, *columns)))
+        self._read: set[str] = set()
+        self._current = join_outcomes({}, self._needed)
+
+    def current(self) -> pa.Table:
+        """Read what is new; return the current outcome of every finished link, in no order.
+
+        Besides the columns asked for, it has those that decide which outcome is current.
+        """
+        new = _read_new(self._store, self._fingerprint, self._read, self._needed)
+        if new:
+            self._read.update(new)
+            rows = join_outcomes(new, self._needed)
+            # Only links that have new rows are decided anew.
+            is_old = pc.is_in(self._current["link_id"], rows["link_id"].combine_chunks())
+            touched = pa.concat_tables([self._current.filter(is_old), rows])
+            rest = self._current.filter(pc.invert(is_old))
+            self._current = pa.concat_tables([rest, current_outcomes(touched)])
+        return self._current
+
+
 def read_outcomes(
-    store: Store,
-    fingerprint: str,
-    cache: dict[str, pa.Table] | None = None,
-    columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
+    store: Store, fingerprint: str, columns: Sequence[str] = _ALL_COLUMNS
 ) -> pa.Table:
-    """Read the current outcome of every finished link, one row per link.
+    """Read the current outcome of every finished link, one row per link, sorted by link.
 
     If a link has several rows (speculative tasks, a late task of an old driver, a retry), `ok`
     beats failure beats `deferred`, then the highest round, then the earliest `finished_at`, then
     the file's name.
-
-    `cache` has the files that earlier calls read, by path; this call adds its own. `columns` are
-    `PRECEDENCE_COLUMNS` and others: all columns of a million links take gigabytes.
     """
-    rows = read_all_outcomes(store, fingerprint, cache, columns)
-    return current_outcomes(rows).select(columns)
+    rows = OutcomesReader(store, fingerprint, columns).current()
+    return rows.select(columns).take(pc.sort_indices(rows["link_id"]))
 
 
 def read_all_outcomes(
-    store: Store,
-    fingerprint: str,
-    cache: dict[str, pa.Table] | None = None,
-    columns: Sequence[str] = tuple(schemas.OUTCOMES.names),
+    store: Store, fingerprint: str, columns: Sequence[str] = _ALL_COLUMNS
 ) -> pa.Table:
     """As `read_outcomes`, but with superseded rows too, and with `_file`, the path of each."""
-    cache = {} if cache is None else cache
-    paths = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
-    for path in paths:
-        if path not in cache:
+    return join_outcomes(_read_new(store, fingerprint, (), columns), columns)
+
+
+def _read_new(
+    store: Store, fingerprint: str, known: Collection[str], columns: Sequence[str]
+) -> dict[str, pa.Table]:
+    """Read the outcomes files that are not `known`, by path."""
+    while True:
+        listed = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
+        paths = [path for path in listed if path not in known]
+        try:
             with _advising(store):
-                cache[path] = read_content_addressed(store, "outcomes", path).select(columns)
-    return join_outcomes({path: cache[path] for path in paths}, columns)
+                return dict(zip(paths, read_outcomes_files(store, paths, columns), strict=True))
+        except StorageError:
+            # Files that another process merged since they were listed are gone; else it is damage.
+            if all(map(store.exists, paths)):
+                raise
+            left = {file.path for file in store.list_files(f"outcomes/{fingerprint}")}
+            if left.issuperset(paths):
+                raise
 
 
-def join_outcomes(
-    parts: dict[str, pa.Table], columns: Sequence[str] = tuple(schemas.OUTCOMES.names)
-) -> pa.Table:
+def read_outcomes_files(
+    store: Store, paths: Sequence[str], columns: Sequence[str] = _ALL_COLUMNS
+) -> list[pa.Table]:
+    """Read outcomes files, many at the same time: a store answers in milliseconds, not faster."""
+
+    def read(path: str) -> pa.Table:
+        return read_content_addressed(store, "outcomes", path, columns)
+
+    with ThreadPoolExecutor(_READERS) as executor:
+        return list(executor.map(read, paths))
+
+
+def write_outcomes(store: Store, fingerprint: str, rows: pa.Table) -> str:
+    """Write rows of the table `outcomes` to a file of their own, and return its path."""
+    directory = f"outcomes/{fingerprint}"
+    return store.write_content_addressed(directory, to_parquet(rows), ".parquet")
+
+
+def join_outcomes(parts: Mapping[str, pa.Table], columns: Sequence[str] = _ALL_COLUMNS) -> pa.Table:
     """Concatenate outcomes files, given by path, with the path as `_file`."""
     empty = schemas.OUTCOMES.empty_table().select(columns)
-    empty = empty.append_column("_file", pa.array([], pa.string()))
-    named = [
-        part.append_column("_file", pa.array([path] * len(part), pa.string()))
-        for path, part in parts.items()
-    ]
-    return pa.concat_tables([empty, *named])
+    tables = [_with_file(empty, "")]
+    return pa.concat_tables(tables + [_with_file(part, path) for path, part in parts.items()])
 
 
-PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
-"""Columns that decide which of a link's rows is current."""
+def _with_file(part: pa.Table, path: str) -> pa.Table:
+    # A dictionary: the path of each row takes as much as its link.
+    rows = pa.array(np.zeros(len(part), np.int32))
+    return part.append_column("_file", pa.DictionaryArray.from_arrays(rows, pa.array([path])))
 
 
 def current_outcomes(rows: pa.Table) -> pa.Table:
     """Select one row per link from the rows of `join_outcomes`; see `read_outcomes`."""
+    counts = pc.value_counts(rows["link_id"])
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    is_repeated = pc.is_in(rows["link_id"], repeated)
+    several = rows.filter(is_repeated)
     is_ok, is_deferred = (
-        pc.equal(rows["outcome"], outcome.value) for outcome in (Outcome.OK, Outcome.DEFERRED)
+        pc.equal(several["outcome"], outcome.value) for outcome in (Outcome.OK, Outcome.DEFERRED)
     )
     rank = pc.if_else(is_ok, 0, pc.if_else(is_deferred, 2, 1))
-    keys = ("link_id", "_rank", "round", "finished_at", "_file")
+    ranked = several.append_column("_rank", rank)
+    ranked = ranked.append_column("_name", several["_file"].cast(pa.string()))
+    keys = ("link_id", "_rank", "round", "finished_at", "_name")
     order = [(key, "descending" if key == "round" else "ascending") for key in keys]
-    ordered = rows.append_column("_rank", rank).sort_by(order).drop_columns("_rank")
+    ordered = ranked.sort_by(order).drop_columns(["_rank", "_name"])
     link_ids = ordered["link_id"].combine_chunks()
     changes = pc.not_equal(link_ids[1:], link_ids[:-1])
     is_first = pa.concat_arrays([pa.array([True] * (len(ordered) > 0), pa.bool_()), changes])
-    return ordered.filter(is_first)
+    return pa.concat_tables([rows.filter(pc.invert(is_repeated)), ordered.filter(is_first)])
 
 
-def filter_links(rows: pa.Table, link_ids: Iterable[str]) -> pa.Table:
+LinkIds: TypeAlias = "Iterable[str] | pa.Array | pa.ChunkedArray"
+"""Ids of links; as Python strings, a million takes 120 MB."""
+
+
+def filter_links(rows: pa.Table, link_ids: LinkIds) -> pa.Table:
     """Select the rows of these links."""
-    wanted = pa.array(sorted(set(link_ids)), pa.string())
+    if isinstance(link_ids, pa.ChunkedArray):
+        link_ids = link_ids.combine_chunks()
+    wanted = link_ids if isinstance(link_ids, pa.Array) else pa.array(list(link_ids), pa.string())
     return rows.filter(pc.is_in(rows["link_id"], wanted))
 
 
-def feature_files(outcomes: pa.Table) -> list[str]:
-    """List the features files that current outcomes rows refer to, sorted."""
+_ROWS_AT_A_TIME = 1 << 16
+
+
+def iter_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield rows; of all of a million at once, Python's objects would take gigabytes."""
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_A_TIME):
+        yield from batch.to_pylist()
+
+
+def count_values(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value occurs, the most frequent first; nulls are left out."""
+    rows = pc.value_counts(column.drop_null()).to_pylist()
+    counts = {row["values"]: row["counts"] for row in rows}
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def group_by_file(outcomes: pa.Table, per_link: Sequence[str] = ("link_id",)) -> pa.Table:
+    """List the features files of current outcomes, sorted by path; a row is what they say of one.
+
+    Its columns are `REFERENCE_COLUMNS`, and NAME_list for each column in `per_link`.
+    """
     named = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    return sorted(set(named["features_file"].to_pylist()))
+    lists: list[tuple[str, str]] = [(name, "list") for name in per_link]
+    return named.group_by(list(REFERENCE_COLUMNS)).aggregate(lists).sort_by("features_file")
+
+
+def rows_of_file(file: Mapping[str, Any]) -> pa.Table:
+    """Turn a row of `group_by_file` into the outcomes rows that it stands for."""
+    lists = {name.removesuffix("_list"): file[name] for name in file.keys() - {*REFERENCE_COLUMNS}}
+    n_links = len(file["link_id_list"])
+    same = {name: file[name] for name in REFERENCE_COLUMNS} | {"outcome": Outcome.OK.value}
+    columns = lists | {name: [value] * n_links for name, value in same.items()}
+    fields = [pa.field(name, _type_of(name)) for name in columns]
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _type_of(column: str) -> pa.DataType:
+    return pa.string() if column == "_file" else schemas.OUTCOMES.field(column).type
 
 
 def iter_features(
-    store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
+    store: Store, outcomes: pa.Table, link_ids: LinkIds | None = None
 ) -> Iterator[pa.Table]:
     """Read the features of current outcomes, one table per file; of all links by default."""
     for path, named in by_features_file(outcomes, link_ids):
@@ -257,17 +405,17 @@ def iter_features(
 
 
 def by_features_file(
-    outcomes: pa.Table, link_ids: Iterable[str] | None = None
+    outcomes: pa.Table, link_ids: LinkIds | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
     """Group current outcomes by the features file that they refer to; of all links by default."""
     current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
     if link_ids is not None:
         current = filter_links(current, link_ids)
     ordered = current.sort_by("features_file")
-    files = ordered["features_file"].to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(np.append(True, files[1:] != files[:-1])[: len(files)])
-    for start, length in zip(starts, np.diff(starts, append=len(files)), strict=True):
-        yield files[start], ordered.slice(int(start), int(length))
+    lengths = pc.value_counts(ordered["features_file"]).field("counts").to_pylist()
+    for start, length in zip(itertools.accumulate(lengths, initial=0), lengths, strict=False):
+        named = ordered.slice(start, length)
+        yield named["features_file"][0].as_py(), named
 
 
 def read_features(store: Store, path: str, named: pa.Table) -> pa.Table:

@@ -24,7 +24,12 @@ from trailergenre.models.pooling import RowArray
 from trailergenre.models.scorer import Scorer, ScorerGroup, score_links
 from trailergenre.runs import tables
 from trailergenre.spark.broadcasts import broadcast
-from trailergenre.spark.session import slots
+
+_TASK_BYTES = 32 << 20
+"""Features that a task reads: 27 trailers of 150 frames, below a second."""
+
+_MAX_TASKS = 10_000
+"""The driver keeps some KB for each."""
 
 LinkScorer = Scorer | ScorerGroup
 """Sent to the workers."""
@@ -34,14 +39,21 @@ class FeatureFiles:
     """The features files of some links."""
 
     def __init__(
-        self, spark: SparkSession, store: Store, outcomes: pa.Table, link_ids: Iterable[str]
+        self,
+        spark: SparkSession,
+        store: Store,
+        outcomes: pa.Table,
+        link_ids: tables.LinkIds | None = None,
     ) -> None:
-        """Plan without reading a file; links without features in `outcomes` are left out."""
+        """Plan without reading a file; links without features in `outcomes` are left out.
+
+        Of all links by default.
+        """
         self._spark = spark
         self._store = store
-        rows = tables.filter_links(outcomes, link_ids)
-        self._rows = rows.select(["link_id", "outcome", *tables.REFERENCE_COLUMNS])
-        self._files = tables.feature_files(self._rows)
+        current = outcomes if link_ids is None else tables.filter_links(outcomes, link_ids)
+        self._rows = current.select(tables.FEATURE_COLUMNS)
+        self._files = tables.group_by_file(self._rows)
 
     @property
     def outcomes(self) -> pa.Table:
@@ -72,6 +84,19 @@ class FeatureFiles:
 
         return self._map(read, "link_id string, number int, row array<float>")
 
+    def frames(self) -> DataFrame:
+        """Read the frames: link_id, frame_index, frame_time_s, features."""
+
+        def read(store: Store, outcomes: pa.Table) -> Iterator[pa.RecordBatch]:
+            for table in tables.iter_features(store, outcomes):
+                lists = table["features"].combine_chunks().cast(pa.list_(pa.float32()))
+                frames = table.drop_columns(["features", "commit"])
+                yield from frames.append_column("features", lists).combine_chunks().to_batches()
+
+        return self._map(
+            read, "link_id string, frame_index int, frame_time_s double, features array<float>"
+        )
+
     def scores(self, scorer: LinkScorer) -> DataFrame:
         """Score links: link_id, probabilities (one per genre); one row per link."""
         return self._scores(broadcast(self._spark, scorer))
@@ -97,20 +122,23 @@ class FeatureFiles:
         self, read: Callable[[Store, pa.Table], Iterator[pa.RecordBatch]], schema: str
     ) -> DataFrame:
         """Give each features file's outcomes to `read`."""
-        rows, files, store = self._rows, self._files, self._store
-        faults = fault_injection.read_faults()
+        store, faults = self._store, fault_injection.read_faults()
 
         def read_files(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             arm_task(faults)
             for batch in batches:
-                for number in batch.column("id").to_pylist():
-                    yield from read(
-                        store, rows.filter(pc.equal(rows["features_file"], files[number]))
-                    )
+                for file in batch.to_pylist():
+                    yield from read(store, tables.rows_of_file(file))
 
-        # Two tasks per slot balance files of different sizes.
-        n_tasks = max(1, min(len(files), 2 * slots(self._spark)))
-        return self._spark.range(0, len(files), 1, n_tasks).mapInArrow(read_files, schema)
+        return distribute(self._spark, self._files).mapInArrow(read_files, schema)
+
+
+def distribute(spark: SparkSession, files: pa.Table) -> DataFrame:
+    """Deal the rows of `tables.group_by_file` to tasks."""
+    # By size, not by slots: under dynamic allocation nobody knows these yet.
+    n_bytes = pc.sum(files["features_bytes"]).as_py() or 0
+    n_tasks = max(1, min(len(files), n_bytes // _TASK_BYTES, _MAX_TASKS))
+    return spark.createDataFrame(files).repartition(n_tasks)
 
 
 def arm_task(faults: Iterable[fault_injection.Fault]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +20,10 @@ from pyspark.sql import functions as F
 
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.progress import OnStep
-from trailergenre.base.storage import Store
 from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
 from trailergenre.spark.feature_files import from_lists, to_lists
 from trailergenre.spark.fit_per_genre import LabelledRows, collect_sample, run_parallel
-from trailergenre.spark.mllib_forest import read_saved_forest
+from trailergenre.spark.mllib_forest import read_forest
 
 
 def fit_forests(
@@ -33,28 +31,22 @@ def fit_forests(
     *,
     genres: Sequence[str],
     config: ForestConfig,
-    store: Store,
     on_step: OnStep,
 ) -> Forest:
     """Fit one forest per genre (column of truth); `config` says how many at the same time.
 
-    The same rows give the same forest on any number of slots. Executors save models to the store
-    for a moment.
+    The same rows give the same forest on any number of slots.
     """
     n_features = labelled.n_features
     edges = find_edges(collect_sample(labelled), config.max_bins)
     vectors = to_codes(labelled, edges).cache()
-    scratch = f"training/{uuid4().hex}"
 
     def fit(genre: int) -> Forest:
         share = float(labelled.truth[:, genre].mean())
         if share in (0.0, 1.0):
             return constant_tree(share, genre=genre, n_features=n_features)
         model = fit_genre(vectors, genre, config)
-        path = f"{scratch}/{genre}"
-        model.write().save(store.spark_path(path))
-        saved = read_saved_forest(store, path, genre=genre, n_features=n_features)
-        return _with_values(saved, edges)
+        return _with_values(read_forest(model, genre=genre, n_features=n_features), edges)
 
     def describe(genre: int, forest: Forest) -> str:
         return f"{genres[genre]} ({len(forest.feature)})"
@@ -62,7 +54,6 @@ def fit_forests(
     try:
         return join_trees(run_parallel(fit, len(genres), config.parallelism, on_step, describe))
     finally:
-        store.delete_directory(scratch)
         vectors.unpersist()
 
 

@@ -1,58 +1,70 @@
-"""Reads the trees of a forest that MLlib 4.3 saved as Parquet, without Spark.
+"""Takes the trees of MLlib's forests out of Spark, through the driver's JVM.
 
-Only `data/` is read: one row per node, with treeID and nodeData. Nothing in the metadata is
-trusted or imported.
+MLlib itself saves models from executors to an address, which would need Hadoop's classes and keys
+for each kind of storage. Here Jackson, which is part of Spark, writes the nodes as JSON.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
+import json
+from typing import Any, cast
 
-from trailergenre.base.storage import Store
+import numpy as np
+from py4j.java_gateway import JavaObject
+from pyspark.ml.classification import RandomForestClassificationModel
+from pyspark.sql import SparkSession
+
 from trailergenre.models.estimators.forest import Forest
 
+Node = dict[str, Any]
+"""Fields of MLlib's `LeafNode` or `InternalNode`."""
 
-def read_saved_forest(store: Store, path: str, *, genre: int, n_features: int) -> Forest:
-    """Read one genre's forest, of two classes and continuous features; `path` is its directory."""
-    nodes = _read_nodes(store, f"{path}/data")
-    children = ("nodeData.leftChild", "nodeData.rightChild")
-    names = ("treeID", *children, "nodeData.split.featureIndex")
-    tree, left, right, feature = (nodes[name].to_numpy().astype(np.int64) for name in names)
-    starts = np.flatnonzero(np.diff(tree, prepend=-1))
-    offsets = np.append(starts, len(tree)).astype(np.int64)
-    # Node ids count within a tree; arrays count over all trees.
-    start = np.repeat(offsets[:-1], np.diff(offsets))
-    is_inner = left >= 0
-    threshold = np.zeros(len(tree))
-    # A leaf has an empty list of thresholds, an inner node a list of one.
-    threshold[is_inner] = _flatten(nodes, "nodeData.split.leftCategoriesOrThreshold")
-    counts = _flatten(nodes, "nodeData.impurityStats").reshape(-1, 2)
-    return Forest(
-        offsets=offsets,
-        first_genre=np.full(len(starts), genre, np.int32),
-        feature=np.where(is_inner, feature, -1).astype(np.int32),
-        threshold=threshold,
-        left=np.where(is_inner, left + start, -1).astype(np.int32),
-        right=np.where(is_inner, right + start, -1).astype(np.int32),
+
+def read_forest(model: RandomForestClassificationModel, *, genre: int, n_features: int) -> Forest:
+    """Convert one genre's forest, of two classes and continuous features."""
+    mapper, forest = _field_mapper(), cast("JavaObject", model._java_obj)
+    feature: list[int] = []
+    threshold: list[float] = []
+    left: list[int] = []
+    right: list[int] = []
+    value: list[float] = []
+    offsets = [0]
+
+    def add(node: Node) -> int:
+        """Append a node and those below it, from left to right; return its place."""
+        place = len(feature)
+        no, yes = node["impurityStats"]["stats"]
         # Not `prediction`, which is a class; the share of true rows is the probability.
-        value=counts[:, 1:] / counts.sum(axis=1, keepdims=True),
+        value.append(yes / (no + yes))
+        split = node.get("split", {"featureIndex": -1, "threshold": 0.0})
+        feature.append(split["featureIndex"])
+        threshold.append(split["threshold"])
+        left.append(-1)
+        right.append(-1)
+        if "split" in node:
+            left[place] = add(node["leftChild"])
+            right[place] = add(node["rightChild"])
+        return place
+
+    for tree in forest.trees():
+        add(json.loads(mapper.writeValueAsString(tree.rootNode())))
+        offsets.append(len(feature))
+    return Forest(
+        offsets=np.array(offsets, np.int64),
+        first_genre=np.full(len(offsets) - 1, genre, np.int32),
+        feature=np.array(feature, np.int32),
+        threshold=np.array(threshold),
+        left=np.array(left, np.int32),
+        right=np.array(right, np.int32),
+        value=np.array(value)[:, None],
         n_features=n_features,
     )
 
 
-def _read_nodes(store: Store, directory: str) -> pa.Table:
-    """Read all nodes with nested columns flattened, by tree and node."""
-    tables = []
-    for file in store.list_files(directory):
-        with store.open_input(file.path) as source:
-            tables.append(pq.read_table(source))
-    nodes = pa.concat_tables(tables).flatten().flatten()
-    return nodes.sort_by([("treeID", "ascending"), ("nodeData.id", "ascending")])
-
-
-def _flatten(nodes: pa.Table, name: str) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = nodes[name].combine_chunks().flatten().to_numpy()
-    return values
+def _field_mapper() -> JavaObject:
+    """Jackson's mapper, told to write fields: MLlib's nodes have none of Java's getters."""
+    jvm = cast("JavaObject", SparkSession.active()._jvm)
+    annotations = jvm.com.fasterxml.jackson.annotation
+    visibility = getattr(annotations, "JsonAutoDetect$Visibility")
+    mapper = jvm.com.fasterxml.jackson.databind.ObjectMapper()
+    return mapper.setVisibility(annotations.PropertyAccessor.FIELD, visibility.ANY)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 
+from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
 from trailergenre.runs import tables
+from trailergenre.spark.feature_files import FeatureFiles
 
 
 def read_run_tables(spark: SparkSession, store: Store, fingerprint: str) -> dict[str, DataFrame]:
@@ -16,11 +19,8 @@ def read_run_tables(spark: SparkSession, store: Store, fingerprint: str) -> dict
     outcomes = tables.read_outcomes(store, fingerprint)
     frames = {"outcomes": spark.createDataFrame(outcomes)}
     for name in ("links", "labels", "scores"):
-        if store.exists(name):
+        if tables.list_files(store, name) is not None:
             frames[name] = spark.createDataFrame(tables.read_table(store, name))
-    paths = [store.spark_path(path) for path in tables.feature_files(outcomes)]
-    if paths:
-        current = frames["outcomes"].select("link_id", "commit")
-        features = spark.read.parquet(*paths).join(current, ["link_id", "commit"], "leftsemi")
-        frames["features"] = features.drop("commit")
+    if pc.any(pc.equal(outcomes["outcome"], Outcome.OK.value)).as_py():
+        frames["features"] = FeatureFiles(spark, store, outcomes).frames()
     return frames

@@ -45,15 +45,13 @@ class ClusterTrainer:
             on_step(1, 1, f"{forest.n_trees} trees")
             return Scorer(forest, recipe.rows, recipe.row_config)
         rows = files.training_rows(recipe.rows, recipe.row_config).cache()
-        genres, config, store = training.genres, recipe.parameters, self._store
+        genres, config = training.genres, recipe.parameters
         try:
             rows.count()  # computes and caches the rows on all slots
-            labelled = label_rows(rows, link_ids, truth, model=recipe.model, store=store)
+            labelled = label_rows(rows, link_ids, truth, model=recipe.model, store=self._store)
             model: Forest | Logistic
             if isinstance(config, ForestConfig):
-                model = fit_forests(
-                    labelled, genres=genres, config=config, store=store, on_step=on_step
-                )
+                model = fit_forests(labelled, genres=genres, config=config, on_step=on_step)
             else:
                 assert isinstance(config, LogisticConfig)  # `choose_recipe` gives MLlib no other
                 model = fit_regressions(labelled, genres=genres, config=config, on_step=on_step)

@@ -61,7 +61,7 @@ def check_storage_is_shared(spark: SparkSession, store: Store, n_slots: int) -> 
     if not all(is_seen):
         raise StorageError(
             f"Not every worker sees {store}. Use a path that is mounted on all of them, "
-            "or an s3://, gs:// or hdfs:// address."
+            "or an s3://, gs://, abfss:// or hdfs:// address."
         )
 
 

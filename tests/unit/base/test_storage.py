@@ -41,18 +41,6 @@ def test_absent_directory_lists_nothing(tmp_path: Path) -> None:
     assert Store(str(tmp_path)).list_files("nothing") == []
 
 
-@pytest.mark.parametrize(
-    ("address", "spark_path"),
-    [
-        ("s3://bucket/run", "s3a://bucket/run/links"),
-        ("s3a://bucket/run/", "s3a://bucket/run/links"),
-        ("gs://bucket/run", "gs://bucket/run/links"),
-    ],
-)
-def test_object_stores_are_named_as_spark_names_them(address: str, spark_path: str) -> None:
-    assert Store(address).spark_path("links") == spark_path
-
-
 def test_local_path_with_a_space_works(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "my run"))
     store.write_bytes("x", b"1")
@@ -232,6 +220,10 @@ SECRET = "canary-9f2"
         (f"hdfs://me:x/{SECRET}@host:8020/run", "HADOOP_USER_NAME"),
         (f"file://me:{SECRET}@host/run", "Remove that"),
         (f"abfs://box@account.dfs.core.windows.net/run?sig={SECRET}", "'abfs' is unknown"),
+        (f"abfss://box@account.dfs.core.windows.net/run?sig={SECRET}", "AZURE_CLIENT_ID"),
+        (f"abfss://box:{SECRET}@account.dfs.core.windows.net/run", "AZURE_CLIENT_ID"),
+        (f"abfss://box@{SECRET}.example.org/run", "AZURE_CLIENT_ID"),
+        (f"abfss://:{SECRET}@account.dfs.core.windows.net/run", "AZURE_CLIENT_ID"),
         (f"az://{SECRET}@account/run", "'az' is unknown"),
         (f"me:{SECRET}@s3://bucket/run", "scheme of the address is unknown"),
     ],
@@ -250,6 +242,7 @@ def test_an_address_that_holds_a_key_is_refused_without_repeating_it(
         "s3://bucket/run?region=x&endpoint_override=127.0.0.1:1&scheme=http",
         "s3://bucket/me@example.org/run",
         "gs://anonymous@bucket/run?scheme=http&endpoint_override=127.0.0.1:1",
+        "abfss://box@account.dfs.core.windows.net/run",
         "hdfs://namenode:8020/run",
         "hdfs://[::1]:8020/run",
         "hdfs:///run",
@@ -271,10 +264,6 @@ def test_an_address_without_keys_is_taken_and_shown_whole(address: str) -> None:
 )
 def test_what_is_below_an_address_keeps_its_parameters(address: str, below: str) -> None:
     assert str(Store(address).child("fold-0").child("a b")) == below
-
-
-def test_spark_is_given_no_parameters() -> None:
-    assert Store("s3://b/run?region=r").spark_path("scores") == "s3a://b/run/scores"
 
 
 def test_a_local_path_is_shown_whole(tmp_path: Path) -> None:

@@ -55,13 +55,14 @@ def finish(
             "device": "",
             "versions": "",
             "sandbox": "full",
+            "features_file": f"features/{settings.fingerprint}/0" if outcome == "ok" else None,
             "finished_at": 0,
         }
         for link, outcome in outcomes.items()
     ]
     table = pa.Table.from_pylist(rows, schema=schemas.OUTCOMES)
-    path = f"outcomes/{settings.fingerprint}"
-    store.write_content_addressed(path, tables.to_parquet(table), ".parquet")
+    store.write_bytes(f"features/{settings.fingerprint}/0", b"")
+    tables.write_outcomes(store, settings.fingerprint, table)
 
 
 def plan(
@@ -84,6 +85,16 @@ def test_committed_links_are_not_taken_again_but_deferred_ones_are(store: Store)
     a, b, c = write_links(store, URLS)
     finish(store, ONE, {a: "ok", b: "unavailable", c: "deferred"})
     assert plan(store, ONE).todo == [replace(c, round=1)]
+
+
+def test_links_whose_features_file_was_deleted_are_taken_again(store: Store) -> None:
+    finish(store, ONE, dict.fromkeys(write_links(store, URLS), "ok"))
+    assert plan(store, ONE).todo == []
+    path = f"features/{ONE.fingerprint}/0"
+    store.delete(path)
+    assert [link.round for link in plan(store, ONE).todo] == [1, 1, 1]
+    store.write_bytes(path, b"")
+    assert plan(store, ONE).todo == []
 
 
 def test_links_that_were_throttled_themselves_come_after_those_that_never_were_asked_for(

@@ -20,14 +20,15 @@ from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs import schemas, tables
 from trailergenre.runs import status as status_module
-from trailergenre.runs.status import RunStatus, read_status, run_with_progress
+from trailergenre.runs.status import STATUS_COLUMNS, RunStatus, read_status, run_with_progress
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def moments(*seconds: float) -> list[datetime]:
-    return [START + timedelta(seconds=s) for s in seconds]
+def moments(*seconds: float) -> pa.ChunkedArray:
+    times = [START + timedelta(seconds=s) for s in seconds]
+    return pa.chunked_array([times], schemas.OUTCOMES.field("finished_at").type)
 
 
 def status(ready: int, by_outcome: dict[str, int], links_per_s: float | None = None) -> RunStatus:
@@ -84,10 +85,17 @@ def ids(movies: list[Movie]) -> list[LinkId]:
     return [movie.link.link_id for movie in movies]
 
 
+def look(
+    store: Store, fingerprint: str, ready: list[LinkId], *, since: datetime | None = None
+) -> RunStatus:
+    outcomes = tables.OutcomesReader(store, fingerprint, STATUS_COLUMNS)
+    return read_status(outcomes, ready, since=since)
+
+
 def test_status_is_read_from_the_committed_outcomes(tmp_path: Path) -> None:
     store, movies = Store(str(tmp_path)), make_movies(4, frames=3)
     fingerprint = make_run(store, [*movies[:3], Movie(movies[3].link, None)])
-    state = read_status(store, fingerprint, [*ids(movies), LinkId("e"), LinkId("f")])
+    state = look(store, fingerprint, [*ids(movies), LinkId("e"), LinkId("f")])
     assert (state.ready, state.finished, state.without_outcome) == (6, 4, 2)
     assert (state.frames, state.last_commit_at) == (9, START)
     assert list(state.by_outcome.items()) == [("ok", 3), ("not_media", 1)]
@@ -98,11 +106,11 @@ def test_deferred_links_make_no_rate(tmp_path: Path) -> None:
     store, movies = Store(str(tmp_path)), make_movies(1, frames=3)
     fingerprint = make_run(store, movies)
     ready, since = [*ids(movies), LinkId("later")], START - timedelta(seconds=20)
-    before = read_status(store, fingerprint, ready, since=since)
+    before = look(store, fingerprint, ready, since=since)
     deferred = outcome_row("later", Outcome.DEFERRED)
     content = tables.to_parquet(pa.Table.from_pylist([deferred], schemas.OUTCOMES))
     store.write_content_addressed(f"outcomes/{fingerprint}", content, ".parquet")
-    after = read_status(store, fingerprint, ready, since=since)
+    after = look(store, fingerprint, ready, since=since)
     assert (after.finished, after.by_outcome) == (1, {"ok": 1, "deferred": 1})
     assert after.links_per_s == before.links_per_s == 1 / 20
 
@@ -110,15 +118,15 @@ def test_deferred_links_make_no_rate(tmp_path: Path) -> None:
 def test_outcomes_of_links_that_left_the_list_do_not_count(tmp_path: Path) -> None:
     store, movies = Store(str(tmp_path)), make_movies(3, frames=3)
     fingerprint = make_run(store, movies)
-    state = read_status(store, fingerprint, ids(movies[:1]))
+    state = look(store, fingerprint, ids(movies[:1]))
     assert state.line() == "1 ok, 0 failed of 1 links; 3 frames"
     # Two new links: the old outcomes do not stand for theirs.
-    state = read_status(store, fingerprint, [LinkId("new"), LinkId("newer")])
+    state = look(store, fingerprint, [LinkId("new"), LinkId("newer")])
     assert (state.line(), state.without_outcome) == ("0 ok, 0 failed of 2 links; 0 frames", 2)
 
 
 def test_status_before_the_first_commit(tmp_path: Path) -> None:
-    state = read_status(Store(str(tmp_path)), "fp", [LinkId("a")])
+    state = look(Store(str(tmp_path)), "fp", [LinkId("a")])
     assert (state.finished, state.frames, state.last_commit_at, state.eta_s) == (0, 0, None, None)
 
 
@@ -151,7 +159,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
 
 def work_on(run: Run, work: Callable[[], T], stop: Callable[[], None] = bool, **more: Any) -> T:
     store, fingerprint, ready = run
-    return run_with_progress(work, stop, store=store, fingerprint=fingerprint, ready=ready, **more)
+    outcomes = tables.OutcomesReader(store, fingerprint, STATUS_COLUMNS)
+    return run_with_progress(work, stop, outcomes=outcomes, ready=ready, **more)
 
 
 def test_a_pipe_gets_plain_lines(run: Run, drawn: Callable[..., io.StringIO]) -> None:
@@ -240,17 +249,17 @@ def test_a_file_is_read_by_one_look_only(
 ) -> None:
     drawn(is_terminal=False)
     looks, looked_often = [], threading.Event()
-    read_outcomes = tables.read_outcomes
+    current = tables.OutcomesReader.current
 
-    def look(*arguments: object) -> pa.Table:
+    def look(reader: tables.OutcomesReader) -> pa.Table:
         looks.append(1)
         if len(looks) == 3:
             looked_often.set()
-        return read_outcomes(*arguments)
+        return current(reader)
 
     opened = []
     open_input = Store.open_input
-    monkeypatch.setattr(tables, "read_outcomes", look)
+    monkeypatch.setattr(tables.OutcomesReader, "current", look)
     monkeypatch.setattr(
         Store, "open_input", lambda store, path: opened.append(path) or open_input(store, path)
     )

@@ -75,14 +75,15 @@ def test_of_two_equal_classes_the_later_round_is_current_however_early(tmp_path:
 
 
 def test_files_read_before_are_not_read_again(tmp_path: Path) -> None:
-    store, known = Store(str(tmp_path)), dict[str, pa.Table]()
+    store = Store(str(tmp_path))
+    reader = tables.OutcomesReader(store, "fp")
     commit(store, outcome("a", "deferred"))
-    first = tables.read_outcomes(store, "fp", known)
-    (read,) = known
+    first = reader.current()
+    (read,) = (file.path for file in store.list_files("outcomes"))
     # Were it read again, it would be found cut.
     store.write_bytes(read, b"")
     commit(store, outcome("a", "ok"), outcome("b", "dns"))
-    again = tables.read_outcomes(store, "fp", known)
+    again = reader.current().sort_by("link_id")
     assert [first["outcome"].to_pylist(), again["outcome"].to_pylist()] == [
         ["deferred"],
         ["ok", "dns"],
@@ -122,11 +123,53 @@ def test_writer_killed_at_any_write_or_deletion_leaves_one_of_both_tables(
     assert len(store.list_files("labels")) == 1
 
 
-def test_table_of_several_files_is_read_whole(tmp_path: Path) -> None:
+def write_parts(store: Store, titles: str) -> list[str]:
+    parts = (tables.to_parquet(labels(title)) for title in titles)
+    return [store.write_content_addressed("labels", part, ".parquet") for part in parts]
+
+
+def test_files_of_tasks_become_the_table_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(str(tmp_path))
-    for number, title in enumerate("AB"):
-        store.write_bytes(f"labels/part-{number}.parquet", tables.to_parquet(labels(title)))
-    assert tables.read_table(store, "labels")["title"].to_pylist() == ["A", "B"]
+    old = write_parts(store, "AB")
+    with pytest.raises(ConfigError, match="There is no table 'labels'"):
+        tables.read_table(store, "labels")  # nobody said that these are all
+    tables.replace_files(store, "labels", old)
+    new = write_parts(store, "BC")
+    assert sorted(tables.read_table(store, "labels")["title"].to_pylist()) == ["A", "B"]
+    assert [file.path for file in tables.list_stale(store, "labels")] == [new[1]]
+    with monkeypatch.context() as killed:
+        killed.setattr(Store, "delete", lambda *_: None)
+        tables.replace_files(store, "labels", new)
+    for stale in ([old[0]], []):
+        assert sorted(tables.read_table(store, "labels")["title"].to_pylist()) == ["B", "C"]
+        assert [file.path for file in tables.list_stale(store, "labels")] == stale
+        tables.check_replaceable(store, "labels")
+        tables.replace_files(store, "labels", new)
+    tables.replace_files(store, "labels", [])
+    assert len(tables.read_table(store, "labels")) == 0
+    assert [file.path for file in store.list_all_files("")] == ["labels/_current.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'["../links/table.parquet"]'])
+def test_a_list_of_files_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+    store = Store(str(tmp_path))
+    store.write_bytes("labels/_current.json", content)
+    with pytest.raises(StorageError, match=r"labels/_current\.json below .* not a list of files"):
+        tables.read_table(store, "labels")
+    with pytest.raises(ForeignFileError, match=r"labels/_current\.json"):
+        tables.check_replaceable(store, "labels")
+
+
+def test_chosen_columns_are_read_and_all_are_checked(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    tables.write_table(store, "labels", labels("A"))
+    read = tables.read_table(store, "labels", ["title", "link_id"])
+    assert read.column_names == ["title", "link_id"]
+    store.write_bytes("labels/table.parquet", tables.to_parquet(labels("A").drop_columns("part")))
+    with pytest.raises(SchemaError, match="missing column part"):
+        tables.read_table(store, "labels", ["title"])
 
 
 def test_features_of_chosen_links_and_of_none(tmp_path: Path) -> None:
@@ -164,7 +207,7 @@ def test_features_file_that_was_changed_is_named(
 ) -> None:
     store = Store(str(tmp_path))
     outcomes = tables.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
-    (path,) = tables.feature_files(outcomes)
+    (path,) = tables.group_by_file(outcomes)["features_file"].to_pylist()
     damage(store, path, how)
     with pytest.raises(StorageError, match=rf"{path} below .*trailergenre verify {tmp_path}"):
         list(tables.iter_features(store, outcomes))
@@ -215,7 +258,7 @@ def test_schema_error_names_every_column_that_is_wrong(tmp_path: Path) -> None:
     "name",
     [
         *("links.csv", "old/links.csv", "notes.txt", ".hidden", "mine.parquet", "_notes"),
-        *("part-00000.parquet", "old/table.parquet", "_SUCCESS", "mine.crc", ".mine.crc"),
+        *("part-00000.parquet", "old/table.parquet", "_SUCCESS", "_current.json", ".mine.crc"),
         *(".table.parquet", "film.mp4.part", "film.ytdl"),
     ],
 )
@@ -237,17 +280,3 @@ def test_a_copy_of_the_table_is_kept_too(tmp_path: Path) -> None:
     store.write_bytes("labels/backup.parquet", store.read_bytes("labels/table.parquet"))
     with pytest.raises(ForeignFileError, match=r"labels/backup\.parquet"):
         tables.check_replaceable(store, "labels")
-
-
-def test_a_table_of_spark_and_a_killed_writers_leftovers_may_be_replaced(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    tables.write_table(store, "labels", labels("A"))
-    directory = tmp_path / "labels"
-    (directory / "table.parquet").rename(directory / "part-00000.snappy.parquet")
-    for name in ("_SUCCESS", "._SUCCESS.crc", ".part-00000.snappy.parquet.crc"):
-        (directory / name).touch()
-    (directory / "_temporary" / "0").mkdir(parents=True)
-    (directory / "_temporary" / "0" / "part-00000").touch()
-    tables.check_replaceable(store, "labels")
-    tables.write_table(store, "labels", labels("B"))
-    assert tables.read_table(store, "labels")["title"].to_pylist() == ["B"]

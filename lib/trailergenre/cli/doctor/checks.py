@@ -124,7 +124,7 @@ def check_weights(config: Config) -> Finding:
         can_export = _installed("tensorflow") is not None
         install = "" if can_export else "To export, run: pip install 'trailergenre[tensorflow]'"
         return Finding(Verdict.FAILED, error.problem, f"{error.remedy} {install}".strip())
-    path = Path(config.backbone.path).expanduser()
+    path = config.backbone.path
     summary = f"{manifest.network} with weights {manifest.weights}, {manifest.precision} ({path})"
     if manifest.is_random:
         return Finding(

@@ -49,7 +49,7 @@ def evaluate(
     notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
     with hold_lease(store, "evaluate_model", of="reports"):
         labels = tables.read_table(store, "labels")
-        outcomes = tables.read_outcomes(store, fingerprint)
+        outcomes = tables.read_outcomes(store, fingerprint, columns=tables.FEATURE_COLUMNS)
         with (
             spark_session("evaluate_model", store, SCORING) as spark,
             progress_bar("scoring") as on_step,

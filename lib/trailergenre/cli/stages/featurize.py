@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
+from trailergenre.base import fault_injection
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ExitCode
 from trailergenre.base.sandbox.scratch import remove_abandoned_scratch
@@ -14,13 +15,14 @@ from trailergenre.base.terminal import print_line
 from trailergenre.features.backbone import check_backbone
 from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
 from trailergenre.runs import tables
+from trailergenre.runs.compaction import compact_outcomes
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.orphans import remove_orphans
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
 from trailergenre.runs.sessions import record_start, record_summary
 from trailergenre.runs.stage_time import ExecutorTime, time_lines
-from trailergenre.runs.status import read_status, run_with_progress
+from trailergenre.runs.status import STATUS_COLUMNS, RunStatus, read_status, run_with_progress
 from trailergenre.spark.featurize import featurize_links
 from trailergenre.spark.session import spark_session
 from trailergenre.spark.worker_checks import DOWNLOADS
@@ -35,23 +37,29 @@ def featurize(
     recompute: bool = False,
 ) -> ExitCode:
     """Turn the ready links of a run into features; a stopped run resumes."""
-    outcomes = parse_retry(retry)
+    retried = parse_retry(retry)
     features = feature_settings(settings, check_backbone(settings.backbone))
     tasks = task_settings(settings, store, features, keep)
     with hold_lease(store, "featurize"):
+        compact_outcomes(store, features.fingerprint)  # of a session that was killed
         kept = tasks.list_kept()
-        plan = plan_links(store, features, kept, recompute=recompute, retry=outcomes)
+        plan = plan_links(store, features, kept, recompute=recompute, retry=retried)
         write_settings(store, features)
         remove_orphans(store, features)
         remove_abandoned_scratch()
         if len(plan.carried):
-            content = tables.to_parquet(plan.carried)
-            store.write_content_addressed(f"outcomes/{features.fingerprint}", content, ".parquet")
-        times = _featurize(plan, tasks) if plan.todo else []
-        return _summarize(store, features, plan, times)
+            tables.write_outcomes(store, features.fingerprint, plan.carried)
+        outcomes = tables.OutcomesReader(store, features.fingerprint, STATUS_COLUMNS)
+        times = _featurize(plan, tasks, outcomes) if plan.todo else []
+        code = _summarize(store, features, plan, read_status(outcomes, plan.ready), times)
+        fault_injection.arm(tasks.faults, task=0, attempt=0)
+        compact_outcomes(store, features.fingerprint)
+        return code
 
 
-def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
+def _featurize(
+    plan: Plan, tasks: TaskSettings, outcomes: tables.OutcomesReader
+) -> list[ExecutorTime]:
     store, fingerprint, kept = tasks.store, tasks.features.fingerprint, tasks.frames
     # Nothing here is secret; `verify` checks the outcomes against it.
     record_start(
@@ -70,8 +78,7 @@ def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
         stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, tasks),
             stop=spark.sparkContext.cancelAllJobs,
-            store=store,
-            fingerprint=fingerprint,
+            outcomes=outcomes,
             ready=plan.ready,
             list_kept=list_kept,
         )
@@ -79,12 +86,15 @@ def _featurize(plan: Plan, tasks: TaskSettings) -> list[ExecutorTime]:
 
 
 def _summarize(
-    store: Store, features: FeatureSettings, plan: Plan, times: list[ExecutorTime]
+    store: Store,
+    features: FeatureSettings,
+    plan: Plan,
+    status: RunStatus,
+    times: list[ExecutorTime],
 ) -> ExitCode:
     if len(times) > 1:  # several executors
         for line in time_lines(times):
             print_line(line, err=True)
-    status = read_status(store, features.fingerprint, plan.ready)
     for lacking in status.sandbox:
         if lacking != "full":
             print_line(f"sandbox: {lacking} on some machine; docs/security.md says why", err=True)

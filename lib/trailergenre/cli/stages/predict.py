@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-import pyarrow.compute as pc
-
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.storage import Store
@@ -17,7 +15,7 @@ from trailergenre.models.training_set import check_all_read
 from trailergenre.runs import tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
-from trailergenre.runs.plan import read_ready_links
+from trailergenre.runs.plan import read_ready_rows
 from trailergenre.runs.sessions import record_summary
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.predict import write_scores
@@ -36,21 +34,19 @@ def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
         print_line(f"note: {note}", err=True)
     with hold_lease(store, "predict_genres", of="scores"):
         tables.check_replaceable(store, "scores")
-        ready = [link.link_id for link in read_ready_links(store)]
+        ready = read_ready_rows(store)
+        outcomes = tables.read_outcomes(store, fingerprint, columns=tables.FEATURE_COLUMNS)
         # Links that left the list still have outcomes.
-        outcomes = tables.filter_links(tables.read_outcomes(store, fingerprint), ready)
-        ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
+        outcomes = tables.filter_links(outcomes, ready["link_id"])
+        not_scored = Counter(tables.count_values(outcomes["outcome"]))
+        n_ok = not_scored.pop(Outcome.OK.value, 0)
+        not_scored[Outcome.DEFERRED.value] += len(ready) - len(outcomes)  # never tried
         with spark_session("predict_genres", store, SCORING) as spark:
-            files = FeatureFiles(spark, store, outcomes, ok["link_id"].to_pylist())
-            with progress_bar(f"scoring {len(ok)} links"):
-                scores = files.scores(model.scorer)
-                write_scores(scores, model.manifest, store)
+            files = FeatureFiles(spark, store, outcomes)
+            with progress_bar(f"scoring {n_ok} links"):
+                n_scored = write_scores(files.scores(model.scorer), ready, model.manifest, store)
         remove_unfinished(store, fingerprint)
-    n_scored = pc.count_distinct(tables.read_table(store, "scores")["link_id"]).as_py()
-    check_all_read(store, wanted=len(ok), read=n_scored)
-    not_scored = Counter(outcomes["outcome"].to_pylist())
-    not_scored[Outcome.DEFERRED.value] += len(ready) - len(outcomes)  # never tried
-    del not_scored[Outcome.OK.value]
+    check_all_read(store, wanted=n_ok, read=n_scored)
     record_summary(
         store,
         "predict_genres",

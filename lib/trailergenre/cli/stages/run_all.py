@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-
 from trailergenre.base.config import Config, DatasetConfig
 from trailergenre.base.errors import BundleError, ConfigError, ExitCode, WeightsError
 from trailergenre.base.outcomes import RowOutcome
@@ -25,6 +23,7 @@ from trailergenre.cli.stages.predict import predict
 from trailergenre.cli.stages.prepare import prepare
 from trailergenre.cli.stages.train import train
 from trailergenre.features.backbone import read_manifest
+from trailergenre.features.backbone.artefact import local_backbone
 from trailergenre.features.settings import feature_settings
 from trailergenre.links.input_lists import is_video_directory
 from trailergenre.links.prepare import Preparation, Sources
@@ -77,7 +76,7 @@ def run_all(sources: Sources, store: Store, settings: Config, options: RunOption
             err=True,
         )
     _export_backbone(settings)
-    features = feature_settings(settings, read_manifest(Path(settings.backbone.path).expanduser()))
+    features = feature_settings(settings, read_manifest(local_backbone(settings.backbone.path)))
     _announce(store, settings, features)
     code = featurize(store, settings, keep=options.keep)
     report.write(features.fingerprint)
@@ -92,6 +91,8 @@ def run_all(sources: Sources, store: Store, settings: Config, options: RunOption
 
 def _export_backbone(settings: Config) -> None:
     """Export the network with ImageNet weights, if there is none yet."""
+    if "://" in settings.backbone.path:
+        return
     directory = Path(settings.backbone.path).expanduser()
     if directory.exists():
         return
@@ -183,7 +184,8 @@ def _is_trained(
         manifest = read_bundle(target).manifest
     except BundleError:
         return False
-    labels, outcomes = tables.read_table(store, "labels"), _outcomes(store, features)
+    labels = tables.read_table(store, "labels")
+    outcomes = tables.read_outcomes(store, features.fingerprint, columns=tables.FEATURE_COLUMNS)
     ((_, training),) = prepare_sets(
         labels, outcomes, settings, cross_validate=False, shuffle_labels=False
     ).values()
@@ -195,10 +197,6 @@ def _is_trained(
         and (manifest.parameters, manifest.rows_config) == (recipe.parameters, recipe.row_config)
         and manifest.training.dataset == settings.dataset
     )
-
-
-def _outcomes(store: Store, features: FeatureSettings) -> pa.Table:
-    return tables.read_outcomes(store, features.fingerprint)
 
 
 def run_directory(links: Path) -> str:

@@ -50,7 +50,7 @@ def train(
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     fingerprint = choose_fingerprint(store, features, named_by(settings))
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = tables.read_outcomes(store, fingerprint, columns=tables.FEATURE_COLUMNS)
     labels = tables.read_table(store, "labels")
     sets = prepare_sets(
         labels, outcomes, settings, cross_validate=cross_validate, shuffle_labels=shuffle_labels

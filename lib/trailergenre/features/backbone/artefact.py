@@ -7,9 +7,12 @@ DIR/weights.safetensors   the same weights as arrays, for engines that build the
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Literal, Self
 
 import numpy as np
@@ -120,6 +123,61 @@ def compute_backbone_id(network: str, weights: Sequence[NDArray[np.float32]]) ->
 def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
     """Write the manifest, after all other files: a directory without it is an unfinished export."""
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def local_backbone(place: str, *names: str) -> Path:
+    """The directory of a backbone on this machine, with its manifest and files of these `names`.
+
+    What an address holds is copied to the user's cache, once a machine, below the hash of its
+    manifest. Whoever reads a file checks its SHA-256.
+
+    Raises:
+        WeightsError: there is no backbone at the address.
+    """
+    if "://" not in place:
+        return Path(place).expanduser()
+    store = Store(place)
+    if store.is_local:
+        return store.local_path("")
+    try:
+        content = store.read_bytes(MANIFEST_FILE)
+        directory = _cache() / hashlib.sha256(content).hexdigest()
+        directory.mkdir(exist_ok=True)
+        with (directory / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for name in names:
+                if not (directory / name).exists():
+                    store.download(name, directory / f"{name}-unfinished")
+                    (directory / f"{name}-unfinished").replace(directory / name)
+            (directory / MANIFEST_FILE).write_bytes(content)
+    except StorageError as error:
+        raise WeightsError(
+            f"There is no backbone at {store}: {error}.",
+            "Copy the directory that `trailergenre backbone export` wrote to that address.",
+        ) from error
+    return directory
+
+
+def absolute_place(place: str) -> str:
+    """A backbone's address, or its path in a form that does not depend on who reads it."""
+    return place if "://" in place else str(Path(place).expanduser().absolute())
+
+
+def _cache() -> Path:
+    """A directory of this user alone; containers may have no home."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        directory = cache / "trailergenre" / "backbones"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        directory = Path(gettempdir(), f"trailergenre-backbones-{os.getuid()}")
+        directory.mkdir(mode=0o700, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise WeightsError(
+            f"{directory} can be written by other users.", "Set XDG_CACHE_HOME to your own cache."
+        )
+    return directory
 
 
 def read_manifest(directory: Path) -> BackboneManifest:

@@ -7,7 +7,10 @@ from pathlib import Path
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ConfigError
 from trailergenre.features.backbone.artefact import (
+    ONNX_FILE,
+    WEIGHTS_FILE,
     BackboneManifest,
+    local_backbone,
     read_checked_weights,
     read_manifest,
 )
@@ -61,7 +64,9 @@ def _load_on_cpu(directory: Path, manifest: BackboneManifest, config: BackboneCo
 
 
 def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
-    directory = Path(config.path).expanduser()
+    directory = local_backbone(
+        config.path, WEIGHTS_FILE if config.engine == "tensorflow" else ONNX_FILE
+    )
     manifest = read_manifest(directory)
     if manifest.precision == "int8" and (config.engine == "tensorflow" or config.device == "gpu"):
         raise ConfigError(

@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trailergenre.base.errors import StorageError
@@ -53,13 +52,13 @@ class FeatureSource:
             StorageError: a file or a link is missing, or a value is not finite.
         """
         truth_of = dict(zip(self.link_ids, self.truth, strict=True))
-        current = tables.filter_links(self.outcomes, self.link_ids)
-        files = tables.feature_files(current)
+        files = tables.group_by_file(tables.filter_links(self.outcomes, self.link_ids))
         n_read = 0
         for place in np.random.default_rng(seed).permutation(len(files)):
-            of_file = current.filter(pc.equal(current["features_file"], files[place]))
-            store = self._store_of(files[place])
+            (file,) = files.slice(place, 1).to_pylist()
+            store = self._store_of(file["features_file"])
             # Exhausted, so that the reader frees its copies of the file.
+            of_file = tables.rows_of_file(file)
             links = [link for batch in iter_links(store, of_file) for link in batch]
             # Arrow's pool would keep 200 MB and more.
             pa.default_memory_pool().release_unused()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.runs.tables import REFERENCE_COLUMNS, filter_links
+from trailergenre.runs.tables import REFERENCE_COLUMNS, count_values, filter_links, iter_rows
 from trailergenre.runs.verify.verification import Check
 
 _PREPARE_AGAIN = "Run `trailergenre prepare` again."
@@ -19,8 +19,8 @@ def check_rows(links: pa.Table) -> Check:
     """Every row of the list is there once and has a known outcome."""
     check = Check("I1", "every input row has one row_outcome", _PREPARE_AGAIN, len(links))
     seen, row_outcomes = set[int](), set(RowOutcome)
-    columns = (links[name].to_pylist() for name in ("row", "link_id", "row_outcome"))
-    for row, link_id, outcome in zip(*columns, strict=True):
+    for each in iter_rows(links.select(["row", "link_id", "row_outcome"])):
+        row, link_id, outcome = each.values()
         if outcome not in row_outcomes:
             check.add_offender(f"row {row}: row_outcome is {outcome!r}")
         elif outcome == RowOutcome.READY and not link_id:
@@ -61,24 +61,22 @@ def check_labels(listed: pa.Table, labels: pa.Table) -> Check:
     return check
 
 
-def check_links(ready: Collection[str], current: pa.Table) -> Check:
+def check_links(ready: pa.Array, current: pa.Table) -> Check:
     """Every ready link has a known outcome in `current`, which has one row per link."""
     advice = "Run `trailergenre featurize` again: it takes the links without an outcome."
     check = Check("I1", "every ready link has one outcome", advice, len(ready))
-    ids, outcomes = (current[name].to_pylist() for name in ("link_id", "outcome"))
-    outcome_of, known = dict(zip(ids, outcomes, strict=True)), set(Outcome)
-    for link_id in ready:
-        outcome = outcome_of.get(link_id)
-        if outcome is None:
-            check.add_offender(f"link {link_id} has no outcome")
-        elif outcome not in known:
-            check.add_offender(f"link {link_id}: outcome is {outcome!r}")
-    deferred = sum(outcome_of.get(link_id) == Outcome.DEFERRED for link_id in ready)
+    listed = filter_links(current, ready)
+    for link_id in ready.filter(pc.invert(pc.is_in(ready, listed["link_id"]))).to_pylist():
+        check.add_offender(f"link {link_id} has no outcome")
+    is_known = pc.is_in(listed["outcome"], pa.array(list(Outcome), pa.string()))
+    for row in listed.filter(pc.invert(is_known)).select(["link_id", "outcome"]).to_pylist():
+        check.add_offender(f"link {row['link_id']}: outcome is {row['outcome']!r}")
+    deferred = count_values(listed["outcome"]).get(Outcome.DEFERRED, 0)
     if deferred:
         check.notes.append(
             f"{deferred} links are deferred; run `trailergenre featurize` again for them"
         )
-    others = len(outcome_of.keys() - set(ready))
+    others = len(current) - len(listed)
     if others:
         check.notes.append(f"{others} outcomes belong to links of an earlier list")
     return check
@@ -90,7 +88,7 @@ def check_references(current: pa.Table, fingerprint: str) -> Check:
     name = "ok rows, and no others, refer to features"
     check = Check("I1", name, advice, len(current))
     columns = ["link_id", "outcome", "frames", "detail", "_file", *REFERENCE_COLUMNS]
-    for row in current.select(columns).to_pylist():
+    for row in iter_rows(current.select(columns)):
         problem = _reference_problem(row, fingerprint)
         if problem:
             check.add_offender(f"link {row['link_id']}: {problem} ({row['_file']})")
@@ -110,16 +108,15 @@ def _reference_problem(row: Mapping[str, object], fingerprint: str) -> str | Non
     return None
 
 
-def count_outcomes(ready: Collection[str], current: pa.Table) -> dict[str, int]:
+def count_outcomes(ready: pa.Array, current: pa.Table) -> dict[str, int]:
     """Count ready links by outcome."""
-    counts = pc.value_counts(filter_links(current, ready)["outcome"]).to_pylist()
-    return {count["values"]: count["counts"] for count in counts}
+    return count_values(filter_links(current, ready)["outcome"])
 
 
 def list_weak_sandboxes(current: pa.Table) -> list[str]:
     """A note for each set of protections that some machine lacked."""
     return [
-        f"sandbox: {row['values']} for {row['counts']} links"
-        for row in pc.value_counts(current["sandbox"]).to_pylist()
-        if row["values"] not in {"full", "not needed"}
+        f"sandbox: {lacking} for {n} links"
+        for lacking, n in count_values(current["sandbox"]).items()
+        if lacking not in {"full", "not needed"}
     ]

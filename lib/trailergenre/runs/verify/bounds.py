@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.ip_addresses import is_denied_address
 from trailergenre.base.outcomes import Outcome
+from trailergenre.runs.tables import iter_rows
 from trailergenre.runs.verify.verification import Check
 
 _NOT_RECORDED = "not recorded: no session of this run kept its settings"
@@ -47,8 +48,8 @@ def check_connections(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     check = Check("I5", "downloads connected to public or allowed addresses", advice)
     admitted = {address for session in allowed for address in session.allow}
     denied = []
-    columns = (rows[name].to_pylist() for name in ("link_id", "connections"))
-    for link_id, connections in zip(*columns, strict=True):
+    for row in iter_rows(rows.select(["link_id", "connections"])):
+        link_id, connections = row["link_id"], row["connections"]
         check.checked += len(connections or ())
         for connection in connections or ():
             ip = connection.rpartition(":")[0].strip("[]")
@@ -88,7 +89,7 @@ def check_limits(rows: pa.Table, allowed: Sequence[Allowed]) -> Check:
     limits = {name: max(session[name] for session in sessions) for name in sessions[0]}
     columns = ["link_id", "outcome", "download_s", "decode_s", "attempts", "size_bytes"]
     columns += ["pictures_s", "frames", "width_px", "height_px"]
-    for row in rows.select(columns).to_pylist():
+    for row in iter_rows(rows.select(columns)):
         for name, used in _figures(row).items():
             limit, grace = limits[name], _GRACE_S if name == "deadline_s" else 0
             if used is not None and used > limit + grace:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.sandbox.scratch import list_abandoned_scratch
 from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.runs.orphans import is_content_addressed, list_orphans
-from trailergenre.runs.tables import read_content_addressed
+from trailergenre.runs.tables import list_stale, read_content_addressed
 from trailergenre.runs.verify.verification import Check
 
 _LINK_ID = re.compile("[0-9a-f]{64}")
@@ -19,18 +19,13 @@ _LINK_ID = re.compile("[0-9a-f]{64}")
 def check_unfinished(store: Store, *, is_held: bool) -> Check:
     """No writer left an unfinished file; while the run is held, its writer may be at work."""
     check = Check("I4", "no unfinished files", "Run the killed job again, or delete them.")
-    of_spark = [f for f in store.list_all_files("scores") if "_temporary" in f.path.split("/")]
-    unfinished = store.list_unfinished("") + of_spark
+    unfinished = sorted({*store.list_unfinished(""), *list_stale(store, "scores")})
     check.checked = len(unfinished)
     if is_held and unfinished:
         check.notes.append(f"{len(unfinished)} files are being written")
         return check
     for file in unfinished:
         check.add_offender(_name(file))
-    training = store.list_all_files("training")
-    if training:
-        note = f"training/ holds {len(training)} files; delete them if no `trailergenre train` runs"
-        check.notes.append(note)
     return check
 
 
@@ -44,12 +39,14 @@ def check_scratch() -> Check:
     return check
 
 
-def check_kept_frames(store: Store, key: str, ready: Collection[str]) -> Check:
+def check_kept_frames(store: Store, key: str, list_ready: Callable[[], list[str]]) -> Check:
     """Each file of kept frames (`key` is `FeatureSettings.frames_key`) is as it was written."""
     advice = "Delete them; `trailergenre featurize` makes them again when it needs them."
     check = Check("I3", "kept frames are as written", advice)
     kept, others = KeptFrames(store, key, keeps_new=False), 0
-    for file in store.list_files(f"frames/{key}"):
+    files = store.list_files(f"frames/{key}")
+    ready = set(list_ready()) if files else set()
+    for file in files:
         check.checked += 1
         link_id = file.path.removeprefix(f"frames/{key}/")
         if _LINK_ID.fullmatch(link_id) is None:

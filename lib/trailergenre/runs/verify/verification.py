@@ -82,5 +82,5 @@ class Verification:
             f"{self.links} links ({counts}), {self.frames} frames",
             *(line for check in self.checks for line in check.lines()),
             *(f"note: {note}" for note in self.notes),
-            f"content hash: {self.content_hash or 'none, some features cannot be read'}",
+            f"content hash: {self.content_hash or 'none, not all features were read'}",
         ]

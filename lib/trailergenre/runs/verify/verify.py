@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.errors import SchemaError, StorageError
-from trailergenre.base.outcomes import RowOutcome
+from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas, tables
@@ -14,21 +15,47 @@ from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts
 from trailergenre.runs.verify import accounting, bounds, hygiene
-from trailergenre.runs.verify.features import Features
+from trailergenre.runs.verify.features import CheckFiles, Features, FileCheck
 from trailergenre.runs.verify.verification import Check, Verification
 
+_LINK_COLUMNS = ("row", "link_id", "title", "movie_id", "genres", "row_outcome")
+_UNUSED = {"embed_s", "duration_s", "decode_errors", "engine", "device", "versions"}
+_OUTCOME_COLUMNS = tuple(name for name in schemas.OUTCOMES.names if name not in _UNUSED)
+"""Of a million links, each column takes 10 to 100 MB."""
 
-def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None) -> Verification:
-    """Verify a run; a ConfigError if it has no list of links. `on_step` counts frames."""
+
+def verify_run(
+    store: Store,
+    fingerprint: str,
+    on_step: OnStep = lambda *_: None,
+    *,
+    sample: int | None = None,
+    check_files: CheckFiles | None = None,
+) -> Verification:
+    """Verify a run; a ConfigError if it has no list of links.
+
+    Args:
+        store: the run.
+        fingerprint: of its features.
+        on_step: counts frames.
+        sample: number of features files to read, evenly spaced by name; None reads all.
+        check_files: reads them; None does so on this machine.
+    """
     leases, settings = read_leases(store), list_settings(store)[fingerprint]
     listed, list_checks = _read_list(store)
-    ready = set(listed["link_id"].drop_null().to_pylist())
+    ready = pc.unique(listed["link_id"].drop_null())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = tables.current_outcomes(rows)
-    features = Features(settings.frames_per_s, settings.width)
-    features.read(store, current, on_step)
+    features = Features()
+    chosen, n_files = _choose_files(current, sample)
+    check_files = check_files or FileCheck(store, settings.frames_per_s, settings.width).check_all
+    for found in check_files(chosen, on_step):
+        features.add(found)
     allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
     notes += [f"a job is at work: {lease.describe()}" for lease in leases]
+    is_whole = features.files.checked == n_files
+    if not is_whole:
+        notes.append(f"{features.files.checked} of {n_files} features files were read")
     checks = [
         *list_checks,
         accounting.check_links(ready, current),
@@ -39,18 +66,20 @@ def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None
         features.commits,
         hygiene.check_unfinished(store, is_held=bool(leases)),
         *([hygiene.check_scratch()] if store.is_local else []),
-        hygiene.check_foreign(store, fingerprint, set(rows["features_file"].to_pylist())),
+        hygiene.check_foreign(
+            store, fingerprint, set(pc.unique(rows["features_file"]).to_pylist())
+        ),
     ]
     if not settings.is_external:
         checks += [
-            hygiene.check_kept_frames(store, settings.frames_key, ready),
+            hygiene.check_kept_frames(store, settings.frames_key, ready.to_pylist),
             bounds.check_connections(rows, allowed),
             bounds.check_limits(rows, allowed),
         ]
     return Verification(
         run=str(store),
         features=fingerprint,
-        content_hash=features.content_hash if outcomes_files.holds else None,
+        content_hash=features.content_hash if outcomes_files.holds and is_whole else None,
         links=len(ready),
         by_outcome=accounting.count_outcomes(ready, current),
         frames=features.n_frames,
@@ -60,12 +89,25 @@ def verify_run(store: Store, fingerprint: str, on_step: OnStep = lambda *_: None
     )
 
 
+def _choose_files(current: pa.Table, sample: int | None) -> tuple[pa.Table, int]:
+    """Choose the outcomes that refer to the features files to be read; also count all files."""
+    is_ok = pc.equal(current["outcome"], Outcome.OK.value)
+    referring = current.filter(pc.and_(is_ok, pc.is_valid(current["features_file"])))
+    files = pc.unique(referring["features_file"]).sort()
+    n_files = len(files)
+    if sample is None or sample >= n_files:
+        return referring, n_files
+    places = pa.array((np.arange(sample) + 0.5) * n_files / sample).cast(pa.int64(), safe=False)
+    is_chosen = pc.is_in(referring["features_file"], files.take(places))
+    return referring.filter(is_chosen), n_files
+
+
 def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
     """Read the ready rows of the list; check the list and its labels."""
     try:
-        links = tables.read_table(store, "links")
+        links = tables.read_table(store, "links", _LINK_COLUMNS)
     except (StorageError, SchemaError) as error:
-        links = schemas.LINKS.empty_table()
+        links = schemas.LINKS.empty_table().select(_LINK_COLUMNS)
         check = accounting.check_rows(links)
         check.add_offender(str(error))
         return links, [check, _check_labels(store, None)]
@@ -97,7 +139,9 @@ def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
     for file in store.list_files(f"outcomes/{fingerprint}"):
         check.checked += 1
         try:
-            parts[file.path] = tables.read_content_addressed(store, "outcomes", file.path)
+            parts[file.path] = tables.read_content_addressed(
+                store, "outcomes", file.path, _OUTCOME_COLUMNS
+            )
         except (StorageError, SchemaError) as error:
             check.add_offender(str(error))
-    return tables.join_outcomes(parts), check
+    return tables.join_outcomes(parts, _OUTCOME_COLUMNS), check

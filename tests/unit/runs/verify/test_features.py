@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from runs import SETTINGS, make_movies, make_run
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
+from trailergenre.runs.verify.features import FileFindings
 from trailergenre.runs.verify.verify import verify_run
 from verified import FP, Run, cut, empty, flip, found, make_verified, remove, zero
 
@@ -161,3 +162,25 @@ def test_progress_reaches_the_end(run: Run) -> None:
     verify_run(run.store, FP, lambda done, total: reported.append((done, total)))
     assert [total for _, total in reported] == [15, 15]
     assert reported[-1] == (15, 15)
+
+
+def test_a_sample_of_the_files_is_read_and_said_to_be_one(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    make_run(store, make_movies(7, frames=1), links_per_file=1)
+    seen: list[list[str]] = []
+
+    def check(current: pa.Table, _: object) -> Iterator[FileFindings]:
+        files = sorted(current["features_file"].to_pylist())
+        seen.append(files)
+        yield from (FileFindings() for _ in files)
+
+    whole = verify_run(store, FP, check_files=check)
+    some = verify_run(store, FP, sample=3, check_files=check)
+    assert seen[1] == [seen[0][place] for place in (1, 3, 5)]
+    assert (whole.content_hash, some.content_hash) == (whole.content_hash, None)
+    assert whole.content_hash is not None
+    assert some.notes == [*whole.notes, "3 of 7 features files were read"]
+    damaged = seen[0][3]
+    store.write_bytes(damaged, b"cut")
+    assert not verify_run(store, FP, sample=3).holds
+    assert verify_run(store, FP, sample=7) == verify_run(store, FP)

@@ -218,7 +218,7 @@ def test_a_foreign_file_among_the_outcomes_is_found(run: Run) -> None:
     [
         f"features/{FP}/.unfinished-abc",
         "videos/key/.unfinished-abc",
-        "scores/_temporary/0/part-0.parquet",
+        f"scores/{64 * '0'}.parquet",
     ],
 )
 def test_what_a_killed_writer_left_is_found_and_a_living_ones_is_not(run: Run, path: str) -> None:
@@ -258,7 +258,7 @@ def test_the_command_names_damage_says_what_to_do_and_exits_with_1(run: Run) -> 
     assert code == 1
     assert "FAILS  I3  features files match their rows" in shown
     assert path in shown
-    assert "Restore the features file from a copy, or delete it with the outcomes file" in shown
+    assert "Restore the features file from a copy, or delete it and run" in shown
     code, shown, _ = command(str(run.store), "--json")
     record = json.loads(shown)
     assert (code, record["holds"]) == (1, False)

@@ -1,0 +1,34 @@
+"""Checks features files on the cluster, for `trailergenre verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from trailergenre.base.progress import OnStep
+from trailergenre.runs import tables
+from trailergenre.runs.verify.features import PER_LINK, CheckFiles, FileCheck, FileFindings
+from trailergenre.spark.feature_files import distribute
+
+
+def check_files(spark: SparkSession, check: FileCheck) -> CheckFiles:
+    """Check each file in a task; the findings come back, 150 bytes per link."""
+
+    def check_on_workers(current: pa.Table, on_step: OnStep) -> Iterator[FileFindings]:
+        def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for file in batch.to_pylist():
+                    found = check.check(file["features_file"], tables.rows_of_file(file))
+                    yield pa.RecordBatch.from_pydict({"found": [json.dumps(asdict(found))]})
+
+        paths = current["_file"].cast(pa.string())  # Arrow makes no lists of dictionaries
+        current = current.set_column(current.schema.get_field_index("_file"), "_file", paths)
+        work = distribute(spark, tables.group_by_file(current, PER_LINK))
+        for found in work.mapInArrow(read, "found string").toArrow()["found"]:
+            yield FileFindings(**json.loads(found.as_py()))
+
+    return check_on_workers
