@@ -22,8 +22,9 @@ import psutil
 from scale.made import SETTINGS, make_links, make_outcomes
 from trailergenre.base.storage import Store
 from trailergenre.features.chunks import split_links
-from trailergenre.runs.plan import plan_links, read_ready_links
-from trailergenre.runs.status import read_status
+from trailergenre.runs.plan import plan_links, read_ready_links, read_ready_rows
+from trailergenre.runs.status import STATUS_COLUMNS, read_status
+from trailergenre.runs.tables import OutcomesReader
 from trailergenre.videos.pacing import assign_lanes
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
@@ -71,14 +72,14 @@ def _list(store: Store) -> object:
 
 
 def _look(store: Store) -> object:
-    known: dict[str, Any] = {}
-    ready = [link.link_id for link in read_ready_links(store)]
-    return ready, read_status(store, SETTINGS.fingerprint, ready, cache=known), known
+    ready = read_ready_rows(store, ["link_id", "row_outcome"])["link_id"].combine_chunks()
+    outcomes = OutcomesReader(store, SETTINGS.fingerprint, STATUS_COLUMNS)
+    return ready, read_status(outcomes, ready), outcomes
 
 
 def _look_again(store: Store) -> Callable[[], object]:
-    ready, _, known = _look(store)  # type: ignore[misc]
-    return lambda: (ready, read_status(store, SETTINGS.fingerprint, ready, cache=known), known)
+    ready, _, outcomes = _look(store)  # type: ignore[misc]
+    return lambda: (ready, read_status(outcomes, ready), outcomes)
 
 
 STEPS: dict[str, Callable[[Store], Any]] = {

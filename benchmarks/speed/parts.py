@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
+from speed.buckets import measure_buckets
 from speed.cluster import measure_scale
 from speed.findings import Findings
 from speed.forests import measure_forests
@@ -21,6 +22,7 @@ from speed.served import measure_bytes, measure_children, measure_requests
 from speed.throughput import measure_throughput
 from speed.training import measure_mllib, measure_reading, measure_spread
 from speed.udf import measure_udf
+from speed.walls import measure_walls
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ PARTS = (
     Part(("S1",), 4, measure_spread),
     Part(("S2",), 4, measure_mllib),
     Part(("S3",), 0.2, measure_reading),
+    Part(("S4",), 3, measure_walls),
+    Part(("S5",), 0.5, measure_buckets),
 )
 
 ASKED_FOR = (Part(("B11",), 2, measure_gpu),)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
-from uuid import uuid4
 
 import numpy as np
 import psutil
@@ -38,7 +37,7 @@ from trailergenre.spark.fit_per_genre import (
     run_parallel,
 )
 from trailergenre.spark.forest import find_edges, fit_forests, fit_genre, to_codes
-from trailergenre.spark.mllib_forest import read_saved_forest
+from trailergenre.spark.mllib_forest import read_forest
 from trailergenre.spark.spread_forest import LocalRows, grow_forest
 
 N_TEST = 2000
@@ -167,13 +166,12 @@ def measure_mllib(
                 labelled,
                 genres=[str(genre) for genre in range(n_genres)],
                 config=config,
-                store=store,
                 on_step=lambda *_: None,
             )
 
         def before() -> Forest:
             with patch.dict(fit_per_genre.PARTITION_BYTES, forest=OLD_PARTITION_BYTES):
-                return _fit_as_before(_label(table, made.y, store), config, store)
+                return _fit_as_before(_label(table, made.y, store), config)
 
         cpu_s = take_turns(
             {
@@ -300,18 +298,15 @@ def _label(table: DataFrame, y: NDArray[np.int8], store: Store) -> LabelledRows:
     return label_rows(table, link_ids, y, model="forest", store=store)
 
 
-def _fit_as_before(labelled: LabelledRows, config: ForestConfig, store: Store) -> Forest:
+def _fit_as_before(labelled: LabelledRows, config: ForestConfig) -> Forest:
     """Until 2026-11-30: the values themselves, whose bins each genre's forest looked for anew."""
     vectors = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth").cache()
-    scratch = f"training/{uuid4().hex}"
 
     def fit(genre: int) -> Forest:
-        path = f"{scratch}/{genre}"
-        fit_genre(vectors, genre, config).write().save(store.spark_path(path))
-        return read_saved_forest(store, path, genre=genre, n_features=labelled.n_features)
+        model = fit_genre(vectors, genre, config)
+        return read_forest(model, genre=genre, n_features=labelled.n_features)
 
     n_genres = labelled.truth.shape[1]
     forests = run_parallel(fit, n_genres, config.parallelism, lambda *_: None, lambda *_: "")
     vectors.unpersist()
-    store.delete_directory(scratch)
     return join_trees(forests)
