@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from clips import make_clip
 from killed import Driver
 from runs import GENRES, make_movies, make_run
 from servers.files import serve
+from submits import environment
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import read_bundle
 from trailergenre.runs import tables
@@ -89,3 +92,38 @@ def test_a_list_becomes_features_and_a_model_becomes_scores(
         "POST /bucket/backbone/network.onnx",
         "POST /bucket/backbone/weights.safetensors",
     }
+
+
+@pytest.mark.soak
+def test_one_command_takes_a_list_in_a_bucket_to_a_model_there(
+    bucket: Bucket, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    clips, genres = tmp_path / "clips", ("Comedy", "Drama")
+    clips.mkdir()
+    for number in range(12):
+        source = f"gradients=s=128x128:r=4:seed={number}:d=1"
+        make_clip(clips / f"{number}.mp4", source, "-preset", "ultrafast")
+    upload(tiny_backbone, bucket.store("tiny"))
+    with serve(clips) as server:
+        urls = [f"http://{server.address}/{number}.mp4" for number in range(12)]
+        rows = [f"{url},{genres[number % 2]}" for number, url in enumerate(urls)]
+        bucket.store("in").write_bytes("all.csv", "\n".join(["url,genres", *rows]).encode())
+        settings = [
+            *("--set", "backbone.path=s3://bucket/tiny"),
+            *("--set", f'network.allow=["{server.address}"]', "--set", "dataset.folds=2"),
+        ]
+        words = ("run", "s3://bucket/in/all.csv", "--out", "s3://bucket/all", *settings)
+        environ = {**environment(), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        for command in (
+            words,
+            ("predict", "s3://bucket/all", "--bundle", "s3://bucket/all/bundle"),
+            ("verify", "s3://bucket/all", "--master", "local[2]"),
+            ("score", urls[0], "--bundle", "s3://bucket/all/bundle", *settings[:4]),
+        ):
+            ended = subprocess.run(
+                [sys.executable, "-m", "trailergenre", *command],
+                cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert ended.returncode == 0, ended.stderr
+    assert len(tables.read_table(bucket.store("all"), "scores")) == 12 * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "clips"]

@@ -98,10 +98,10 @@ class RunFiles(NamedTuple):
     def write(self, fingerprint: str) -> None:
         """Write both; errors as for `read_run_report` and `ReportFile.write`."""
         store = self.page.store
-        links = tables.read_table(store, "links")
-        outcomes = tables.read_outcomes(store, fingerprint, columns=run_rows.OUTCOME_COLUMNS)
-        self.rows.write(run_rows.to_csv(run_rows.find_rows(links, outcomes)))
-        record = read_run_report(store, fingerprint).to_json()
+        links, outcomes = _read(store, fingerprint)
+        to_correct = run_rows.find_rows(links, outcomes)
+        self.rows.write(run_rows.to_csv(to_correct))
+        record = _report(store, fingerprint, links, outcomes, to_correct).to_json()
         neighbours = self.page.neighbours()
         self.page.write(render_run(record, neighbours=neighbours, rows_file=run_rows.ROWS_FILE))
 
@@ -113,9 +113,24 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         ConfigError: the run has no list of links.
         StorageError: a table lacks a file, or a file is damaged.
     """
-    leases = read_leases(store)
-    links = tables.read_table(store, "links")
+    links, outcomes = _read(store, fingerprint)
+    to_correct = run_rows.find_rows(links, outcomes)
+    return _report(store, fingerprint, links, outcomes, to_correct)
+
+
+_LINK_COLUMNS = ("row", "link_id", "url", "title", "row_outcome", "detail", "other")
+
+
+def _read(store: Store, fingerprint: str) -> tuple[pa.Table, pa.Table]:
+    """Read the list and its outcomes: of a million links, a gigabyte."""
     outcomes = tables.read_outcomes(store, fingerprint, columns=run_links.OUTCOME_COLUMNS)
+    return tables.read_table(store, "links", _LINK_COLUMNS), outcomes
+
+
+def _report(
+    store: Store, fingerprint: str, links: pa.Table, outcomes: pa.Table, to_correct: pa.Table
+) -> RunReport:
+    leases = read_leases(store)
     joined = run_links.join_links(links, outcomes)
     starts, unread_starts = run_sessions.parse_records(
         run_sessions.SessionStart, read_starts(store, "featurize"), fingerprint=fingerprint
@@ -147,7 +162,7 @@ def read_run_report(store: Store, fingerprint: str) -> RunReport:
         executors=run_sessions.sum_executors(summaries, n_sessions=len(starts)),
         slowest=run_links.find_slowest(joined),
         failed=run_links.find_failed(joined),
-        to_correct=run_rows.show_rows(run_rows.find_rows(links, outcomes)),
+        to_correct=run_rows.show_rows(to_correct),
         settings=asdict(settings),
         limits=starts[-1].limits if starts else {},
         egress=tuple(sorted({start.egress for start in starts})),
