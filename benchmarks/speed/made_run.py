@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from trailergenre.base.config import ChunksConfig
@@ -16,7 +18,8 @@ from trailergenre.runs.plan import read_ready_rows
 WIDTH = 16
 """Values of a frame. Drivers read none, and a million frames of 2,048 take 8 GB of disk."""
 
-LINKS_A_FILE = links_per_commit(ChunksConfig())
+LINKS_A_FILE = int(os.environ.get("LINKS_A_FILE", links_per_commit(ChunksConfig())))
+"""Links of one commit; as in a run, unless the environment says otherwise."""
 
 
 def make_outcomes(store: Store) -> FeatureSettings:

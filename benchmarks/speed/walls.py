@@ -12,7 +12,7 @@ from speed.children import run_alone
 from speed.findings import Finding, Findings
 from speed.inputs import Inputs
 from speed.machine import CORES
-from speed.made_run import WIDTH, make_outcomes
+from speed.made_run import LINKS_A_FILE, WIDTH, make_outcomes
 from trailergenre.base.storage import Store
 from trailergenre.runs.compaction import compact_outcomes
 
@@ -43,7 +43,7 @@ def measure_walls(inputs: Inputs, wanted: Collection[str]) -> Findings:
         "predict": ("predict", run, *model, *spark),
         "evaluate": ("evaluate", run, *model, *spark),
     }
-    figures: dict[str, object] = {"links": LINKS, "width": WIDTH}
+    figures: dict[str, object] = {"links": LINKS, "links_a_file": LINKS_A_FILE, "width": WIDTH}
     peaks, status_s = [], 0.0
     for name, words in commands.items():
         found = run_alone("speed.command", *words)
