@@ -8,6 +8,8 @@ BIN        := $(VENV)/bin
 PEERS      := benchmarks/peers/.venv
 JARS       := .cache/jars
 CLASSES    := .cache/spark-classes.jsa
+SPARK      := 3.5.9
+OTHER      = .cache/spark-$(SPARK)
 CONNECTOR  := org.mongodb.spark:mongo-spark-connector_2.13:10.5.0
 # More processes than two cores, because tests also wait. In the order of the folders: unit tests,
 # which are short, even out the end.
@@ -18,11 +20,11 @@ PIP        := $(BIN)/python -m pip --disable-pip-version-check
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all bench quality soak zip _java _browser
+.PHONY: help setup demo check test test-all test-spark bench quality soak zip _java _browser
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Create .venv from requirements.lock and fetch jars
 
@@ -40,6 +42,11 @@ test: $(VENV)/.dev ## Run the unit tests that are not marked slow, and those of 
 
 test-all: $(VENV)/.dev $(CLASSES) | _java _browser ## Run all tests, and the examples in docstrings
 	$(BIN)/pytest $(SIDE_BY_SIDE) --doctest-modules tests lib
+
+# Its packages come before those of .venv, which are the same for each version of Spark. Java is
+# not checked, for an old Spark runs on an old one.
+test-spark: $(OTHER)/.ready ## Run the tests of Spark's versions with another one (SPARK=3.5.9)
+	PYTHONPATH=$(CURDIR)/$(OTHER) $(BIN)/pytest tests/spark/test_versions.py
 
 # Ray Data has its own environment, which only a full run and B12 need.
 bench: $(if $(filter-out B12,$(GOAL)),,$(PEERS)/.ready)
@@ -63,6 +70,13 @@ $(PEERS)/.ready: benchmarks/peers/requirements.txt | $(VENV)/.locked
 	$(BIN)/python -m venv --clear $(PEERS)
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
 		--requirement $<
+	@touch $@
+
+$(OTHER)/.ready: tests/spark_versions/$(SPARK).lock | $(VENV)/.dev
+	@echo "set-up: install Spark $(SPARK)"
+	@rm -rf $(OTHER)
+	@$(call quietly,$(PIP) install --target $(OTHER) --no-deps --no-build-isolation --require-hashes \
+		--requirement $<)
 	@touch $@
 
 # --- set-up -------------------------------------------------------------------------------------

@@ -106,8 +106,9 @@ def _table(spark: SparkSession, X: NDArray[np.floating[Any]], y: NDArray[np.int8
 
 
 def _probabilities(scored: DataFrame) -> NDArray[np.float64]:
-    second = vector_to_array(F.col("probability"))[1].alias("probability")
-    ordered = scored.select("place", second).toArrow().sort_by("place")
+    is_regression = "probability" not in scored.columns
+    second = F.col("prediction") if is_regression else vector_to_array(F.col("probability"))[1]
+    ordered = scored.select("place", second.alias("probability")).toArrow().sort_by("place")
     found: NDArray[np.float64] = ordered["probability"].to_numpy()
     return found
 

@@ -22,6 +22,7 @@ from speed.served import measure_bytes, measure_children, measure_requests
 from speed.throughput import measure_throughput
 from speed.training import measure_mllib, measure_reading, measure_spread
 from speed.udf import measure_udf
+from speed.versions import measure_versions
 from speed.walls import measure_walls
 
 
@@ -61,8 +62,8 @@ PARTS = (
     Part(("S5",), 0.5, measure_buckets),
 )
 
-ASKED_FOR = (Part(("B11",), 2, measure_gpu),)
-"""Not part of a whole run: most machines have no GPU."""
+ASKED_FOR = (Part(("B11",), 2, measure_gpu), Part(("S7", "S8"), 6, measure_versions))
+"""Not part of a whole run: most machines have no GPU, and other Sparks are downloaded."""
 
 QUICK = (
     Part(("B1", "B2", "B3"), 2, partial(measure_throughput, turns=1, n_clips=2, clip_s=30)),

@@ -301,12 +301,10 @@ def _label(table: DataFrame, y: NDArray[np.int8], store: Store) -> LabelledRows:
 def _fit_as_before(labelled: LabelledRows, config: ForestConfig) -> Forest:
     """Until 2026-11-30: the values themselves, whose bins each genre's forest looked for anew."""
     vectors = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth").cache()
-
-    def fit(genre: int) -> Forest:
-        model = fit_genre(vectors, genre, config)
-        return read_forest(model, genre=genre, n_features=labelled.n_features)
-
-    n_genres = labelled.truth.shape[1]
-    forests = run_parallel(fit, n_genres, config.parallelism, lambda *_: None, lambda *_: "")
+    n_genres, n_features = labelled.truth.shape[1], labelled.n_features
+    fitted = run_parallel(lambda g: fit_genre(vectors, g, config), n_genres, config.parallelism)
+    forests = {
+        genre: read_forest(model, genre=genre, n_features=n_features) for genre, model in fitted
+    }
     vectors.unpersist()
-    return join_trees(forests)
+    return join_trees([forests[genre] for genre in range(n_genres)])

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from pyspark.ml.classification import RandomForestClassificationModel
+from pyspark.ml.classification import RandomForestClassifier
 from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.regression import RandomForestRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -41,6 +40,10 @@ def to_rows(spark: SparkSession, X: NDArray[np.float32], y: NDArray[np.int8]) ->
     return spark.createDataFrame(table).select(array_to_vector(F.col("row")).alias("row"), "truth")
 
 
+def export(model: RandomForestRegressionModel) -> Forest:
+    return read_forest(model, genre=0, n_features=N_COLUMNS)
+
+
 def leaf_shares(
     forest: Forest, X: NDArray[np.float32], y: NDArray[np.int8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -50,41 +53,13 @@ def leaf_shares(
     return ours, np.array([y[side].mean() for side in sides])
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model of likely rows.
-
-    Attributes:
-        model: Spark's.
-        forest: ours, of the same trees.
-        nodes: the table that Spark saved of them.
-    """
-
-    model: RandomForestClassificationModel
-    forest: Forest
-    nodes: Path
-
-
-def train(spark: SparkSession, directory: Path, *, prune: bool) -> Trained:
-    model = fit_genre(to_rows(spark, *likely_rows()), 0, CONFIG, prune=prune)
-    model.write().save((directory / "saved").as_uri())
-    forest = read_forest(model, genre=0, n_features=N_COLUMNS)
-    return Trained(model, forest, directory / "saved" / "data")
-
-
 @pytest.fixture(scope="module")
-def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train(spark, tmp_path_factory.mktemp("trained"), prune=False)
+def model(spark: SparkSession) -> RandomForestRegressionModel:
+    return fit_genre(to_rows(spark, *likely_rows()), 0, CONFIG)
 
 
-@pytest.fixture(scope="module")
-def pruned(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """As MLlib would train it by default."""
-    return train(spark, tmp_path_factory.mktemp("pruned"), prune=True)
-
-
-def test_leaf_probabilities_survive_training(trained: Trained) -> None:
-    ours, shares = leaf_shares(trained.forest, *likely_rows())
+def test_leaf_probabilities_survive_training(model: RandomForestRegressionModel) -> None:
+    ours, shares = leaf_shares(export(model), *likely_rows())
     np.testing.assert_allclose(ours, shares, atol=0.08)
 
 
@@ -95,56 +70,37 @@ def test_a_leafs_rows_mean_the_same_to_both_trainers(min_rows: int, spark: Spark
     X = rng.normal(size=(600, N_COLUMNS)).astype(np.float32)
     y = (rng.random(600) < 0.3).astype(np.int8)
     config = ForestConfig(trees=20, max_depth=20, min_rows_per_leaf=min_rows, parallelism=1)
-    model = fit_genre(to_rows(spark, X, y), 0, config)
-    by_mllib = read_forest(model, genre=0, n_features=N_COLUMNS)
+    by_mllib = export(fit_genre(to_rows(spark, X, y), 0, config))
     by_sklearn = fit_forest(X, y[:, None], config)
     assert len(by_mllib.feature) == pytest.approx(len(by_sklearn.feature), rel=0.15)
 
 
-def test_default_pruning_loses_leaf_probabilities(pruned: Trained) -> None:
+def test_mllibs_classifier_loses_leaf_probabilities(spark: SparkSession) -> None:
     """The first test must be able to fail: both sides get what is right for neither."""
-    ours, shares = leaf_shares(pruned.forest, *likely_rows())
-    assert shares[0] - shares[1] > 0.2
-    assert abs(ours[0] - ours[1]) < 0.05
-    with pytest.raises(AssertionError):
-        np.testing.assert_allclose(ours, shares, atol=0.08)
-
-
-def test_exported_leaves_are_the_training_rows_that_reach_them(trained: Trained) -> None:
-    """Each node counts its rows; a leaf of ours holds the share of true ones to 1e-6."""
-    forest = trained.forest
-    nodes = pq.read_table(trained.nodes).sort_by([("treeID", "ascending")]).to_pylist()
-    nodes.sort(key=lambda node: (node["treeID"], node["nodeData"]["id"]))
-    counts = np.array([node["nodeData"]["impurityStats"] for node in nodes])
-    is_leaf = forest.left < 0
-    assert is_leaf.sum() > 30
-    assert (counts[is_leaf].sum(axis=1) >= CONFIG.min_rows_per_leaf).all()
-    # Nothing was merged: in every inner node the children's rows are its own.
-    inner = ~is_leaf
-    np.testing.assert_array_equal(
-        counts[inner], counts[forest.left[inner]] + counts[forest.right[inner]]
-    )
-    shares = counts[is_leaf, 1] / counts[is_leaf].sum(axis=1)
-    np.testing.assert_allclose(forest.value[is_leaf, 0], shares, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["trained", "pruned"])
-def test_exported_probabilities_are_sparks_on_every_row(
-    spark: SparkSession, kind: str, request: pytest.FixtureRequest
-) -> None:
-    made: Trained = request.getfixturevalue(kind)
     X, y = likely_rows()
-    forest = made.forest
-    check_forest(forest)
-    theirs = made.model.transform(to_rows(spark, X, y)).select(
-        vector_to_array("row", "float32").alias("row"),
-        vector_to_array("probability").alias("probability"),
+    rows = to_rows(spark, X, y).withColumn("label", F.col("truth")[0])
+    classifier = RandomForestClassifier(
+        featuresCol="row", numTrees=10, maxDepth=6, minInstancesPerNode=95, seed=CONFIG.seed
     )
-    collected = theirs.toArrow()
-    seen = np.array(collected["row"].to_pylist(), dtype=np.float32)
-    expected = np.array(collected["probability"].to_pylist())[:, 1]
-    assert len(seen) == len(X)
-    np.testing.assert_allclose(forest.predict_proba(seen)[:, 0], expected, rtol=0, atol=1e-6)
+    column = vector_to_array("probability")[1]
+    sides = F.col("row_0") <= 0
+    scored = classifier.fit(rows).transform(rows.withColumn("row_0", vector_to_array("row")[0]))
+    means = {row[0]: row[1] for row in scored.groupBy(sides).agg(F.mean(column)).collect()}
+    assert abs(means[True] - means[False]) < 0.05
+
+
+def test_exported_probabilities_are_sparks_on_every_row(
+    spark: SparkSession, model: RandomForestRegressionModel
+) -> None:
+    forest = export(model)
+    check_forest(forest)
+    theirs = model.transform(to_rows(spark, *likely_rows()))
+    collected = theirs.select(vector_to_array("row", "float32").alias("row"), "prediction")
+    seen, expected = (np.array(column) for column in zip(*collected.collect(), strict=True))
+    assert (forest.left < 0).sum() > 30
+    np.testing.assert_allclose(
+        forest.predict_proba(seen.astype(np.float32))[:, 0], expected, rtol=0, atol=1e-12
+    )
 
 
 def frame_rows(
@@ -235,6 +191,6 @@ def test_bins_found_once_give_the_trees_of_mllibs_own_bins(
     config = ForestConfig(trees=4, max_depth=5)
     forest = fit_forests(labelled, genres="A", config=config, on_step=lambda *_: None)
     raw = labelled.rows.select(array_to_vector(F.col("row")).alias("row"), "truth")
-    expected = read_forest(fit_genre(raw, 0, config), genre=0, n_features=N_COLUMNS)
+    expected = export(fit_genre(raw, 0, config))
     assert len(forest.feature) > 60
     assert to_bytes(forest) == to_bytes(expected)

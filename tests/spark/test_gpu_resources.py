@@ -4,7 +4,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyspark import SparkConf
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.spark.gpu_resources import coming_slots, gpu_profile
@@ -19,9 +18,8 @@ BY_DEMAND = {
 
 def cluster(properties: dict[str, str], master: str = "spark://host:7077", cores: int = 2) -> Any:
     """What a session says of its cluster; `cores` are those of executors that are there."""
-    conf = SparkConf(loadDefaults=False).setAll(list(properties.items()))
-    context = SimpleNamespace(master=master, getConf=lambda: conf, defaultParallelism=cores)
-    return SimpleNamespace(sparkContext=context)
+    conf = SimpleNamespace(get={"spark.master": master, **properties}.get)
+    return SimpleNamespace(conf=conf, sparkContext=SimpleNamespace(defaultParallelism=cores))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ TARGETS = {
     "check",
     "test",
     "test-all",
+    "test-spark",
     "bench",
     "quality",
     "soak",

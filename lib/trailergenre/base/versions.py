@@ -29,7 +29,8 @@ MINIMUM_VERSIONS = {
     # No advisory has a number: these are the fixes that its release notes list.
     "onnxruntime": ("1.30.1", "a network reads and writes out of bounds when it is loaded"),
     "onnxruntime-gpu": ("1.30.1", "a network reads and writes out of bounds when it is loaded"),
-    "pyspark": ("4.3", "CVE-2025-54920 (before 4.0.1); tested with this version"),
+    # A vendor mends its Spark under the old number, so the floor is not what ended the last one.
+    "pyspark": ("3.5", "not tested; CVE-2025-54920 (ended in 3.5.7 and 4.0.1)"),
     # They write for others.
     "jinja2": ("3.1.6", "CVE-2025-27516: a template's text runs code"),
     "pymongo": ("4.16", "CVE-2024-5629 (before 4.6.3): a server's answer reads our memory"),
@@ -72,21 +73,29 @@ def parse_release(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-JAVA_MAJOR = 17  # the oldest that Spark 4 supports
 _JAVA_VERSION = re.compile(r' version "(?:1\.)?(\d+)')
 
 
 def check_java() -> None:
     """Check Java before Spark does, whose error names neither version nor remedy."""
     _, major = find_java()
-    if major is None or major < JAVA_MAJOR:
+    oldest = _oldest_java()
+    if major is None or major < oldest:
         # The Makefile prints the same message before there is a Python environment.
         raise ToolMissingError(
-            f"Java {JAVA_MAJOR} or newer is required. Found: {major or 'none'}.",
+            f"Java {oldest} or newer is required. Found: {major or 'none'}.",
             "Install it (Debian: apt-get install default-jre-headless; "
             "Fedora: dnf install java-headless; macOS: brew install --cask temurin) "
             "or set JAVA_HOME.",
         )
+
+
+def _oldest_java() -> int:
+    """Return the oldest version that the installed Spark supports."""
+    try:
+        return 11 if parse_release(version("pyspark")) < (4,) else 17
+    except PackageNotFoundError:
+        return 17
 
 
 def find_java() -> tuple[str, int | None]:

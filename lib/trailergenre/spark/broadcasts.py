@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
-from pyspark import Broadcast
+from pyspark import Broadcast, SparkContext
 from pyspark.serializers import CPickleSerializer
-from pyspark.sql import SparkSession
 
 T = TypeVar("T")
 
@@ -28,6 +27,6 @@ class InBand:
         return spark.loads, (spark.dumps(self._value),)  # type: ignore[no-untyped-call]
 
 
-def broadcast(spark: SparkSession, value: T) -> Broadcast[T]:
+def broadcast(context: SparkContext, value: T) -> Broadcast[T]:
     """Send an object to the workers, which find it in `.value`."""
-    return cast("Broadcast[T]", spark.sparkContext.broadcast(InBand(value)))
+    return cast("Broadcast[T]", context.broadcast(InBand(value)))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark import Broadcast, TaskContext
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
 from trailergenre.base import fault_injection
@@ -23,7 +23,7 @@ from trailergenre.models.pooled_table import iter_pooled, iter_training_rows
 from trailergenre.models.pooling import RowArray
 from trailergenre.models.scorer import Scorer, ScorerGroup, score_links
 from trailergenre.runs import tables
-from trailergenre.spark.broadcasts import broadcast
+from trailergenre.spark.versions import from_arrow, to_arrow
 
 _TASK_BYTES = 32 << 20
 """Features that a task reads: 27 trailers of 150 frames, below a second."""
@@ -99,24 +99,18 @@ class FeatureFiles:
 
     def scores(self, scorer: LinkScorer) -> DataFrame:
         """Score links: link_id, probabilities (one per genre); one row per link."""
-        return self._scores(broadcast(self._spark, scorer))
 
-    def collect_scores(self, scorer: LinkScorer) -> tuple[list[str], ProbabilityArray]:
-        """Score links and collect the scores, sorted by link: 160 bytes per link."""
-        shared = broadcast(self._spark, scorer)
-        try:
-            table = self._scores(shared).toArrow().sort_by("link_id")
-        finally:
-            shared.destroy()
-        return table["link_id"].to_pylist(), from_lists(table["probabilities"])
-
-    def _scores(self, scorer: Broadcast[LinkScorer]) -> DataFrame:
         def read(store: Store, outcomes: pa.Table) -> Iterator[pa.RecordBatch]:
-            for link_ids, scores in score_links(store, outcomes, scorer.value):
+            for link_ids, scores in score_links(store, outcomes, scorer):
                 columns = {"link_id": pa.array(link_ids), "probabilities": to_lists(scores)}
                 yield pa.RecordBatch.from_pydict(columns)
 
         return self._map(read, "link_id string, probabilities array<double>")
+
+    def collect_scores(self, scorer: LinkScorer) -> tuple[list[str], ProbabilityArray]:
+        """Score links and collect the scores, sorted by link: 160 bytes per link."""
+        table = to_arrow(self.scores(scorer)).sort_by("link_id")
+        return table["link_id"].to_pylist(), from_lists(table["probabilities"])
 
     def _map(
         self, read: Callable[[Store, pa.Table], Iterator[pa.RecordBatch]], schema: str
@@ -138,7 +132,7 @@ def distribute(spark: SparkSession, files: pa.Table) -> DataFrame:
     # By size, not by slots: under dynamic allocation nobody knows these yet.
     n_bytes = pc.sum(files["features_bytes"]).as_py() or 0
     n_tasks = max(1, min(len(files), n_bytes // _TASK_BYTES, _MAX_TASKS))
-    return spark.createDataFrame(files).repartition(n_tasks)
+    return from_arrow(spark, files).repartition(n_tasks)
 
 
 def arm_task(faults: Iterable[fault_injection.Fault]) -> None:
@@ -166,6 +160,6 @@ def from_lists(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 def collect_rows(rows: DataFrame) -> tuple[list[str], RowArray]:
     """Collect training rows, sorted by link and number."""
-    table = rows.select("link_id", "number", "row").toArrow()
-    table = table.sort_by([("link_id", "ascending"), ("number", "ascending")])
+    rows = rows.select("link_id", "number", "row")
+    table = to_arrow(rows).sort_by([("link_id", "ascending"), ("number", "ascending")])
     return table["link_id"].to_pylist(), from_lists(table["row"]).astype(np.float32)

@@ -37,7 +37,8 @@ from trailergenre.spark.gpu_resources import (
     granted_address,
 )
 from trailergenre.spark.image_udf import load_once
-from trailergenre.spark.session import wait_for_slots
+from trailergenre.spark.session import spark_context, wait_for_slots
+from trailergenre.spark.versions import map_and_collect
 from trailergenre.spark.worker_checks import reading_secrets
 from trailergenre.videos.downloader import Downloader
 from trailergenre.videos.pacing import HostPacer, HostState, HostStates, assign_lanes
@@ -123,8 +124,10 @@ def _run_stage(
     # Lanes come first: they mostly wait, so they take the longest.
     tasks, rest = assign_lanes(links, hosts, n_slots=n_slots, kept=kept)
     tasks += split_links(rest, max(1, n_slots - len(tasks)))
-    rows = spark.sparkContext.parallelize(tasks, len(tasks)).flatMap(
-        lambda task: [astuple(link) for link in task]
+    rows = (
+        spark_context(spark)
+        .parallelize(tasks, len(tasks))
+        .flatMap(lambda task: [astuple(link) for link in task])
     )
     table = spark.createDataFrame(rows, _LINK_COLUMNS)
     session = uuid4().hex
@@ -143,7 +146,7 @@ def _run_stage(
 
     # One stage without a shuffle: a stage that is run again counts its tasks from attempt 0, and
     # they would ask for committed links once more.
-    commits = table.mapInArrow(run, _COMMIT_COLUMNS, profile=profile).collect()
+    commits = map_and_collect(table, run, _COMMIT_COLUMNS, profile)
     n = len(fields(Place))
     led: dict[LinkId, str] = {}
     spent = []

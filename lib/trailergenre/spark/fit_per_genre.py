@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,17 +10,18 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from trailergenre.base.errors import SchemaError
-from trailergenre.base.progress import OnStep
 from trailergenre.base.records import ModelKind
 from trailergenre.base.storage import Store
 from trailergenre.models.estimators.rank_scaling import MAX_SCALING_ROWS, evenly_spaced
 from trailergenre.models.pooling import RowArray
 from trailergenre.models.training_set import check_all_read
 from trailergenre.spark.feature_files import collect_rows
+from trailergenre.spark.session import is_remote
+from trailergenre.spark.versions import from_arrow, to_arrow
 
 PARTITION_BYTES: dict[ModelKind, int] = {"forest": 256 << 20, "logistic": 12 << 20}
 """Vectors per partition, at eight bytes a value, of the rows that a model is fitted to.
@@ -60,13 +61,13 @@ def label_rows(
     left out. A StorageError, which names `store`, if the features of a training link are missing.
     """
     table = pa.table({"link_id": list(link_ids), "truth": truth.astype(np.float64).tolist()})
-    labels = rows.sparkSession.createDataFrame(table)
+    labels = from_arrow(rows.sparkSession, table)
     joined = rows.join(F.broadcast(labels), on="link_id", how="inner")
     width = F.size("row")
     aggregates = joined.groupBy("link_id").agg(
         F.count("*").alias("n_rows"), F.min(width).alias("min"), F.max(width).alias("max")
     )
-    counts = aggregates.toArrow().sort_by("link_id")
+    counts = to_arrow(aggregates).sort_by("link_id")
     check_all_read(store, wanted=len(link_ids), read=len(counts))
     widths = {*counts["min"].to_pylist(), *counts["max"].to_pylist()}
     if len(widths) > 1:
@@ -92,30 +93,28 @@ def collect_sample(labelled: LabelledRows) -> RowArray:
         "link_id": labelled.counts["link_id"].take(pa.array(links)),
         "number": pa.array((chosen - (ends - counts)[links]).astype(np.int32)),
     }
-    wanted = labelled.rows.sparkSession.createDataFrame(pa.table(columns))
+    wanted = from_arrow(labelled.rows.sparkSession, pa.table(columns))
     rows = labelled.rows.join(F.broadcast(wanted), on=["link_id", "number"], how="left_semi")
     return collect_rows(rows)[1]
 
 
-def run_parallel(
-    function: Callable[[int], T],
-    n: int,
-    parallelism: int,
-    on_step: OnStep,
-    describe: Callable[[int, T], str],
-) -> list[T]:
-    """Call a function with 0 to n - 1 in threads; the first failure cancels the rest.
+def fits_at_a_time(spark: SparkSession, wanted: int) -> int:
+    """Return 1 over Spark Connect, where only the session's own thread can fit a model."""
+    return 1 if is_remote(spark) else wanted
 
-    `on_step` is called from this thread, with the label that `describe` makes of a result.
+
+def run_parallel(function: Callable[[int], T], n: int, parallelism: int) -> Iterator[tuple[int, T]]:
+    """Call a function with 0 to n - 1 in threads; yield numbers and results as they come.
+
+    The first failure cancels the rest.
     """
-    results: dict[int, T] = {}
+    if parallelism == 1:
+        yield from ((number, function(number)) for number in range(n))
+        return
     executor = ThreadPoolExecutor(max_workers=parallelism)
     try:
         number_of = {executor.submit(function, number): number for number in range(n)}
         for future in as_completed(number_of):
-            number = number_of[future]
-            results[number] = future.result()
-            on_step(len(results), n, describe(number, results[number]))
+            yield number_of[future], future.result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-    return [results[number] for number in range(n)]

@@ -1,7 +1,10 @@
 """Fits one MLlib forest per genre, several at a time, and takes them out of Spark as arrays.
 
-By default MLlib merges sibling leaves that predict the same class (SPARK-3159), whatever their
-probabilities, which changes the mean over the trees. Hence `pruneTree=False`.
+The trees are of regression on 0 and 1: a leaf's value is the share of true rows, and splits have
+the same order as in classification, because the variance of two classes is half of their Gini
+impurity. Of classification MLlib merges sibling leaves that predict the same class (SPARK-3159),
+whatever their probabilities, which changes the mean over the trees. Spark 4.3 can be told not to
+(`pruneTree`), older versions can't. Of regression it merges leaves of equal value alone.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.ml.classification import RandomForestClassificationModel, RandomForestClassifier
 from pyspark.ml.functions import array_to_vector
+from pyspark.ml.regression import RandomForestRegressionModel, RandomForestRegressor
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,7 +25,12 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.progress import OnStep
 from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
 from trailergenre.spark.feature_files import from_lists, to_lists
-from trailergenre.spark.fit_per_genre import LabelledRows, collect_sample, run_parallel
+from trailergenre.spark.fit_per_genre import (
+    LabelledRows,
+    collect_sample,
+    fits_at_a_time,
+    run_parallel,
+)
 from trailergenre.spark.mllib_forest import read_forest
 
 
@@ -41,20 +49,24 @@ def fit_forests(
     edges = find_edges(collect_sample(labelled), config.max_bins)
     vectors = to_codes(labelled, edges).cache()
 
-    def fit(genre: int) -> Forest:
+    def fit(genre: int) -> Forest | RandomForestRegressionModel:
         share = float(labelled.truth[:, genre].mean())
         if share in (0.0, 1.0):
             return constant_tree(share, genre=genre, n_features=n_features)
-        model = fit_genre(vectors, genre, config)
-        return _with_values(read_forest(model, genre=genre, n_features=n_features), edges)
+        return fit_genre(vectors, genre, config)
 
-    def describe(genre: int, forest: Forest) -> str:
-        return f"{genres[genre]} ({len(forest.feature)})"
-
+    forests: dict[int, Forest] = {}
     try:
-        return join_trees(run_parallel(fit, len(genres), config.parallelism, on_step, describe))
+        parallelism = fits_at_a_time(vectors.sparkSession, config.parallelism)
+        for genre, model in run_parallel(fit, len(genres), parallelism):
+            if not isinstance(model, Forest):
+                forest = read_forest(model, genre=genre, n_features=n_features)
+                model = _with_values(forest, edges)
+            forests[genre] = model
+            on_step(len(forests), len(genres), f"{genres[genre]} ({len(model.feature)})")
     finally:
         vectors.unpersist()
+    return join_trees([forests[genre] for genre in range(len(genres))])
 
 
 def find_edges(X: NDArray[np.float32], max_bins: int) -> NDArray[np.float64]:
@@ -105,16 +117,14 @@ def _with_values(forest: Forest, edges: NDArray[np.float64]) -> Forest:
     return replace(forest, threshold=threshold)
 
 
-def fit_genre(
-    rows: DataFrame, genre: int, config: ForestConfig, *, prune: bool = False
-) -> RandomForestClassificationModel:
+def fit_genre(rows: DataFrame, genre: int, config: ForestConfig) -> RandomForestRegressionModel:
     """Fit the forest of a genre (column of truth) on row (vector) and truth.
 
     Most of the time, trees grow: for each open node, bins are added up and all splits are tried.
     MLlib's other settings keep their defaults: a larger `maxMemoryInMB` and `cacheNodeIds` change
-    no node and save no time. `prune` is for the test that shows its cost.
+    no node and save no time.
     """
-    forest = RandomForestClassifier(
+    forest = RandomForestRegressor(
         featuresCol="row",
         labelCol="label",
         numTrees=config.trees,
@@ -122,11 +132,10 @@ def fit_genre(
         minInstancesPerNode=_count_draws(config.min_rows_per_leaf),
         featureSubsetStrategy="sqrt",
         maxBins=config.max_bins,
-        pruneTree=prune,
         seed=config.seed + genre,
     )
     labelled = rows.select("row", F.col("truth")[genre].alias("label"))
-    model: RandomForestClassificationModel = forest.fit(labelled)
+    model: RandomForestRegressionModel = forest.fit(labelled)
     return model
 
 

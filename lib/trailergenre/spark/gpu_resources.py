@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.runs.stage_time import Place
-from trailergenre.spark.session import is_local
+from trailergenre.spark.session import is_local, slots
 
 GPU = "gpu"
 """Spark's name of the resource."""
@@ -31,10 +31,10 @@ _EXECUTOR_ID = "--executor-id"
 
 def check_gpu_slots(spark: SparkSession) -> None:
     """Refuse several tasks on one GPU: without a cluster Spark assigns no GPU addresses."""
-    if is_local(spark) and spark.sparkContext.defaultParallelism > 1:
+    if is_local(spark) and slots(spark) > 1:
         raise ConfigError(
             "backbone.device = gpu takes one task per GPU, and without a cluster Spark assigns no "
-            f"GPU addresses. Received: --master {spark.sparkContext.master}. Use --master "
+            f"GPU addresses. Received: --master {spark.conf.get('spark.master')}. Use --master "
             "local[1], or a cluster."
         )
 
@@ -45,7 +45,7 @@ def coming_slots(spark: SparkSession, *, on_gpus: bool) -> int | None:
     `on_gpus` says that the stage has `gpu_profile`, one task per executor. None without dynamic
     allocation. A ConfigError if the number or the size of the executors is not configured.
     """
-    conf = spark.sparkContext.getConf()
+    conf = spark.conf
     if is_local(spark) or conf.get(_DYNAMIC, "false") != "true":
         return None
     n_executors, cores = conf.get(_MAX_EXECUTORS), conf.get(_CORES)
@@ -65,7 +65,7 @@ def gpu_profile(spark: SparkSession) -> ResourceProfile | None:
     Earlier stages run on the default profile's executors, which have no GPU. None without a
     cluster, where Spark assigns no GPU addresses.
     """
-    conf = spark.sparkContext.getConf()
+    conf = spark.conf
     if is_local(spark):
         return None
     if conf.get(_DYNAMIC, "false") != "true":

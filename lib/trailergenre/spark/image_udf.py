@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column
-from pyspark.sql.pandas.functions import arrow_udf
 
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import SchemaError
 from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray
 from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.spark.gpu_resources import granted_address
+from trailergenre.spark.versions import arrow_function
 
 
 def embed_images(config: BackboneConfig) -> Callable[[str | Column], Column]:
@@ -35,8 +35,7 @@ def embed_images(config: BackboneConfig) -> Callable[[str | Column], Column]:
         embedder = load_once(config, address)
         return (_embed_batch(images, embedder) for images in batches)
 
-    # Spark infers the kind of function from annotations that its stubs do not describe.
-    return arrow_udf(embed, "array<float>")  # type: ignore[call-overload, no-any-return]
+    return arrow_function(embed, "array<float>", argument=pa.binary())
 
 
 @functools.cache

@@ -19,9 +19,13 @@ from trailergenre.base.config import LogisticConfig
 from trailergenre.base.progress import OnStep
 from trailergenre.models.estimators.logistic import Logistic, constant_intercept
 from trailergenre.models.estimators.rank_scaling import Scaling, fit_scaling
-from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.feature_files import from_lists, to_lists
-from trailergenre.spark.fit_per_genre import LabelledRows, collect_sample, run_parallel
+from trailergenre.spark.fit_per_genre import (
+    LabelledRows,
+    collect_sample,
+    fits_at_a_time,
+    run_parallel,
+)
 
 _PARALLELISM = 2
 """MLlib holds a copy of the rows for each genre that is being fitted."""
@@ -41,21 +45,25 @@ def fit_regressions(
     scaling = fit_scaling(collect_sample(labelled))
     scaled = _scale(labelled, scaling).cache()
 
-    def fit(genre: int) -> Weights:
-        share = float(labelled.truth[:, genre].mean())
-        if share in (0.0, 1.0):
-            return np.zeros(labelled.n_features), constant_intercept(share, labelled.n_rows)
-        model = fit_genre(scaled, genre, labelled.n_rows, config)
-        return model.coefficients.toArray(), float(model.intercept)
+    def fit(genre: int) -> LogisticRegressionModel | None:
+        is_constant = labelled.truth[:, genre].mean() in (0.0, 1.0)
+        return None if is_constant else fit_genre(scaled, genre, labelled.n_rows, config)
 
-    def describe(genre: int, weights: Weights) -> str:
-        return f"{genres[genre]} ({len(weights[0]) if weights[0].any() else 0})"
-
+    fitted: dict[int, Weights] = {}
     try:
-        fitted = run_parallel(fit, len(genres), _PARALLELISM, on_step, describe)
+        parallelism = fits_at_a_time(scaled.sparkSession, _PARALLELISM)
+        for genre, model in run_parallel(fit, len(genres), parallelism):
+            if model is None:
+                share = float(labelled.truth[:, genre].mean())
+                intercept = constant_intercept(share, labelled.n_rows)
+                fitted[genre] = np.zeros(labelled.n_features), intercept
+            else:
+                fitted[genre] = model.coefficients.toArray(), float(model.intercept)
+            n_weights = 0 if model is None else labelled.n_features
+            on_step(len(fitted), len(genres), f"{genres[genre]} ({n_weights})")
     finally:
         scaled.unpersist()
-    coefficients, intercepts = zip(*fitted, strict=True)
+    coefficients, intercepts = zip(*(fitted[genre] for genre in range(len(genres))), strict=True)
     return Logistic(scaling, np.stack(coefficients), np.array(intercepts))
 
 
@@ -79,13 +87,12 @@ def fit_genre(
 
 def _scale(labelled: LabelledRows, scaling: Scaling) -> DataFrame:
     """Scale the rows on the workers; gives row (vector) and truth."""
-    shared = broadcast(labelled.rows.sparkSession, scaling)
 
     def scale(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if len(batch):
                 values = from_lists(batch.column("row")).astype(np.float32, copy=False)
-                scaled = to_lists(shared.value.scale(values))
+                scaled = to_lists(scaling.scale(values))
                 yield pa.RecordBatch.from_pydict({"row": scaled, "truth": batch.column("truth")})
 
     rows = labelled.rows.select("row", "truth")

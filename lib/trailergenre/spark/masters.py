@@ -20,7 +20,9 @@ def is_local_master(master: str) -> bool:
 
 
 def names_cluster() -> bool:
-    """Whether spark-submit, or the variable that pyspark takes its options from, name a cluster."""
+    """Whether spark-submit, or the variables that pyspark reads, name a cluster."""
+    if remote := os.environ.get("SPARK_REMOTE"):
+        return not is_local_master(remote)
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         from pyspark import SparkConf
 

@@ -1,70 +1,51 @@
-"""Takes the trees of MLlib's forests out of Spark, through the driver's JVM.
+"""Reads the trees of a forest of MLlib from its description in words (`toDebugString`).
 
-MLlib itself saves models from executors to an address, which would need Hadoop's classes and keys
-for each kind of storage. Here Jackson, which is part of Spark, writes the nodes as JSON.
+Every version of Spark gives that, also over Spark Connect, and writes numbers in full. To save the
+model instead would take a file system that executors and driver share.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+import re
 
 import numpy as np
-from py4j.java_gateway import JavaObject
-from pyspark.ml.classification import RandomForestClassificationModel
-from pyspark.sql import SparkSession
+from pyspark.ml.regression import RandomForestRegressionModel
 
+from trailergenre.base.errors import ClusterError
 from trailergenre.models.estimators.forest import Forest
 
-Node = dict[str, Any]
-"""Fields of MLlib's `LeafNode` or `InternalNode`."""
+_NODE = re.compile(r"^ *(?:If \(feature (\d+) <= (\S+)\)|Predict: (\S+))$", re.MULTILINE)
+"""What an inner node or a leaf begins with; nodes come with each before those below it."""
 
 
-def read_forest(model: RandomForestClassificationModel, *, genre: int, n_features: int) -> Forest:
-    """Convert one genre's forest, of two classes and continuous features."""
-    mapper, forest = _field_mapper(), cast("JavaObject", model._java_obj)
-    feature: list[int] = []
-    threshold: list[float] = []
-    left: list[int] = []
-    right: list[int] = []
-    value: list[float] = []
-    offsets = [0]
-
-    def add(node: Node) -> int:
-        """Append a node and those below it, from left to right; return its place."""
-        place = len(feature)
-        no, yes = node["impurityStats"]["stats"]
-        # Not `prediction`, which is a class; the share of true rows is the probability.
-        value.append(yes / (no + yes))
-        split = node.get("split", {"featureIndex": -1, "threshold": 0.0})
-        feature.append(split["featureIndex"])
-        threshold.append(split["threshold"])
-        left.append(-1)
-        right.append(-1)
-        if "split" in node:
-            left[place] = add(node["leftChild"])
-            right[place] = add(node["rightChild"])
-        return place
-
-    for tree in forest.trees():
-        add(json.loads(mapper.writeValueAsString(tree.rootNode())))
-        offsets.append(len(feature))
+def read_forest(model: RandomForestRegressionModel, *, genre: int, n_features: int) -> Forest:
+    """Read one genre's forest, whose leaves hold probabilities."""
+    n_trees, found = model.getNumTrees, _NODE.findall(model.toDebugString)
+    left, right = [-1] * len(found), [-1] * len(found)
+    roots: list[int] = []
+    waiting: list[int] = []  # inner nodes whose right child is still to come
+    for node, (feature, _, _) in enumerate(found):
+        if not waiting:
+            roots.append(node)
+        elif left[waiting[-1]] < 0:
+            left[waiting[-1]] = node
+        else:
+            right[waiting.pop()] = node
+        if feature:
+            waiting.append(node)
+    if len(roots) != n_trees or waiting:
+        raise ClusterError(
+            f"Spark describes {len(roots)} of {n_trees} trees in a known form: this version of "
+            "MLlib writes another one. Train with --trainer sklearn."
+        )
+    features, thresholds, values = zip(*found, strict=True)
     return Forest(
-        offsets=np.array(offsets, np.int64),
-        first_genre=np.full(len(offsets) - 1, genre, np.int32),
-        feature=np.array(feature, np.int32),
-        threshold=np.array(threshold),
+        offsets=np.array([*roots, len(found)], np.int64),
+        first_genre=np.full(len(roots), genre, np.int32),
+        feature=np.array([int(feature or -1) for feature in features], np.int32),
+        threshold=np.array([float(threshold or 0) for threshold in thresholds]),
         left=np.array(left, np.int32),
         right=np.array(right, np.int32),
-        value=np.array(value)[:, None],
+        value=np.array([float(value or 0) for value in values])[:, None],
         n_features=n_features,
     )
-
-
-def _field_mapper() -> JavaObject:
-    """Jackson's mapper, told to write fields: MLlib's nodes have none of Java's getters."""
-    jvm = cast("JavaObject", SparkSession.active()._jvm)
-    annotations = jvm.com.fasterxml.jackson.annotation
-    visibility = getattr(annotations, "JsonAutoDetect$Visibility")
-    mapper = jvm.com.fasterxml.jackson.databind.ObjectMapper()
-    return mapper.setVisibility(annotations.PropertyAccessor.FIELD, visibility.ANY)

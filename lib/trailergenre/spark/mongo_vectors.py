@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import arrow_udf
 
 from trailergenre.base.errors import SchemaError
+from trailergenre.spark.versions import arrow_function
 
 _FLOAT32 = b"\x27\x00"
 """Header of a BSON vector: the type float32, no padding."""
@@ -16,9 +17,12 @@ _FLOAT32 = b"\x27\x00"
 
 def unpack_features(documents: DataFrame) -> DataFrame:
     """Convert the `binary` column `features` of frames or trailers to `array<float>`."""
-    # Spark infers the kind of function from annotations that its stubs do not describe.
-    unpack = arrow_udf(_unpack, "array<float>")  # type: ignore[call-overload]
-    return documents.withColumn("features", unpack(F.col("features")))
+    unpack = arrow_function(_unpack_all, "array<float>", argument=pa.binary())
+    return documents.withColumn("features", unpack("features"))
+
+
+def _unpack_all(columns: Iterator[pa.Array]) -> Iterator[pa.Array]:
+    return map(_unpack, columns)
 
 
 def _unpack(packed: pa.Array) -> pa.Array:

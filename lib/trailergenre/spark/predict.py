@@ -15,6 +15,7 @@ from trailergenre.base.storage import Store
 from trailergenre.models.manifest import Manifest
 from trailergenre.runs import schemas, tables
 from trailergenre.spark.feature_files import from_lists
+from trailergenre.spark.versions import from_arrow, to_arrow
 
 _OF_LINKS = ("row", "url", "title", "other")
 _ROWS_PER_FILE = 1 << 20
@@ -42,12 +43,12 @@ def write_scores(scores: DataFrame, links: pa.Table, manifest: Manifest, store: 
             path = store.write_content_addressed("scores", sink.getvalue(), ".parquet")
             yield pa.RecordBatch.from_pydict({"path": [path], "links": [n_links]})
 
-    listed = scores.sparkSession.createDataFrame(links.select(["link_id", *_OF_LINKS]))
+    listed = from_arrow(scores.sparkSession, links.select(["link_id", *_OF_LINKS]))
     n_files = max(1, len(links) * len(genres) // _ROWS_PER_FILE)
     rows = scores.join(listed, "link_id").repartition(n_files, "link_id")
     # In order, so that a task that is tried again writes the same file.
     written = rows.sortWithinPartitions("row").mapInArrow(write, "path string, links long")
-    files = written.toArrow().to_pylist()
+    files = to_arrow(written).to_pylist()
     tables.replace_files(store, "scores", [file["path"] for file in files])
     return sum(file["links"] for file in files)
 

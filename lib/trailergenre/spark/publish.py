@@ -20,6 +20,7 @@ from trailergenre.mongo.connection import Destination, read_destination
 from trailergenre.mongo.published_links import PublishPlan, read_links
 from trailergenre.mongo.publishing import PublishResult, publish_links
 from trailergenre.runs import tables
+from trailergenre.spark.session import spark_context
 from trailergenre.spark.worker_checks import reading_secrets
 
 _POLL_S = 5.0
@@ -34,14 +35,15 @@ def publish_documents(
     servers. `on_step` gets the frames of the finished tasks every few seconds. If a task fails,
     what was written stays, and publishing again replaces it.
     """
+    context = spark_context(spark)
     config, hosts = destination.config, destination.address.hosts
     store, fingerprint, faults = plan.store, plan.fingerprint, fault_injection.read_faults()
-    frames_done = spark.sparkContext.accumulator(0)
+    frames_done = context.accumulator(0)
 
     def publish(rows: bytes) -> PublishResult:
-        context = TaskContext.get()
-        if context is not None:
-            task, attempt = context.partitionId(), context.attemptNumber()
+        of_task = TaskContext.get()
+        if of_task is not None:
+            task, attempt = of_task.partitionId(), of_task.attemptNumber()
             fault_injection.arm(faults, task=task, attempt=attempt)
         links = read_links(store, tables.parse_parquet(rows))
         result = publish_links(_own_destination(config, hosts), fingerprint, links)
@@ -53,7 +55,7 @@ def publish_documents(
     if not files:
         return PublishResult()
     with _repeat(lambda: on_step(frames_done.value, plan.n_frames)):
-        results = spark.sparkContext.parallelize(files, len(files)).map(publish).collect()
+        results = context.parallelize(files, len(files)).map(publish).collect()
     return sum(results, PublishResult())
 
 

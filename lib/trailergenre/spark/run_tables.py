@@ -9,6 +9,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
 from trailergenre.runs import tables
 from trailergenre.spark.feature_files import FeatureFiles
+from trailergenre.spark.versions import from_arrow
 
 
 def read_run_tables(spark: SparkSession, store: Store, fingerprint: str) -> dict[str, DataFrame]:
@@ -17,10 +18,10 @@ def read_run_tables(spark: SparkSession, store: Store, fingerprint: str) -> dict
     Features are those that current outcomes name: files of unfinished tasks are left out.
     """
     outcomes = tables.read_outcomes(store, fingerprint)
-    frames = {"outcomes": spark.createDataFrame(outcomes)}
+    frames = {"outcomes": from_arrow(spark, outcomes)}
     for name in ("links", "labels", "scores"):
         if tables.list_files(store, name) is not None:
-            frames[name] = spark.createDataFrame(tables.read_table(store, name))
+            frames[name] = from_arrow(spark, tables.read_table(store, name))
     if pc.any(pc.equal(outcomes["outcome"], Outcome.OK.value)).as_py():
         frames["features"] = FeatureFiles(spark, store, outcomes).frames()
     return frames

@@ -18,7 +18,7 @@ from trailergenre.models.search import (
 )
 from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.fit_per_genre import run_parallel
-from trailergenre.spark.session import slots
+from trailergenre.spark.session import slots, spark_context
 
 
 def search_parameters(
@@ -32,23 +32,25 @@ def search_parameters(
 ) -> SearchResult:
     """Find the best of some random hyper-parameters and of `start`, the configuration's."""
     tried = draw_trials(start, trials=trials, seed=seed)
-    shared = broadcast(spark, rows)
+    context = spark_context(spark)
+    shared = broadcast(context, rows)
 
     def run(number: int) -> list[float]:
         # A slot is one core: more threads would only compete.
         one_core = {"parallelism": 1} if hasattr(tried[number], "parallelism") else {}
         parameters = tried[number].model_copy(update=one_core)
-        task = spark.sparkContext.parallelize([parameters], 1)
+        task = context.parallelize([parameters], 1)
         scores: list[float] = task.map(lambda trial: score_trial(shared.value, trial)).first()
         return scores
 
-    def describe(number: int, scores: list[float]) -> str:
-        trial = describe_trial(tried[number], scores)
-        values = ", ".join(f"{name} {value:g}" for name, value in trial.parameters.items())
-        return f"{values}: mAP {format_spread(trial.mean_ap, trial.spread)}"
-
+    scores: dict[int, list[float]] = {}
     try:
-        scores = run_parallel(run, len(tried), slots(spark), on_step, describe)
+        for number, of_trial in run_parallel(run, len(tried), slots(spark)):
+            scores[number] = of_trial
+            trial = describe_trial(tried[number], of_trial)
+            values = ", ".join(f"{name} {value:g}" for name, value in trial.parameters.items())
+            label = f"{values}: mAP {format_spread(trial.mean_ap, trial.spread)}"
+            on_step(len(scores), len(tried), label)
     finally:
         shared.destroy()
-    return choose_trial(tried, scores, seed=seed)
+    return choose_trial(tried, [scores[number] for number in range(len(tried))], seed=seed)

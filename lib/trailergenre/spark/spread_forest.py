@@ -35,6 +35,7 @@ from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import RowArray
 from trailergenre.models.training_set import check_all_read
 from trailergenre.spark.feature_files import arm_task
+from trailergenre.spark.versions import to_arrow
 
 
 @dataclass(frozen=True)
@@ -117,5 +118,5 @@ def grow_forest(
                 yield pa.RecordBatch.from_pydict(columns)
 
     numbers = spark.range(0, len(seeds), 1, len(seeds))
-    trees = numbers.mapInArrow(grow, "number long, tree binary").toArrow().sort_by("number")
+    trees = to_arrow(numbers.mapInArrow(grow, "number long, tree binary")).sort_by("number")
     return join_trees([from_bytes(tree) for tree in trees["tree"].to_pylist()])

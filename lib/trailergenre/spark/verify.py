@@ -13,6 +13,7 @@ from trailergenre.base.progress import OnStep
 from trailergenre.runs import tables
 from trailergenre.runs.verify.features import PER_LINK, CheckFiles, FileCheck, FileFindings
 from trailergenre.spark.feature_files import distribute
+from trailergenre.spark.versions import to_arrow
 
 
 def check_files(spark: SparkSession, check: FileCheck) -> CheckFiles:
@@ -28,7 +29,7 @@ def check_files(spark: SparkSession, check: FileCheck) -> CheckFiles:
         paths = current["_file"].cast(pa.string())  # Arrow makes no lists of dictionaries
         current = current.set_column(current.schema.get_field_index("_file"), "_file", paths)
         work = distribute(spark, tables.group_by_file(current, PER_LINK))
-        for found in work.mapInArrow(read, "found string").toArrow()["found"]:
+        for found in to_arrow(work.mapInArrow(read, "found string"))["found"]:
             yield FileFindings(**json.loads(found.as_py()))
 
     return check_on_workers

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from socket import gethostname
+from typing import TypeVar
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from trailergenre.base.errors import ClusterError, ConfigError, StorageError
 from trailergenre.base.storage import Store
+
+T = TypeVar("T")
 
 _MODULES = ("trailergenre", "numpy", "psutil", "pyarrow", "pydantic", "rich")
 """What the tasks of every job import."""
@@ -38,12 +42,13 @@ def check_packages(spark: SparkSession, modules: Sequence[str], n_slots: int) ->
     modules = (*_MODULES, *modules)
 
     # Travels by value: a reference to this module would make workers import what they may lack.
-    def look_up(_: int) -> tuple[str, list[str]]:
-        missing = [module for module in modules if find_spec(module) is None]
-        return f"{gethostname()} ({sys.executable})", missing
+    def look_up(_: int) -> list[str]:
+        place = f"{gethostname()} ({sys.executable})"
+        return [f"{module} on {place}" for module in modules if find_spec(module) is None]
 
-    workers = spark.sparkContext.parallelize(range(n_slots), n_slots).map(look_up).collect()
-    missing = sorted({f"{module} on {worker}" for worker, names in workers for module in names})
+    missing = sorted(
+        {each for lacking in _ask(spark, look_up, "array<string>", n_slots) for each in lacking}
+    )
     if missing:
         raise ClusterError(f"Workers lack Python modules: {'; '.join(missing)}. {ADVICE}")
 
@@ -53,9 +58,8 @@ def check_storage_is_shared(spark: SparkSession, store: Store, n_slots: int) -> 
     # A name of its own: two jobs on one run must not delete each other's probe.
     probe = f"_probe-{uuid4().hex}"
     store.write_bytes(probe, b"seen")
-    tasks = spark.sparkContext.parallelize(range(n_slots), n_slots)
     try:
-        is_seen = tasks.map(lambda _: store.exists(probe)).collect()
+        is_seen = _ask(spark, lambda _: store.exists(probe), "boolean", n_slots)
     finally:
         store.delete(probe)
     if not all(is_seen):
@@ -63,6 +67,12 @@ def check_storage_is_shared(spark: SparkSession, store: Store, n_slots: int) -> 
             f"Not every worker sees {store}. Use a path that is mounted on all of them, "
             "or an s3://, gs://, abfss:// or hdfs:// address."
         )
+
+
+def _ask(spark: SparkSession, question: Callable[[int], T], kind: str, n_slots: int) -> list[T]:
+    """Collect each slot's answer; rows in pickles, since a worker may lack what Arrow needs."""
+    answer = F.udf(question, kind, useArrow=False)
+    return [row[0] for row in spark.range(0, n_slots, 1, n_slots).select(answer("id")).collect()]
 
 
 @contextmanager

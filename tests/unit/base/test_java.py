@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from trailergenre.base import versions
 from trailergenre.base.errors import ToolMissingError
 from trailergenre.base.versions import check_java
 
@@ -41,6 +43,17 @@ def test_older_java_is_refused_with_the_way_to_a_newer_one(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     with pytest.raises(ToolMissingError, match=rf"required. Found: {received}\. .*apt-get"):
+        check_java()
+
+
+@pytest.mark.parametrize(("spark", "is_accepted"), [("3.5.9", True), ("4.0.5", False)])
+def test_an_old_spark_runs_on_java_11(
+    spark: str, is_accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_java(tmp_path, 'openjdk version "11.0.2" 2019-01-15')
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(versions, "version", lambda package: spark)
+    with nullcontext() if is_accepted else pytest.raises(ToolMissingError, match="Java 17"):
         check_java()
 
 

@@ -24,7 +24,7 @@ from trailergenre.runs.sessions import record_start, record_summary
 from trailergenre.runs.stage_time import ExecutorTime, time_lines
 from trailergenre.runs.status import STATUS_COLUMNS, RunStatus, read_status, run_with_progress
 from trailergenre.spark.featurize import featurize_links
-from trailergenre.spark.session import spark_session
+from trailergenre.spark.session import spark_context, spark_session
 from trailergenre.spark.worker_checks import DOWNLOADS
 
 
@@ -77,7 +77,7 @@ def _featurize(
     with spark_session("featurize", store, (*DOWNLOADS, *engine)) as spark:
         stages = run_with_progress(
             lambda: featurize_links(spark, plan.todo, tasks),
-            stop=spark.sparkContext.cancelAllJobs,
+            stop=spark_context(spark).cancelAllJobs,
             outcomes=outcomes,
             ready=plan.ready,
             list_kept=list_kept,

@@ -1,0 +1,39 @@
+"""S7, S8: the stages on other versions of Spark, and jobs over Spark Connect: passed or not."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Collection
+
+from speed.children import BENCHMARKS
+from speed.findings import Finding, Findings
+from speed.inputs import Inputs
+
+_REPOSITORY = BENCHMARKS.parent
+_LOCKS = sorted((_REPOSITORY / "tests" / "spark_versions").glob("*.lock"))
+_PYTEST = [str(_REPOSITORY / ".venv" / "bin" / "pytest"), "-q"]
+_COMMANDS = {
+    "S7": {
+        "installed": [*_PYTEST, "tests/spark/test_versions.py"],
+        **{lock.stem: ["make", "test-spark", f"SPARK={lock.stem}"] for lock in _LOCKS},
+    },
+    "S8": {"installed": [*_PYTEST, "tests/jobs/test_connect.py"]},
+}
+_WHAT = {
+    "S7": "versions of Spark on which all stages pass, and give the same forests",
+    "S8": "train, predict and evaluate over Spark Connect",
+}
+
+
+def measure_versions(inputs: Inputs, wanted: Collection[str]) -> Findings:
+    """Run the tests; the value is the share of versions that passed."""
+    return {goal: _find(goal) for goal in _COMMANDS if goal in wanted}
+
+
+def _find(goal: str) -> Finding:
+    passed = {}
+    for version, command in _COMMANDS[goal].items():
+        done = subprocess.run(command, cwd=_REPOSITORY, stdout=subprocess.DEVNULL, check=False)
+        passed[version] = done.returncode == 0
+    share = sum(passed.values()) / len(passed)
+    return Finding(_WHAT[goal], [share], goal=1, floor=1, figures={"passed": passed})
