@@ -43,6 +43,7 @@ from trailergenre.spark.spread_forest import LocalRows, grow_forest
 N_TEST = 2000
 WIDTH = 6144
 MANY_GENRES = 20
+FEW_TREES = 12
 N_TELLING = 32
 """Columns that each genre shifts."""
 SHIFT = 0.35
@@ -74,7 +75,7 @@ def measure_spread(
     inputs: Inputs,
     wanted: Collection[str],
     *,
-    turns: int = 3,
+    turns: int = 2,
     n: int = 4000,
     n_genres: int = 20,
     trees: int = 100,
@@ -83,41 +84,47 @@ def measure_spread(
     made, test = make(n, n_genres, seed=7), make(N_TEST, n_genres, seed=8)
     rows = _write_pooled(Store(str(inputs.directory("spread"))), made.X)
     config = ForestConfig(trees=trees, parallelism=CORES)
-    forests: dict[str, bytes] = {}
+    few = config.model_copy(update={"trees": FEW_TREES})
+    forests = {"alone": fit_forest(made.X, made.y, few)}
+    fitted: list[Forest] = []
 
     def alone() -> float:
-        forest, seconds = _timed(lambda: fit_forest(made.X, made.y, config))
-        forests["alone"] = to_bytes(forest)
-        return seconds
+        started = time.monotonic()
+        fitted.append(fit_forest(made.X, made.y, config))
+        return time.monotonic() - started
 
-    def on(spark: SparkSession, name: str) -> float:
-        forest, seconds = _timed(lambda: grow_forest(spark, rows, made.y, config))
-        forests[name] = to_bytes(forest)
-        return seconds
-
-    with local_session() as spark:
-        grow_forest(spark, rows, made.y, config.model_copy(update={"trees": CORES}))
-        contenders = {"spread": lambda: on(spark, f"{CORES} slots"), "alone": alone}
-        seconds = take_turns(contenders, turns)
-    for slots in (1, 6):
+    for slots in (1, 6, CORES):
         with open_session(f"local[{slots}]") as spark:
-            on(spark, f"{slots} slots")
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in forests.items()}
-    forest = fit_forest(made.X, made.y, config)
+            forests[f"{slots} slots"] = grow_forest(spark, rows, made.y, few)
+            if slots != CORES:
+                continue
+
+            def spread(spark: SparkSession = spark) -> float:
+                started = time.monotonic()
+                fitted.append(grow_forest(spark, rows, made.y, config))
+                return time.monotonic() - started
+
+            seconds = take_turns({"spread": spread, "alone": alone}, turns)
+    hashes = {
+        name: hashlib.sha256(to_bytes(forest)).hexdigest()
+        for name, forest in (
+            forests | {f"of all trees, {k}": f for k, f in enumerate(fitted)}
+        ).items()
+    }
     figures = {
         "seconds": medians(seconds),
         "forests": hashes,
-        "mean_ap": mean_ap(test.y, forest.predict_proba(test.X)),
+        "mean_ap": mean_ap(test.y, fitted[0].predict_proba(test.X)),
     }
     what = f"{trees} trees on {n} rows of {WIDTH}, {n_genres} genres, seconds over scikit-learn's"
     spread = ratios(seconds, "spread", "alone")
     return {
         "S1": Finding(what, spread, 1.6, 1.8, is_least=False, figures=figures),
         "S1 forests": Finding(
-            "different forests on 1, 2 and 6 slots and alone",
+            f"different forests of {FEW_TREES} and of {trees} trees, on 1, 2 and 6 slots and alone",
             [len(set(hashes.values()))],
-            1,
-            1,
+            2,
+            2,
             is_least=False,
         ),
     }
@@ -228,11 +235,6 @@ def measure_reading(
     ratio = found["table"]["bytes"] / found["frames"]["bytes"]
     what = f"bytes read for the pooled rows of {n} links of {frames} frames, over the frames'"
     return {"S3": Finding(what, [ratio], 1 / 20, 1 / 10, is_least=False, figures=found)}
-
-
-def _timed(work: Callable[[], Forest]) -> tuple[Forest, float]:
-    started = time.monotonic()
-    return work(), time.monotonic() - started
 
 
 def _cpu_s() -> float:

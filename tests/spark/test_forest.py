@@ -179,12 +179,14 @@ def test_rows_of_two_widths_are_refused(spark: SparkSession, tmp_path: Path) -> 
         )
 
 
+@pytest.mark.parametrize("is_rounded", [False, True])
 def test_bins_found_once_give_the_trees_of_mllibs_own_bins(
-    spark: SparkSession, tmp_path: Path
+    is_rounded: bool, spark: SparkSession, tmp_path: Path
 ) -> None:
-    """Where each value is a bin, nothing is rounded: thresholds are MLlib's to the last digit."""
+    """Of many values and of few, with zeros and frequent ones, to the last digit."""
     store = Store(str(tmp_path))
-    X = np.round(likely_rows(300)[0] * 3)
+    X = np.maximum(likely_rows(300)[0], -1.5)
+    X = np.round(X * 3) if is_rounded else X
     y = (X[:, 0] + X[:, 1] > 1).astype(np.int8)
     rows, link_ids = frame_rows(spark, X, per_link=1, n_partitions=2)
     labelled = fit_per_genre.label_rows(rows, link_ids, y[:, None], model="forest", store=store)

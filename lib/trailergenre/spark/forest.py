@@ -70,20 +70,33 @@ def fit_forests(
 
 
 def find_edges(X: NDArray[np.float32], max_bins: int) -> NDArray[np.float64]:
-    """Find the edges of each column's bins, shape (max_bins - 1, n_features), by MLlib's rule.
+    """Find the edges of each column's bins, shape (max_bins - 1, n_features): those of MLlib.
 
     Where a column has up to `max_bins` different values, each is a bin; otherwise bins have about
     as many rows each. Edges lie between two values; columns with fewer are filled up with infinity.
     """
     edges = np.full((max_bins - 1, X.shape[1]), np.inf)
-    targets = np.arange(1, max_bins) * len(X) / max_bins
     for column, values in enumerate(np.ascontiguousarray(X.T, np.float64)):
         different, counts = np.unique(values, return_counts=True)
         between = (different[:-1] + different[1:]) / 2
         if len(between) > max_bins - 1:
-            between = between[np.unique(np.searchsorted(np.cumsum(counts)[:-2], targets))]
+            between = between[_choose_edges(np.cumsum(counts), max_bins)]
         edges[: len(between), column] = between
     return edges
+
+
+def _choose_edges(up_to: NDArray[np.int64], max_bins: int) -> NDArray[np.int64]:
+    """Choose the values behind which a bin ends; `up_to` has the rows up to each different value.
+
+    As MLlib does: next to each multiple of the rows per bin, and behind one more value than before.
+    """
+    numbers = np.arange(max_bins - 1)
+    targets = (numbers + 1) * (up_to[-1] / max_bins)
+    after = np.searchsorted(up_to, targets, side="right")
+    is_after = up_to[after] - targets <= targets - up_to[np.maximum(after - 1, 0)]
+    nearest = np.where(is_after, after, np.maximum(after - 1, 0))
+    chosen: NDArray[np.int64] = np.maximum.accumulate(nearest - numbers) + numbers
+    return chosen[chosen < len(up_to) - 1]
 
 
 def to_codes(labelled: LabelledRows, edges: NDArray[np.float64]) -> DataFrame:
