@@ -89,13 +89,18 @@ def _measured(
         ),
         ("outcomes on storage: bytes per link", f"{driver.outcomes_bytes:,.0f}"),
     ]
-    where = latest.get("B1", {})
+    where = [latest[goal] for goal in ("B1", "B3") if goal in latest]
     sizes = " and ".join(f"{int(n):,}" for n in sorted(measured["runs"], key=int))
     shared = "alone" if measured["beside"] == "alone" else "shared with other work"
-    alone = "" if where.get("is_alone") else ", shared with other work"
+    places = (
+        f"{one['machine']}, {one.get('finished_at', '')[:10]}"
+        + ("" if one.get("is_alone") else ", shared with other work")
+        for one in where
+    )
+    # fp32 and int8 may have been measured on two machines.
+    machines = "; ".join(dict.fromkeys(places)) or "not measured"
     return (
-        f"## Measured\n\nSpeeds: {where.get('machine', 'not measured')}, "
-        f"{where.get('finished_at', '')[:10]}{alone}. Driver: runs of {sizes} generated "
+        f"## Measured\n\nSpeeds, fp32 and int8: {machines}. Driver: runs of {sizes} generated "
         f"links, {measured['machine']}, {measured['finished_at'][:10]}, {shared}. The "
         "driver's figures are the difference of the two runs, so they exclude the cost of an empty "
         "process.\n\n" + _table(("quantity", "value"), rows)

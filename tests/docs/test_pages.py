@@ -32,7 +32,7 @@ ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 OF_OTHERS = {
     *("--archives", "--bind_ip", "--conf", "--dbpath", "--exec", "--files", "--glob", "--install"),
     *("--cookies", "--cookies-from-browser", "--load-spark-defaults", "--py-files"),
-    "--shutdown",
+    *("--recursive", "--shutdown"),
 }
 """Options in sentences that belong to other programs: mongod, Spark, Hadoop, mkdocs, git,
 wsl, yt-dlp."""
