@@ -161,6 +161,7 @@ print(*sys.modules)
 """
 OURS = {
     *("deno", "ffmpeg", "idna", "imageio_ffmpeg", "iterstrat", "jinja2", "numpy", "onnxruntime"),
+    "pandas",
     *("psutil", "pyarrow", "pydantic", "pymongo", "rich", "safetensors", "sklearn", "tenacity"),
     *("typer", "yt_dlp"),
 }

@@ -29,8 +29,11 @@ MINIMUM_VERSIONS = {
     # No advisory has a number: these are the fixes that its release notes list.
     "onnxruntime": ("1.30.1", "a network reads and writes out of bounds when it is loaded"),
     "onnxruntime-gpu": ("1.30.1", "a network reads and writes out of bounds when it is loaded"),
-    # A vendor mends its Spark under the old number, so the floor is not what ended the last one.
-    "pyspark": ("3.5", "not tested; CVE-2025-54920 (ended in 3.5.7 and 4.0.1)"),
+    # Vendors mend it under their old number, e.g. 3.5.0, so a higher floor would refuse theirs.
+    "pyspark": (
+        "3.5",
+        "older ones are not tested, and have CVE-2025-54920: an event log runs code",
+    ),
     # They write for others.
     "jinja2": ("3.1.6", "CVE-2025-27516: a template's text runs code"),
     "pymongo": ("4.16", "CVE-2024-5629 (before 4.6.3): a server's answer reads our memory"),

@@ -18,7 +18,7 @@ from trailergenre.base.storage import Store
 
 T = TypeVar("T")
 
-_MODULES = ("trailergenre", "numpy", "psutil", "pyarrow", "pydantic", "rich")
+_MODULES = ("trailergenre", "numpy", "pandas", "psutil", "pyarrow", "pydantic", "rich")
 """What the tasks of every job import."""
 
 SCORING = ("onnxruntime", "safetensors")

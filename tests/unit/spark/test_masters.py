@@ -34,6 +34,14 @@ def test_a_master_or_a_properties_file_names_one(master: str, tmp_path: Path) ->
     assert not names_cluster()
 
 
+@pytest.mark.parametrize(("remote", "is_cluster"), [("sc://host:15002", True), ("local", False)])
+def test_spark_connect_names_one(
+    remote: str, is_cluster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    assert names_cluster() == is_cluster
+
+
 def test_every_spelling_of_a_property_is_read(tmp_path: Path) -> None:
     for line in ("spark.master yarn", "spark.master=yarn", "spark.master : yarn"):
         (tmp_path / "my.conf").write_text(f"{line}\n")
