@@ -22,7 +22,7 @@ import psutil
 from scale.made import SETTINGS, make_links, make_outcomes
 from trailergenre.base.storage import Store
 from trailergenre.features.chunks import split_links
-from trailergenre.runs.plan import plan_links, read_ready_links, read_ready_rows
+from trailergenre.runs.plan import plan_links, read_ready_rows
 from trailergenre.runs.status import STATUS_COLUMNS, read_status
 from trailergenre.runs.tables import OutcomesReader
 from trailergenre.videos.pacing import assign_lanes
@@ -62,7 +62,7 @@ def _plan(store: Store) -> object:
 
 
 def _deal(store: Store) -> object:
-    links = read_ready_links(store)
+    links = plan_links(store, SETTINGS, frozenset(), recompute=False).todo
     _, rest = assign_lanes(links, {}, n_slots=SLOTS)
     return [pickle.dumps(part) for part in split_links(rest, SLOTS)]
 

@@ -80,6 +80,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nobody(place: str, tmp_path: Path) 
         wait_until((run / "hangs").exists, shown)
         shown.press(CTRL_C)
         assert shown.wait(60) == 130
+    assert "stopping ..." in shown.screen()
     assert named_command(shown.screen()) == ["spark-submit", *typed[1:]]
     assert "Traceback" not in shown.screen()
     assert "Exception" not in shown.screen()

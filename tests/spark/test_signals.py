@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from trailergenre.spark.signals import cancel_jobs_on_signal, silence_py4j
+from trailergenre.spark.signals import call_aside, cancel_jobs_on_signal, silence_py4j
 
 
 class Terminated(BaseException):
@@ -95,10 +95,24 @@ def test_jobs_of_other_threads_end_too_and_those_that_follow_them(
 
 
 def test_afterwards_signals_are_the_jobs_own_again(spark: SparkSession) -> None:
+    interrupt = signal.getsignal(signal.SIGINT)
     with cancel_jobs_on_signal(spark.sparkContext):
         assert signal.getsignal(signal.SIGTERM) is not terminate
+        assert signal.getsignal(signal.SIGINT) is not interrupt
     assert signal.getsignal(signal.SIGTERM) is terminate
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is interrupt
+
+
+def test_what_pyspark_does_when_it_starts_leaves_ctrl_c_alone() -> None:
+    def start() -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    interrupt = signal.getsignal(signal.SIGINT)
+    call_aside(start)
+    assert signal.getsignal(signal.SIGINT) is interrupt
+    with pytest.raises(ZeroDivisionError):
+        call_aside(lambda: 1 / 0)
 
 
 def test_in_another_thread_nothing_is_changed(spark: SparkSession) -> None:

@@ -124,7 +124,10 @@ _LINK_COLUMNS = ("row", "link_id", "url", "title", "row_outcome", "detail", "oth
 def _read(store: Store, fingerprint: str) -> tuple[pa.Table, pa.Table]:
     """Read the list and its outcomes: of a million links, a gigabyte."""
     outcomes = tables.read_outcomes(store, fingerprint, columns=run_links.OUTCOME_COLUMNS)
-    return tables.read_table(store, "links", _LINK_COLUMNS), outcomes
+    for name in ("versions", "features_file"):  # long texts, many times the same
+        place = outcomes.schema.get_field_index(name)
+        outcomes = outcomes.set_column(place, name, outcomes[name].dictionary_encode())
+    return tables.read_table(store, "links", _LINK_COLUMNS), outcomes.unify_dictionaries()
 
 
 def _report(

@@ -60,8 +60,8 @@ def plan_links(
         FingerprintError: settings changed, and finished links would be downloaded again; names the
             settings and the number of downloads.
     """
-    ready = read_ready_links(store)
-    if not ready:
+    ready = read_ready_rows(store, ["link_id", "url", "row_outcome"])
+    if not len(ready):
         raise ConfigError(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
@@ -85,15 +85,14 @@ def plan_links(
         _refuse_repeats(store, settings, others, remote.difference(kept))
     is_retried = pc.is_in(carried["outcome"], pa.array(sorted(retry), pa.string()))
     return Plan(
-        ready=pa.array([link.link_id for link in ready], pa.string()),
+        ready=pc.unique(ready["link_id"]),
         todo=[*todo, *retried],
         carried=carried.filter(pc.invert(is_retried)),
     )
 
 
-def read_ready_links(store: Store) -> list[Link]:
-    """Read the distinct ready links of a run, in the order of the list."""
-    ready = read_ready_rows(store, ["link_id", "url", "row_outcome"])
+def _make_links(ready: pa.Table) -> list[Link]:
+    """Make distinct links, in the order of the list."""
     urls = dict(zip(ready["link_id"].to_pylist(), ready["url"].to_pylist(), strict=True))
     return [Link(link_id=LinkId(link_id), url=url) for link_id, url in urls.items()]
 
@@ -105,20 +104,19 @@ def read_ready_rows(store: Store, columns: Sequence[str] | None = None) -> pa.Ta
 
 
 def _choose(
-    ready: list[Link], outcomes: pa.Table, files: pa.Array, retry: Collection[Outcome]
+    ready: pa.Table, outcomes: pa.Table, files: pa.Array, retry: Collection[Outcome]
 ) -> tuple[list[Link], list[Link]]:
     """Select the links without a final outcome, and those to retry; `files` have features."""
     is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
     is_lost = pc.and_not(is_ok, pc.is_in(outcomes["features_file"], files))
     retried_outcomes = pa.array([Outcome.DEFERRED, *retry], pa.string())
     is_open = pc.or_(is_lost, pc.is_in(outcomes["outcome"], retried_outcomes))
-    # Of final links, ids are enough: a dictionary for each would fill the driver's memory.
+    # Final links stay in Arrow: Python objects for each would fill the driver's memory.
     rows = {row["link_id"]: row for row in outcomes.filter(is_open).to_pylist()}
-    final = set(outcomes.filter(pc.invert(is_open))["link_id"].to_pylist())
+    final = outcomes.filter(pc.invert(is_open))["link_id"].combine_chunks()
+    left = ready.filter(pc.invert(pc.is_in(ready["link_id"], final)))
     todo, retried = [], []
-    for link in ready:
-        if link.link_id in final:
-            continue
+    for link in _make_links(left):
         row = rows.get(link.link_id)
         if row is None:
             todo.append(link)

@@ -88,7 +88,9 @@ def read_status(
     `outcomes` has `STATUS_COLUMNS`. `since` is the start of the session at work: a past rate says
     nothing about when the run ends.
     """
-    rows = tables.filter_links(outcomes.current(), ready)
+    current = outcomes.current()
+    is_ready = pc.is_in(current["link_id"], pa.array(ready, pa.string()))
+    rows = current.select(["outcome", "frames", "sandbox", "finished_at"]).filter(is_ready)
     counts = tables.count_values(rows["outcome"])
     # Deferring takes no time: a thousand deferrals at once are no rate.
     finished = rows.filter(pc.not_equal(rows["outcome"], Outcome.DEFERRED.value))

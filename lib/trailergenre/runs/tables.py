@@ -245,8 +245,10 @@ class OutcomesReader:
         if new:
             self._read.update(new)
             rows = join_outcomes(new, self._needed)
+            del new
             # Only links that have new rows are decided anew.
-            is_old = pc.is_in(self._current["link_id"], rows["link_id"].combine_chunks())
+            ids = rows["link_id"].combine_chunks() if len(self._current) else pa.array([], "string")
+            is_old = pc.is_in(self._current["link_id"], ids)
             touched = pa.concat_tables([self._current.filter(is_old), rows])
             rest = self._current.filter(pc.invert(is_old))
             self._current = pa.concat_tables([rest, current_outcomes(touched)])
@@ -325,6 +327,8 @@ def _with_file(part: pa.Table, path: str) -> pa.Table:
 
 def current_outcomes(rows: pa.Table) -> pa.Table:
     """Select one row per link from the rows of `join_outcomes`; see `read_outcomes`."""
+    if pc.count_distinct(rows["link_id"]).as_py() == len(rows):
+        return rows
     counts = pc.value_counts(rows["link_id"])
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     is_repeated = pc.is_in(rows["link_id"], repeated)

@@ -25,7 +25,12 @@ from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_java, check_minimum_versions
 from trailergenre.spark.jvm_output import filtered_stderr, stop_listening
 from trailergenre.spark.masters import is_local_master
-from trailergenre.spark.signals import cancel_jobs_on_signal, ignore_sigint_in_jvm, silence_py4j
+from trailergenre.spark.signals import (
+    call_aside,
+    cancel_jobs_on_signal,
+    ignore_sigint_in_jvm,
+    silence_py4j,
+)
 from trailergenre.spark.worker_checks import ADVICE, check_packages, check_storage_is_shared
 
 log = logging.getLogger(__name__)
@@ -107,7 +112,9 @@ def _start(app_name: str, remote: str) -> SparkSession:
         # has them from here says it as well.
         with filtered_stderr(), warnings.catch_warnings(action="ignore", category=UserWarning):
             return builder.getOrCreate()
-    spark = builder.config("spark.eventLog.enabled", str(_has_event_log()).lower()).getOrCreate()
+    builder = builder.config("spark.eventLog.enabled", str(_has_event_log()).lower())
+    call_aside(builder.getOrCreate)
+    spark = builder.getOrCreate()  # the same, made this thread's own
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 

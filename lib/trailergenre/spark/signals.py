@@ -11,14 +11,13 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
 
 from py4j.clientserver import JavaClient
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
-
-from trailergenre.base.terminal import print_line
 
 _CANCEL_EVERY_S = 0.2
 
@@ -32,6 +31,23 @@ def ignore_sigint_in_jvm() -> None:
         misc.Signal.handle(misc.Signal("INT"), misc.SignalHandler.SIG_IGN)
 
 
+def call_aside(function: Callable[[], object]) -> None:
+    """Call a function in another thread, and wait.
+
+    In the main thread, pyspark would replace this process's handler of Ctrl-C when it starts.
+    """
+    ended: Future[object] = Future()
+
+    def call() -> None:
+        try:
+            ended.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
+            ended.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    ended.result()
+
+
 def silence_py4j() -> None:
     """Hide the traceback that py4j 0.10.9.9 logs when Ctrl-C interrupts a call."""
     logging.getLogger().addFilter(_is_relevant)
@@ -43,28 +59,24 @@ def _is_relevant(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def cancel_jobs_on_signal(context: SparkContext) -> Iterator[None]:
-    """Cancel Spark's jobs on Ctrl-C and SIGTERM.
+    """Cancel Spark's jobs on Ctrl-C and SIGTERM, and do what this process does on them.
 
-    Replaces pyspark's own handler. That one calls the JVM on the connection on which this thread
-    waits, so neither call gets an answer.
+    pyspark's own handler calls the JVM on the connection on which this thread waits, so neither
+    call gets an answer.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled in the main thread only
         return
-    handlers: dict[int, Callable[[int, FrameType | None], object]]
-    handlers = {signal.SIGINT: signal.default_int_handler}
-    terminate = signal.getsignal(signal.SIGTERM)
-    if callable(terminate):
-        handlers[signal.SIGTERM] = terminate
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
     is_over = threading.Event()
     cancelling = threading.Thread(target=_cancel_jobs, args=(context, is_over), daemon=True)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        print_line("stopping ...", err=True)
         _close_connection()
         if cancelling.ident is None:
             cancelling.start()
-        handlers[number](number, frame)
+        handlers[signal.Signals(number)](number, frame)
 
     for number in handlers:
         signal.signal(number, interrupt)
