@@ -145,9 +145,9 @@ def _walls(walls: Sequence[Wall]) -> str:
 _LIMITS = """## Driver memory
 
 No frame and no feature reaches the driver, and a task sends it a few figures per commit. But the
-driver reads the list, creates one small object per link, and reads the outcomes (six of their 25
-columns, for planning and progress). It keeps those during a run, so that each progress update reads
-only new files. This explains the bytes per link above. For tens of millions of trailers, **split
+driver reads the list, creates one small object per link that is left, and reads the outcomes (six
+of their 25 columns, for planning and progress). It keeps those during a run, so that each progress
+update reads only new files, and rests 20 times as long as it took. This explains the bytes per link above. For tens of millions of trailers, **split
 the list into runs of a million links** and process them one after the other; side by side only if
 they share no rate-limited site, because the rate holds within a run. A link has the same `link_id`
 in all runs, so put each link into one run only. Each run has its own lease, progress and report.
@@ -157,7 +157,8 @@ the whole list; the trainers read all labels and pooled rows.
 
 ## Not tested
 
-More than 100,000 links in one run's tables; a cluster of more than two workers; YARN; Kubernetes; a
+More than a million links in one run's tables, but for `status` (ten million); more than 100,000 in
+`train`, `predict` and `evaluate`; a cluster of more than two workers; YARN; Kubernetes; a
 public site at any of these rates.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from buckets import Bucket, serve_bucket
 from trailergenre.base.errors import StorageError, WeightsError
 from trailergenre.base.local_copies import local_copies
 from trailergenre.features.backbone.artefact import (
+    MANIFEST_FILE,
     ONNX_FILE,
+    BackboneManifest,
     local_backbone,
     read_file,
     read_manifest,
+    write_manifest,
 )
 
 
@@ -65,14 +69,23 @@ def test_a_list_is_copied_for_as_long_as_it_is_read(bucket: Bucket) -> None:
 
 
 def test_a_network_is_copied_once_a_machine_and_checked_whenever_it_is_read(
-    bucket: Bucket, tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     place = "s3://bucket/network"
     with pytest.raises(WeightsError, match="There is no backbone at s3://bucket/network"):
         local_backbone(place)
-    for path in tiny_backbone.iterdir():
-        bucket.store("network").upload(path, path.name)
+    content = b"a network"
+    made = BackboneManifest(
+        backbone_id="b" * 64,
+        network="made",
+        weights="random",
+        files={ONNX_FILE: hashlib.sha256(content).hexdigest()},
+        versions={},
+    )
+    write_manifest(tmp_path, made)
+    bucket.store("network").write_bytes(ONNX_FILE, content)
+    bucket.store("network").upload(tmp_path / MANIFEST_FILE, MANIFEST_FILE)
     directory = local_backbone(place, ONNX_FILE)
     bucket.requests.clear()
     assert local_backbone(place, ONNX_FILE) == directory
@@ -80,7 +93,7 @@ def test_a_network_is_copied_once_a_machine_and_checked_whenever_it_is_read(
         "manifest.json"
     }
     manifest = read_manifest(directory)
-    assert read_file(directory, manifest, ONNX_FILE) == (tiny_backbone / ONNX_FILE).read_bytes()
+    assert read_file(directory, manifest, ONNX_FILE) == content
     (directory / ONNX_FILE).write_bytes(b"other")
     with pytest.raises(WeightsError, match="was changed or truncated"):
         read_file(directory, manifest, ONNX_FILE)
