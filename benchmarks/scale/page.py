@@ -149,8 +149,9 @@ driver reads the list, creates one small object per link that is left, and reads
 of their 25 columns, for planning and progress). It keeps those during a run, so that each progress
 update reads only new files, and rests 20 times as long as it took. This explains the bytes per link
 above. For tens of millions of trailers, **split the list into runs of a million links** and process
-them one after the other; side by side only if they share no rate-limited site, because the rate holds within a run. A link has the same `link_id`
-in all runs, so put each link into one run only. Each run has its own lease, progress and report.
+them one after the other; side by side only if they share no rate-limited site, because the rate
+holds within a run. A link has the same `link_id` in all runs, so put each link into one run only.
+Each run has its own lease, progress and report.
 
 A retried task reads the outcome files of the whole run, in its own worker. `prepare` reads
 the whole list; the trainers read all labels and pooled rows.
