@@ -66,7 +66,7 @@ def plan_links(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
     columns = (*tables.PRECEDENCE_COLUMNS, "attempts", "features_file")
-    outcomes = tables.read_outcomes(store, settings.fingerprint, columns=columns)
+    outcomes = tables.OutcomesReader(store, settings.fingerprint, columns).current()
     files = [file.path for file in store.list_files(f"features/{settings.fingerprint}")]
     todo, retried = _choose(ready, outcomes, pa.array(files, pa.string()), retry)
     others = list_settings(store)
@@ -111,6 +111,7 @@ def _choose(
     is_lost = pc.and_not(is_ok, pc.is_in(outcomes["features_file"], files))
     retried_outcomes = pa.array([Outcome.DEFERRED, *retry], pa.string())
     is_open = pc.or_(is_lost, pc.is_in(outcomes["outcome"], retried_outcomes))
+    outcomes = outcomes.select(["link_id", "outcome", "round", "attempts"])
     # Final links stay in Arrow: Python objects for each would fill the driver's memory.
     rows = {row["link_id"]: row for row in outcomes.filter(is_open).to_pylist()}
     final = outcomes.filter(pc.invert(is_open))["link_id"].combine_chunks()
