@@ -146,7 +146,7 @@ _LIMITS = """## Driver memory
 
 No frame and no feature reaches the driver, and a task sends it a few figures per commit. But the
 driver reads the list, creates one small object per link that is left, and reads the outcomes (six
-of their 25 columns, for planning and progress). It keeps those during a run, so that each progress
+of their 26 columns, for planning and progress). It keeps those during a run, so that each progress
 update reads only new files, and rests 20 times as long as it took. This explains the bytes per link
 above. For tens of millions of trailers, **split the list into runs of a million links** and process
 them one after the other; side by side only if they share no rate-limited site, because the rate
