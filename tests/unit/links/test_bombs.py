@@ -13,6 +13,8 @@ import pytest
 
 from bombs import MEGABYTE, assert_is_refused, parquet, repeated
 
+pytestmark = pytest.mark.slow
+
 
 def packed(first: str, then: str, times: int) -> bytes:
     """A gzip file of several members."""
