@@ -19,6 +19,8 @@ from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.runs import tables
 
+pytestmark = pytest.mark.slow
+
 URL = "https://www.youtube.com/watch?v=eUTtt14G31c"
 OTHER = "https://youtu.be/HKSZtp_OGHY"
 CANONICAL = "https://www.youtube.com/watch?v=HKSZtp_OGHY"
