@@ -62,7 +62,7 @@ PARTS = (
     Part(("S5",), 0.5, measure_buckets),
 )
 
-ASKED_FOR = (Part(("B11",), 2, measure_gpu), Part(("S7", "S8"), 6, measure_versions))
+ASKED_FOR = (Part(("B11",), 2, measure_gpu), Part(("S6", "S7", "S8"), 6, measure_versions))
 """Not part of a whole run: most machines have no GPU, and other Sparks are downloaded."""
 
 QUICK = (

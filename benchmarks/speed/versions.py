@@ -1,4 +1,4 @@
-"""S7, S8: the stages on other versions of Spark, and jobs over Spark Connect: passed or not."""
+"""S6 to S8, passed or not: a run on S3, other versions of Spark, jobs over Spark Connect."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _REPOSITORY = BENCHMARKS.parent
 _LOCKS = sorted((_REPOSITORY / "tests" / "spark_versions").glob("*.lock"))
 _PYTEST = [str(_REPOSITORY / ".venv" / "bin" / "pytest"), "-q"]
 _COMMANDS = {
+    "S6": {"installed": [*_PYTEST, "-m", "", "tests/jobs/test_object_storage.py"]},
     "S7": {
         "installed": [*_PYTEST, "tests/spark/test_versions.py"],
         **{lock.stem: ["make", "test-spark", f"SPARK={lock.stem}"] for lock in _LOCKS},
@@ -20,6 +21,7 @@ _COMMANDS = {
     "S8": {"installed": [*_PYTEST, "tests/jobs/test_connect.py"]},
 }
 _WHAT = {
+    "S6": "runs on S3 with nothing shared",
     "S7": "versions of Spark on which all stages pass, and give the same forests",
     "S8": "train, predict and evaluate over Spark Connect",
 }
