@@ -23,7 +23,7 @@ is computed from it, most of it far beyond what was run.**
 _MEANING = {
     "frames_a_video": "frames per trailer: 150 s at one frame a second",
     "bytes_a_video": "bytes per trailer in the smallest adequate format (360p, about 270 kbit/s)",
-    "videos_an_hour": "videos an hour that a site allows one address (YouTube, about)",
+    "videos_an_hour": "videos an hour that one site is asked for (the default for YouTube)",
     "bytes_a_frame": "bytes of a frame's features: 2,048 float32, which hardly compress",
     "document_bytes": "bytes of a frame in MongoDB, including keys",
     "core_hour": "price of a core hour",
