@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from trailergenre.base.config import BackboneConfig
-from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
+from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray
 from trailergenre.features.backbone import Embedder, load_embedder
 
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 def _frames(n: int) -> FrameArray:
     """Noise: speed does not depend on what is shown."""
-    shape = (n, FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
+    shape = (n, *INCEPTION_V3_FRAME.shape)
     return np.random.default_rng(7).integers(0, 256, shape, np.uint8)
 
 

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from runs import link_id, outcome_row, write_features
 from trailergenre.base.config import TemporalConfig
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.models.temporal.source import FeatureSource, LabelledFrames
 from trailergenre.models.temporal.training import fit_temporal
@@ -52,7 +52,7 @@ def main(
     if run is not None:
         print(json.dumps(train(run, frames)))
         return
-    needed = int(frames * 1.1 * N_FEATURES * 4)
+    needed = int(frames * 1.1 * INCEPTION_V3_WIDTH * 4)
     with tempfile.TemporaryDirectory(prefix="trailergenre-bench-") as name:
         if shutil.disk_usage(name).free < 2 * needed:
             raise typer.BadParameter(f"{2 * needed:,} bytes must be free below {name}")
@@ -77,7 +77,9 @@ def write_table(store: Store, frames: int) -> int:
         links: dict[str, np.ndarray] = {}
         while written < frames and sum(part.nbytes for part in links.values()) < FILE_BYTES:
             length = min(int(rng.integers(*LENGTHS)), frames - written)
-            links[link_id(str(written))] = rng.standard_normal((length, N_FEATURES), np.float32)
+            links[link_id(str(written))] = rng.standard_normal(
+                (length, INCEPTION_V3_WIDTH), np.float32
+            )
             written += length
         named = write_features(store, FINGERPRINT, links)
         size += int(str(named["features_bytes"]))

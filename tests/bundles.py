@@ -122,6 +122,6 @@ def manifest_for(backbone: Path) -> Manifest:
         backbone_id=found.backbone_id,
         precision=found.precision,
         width=SETTINGS.width,
-        weights=found.weights,
+        weights=found.source,
     )
     return make_manifest().model_copy(update={"backbone": facts})

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.base.records import N_FEATURES, FeatureArray
+from trailergenre.base.records import INCEPTION_V3_WIDTH, FeatureArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink
 from trailergenre.runs import schemas, tables
@@ -49,7 +49,7 @@ def make_movies(n: int, *, seed: int = 7, frames: int = 4, strength: float = 1.0
     movies = []
     for number in range(n):
         genres = {number % 4} | ({int(rng.integers(4))} if rng.random() < 0.3 else set())
-        features = rng.normal(size=(frames, N_FEATURES))
+        features = rng.normal(size=(frames, INCEPTION_V3_WIDTH))
         for genre in genres:
             features[:, 64 * genre : 64 * genre + 64] += strength
         link = labelled(f"movie-{number}", [GENRES[genre] for genre in genres])

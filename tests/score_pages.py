@@ -14,7 +14,7 @@ from bundles import make_bundle, make_manifest
 from lists import as_links
 from trailergenre.base.config import Config
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link
+from trailergenre.base.records import INCEPTION_V3_WIDTH, FeatureArray, FrameArray, Link
 from trailergenre.base.storage import Store
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.models.bundle import Bundle
@@ -49,7 +49,7 @@ def make_features(n_frames: int) -> FeatureArray:
     t = np.arange(n_frames)[:, None] / n_frames
     waves = 0.5 + 0.4 * np.sin(2 * np.pi * (np.array([1, 1.5, 2, 2.5]) * t + np.arange(4) / 4))
     noise = np.random.default_rng(7).normal(scale=0.15, size=waves.shape)
-    features = np.zeros((n_frames, N_FEATURES), np.float32)
+    features = np.zeros((n_frames, INCEPTION_V3_WIDTH), np.float32)
     features[:, :4] = waves * np.array([0.4, 0.9, 0.7, 1.1]) + noise
     return features
 
@@ -69,7 +69,7 @@ def _stump(genre: int, threshold: float) -> Forest:
         left=np.array([1, -1, -1], np.int32),
         right=np.array([2, -1, -1], np.int32),
         value=np.array([[0.0], [0.02], [0.98]]),
-        n_features=3 * N_FEATURES,
+        n_features=3 * INCEPTION_V3_WIDTH,
     )
 
 

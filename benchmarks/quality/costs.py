@@ -23,7 +23,7 @@ import pyarrow as pa
 from quality.commands import REPOSITORY, run_job
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink
 from trailergenre.runs import schemas, tables
@@ -111,7 +111,7 @@ def measure_epoch(work: Path) -> dict[str, Any]:
     run = {
         "trainer": "temporal head, one epoch, streamed",
         "rows": epoch["frames"],
-        "columns": N_FEATURES,
+        "columns": INCEPTION_V3_WIDTH,
         "genres": N_GENRES,
         "seconds": epoch["epoch_s"],
         "memory": f"one process {epoch['peak_resident_bytes'] / 1e9:.2f} GB",
@@ -148,7 +148,7 @@ def _train(
     return {
         "trainer": name,
         "rows": n_rows,
-        "columns": 3 * N_FEATURES if is_pooled else N_FEATURES,
+        "columns": 3 * INCEPTION_V3_WIDTH if is_pooled else INCEPTION_V3_WIDTH,
         "genres": n_genres,
         "seconds": summary["seconds"],
         "memory": ", ".join(f"{who} {size / 1e9:.1f} GB" for who, size in peak.items() if size),
@@ -171,7 +171,7 @@ def _write_run(store: Store, *, n_links: int, frames: int, n_genres: int) -> Non
     rows: list[dict[str, object]] = []
     for start in range(0, n_links, LINKS_A_FILE):
         features = {
-            link_id(name): rng.random((frames, N_FEATURES), np.float32)
+            link_id(name): rng.random((frames, INCEPTION_V3_WIDTH), np.float32)
             for name in names[start : start + LINKS_A_FILE]
         }
         named = write_features(store, settings.fingerprint, features)

@@ -20,7 +20,7 @@ from speed.inputs import Inputs
 from speed.stage import local_session
 from trailergenre.base.config import MongoConfig
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.mongo.collections import prepare_collections
 from trailergenre.mongo.connection import Destination, read_destination
@@ -75,7 +75,7 @@ def _make_run(inputs: Inputs, *, n_files: int, links_a_file: int) -> PublishPlan
     movies = [
         Movie(
             labelled(f"movie-{number}", ["Drama"]),
-            rng.standard_normal((FRAMES_A_LINK, N_FEATURES), np.float32),
+            rng.standard_normal((FRAMES_A_LINK, INCEPTION_V3_WIDTH), np.float32),
         )
         for number in range(n_files * links_a_file)
     ]

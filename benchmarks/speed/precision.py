@@ -21,7 +21,7 @@ def measure_precision(inputs: Inputs, wanted: Collection[str]) -> Findings:
     assert calibration is not None  # an int8 manifest has one, or it is not read
     clips = "published clips" if published_clips() else "made clips"
     figures = {"calibration": calibration.model_dump(), "clips": clips}
-    of = f"int8 against fp32, weights {manifest.weights}, {clips}"
+    of = f"int8 against fp32, weights {manifest.source}, {clips}"
     return {
         "B4": Finding(
             f"{of}: 1st percentile of the cosine around the mean",

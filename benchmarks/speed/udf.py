@@ -17,7 +17,7 @@ from speed.memory import watch_workers
 from speed.stage import local_session
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_FRAME, INCEPTION_V3_WIDTH
 from trailergenre.spark.image_udf import embed_images
 
 _GROUP = 100
@@ -43,8 +43,10 @@ def measure_udf(inputs: Inputs, wanted: Collection[str], *, n_images: int = 2000
         with watch_workers() as memory:
             widths = features.groupBy(F.size("features").alias("width")).count().collect()
     counts = {row["width"]: row["count"] for row in widths}
-    if counts != {N_FEATURES: n_images}:
-        raise ConfigError(f"{n_images} features of {N_FEATURES} were to come. Received: {counts}.")
+    if counts != {INCEPTION_V3_WIDTH: n_images}:
+        raise ConfigError(
+            f"{n_images} features of {INCEPTION_V3_WIDTH} were to come. Received: {counts}."
+        )
     peaks = [round(size / 1e9, 3) for size in memory.peak_bytes.values()]
     what = f"{n_images} images through the UDF, fp32: peak GB of a Python worker"
     return {
@@ -55,7 +57,7 @@ def measure_udf(inputs: Inputs, wanted: Collection[str], *, n_images: int = 2000
 
 def _write_images(directory: Path, n_images: int) -> None:
     """A file a core; each image in one colour under stripes, so that the files stay small."""
-    stripes = np.arange(FRAME_SIDE_PX, dtype=np.uint8)[:, None, None]
+    stripes = np.arange(INCEPTION_V3_FRAME.height, dtype=np.uint8)[:, None, None]
     schema = pa.schema([("image", pa.binary())])
     for part in range(CORES):
         with pq.ParquetWriter(directory / f"{part}.parquet", schema, compression="zstd") as writer:
@@ -65,7 +67,5 @@ def _write_images(directory: Path, n_images: int) -> None:
                 for number in numbers:
                     colour = np.array([number, number // 7, number // 49], np.uint64)
                     rows = colour.astype(np.uint8) + stripes
-                    images.append(
-                        np.broadcast_to(rows, (FRAME_SIDE_PX, FRAME_SIDE_PX, 3)).tobytes()
-                    )
+                    images.append(np.broadcast_to(rows, INCEPTION_V3_FRAME.shape).tobytes())
                 writer.write_table(pa.table({"image": images}, schema=schema))

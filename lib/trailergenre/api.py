@@ -64,7 +64,7 @@ class Backbone:
 
     @property
     def manifest(self) -> BackboneManifest:
-        """Its identity: `backbone_id`, `weights`, `precision` and more."""
+        """Its identity: `backbone_id`, `network`, `source` of the weights, `precision` and more."""
         return self.embedder.manifest
 
 

@@ -120,7 +120,7 @@ def test_a_keras_weights_file_gives_its_own_weights_and_the_same_identity(
         lambda self, target, **_: shutil.copyfile(artefact / "network.onnx", target),
     )
     again, before = export_backbone(str(path), tmp_path / "from-file"), read_manifest(artefact)
-    assert again.weights == path.name
+    assert again.source == path.name
     assert (again.backbone_id, again.files) == (before.backbone_id, before.files)
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ClusterError, SchemaError
-from trailergenre.base.records import FRAME_BYTES
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.features.backbone import load_embedder
 from trailergenre.spark.image_udf import decode_images, embed_images
 from trailergenre.spark.session import worker_failures
@@ -25,7 +25,7 @@ def image_maker() -> Callable[[int], bytes]:
     """A function that travels to workers, which have no tests; another picture for each number."""
 
     def make(number: int) -> bytes:
-        pixels = np.arange(FRAME_BYTES, dtype=np.uint32) * (number + 1) >> 8
+        pixels = np.arange(FORM.n_bytes, dtype=np.uint32) * (number + 1) >> 8
         return pixels.astype(np.uint8).tobytes()
 
     return make
@@ -91,15 +91,17 @@ def test_nulls_stay_nulls_and_a_wrong_length_is_named(
 def test_a_part_of_a_column_behind_a_null_is_read_at_its_place(kind: pa.DataType) -> None:
     column = pa.array([None, image(0), image(1), image(2)], kind)
     for start in (1, 2, 3):
-        frames = decode_images(column.slice(start, 1))
+        frames = decode_images(column.slice(start, 1), FORM)
         assert [frame.tobytes() for frame in frames] == [image(start - 1)]
-    assert [frame.tobytes() for frame in decode_images(column[1:])] == [image(n) for n in range(3)]
+    assert [frame.tobytes() for frame in decode_images(column[1:], FORM)] == [
+        image(n) for n in range(3)
+    ]
 
 
 def test_a_part_of_a_column_is_read_at_its_place() -> None:
     column = pa.array([image(0), image(1), None, image(2)])
-    frames = decode_images(column[1:])
+    frames = decode_images(column[1:], FORM)
     assert [frame.tobytes() for frame in frames] == [image(1), image(2)]
-    assert decode_images(column[:0]).shape == (0, 299, 299, 3)
+    assert decode_images(column[:0], FORM).shape == (0, 299, 299, 3)
     with pytest.raises(SchemaError, match="268203 bytes: 299 x 299"):
-        decode_images(pa.array([b"", b"x"]))
+        decode_images(pa.array([b"", b"x"]), FORM)

@@ -42,7 +42,7 @@ from runs import (
 )
 from submits import arguments, load_job, submit
 from trailergenre.base.errors import ClusterError
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.cli.stages import publish as stage
 from trailergenre.mongo.bulk_writes import WriteCounts
@@ -55,8 +55,11 @@ from trailergenre.spark.publish import publish_documents
 from trailergenre.spark.session import worker_failures
 
 MOVIES = [
-    Movie(labelled("up", ["Drama", "War"]), np.arange(3 * N_FEATURES, dtype="f4").reshape(3, -1)),
-    Movie(labelled("heat", []), np.ones((2, N_FEATURES), "f4")),
+    Movie(
+        labelled("up", ["Drama", "War"]),
+        np.arange(3 * INCEPTION_V3_WIDTH, dtype="f4").reshape(3, -1),
+    ),
+    Movie(labelled("heat", []), np.ones((2, INCEPTION_V3_WIDTH), "f4")),
 ]
 FP = SETTINGS.fingerprint
 

@@ -10,14 +10,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FRAME_SIDE_PX = 299
-"""Side of a frame in pixels: the input size of Inception-V3 (Szegedy et al. 2016)."""
-
-FRAME_BYTES = FRAME_SIDE_PX * FRAME_SIDE_PX * 3  # RGB
-
-N_FEATURES = 2048
-"""Features per frame: the channels of Inception-V3's last block, averaged over space."""
-
 VIDEO_SUFFIXES = frozenset(
     {
         *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".flv"),
@@ -26,11 +18,10 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 FrameArray: TypeAlias = "NDArray[np.uint8]"
-"""Shape (n, 299, 299, 3), uint8, RGB, 0..255."""
+"""Shape (n, height, width, 3), uint8, RGB, 0..255; height and width are the network's."""
 
 FeatureArray: TypeAlias = "NDArray[np.float32]"
-"""Shape (n, width), float32; row i belongs to frame i. The width is 2,048 for Inception-V3;
-external features have their own."""
+"""Shape (n, width), float32; row i belongs to frame i. The width is the network's."""
 
 TruthArray: TypeAlias = "NDArray[np.int8]"
 """True genres, shape (n, n_genres), int8, 0 or 1."""
@@ -47,6 +38,47 @@ TrainerName = Literal["mllib", "sklearn", "keras"]
 
 LinkId = NewType("LinkId", str)
 """SHA-256 of the canonical link, 64 hex digits."""
+
+Resize = Literal["squeeze", "center-crop"]
+"""How a picture becomes a frame: its sides are scaled apart from each other, or it is scaled until
+it covers the frame, and what stands over is cut off on both sides."""
+
+_MAX_SIDE_PX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FrameForm:
+    """The frames that a network takes, in pixels, and how a picture becomes one."""
+
+    height: int
+    width: int
+    resize: Resize = "squeeze"
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError for a size that no network has."""
+        if not (0 < self.height <= _MAX_SIDE_PX and 0 < self.width <= _MAX_SIDE_PX):
+            raise ValueError(f"a frame has 1 to {_MAX_SIDE_PX} pixels a side. Received: {self}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of a frame as an array."""
+        return (self.height, self.width, 3)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of a frame."""
+        return self.height * self.width * 3
+
+    def __str__(self) -> str:
+        """As in messages: `299 x 299`, the width first."""
+        return f"{self.width} x {self.height}"
+
+
+INCEPTION_V3_FRAME = FrameForm(299, 299)
+"""The input of Inception-V3 (Szegedy et al. 2016), which is the default network."""
+
+INCEPTION_V3_WIDTH = 2048
+"""Features per frame: the channels of Inception-V3's last block, averaged over space."""
 
 
 @dataclass(frozen=True, slots=True)

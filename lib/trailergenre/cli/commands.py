@@ -234,8 +234,8 @@ def backbone_export(
     if manifest.is_random:
         print_line("note: the weights are random; features and scores mean nothing.", err=True)
     if manifest.calibration:
-        print_line(f"int8 compared with fp32, {manifest.calibration.line(manifest.weights)}")
-    print_line(f"backbone {manifest.backbone_id} ({manifest.weights}) in {directory}")
+        print_line(f"int8 compared with fp32, {manifest.calibration.line(manifest.source)}")
+    print_line(f"backbone {manifest.backbone_id} ({manifest.source}) in {directory}")
     return ExitCode.FINISHED
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from trailergenre.base.errors import ItemError, RunError
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES, FeatureArray, FrameArray, Link, Video
+from trailergenre.base.records import FeatureArray, FrameArray, Link, Video
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.sandbox.scratch import scratch_directory
 from trailergenre.features.settings import StreamSettings, links_ahead
@@ -65,7 +65,7 @@ class FetchedLink:
     row: OutcomeRow  # complete once `frames` has ended
     leads_to: str | None = None  # a host with a pace, whose turn the link must wait for
     frames: Iterator[FrameArray] = field(default_factory=lambda: iter(()))
-    features: FeatureArray = field(default_factory=lambda: np.empty((0, N_FEATURES), np.float32))
+    features: FeatureArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     is_kept: bool = False  # its frames were kept: download and decode were another task's
     write_s: float = 0.0  # wall seconds of keeping its frames
 

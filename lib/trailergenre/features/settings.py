@@ -10,7 +10,7 @@ from typing import Literal
 from trailergenre.base.config import ChunksConfig, Config
 from trailergenre.base.errors import WeightsError
 from trailergenre.base.fault_injection import Fault, read_faults
-from trailergenre.base.records import FRAME_SIDE_PX
+from trailergenre.base.records import INCEPTION_V3_FRAME
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.backbone import BackboneManifest, frames_a_call, read_manifest
@@ -108,7 +108,7 @@ def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSetti
     return FeatureSettings(
         format_rule=FORMAT_RULE,
         frames_per_s=config.frames.per_second,
-        frame_side_px=FRAME_SIDE_PX,
+        frame_side_px=INCEPTION_V3_FRAME.width,
         ffmpeg_major=ffmpeg_major(),
         backbone_id=manifest.backbone_id,
         precision=_precision(config, manifest),

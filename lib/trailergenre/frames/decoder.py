@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FRAME_SIDE_PX, FrameArray, VideoFacts
+from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray, VideoFacts
 from trailergenre.base.sandbox.children import Deadline, start_child
 from trailergenre.frames.completeness import find_missing_pictures
 from trailergenre.frames.containers import declares_no_length
@@ -212,7 +212,7 @@ class _Decode:
 
 
 def _read_frame(pipe: IO[bytes]) -> _Frame | None:
-    frame = np.empty((FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8)
+    frame = np.empty((INCEPTION_V3_FRAME.width, INCEPTION_V3_FRAME.width, 3), np.uint8)
     view = frame.reshape(-1).data
     filled = 0
     while filled < len(view):

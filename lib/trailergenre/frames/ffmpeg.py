@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ToolMissingError
-from trailergenre.base.records import FRAME_SIDE_PX
+from trailergenre.base.records import INCEPTION_V3_FRAME
 from trailergenre.base.sandbox.children import ChildLimits
 from trailergenre.base.versions import FFMPEG_MAJOR, check_minimum_versions
 from trailergenre.frames.pictures import TICKS_PER_S
@@ -121,7 +121,7 @@ def decode_arguments(
     """
     import ffmpeg
 
-    side = FRAME_SIDE_PX
+    side = INCEPTION_V3_FRAME.width
     matrix = f":colorspace={colour_matrix}" if colour_matrix else ""
     filters = (
         # Streams may start at any time; frame 0 is the first picture.

@@ -301,7 +301,7 @@ def _find_network(place: str, backbone_id: str) -> dict[str, str]:
         return {"weights": UNKNOWN_WEIGHTS}
     if manifest.backbone_id != backbone_id:
         return {"weights": UNKNOWN_WEIGHTS}
-    return {"weights": manifest.weights, "path": absolute_place(place)}
+    return {"weights": manifest.source, "path": absolute_place(place)}
 
 
 def summarize(written: Mapping[str, Bundle]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from trailergenre.base.errors import ConfigError, FingerprintError
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class FeatureSettings:
     ffmpeg_major: int
     backbone_id: str  # the network, its weights and its preprocessing
     precision: str  # fp32, int8 (by ONNX Runtime), int8_openvino or mixed_float16
-    width: int = N_FEATURES
+    width: int = INCEPTION_V3_WIDTH
     calibration: str = ""
     """SHA-256 of an int8 network's file, which depends on its representative frames; else empty."""
 
@@ -37,7 +37,7 @@ class FeatureSettings:
         """16 hex digits, which name `features/FP/` and `outcomes/FP/`."""
         settings = asdict(self)
         # Later settings count only if they are not the default: earlier runs keep their names.
-        for name, default in (("width", N_FEATURES), ("calibration", "")):
+        for name, default in (("width", INCEPTION_V3_WIDTH), ("calibration", "")):
             if settings[name] == default:
                 del settings[name]
         return _short_hash(settings)

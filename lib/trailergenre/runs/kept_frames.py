@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from trailergenre.base.errors import StorageError
-from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray, Link
+from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray, Link
 from trailergenre.base.storage import Store
 from trailergenre.runs.outcome_row import OutcomeRow
 
-_SCHEMA = pa.schema([pa.field("frame", pa.binary(FRAME_BYTES), nullable=False)])
-_FRAME_SHAPE = (FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
+_SCHEMA = pa.schema([pa.field("frame", pa.binary(INCEPTION_V3_FRAME.n_bytes), nullable=False)])
+_FRAME_SHAPE = (INCEPTION_V3_FRAME.width, INCEPTION_V3_FRAME.width, 3)
 _PLACE = b"place"
 _ROW = b"origin"
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -102,7 +102,7 @@ class FramesReader:
                 self.row = OutcomeRow.from_json(metadata[_ROW], self._link_id)
             elif len(batch):
                 values = np.frombuffer(batch.column(0).buffers()[1], np.uint8)
-                yield values[: len(batch) * FRAME_BYTES].reshape(-1, *_FRAME_SHAPE)
+                yield values[: len(batch) * INCEPTION_V3_FRAME.n_bytes].reshape(-1, *_FRAME_SHAPE)
 
     def _damaged(self, reason: str) -> StorageError:
         return StorageError(

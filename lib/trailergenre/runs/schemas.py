@@ -7,7 +7,7 @@ import functools
 import pyarrow as pa
 
 from trailergenre.base.errors import SchemaError
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 
 _UTC = pa.timestamp("us", tz="UTC")
 
@@ -85,7 +85,7 @@ def features_schema(width: int) -> pa.Schema:
     )
 
 
-FEATURES = features_schema(N_FEATURES)
+FEATURES = features_schema(INCEPTION_V3_WIDTH)
 
 SCORES = pa.schema(
     [

@@ -15,19 +15,20 @@ from pyspark.sql import Column
 
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import SchemaError
-from trailergenre.base.records import FRAME_BYTES, FRAME_SIDE_PX, FrameArray
+from trailergenre.base.records import FrameArray, FrameForm
 from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.spark.gpu_resources import granted_address
 from trailergenre.spark.versions import arrow_function
 
 
 def embed_images(config: BackboneConfig) -> Callable[[str | Column], Column]:
-    """Make a function from a `binary` column to `array<float>`: 2,048 features per image.
+    """Make a function from a `binary` column to `array<float>`: the features of each image.
 
-    An image is 268,203 bytes: 299 rows of 299 pixels from the top, each red, green, blue. A null
-    gives a null. Keep `spark.sql.execution.arrow.maxBytesPerBatch` at 64 MB as in `conf/`: a batch
-    of 10,000 rows, Spark's other limit, would take 2.7 GB. Each worker loads the network once, from
-    a path that all of them must see.
+    An image is as many bytes as a frame of the network: rows of pixels from the top, each red,
+    green, blue; 268,203 bytes for the 299 x 299 pixels of Inception-V3, with 2,048 features.
+    A null gives a null. Keep `spark.sql.execution.arrow.maxBytesPerBatch` at 64 MB as in `conf/`: a
+    batch of 10,000 rows, Spark's other limit, would take 2.7 GB. Each worker loads the network
+    once, from a path that all of them must see.
     """
 
     def embed(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
@@ -44,25 +45,25 @@ def load_once(config: BackboneConfig, address: str | None) -> Embedder:
     return load_embedder(config, address=address)
 
 
-def decode_images(images: pa.Array) -> FrameArray:
+def decode_images(images: pa.Array, form: FrameForm) -> FrameArray:
     """Read the raw pixels of a column of bytes.
 
     Returns:
-        Shape (n, 299, 299, 3), uint8, RGB; row i is the i-th image that is not null.
+        Shape (n, height, width, 3), uint8, RGB; row i is the i-th image that is not null.
     """
     images = images.drop_null()
-    lengths = set(pc.unique(pc.binary_length(images)).to_pylist()) - {FRAME_BYTES}
+    lengths = set(pc.unique(pc.binary_length(images)).to_pylist()) - {form.n_bytes}
     if lengths:
         raise SchemaError(
-            f"An image is {FRAME_BYTES} bytes: 299 x 299 pixels, RGB, row by row from the top. "
+            f"An image is {form.n_bytes} bytes: {form} pixels, RGB, row by row from the top. "
             f"Received: {', '.join(str(length) for length in sorted(lengths)[:5])} bytes."
         )
     pixels = np.frombuffer(b"".join(images.to_pylist()), np.uint8)
-    return pixels.reshape(len(images), FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
+    return pixels.reshape(len(images), *form.shape)
 
 
 def _embed_batch(images: pa.Array, embedder: Embedder) -> pa.Array:
-    features = embedder.embed(decode_images(images))
+    features = embedder.embed(decode_images(images, embedder.manifest.input))
     is_valid = images.is_valid().to_numpy(zero_copy_only=False)
     ends = np.cumsum(is_valid, dtype=np.int32) * features.shape[1]
     offsets = pa.array(np.concatenate([np.zeros(1, np.int32), ends]))

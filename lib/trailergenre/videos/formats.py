@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FRAME_SIDE_PX, VIDEO_SUFFIXES
+from trailergenre.base.records import INCEPTION_V3_FRAME, VIDEO_SUFFIXES
 
 FORMAT_RULE = "smallest-video-only-299-v1"
 """Part of the fingerprint; change it with the rule."""
@@ -48,7 +48,7 @@ def choose_format(formats: Sequence[Format]) -> Format | None:
     usable = [f for f in formats if f.get("vcodec") != "none" and f.get("protocol") in _PROTOCOLS]
     most_likely = min(map(_doubt, usable), default=0)
     usable = [f for f in usable if _doubt(f) == most_likely]
-    large_enough = [f for f in usable if min(_sides(f)) >= FRAME_SIDE_PX]
+    large_enough = [f for f in usable if min(_sides(f)) >= INCEPTION_V3_FRAME.width]
     if large_enough:
         return min(large_enough, key=lambda f: (_has_sound(f), _n_pixels(f), _bit_rate(f)))
     # Formats of unknown size, e.g. a plain file, count as 0 x 0.

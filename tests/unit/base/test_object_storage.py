@@ -20,6 +20,7 @@ from trailergenre.features.backbone.artefact import (
     read_manifest,
     write_manifest,
 )
+from trailergenre.features.backbone.spec import INCEPTION_V3
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +79,9 @@ def test_a_network_is_copied_once_a_machine_and_checked_whenever_it_is_read(
     content = b"a network"
     made = BackboneManifest(
         backbone_id="b" * 64,
-        network="made",
-        weights="random",
+        **INCEPTION_V3.model_dump(),
+        source="random",
+        license="none",
         files={ONNX_FILE: hashlib.sha256(content).hexdigest()},
         versions={},
     )

@@ -18,7 +18,7 @@ from ffmpeg_logs import coloured
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FRAME_BYTES
+from trailergenre.base.records import INCEPTION_V3_FRAME
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames import ffmpeg as program
 from trailergenre.frames.decoder import Decoder
@@ -191,7 +191,7 @@ def test_ffmpeg_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_frames_without_their_figures_fail_the_run(
     fake_ffmpeg: FakeFfmpeg, clip: Path, log: str
 ) -> None:
-    fake_ffmpeg(f"head -c {2 * FRAME_BYTES} /dev/zero; echo '{log}' 1>&2")
+    fake_ffmpeg(f"head -c {2 * INCEPTION_V3_FRAME.n_bytes} /dev/zero; echo '{log}' 1>&2")
     video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     with pytest.raises(StorageError, match=r"Free space.*ffmpeg 6"):
         list(video.batches(16))

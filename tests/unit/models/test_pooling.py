@@ -7,7 +7,7 @@ import pytest
 
 from runs import Movie, features_table, labelled, make_movies, make_run
 from trailergenre.base.config import RowsConfig
-from trailergenre.base.records import N_FEATURES, FeatureArray, LinkFrames
+from trailergenre.base.records import INCEPTION_V3_WIDTH, FeatureArray, LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.models.pooling import (
     frames_of_table,
@@ -100,9 +100,9 @@ def test_training_rows_do_not_keep_a_whole_file_in_memory(kind: str, span: str, 
 
 def test_a_table_is_taken_apart_link_by_link_in_the_order_of_frames() -> None:
     features = {
-        "b": frames(1, 5, width=N_FEATURES),
-        "a": frames(2, width=N_FEATURES),
-        "c": frames(3, 2, 1, width=N_FEATURES),
+        "b": frames(1, 5, width=INCEPTION_V3_WIDTH),
+        "a": frames(2, width=INCEPTION_V3_WIDTH),
+        "c": frames(3, 2, 1, width=INCEPTION_V3_WIDTH),
     }
     table = features_table(features)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
@@ -114,7 +114,7 @@ def test_a_table_is_taken_apart_link_by_link_in_the_order_of_frames() -> None:
 
 
 def test_an_empty_table_gives_no_link() -> None:
-    empty = features_table({"a": frames(1, width=N_FEATURES)}).slice(0, 0)
+    empty = features_table({"a": frames(1, width=INCEPTION_V3_WIDTH)}).slice(0, 0)
     assert list(frames_of_table(empty)) == []
 
 

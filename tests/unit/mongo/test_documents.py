@@ -8,7 +8,7 @@ import pytest
 from bson.binary import Binary, BinaryVectorDtype
 
 from runs import link_id
-from trailergenre.base.records import N_FEATURES, LinkFrames
+from trailergenre.base.records import INCEPTION_V3_WIDTH, LinkFrames
 from trailergenre.mongo.documents import frame_documents, trailer_document
 from trailergenre.mongo.published_links import PublishedLink
 
@@ -16,7 +16,9 @@ LINK_ID = link_id("up")
 MADE_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def make_link(*, n_frames: int = 2, width: int = N_FEATURES, title: str = "Up") -> PublishedLink:
+def make_link(
+    *, n_frames: int = 2, width: int = INCEPTION_V3_WIDTH, title: str = "Up"
+) -> PublishedLink:
     """Frame i holds i + 0.5 in every feature and was shown at i / 2 seconds."""
     values = np.repeat(np.arange(n_frames, dtype=np.float32) + np.float32(0.5), width)
     return PublishedLink(
@@ -51,7 +53,7 @@ def test_a_frame_becomes_a_document_with_our_ids_and_a_float32_vector() -> None:
         "fingerprint": "f1",
         "commit": "c0" * 32,
     }
-    assert floats(features) == [1.5] * N_FEATURES
+    assert floats(features) == [1.5] * INCEPTION_V3_WIDTH
     assert first["_id"] == f"{LINK_ID}:0"
     assert floats(first["features"])[0] == 0.5
 
@@ -71,7 +73,7 @@ def test_a_trailer_has_the_mean_of_its_frames_and_what_a_reader_wants() -> None:
         "commit": "c0" * 32,
         "finished_at": MADE_AT,
     }
-    assert floats(features) == [2.0] * N_FEATURES
+    assert floats(features) == [2.0] * INCEPTION_V3_WIDTH
 
 
 def test_a_frame_takes_what_the_docs_say() -> None:

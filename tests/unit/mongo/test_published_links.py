@@ -20,16 +20,17 @@ from runs import (
 )
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.mongo.published_links import plan_publishing, read_links
 from trailergenre.runs import schemas, tables
 
 FP = SETTINGS.fingerprint
 UP = Movie(
-    labelled("up", ["Drama", "War"], "tt1"), np.arange(3 * N_FEATURES, dtype="f4").reshape(3, -1)
+    labelled("up", ["Drama", "War"], "tt1"),
+    np.arange(3 * INCEPTION_V3_WIDTH, dtype="f4").reshape(3, -1),
 )
-HEAT = Movie(labelled("heat", ["Crime"], "tt2"), np.ones((2, N_FEATURES), "f4"))
+HEAT = Movie(labelled("heat", ["Crime"], "tt2"), np.ones((2, INCEPTION_V3_WIDTH), "f4"))
 BROKEN = Movie(labelled("broken", ["Drama"]), None)
 
 

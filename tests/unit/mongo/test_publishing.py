@@ -15,7 +15,7 @@ from pymongo.collection import Collection
 from mongos import content_hash, destination_at, ids_of, links_of, make_store, publish, stored
 from runs import SETTINGS, Movie, labelled, link_id, make_movies, make_run
 from trailergenre.base.errors import ConfigError, StorageError
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.mongo import publishing
 from trailergenre.mongo.bulk_writes import WriteCounts
@@ -146,7 +146,7 @@ def test_links_that_have_no_features_any_more_have_no_documents(
 
 def test_links_of_another_run_are_left_alone(destination: Destination, tmp_path: Path) -> None:
     other = Store(str(tmp_path / "other"))
-    make_run(other, [Movie(labelled("up", ["Drama"]), np.ones((2, N_FEATURES), "f4"))])
+    make_run(other, [Movie(labelled("up", ["Drama"]), np.ones((2, INCEPTION_V3_WIDTH), "f4"))])
     publish(destination, other, FP)
     publish(destination, make_store(tmp_path / "mine", frames=3), FP)
     assert len(stored(destination)) == 17

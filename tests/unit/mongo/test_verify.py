@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from mongos import content_hash, destination_at, publish
 from runs import SETTINGS, Movie, labelled, link_id, links_table, make_run
 from trailergenre.base.errors import StorageError
-from trailergenre.base.records import N_FEATURES
+from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.mongo.connection import Destination, Document
@@ -165,7 +165,7 @@ def test_documents_of_another_run_are_a_note(
     run: Run, destination: Destination, tmp_path: Path
 ) -> None:
     other = Store(str(tmp_path / "other"))
-    make_run(other, [Movie(labelled("up", ["Drama"]), np.ones((2, N_FEATURES), "f4"))])
+    make_run(other, [Movie(labelled("up", ["Drama"]), np.ones((2, INCEPTION_V3_WIDTH), "f4"))])
     publish(destination, other, FP)
     publish(destination, run.store, FP)
     report = verify(run, destination)

@@ -11,8 +11,9 @@ import numpy as np
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, one_line
 from trailergenre.base.native_logs import hold_native_logs
-from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
-from trailergenre.features.backbone import Embedder, load_embedder
+from trailergenre.base.records import FrameArray
+from trailergenre.features.backbone import Embedder, load_embedder, read_manifest
+from trailergenre.features.backbone.artefact import local_backbone
 
 ENGINES = ("onnxruntime", "openvino", "tensorflow")
 _TURNS = 5
@@ -47,9 +48,9 @@ def measure_engines(config: Config) -> list[EngineSpeed]:
 
     Errors as for `load_embedder` if the network itself cannot be used.
     """
-    frames = np.random.default_rng(0).integers(
-        0, 256, (config.backbone.batch_size, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8
-    )
+    manifest = read_manifest(local_backbone(config.backbone.path))
+    shape = (config.backbone.batch_size, *manifest.input.shape)
+    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     given = {"device": "cpu", "threads": 1, "mixed_precision": False}
     loaded: dict[str, Embedder] = {}
     found: dict[str, EngineSpeed] = {}

@@ -16,7 +16,6 @@ import numpy as np
 from trailergenre.base import versions
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, ToolMissingError, WeightsError, one_line
-from trailergenre.base.records import FRAME_SIDE_PX
 from trailergenre.base.sandbox.scratch import scratch_directory
 from trailergenre.base.versions import MINIMUM_VERSIONS, check_minimum_versions
 from trailergenre.cli.doctor.child_checks import check_ffmpeg, check_javascript, check_sandbox
@@ -125,7 +124,7 @@ def check_weights(config: Config) -> Finding:
         install = "" if can_export else "To export, run: pip install 'trailergenre[tensorflow]'"
         return Finding(Verdict.FAILED, error.problem, f"{error.remedy} {install}".strip())
     path = config.backbone.path
-    summary = f"{manifest.network} with weights {manifest.weights}, {manifest.precision} ({path})"
+    summary = f"{manifest.network} with weights {manifest.source}, {manifest.precision} ({path})"
     if manifest.is_random:
         return Finding(
             Verdict.WARNING,
@@ -154,7 +153,7 @@ def check_gpu(config: Config) -> Finding:
         return Finding(Verdict.NOT_USED, f"{gpus or 'none'}; backbone.device = cpu")
     try:
         embedder = load_embedder(config.backbone)
-        embedder.embed(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
+        embedder.embed(np.zeros((1, *embedder.manifest.input.shape), np.uint8))
     except (ConfigError, WeightsError) as error:
         return Finding(Verdict.FAILED, f"{gpus or 'none found'}: {error.problem}", error.remedy)
     return Finding(Verdict.OK, f"{gpus}: {embedder.engine} {embedder.version} works")

@@ -1,8 +1,11 @@
 """The files of a backbone artefact, their identity and their integrity.
 
-DIR/manifest.json         backbone_id, network, preprocessing, weights' source, SHA-256 of the files
-DIR/network.onnx          uint8 RGB (n, 299, 299, 3) -> float32 (n, 2048), preprocessing inside
-DIR/weights.safetensors   the same weights as arrays, for engines that build the network in code
+DIR/manifest.json         backbone_id, the network's `NetworkSpec`, source and licence of its
+                          weights, SHA-256 of the files
+DIR/network.onnx          uint8 RGB (n, height, width, 3) -> float32 (n, width of the output),
+                          preprocessing inside
+DIR/weights.safetensors   the same weights as arrays, for engines that build the network in code; an
+                          imported network has none
 """
 
 from __future__ import annotations
@@ -23,17 +26,13 @@ from safetensors.numpy import load, save_file
 
 from trailergenre.base.errors import ForeignFileError, StorageError, WeightsError
 from trailergenre.base.storage import Store
+from trailergenre.features.backbone.spec import NetworkSpec, compute_backbone_id, hash_weights
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
 MANIFEST_FILE = "manifest.json"
 ONNX_FILE = "network.onnx"
 WEIGHTS_FILE = "weights.safetensors"
-
-PREPROCESSING = "uint8 RGB 299x299 / 127.5 - 1"
-"""Part of the identity. Source: Keras, `inception_v3.preprocess_input` (mode "tf")."""
-
-OUTPUT_LAYER = "global average pooling of the last mixed block, float32 (n, 2048)"
 
 EXPORT_AGAIN = "Export it again."
 
@@ -67,17 +66,13 @@ class Quantization(BaseModel):
         return text
 
 
-class BackboneManifest(BaseModel):
+class BackboneManifest(NetworkSpec):
     """The manifest of an artefact."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format_version: Literal[2] = 2
-    backbone_id: str  # SHA-256 of weights, preprocessing and output layer; not of the precision
-    network: str  # a name of `networks.NETWORKS`
-    preprocessing: str = PREPROCESSING
-    output_layer: str = OUTPUT_LAYER
-    weights: str  # their origin: `imagenet`, `random(seed=7)` or a file name
+    format_version: Literal[3] = 3
+    backbone_id: str  # SHA-256 of the spec and the weights; not of the precision
+    source: str  # of the weights: `imagenet`, `random(seed=7)` or a file name
+    license: str  # of the weights
     precision: Literal["fp32", "int8"] = "fp32"  # of the ONNX file's arithmetic
     calibration: Quantization | None = None  # of an int8 network
     files: dict[str, str]  # file name -> SHA-256
@@ -85,8 +80,6 @@ class BackboneManifest(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.preprocessing, self.output_layer) != (PREPROCESSING, OUTPUT_LAYER):
-            raise ValueError("other preprocessing or another output than this version's")
         if (self.precision == "int8") != (self.calibration is not None):
             raise ValueError("calibration belongs to int8 alone")
         if self.calibration and ONNX_FILE not in self.files:
@@ -104,20 +97,7 @@ class BackboneManifest(BaseModel):
     @property
     def is_random(self) -> bool:
         """Whether the weights are random, for tests and the demo only."""
-        return self.weights.startswith("random")
-
-
-def compute_backbone_id(network: str, weights: Sequence[NDArray[np.float32]]) -> str:
-    """Hash what the features depend on.
-
-    Neither layer names nor the ONNX file identify a model: names count up within a process, and
-    two exports of one model differ. So the arrays' hashes, in any order, are sorted and hashed.
-    """
-    arrays = (np.ascontiguousarray(array, dtype="<f4") for array in weights)
-    contents = (f"{array.shape}".encode() + array.tobytes() for array in arrays)
-    hashes = sorted(hashlib.sha256(content).hexdigest() for content in contents)
-    text = "\n".join([network, PREPROCESSING, OUTPUT_LAYER, *hashes])
-    return hashlib.sha256(text.encode()).hexdigest()
+        return self.source.startswith("random")
 
 
 def write_manifest(directory: Path, manifest: BackboneManifest) -> None:
@@ -247,7 +227,7 @@ def read_weights(content: bytes) -> list[NDArray[np.float32]]:
 def read_checked_weights(directory: Path, manifest: BackboneManifest) -> list[NDArray[np.float32]]:
     """Read the artefact's arrays; a WeightsError unless their hash is its `backbone_id`."""
     weights = read_weights(read_file(directory, manifest, WEIGHTS_FILE))
-    received = compute_backbone_id(manifest.network, weights)
+    received = compute_backbone_id(manifest, hash_weights(weights))
     if received != manifest.backbone_id:
         raise WeightsError(
             f"The weights in {directory} hash to {received}, the manifest says "

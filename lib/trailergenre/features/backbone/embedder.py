@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
+from trailergenre.base.records import FeatureArray, FrameArray
 from trailergenre.features.backbone.artefact import BackboneManifest
+from trailergenre.features.backbone.spec import NetworkSpec
 
 log = logging.getLogger(__name__)
 
@@ -28,27 +29,27 @@ class Embedder(Protocol):
     version: str  # of the engine
 
     def embed(self, frames: FrameArray) -> FeatureArray:
-        """Compute the features of frames, shape (n, 299, 299, 3), uint8, RGB, 0..255.
+        """Compute the features of frames, shape (n, height, width, 3), uint8, RGB, 0..255.
 
         Returns:
-            Shape (n, 2048), float32; row i belongs to frames[i]. n = 0 gives (0, 2048).
+            Shape (n, width of the output), float32; row i belongs to frames[i]. n may be 0.
         """
         ...
 
 
-def check_frames(frames: FrameArray) -> None:
+def check_frames(frames: FrameArray, spec: NetworkSpec) -> None:
     """Raise a ValueError unless the frames are uint8 RGB of the network's input size."""
-    expected = (FRAME_SIDE_PX, FRAME_SIDE_PX, 3)
+    expected = spec.input.shape
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != expected:
         raise ValueError(
-            f"Frames must be uint8 of shape (n, 299, 299, 3), RGB. "
+            f"Frames must be uint8 of shape (n, {', '.join(map(str, expected))}), RGB. "
             f"Received: {frames.dtype} of shape {frames.shape}."
         )
 
 
-def no_features() -> FeatureArray:
-    """The features of no frames: shape (0, 2048), float32."""
-    return np.empty((0, N_FEATURES), np.float32)
+def join_features(batches: list[FeatureArray], spec: NetworkSpec) -> FeatureArray:
+    """The features of all batches, of which there may be none."""
+    return np.concatenate([np.empty((0, spec.output.width), np.float32), *batches])
 
 
 class FixedBatches:
@@ -58,19 +59,25 @@ class FixedBatches:
     """
 
     def __init__(
-        self, run: Callable[[FrameArray], FeatureArray], *, size: int, in_flight: int
+        self,
+        run: Callable[[FrameArray], FeatureArray],
+        spec: NetworkSpec,
+        *,
+        size: int,
+        in_flight: int,
     ) -> None:
         """Take the network on exactly `size` frames: the last batch is padded with black.
 
         `run` is called from `in_flight` threads, and raises MemoryError if the frames are too many.
         """
         self._run = run
+        self._spec = spec
         self._size = size
         self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix="embed")
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """See `Embedder.embed`; a ConfigError if not even one frame fits into memory."""
-        check_frames(frames)
+        check_frames(frames, self._spec)
         while True:
             try:
                 return self._embed(frames)
@@ -102,7 +109,7 @@ class FixedBatches:
             for future in futures:
                 future.cancel()
             wait(futures)
-        return np.concatenate(batches) if batches else no_features()
+        return join_features(batches, self._spec)
 
     def _run_padded(self, frames: FrameArray, size: int) -> FeatureArray:
         n_frames = len(frames)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trailergenre.base.config import BackboneConfig
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.features.backbone.artefact import (
+    EXPORT_AGAIN,
     ONNX_FILE,
     WEIGHTS_FILE,
     BackboneManifest,
@@ -14,7 +15,9 @@ from trailergenre.features.backbone.artefact import (
     read_checked_weights,
     read_manifest,
 )
+from trailergenre.features.backbone.catalogue import NETWORKS
 from trailergenre.features.backbone.embedder import Embedder
+from trailergenre.features.backbone.spec import NetworkSpec
 
 _GPU_BATCHES = 4
 """Batches per call: with a single one, nothing is copied while another is computed."""
@@ -64,10 +67,17 @@ def _load_on_cpu(directory: Path, manifest: BackboneManifest, config: BackboneCo
 
 
 def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
-    directory = local_backbone(
-        config.path, WEIGHTS_FILE if config.engine == "tensorflow" else ONNX_FILE
-    )
-    manifest = read_manifest(directory)
+    name = WEIGHTS_FILE if config.engine == "tensorflow" else ONNX_FILE
+    manifest = read_manifest(local_backbone(config.path))
+    if name not in manifest.files:
+        raise ConfigError(
+            f"The backbone in {config.path} is an ONNX file, which backbone.engine = "
+            f"{config.engine} cannot run: it builds networks from their arrays.",
+            "Set backbone.engine = onnxruntime or openvino.",
+        )
+    if config.engine == "tensorflow":
+        _check_known(manifest)
+    directory = local_backbone(config.path, name)
     if manifest.precision == "int8" and (config.engine == "tensorflow" or config.device == "gpu"):
         raise ConfigError(
             f"The backbone in {directory} is int8, which needs backbone.engine = onnxruntime or "
@@ -75,6 +85,18 @@ def _read(config: BackboneConfig) -> tuple[Path, BackboneManifest]:
             "Export one with --precision fp32, or change the configuration.",
         )
     return directory, manifest
+
+
+def _check_known(manifest: BackboneManifest) -> None:
+    """Refuse a network that this version would build otherwise."""
+    entry = NETWORKS.get(manifest.network)
+    names = set(NetworkSpec.model_fields)
+    if entry is None or entry.spec.model_dump() != manifest.model_dump(include=names):
+        raise WeightsError(
+            f"This version builds no network {manifest.network} with the manifest's input, "
+            "preprocessing and output.",
+            EXPORT_AGAIN,
+        )
 
 
 def _read_address(address: str | None) -> int:

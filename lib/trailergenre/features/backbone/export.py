@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trailergenre.base.errors import ForeignFileError, WeightsError
 from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.progress import OnStep
-from trailergenre.base.records import FRAME_SIDE_PX, FrameArray
+from trailergenre.base.records import FrameArray
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
@@ -24,12 +25,13 @@ from trailergenre.features.backbone.artefact import (
     WEIGHTS_FILE,
     BackboneManifest,
     check_replaceable,
-    compute_backbone_id,
     hash_file,
     read_weights,
     write_manifest,
     write_weights,
 )
+from trailergenre.features.backbone.catalogue import DEFAULT, NETWORKS
+from trailergenre.features.backbone.spec import compute_backbone_id, hash_weights
 
 _PACKAGES = ("keras", "tf2onnx", "numpy", "onnxruntime")
 """Packages whose versions the manifest records."""
@@ -39,7 +41,7 @@ def export_backbone(
     weights: str,
     out: Path,
     *,
-    network: str = "inception_v3",
+    network: str = DEFAULT,
     seed: int = 7,
     representative: Sequence[FrameArray] | None = None,
     on_step: OnStep = lambda done, total, label="": None,
@@ -50,10 +52,10 @@ def export_backbone(
         weights: `imagenet` (Keras downloads them), `random`, or the path of a Keras
             `.weights.h5` file or of an artefact's `weights.safetensors`.
         out: directory to write; an artefact there is replaced, anything else a ForeignFileError.
-        network: a name of `networks.NETWORKS`.
+        network: a name of `catalogue.NETWORKS`.
         seed: of random weights.
-        representative: one array of frames per video, shape (n, 299, 299, 3), uint8, RGB, to
-            write an int8 network; None to write fp32.
+        representative: one array of frames per video, shape (n, height, width, 3), uint8, RGB,
+            to write an int8 network; None to write fp32.
         on_step: counts frames.
     """
     out = out.resolve()
@@ -68,10 +70,10 @@ def export_backbone(
         raise WeightsError(
             "Exporting a backbone needs Keras: pip install 'trailergenre[tensorflow]'."
         ) from error
-    source = _set_weights(model, weights, seed)
-    arrays = model.get_weights()
+    source, license_ = _set_weights(model, weights, seed)
+    arrays, spec = model.get_weights(), NETWORKS[network].spec
     # Keras exports a model only after a call.
-    model(np.zeros((1, FRAME_SIDE_PX, FRAME_SIDE_PX, 3), np.uint8))
+    model(np.zeros((1, *spec.input.shape), np.uint8))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         unfinished = Path(name) / "backbone"
@@ -87,9 +89,13 @@ def export_backbone(
                 unfinished / ONNX_FILE, representative, weights=source, on_step=on_step
             )
         manifest = BackboneManifest(
-            backbone_id=compute_backbone_id(network, arrays),
-            network=network,
-            weights=source,
+            network=spec.network,
+            input=spec.input,
+            preprocessing=spec.preprocessing,
+            output=spec.output,
+            backbone_id=compute_backbone_id(spec, hash_weights(arrays)),
+            source=source,
+            license=license_,
             precision="fp32" if representative is None else "int8",
             calibration=calibration,
             files={file: hash_file(unfinished / file) for file in (ONNX_FILE, WEIGHTS_FILE)},
@@ -109,39 +115,44 @@ def _check_replaceable(out: Path) -> None:
     check_replaceable(Store(str(out)), "give another --out")
 
 
-def _set_weights(model: object, weights: str, seed: int) -> str:
-    """Set the weights and return their origin."""
+def _set_weights(
+    model: Any,  # noqa: ANN401 - Keras has no type stubs
+    weights: str,
+    seed: int,
+) -> tuple[str, str]:
+    """Set the weights and return their origin and licence."""
     if weights == "random":
         from trailergenre.features.backbone.networks import random_weights
 
         random_weights(model, seed)
-        return f"random(seed={seed})"
+        return f"random(seed={seed})", "none: random numbers"
     if weights == "imagenet":
         _set_imagenet(model)
-        return "imagenet"
+        return "imagenet", NETWORKS[model.name].license
     _set_from_file(model, Path(weights).expanduser())
-    return Path(weights).name
+    return Path(weights).name, "unknown"
 
 
-def _set_imagenet(model: object) -> None:
-    import keras
+def _set_imagenet(model: Any) -> None:  # noqa: ANN401 - Keras has no type stubs
+    entry = NETWORKS[model.name]
+    if not entry.keras_name:
+        raise WeightsError(f"{model.name} has no ImageNet weights. Use --weights random.")
+    from trailergenre.features.backbone.networks import build_body
 
     try:
         # Keras raises a bare Exception if the download fails.
         with _quiet():
-            source = keras.applications.InceptionV3(
-                include_top=False, weights="imagenet", pooling="avg"
-            )
+            body = build_body(entry, "imagenet")
     except Exception as error:
         raise WeightsError(
             f"The ImageNet weights cannot be downloaded ({error}). Give --weights the path of a "
             "copy, or --weights random for tests and the demo (its scores mean nothing)."
         ) from error
-    # The last layer is Inception-V3; the layers before it are our preprocessing.
-    model.layers[-1].set_weights(source.get_weights())  # type: ignore[attr-defined]
+    # The last layer is Keras's network; the layers before it are our preprocessing.
+    model.layers[-1].set_weights(body.get_weights())
 
 
-def _set_from_file(model: object, path: Path) -> None:
+def _set_from_file(model: Any, path: Path) -> None:  # noqa: ANN401 - Keras has no type stubs
     if not path.is_file():
         raise WeightsError(
             f"There are no weights at {path}. --weights takes imagenet, random, "
@@ -149,10 +160,10 @@ def _set_from_file(model: object, path: Path) -> None:
         )
     try:
         if path.suffix == ".safetensors":
-            model.set_weights(read_weights(path.read_bytes()))  # type: ignore[attr-defined]
+            model.set_weights(read_weights(path.read_bytes()))
         else:
-            # Files hold Inception-V3 alone, which is the last layer.
-            model.layers[-1].load_weights(path)  # type: ignore[attr-defined]
+            # Files hold Keras's network alone, which is the last layer.
+            model.layers[-1].load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise WeightsError(f"The weights {path} do not fit the network: {error}") from error
 

@@ -52,9 +52,9 @@ def quantize_network(
 
     Args:
         path: the ONNX file, which is replaced.
-        videos: one array per video, shape (n, 299, 299, 3), uint8, RGB. Every second video holds
-            the representative frames, the others are compared on; of a single one, every second
-            frame.
+        videos: one array per video, shape (n, height, width, 3), uint8, RGB. Every second video
+            holds the representative frames, the others are compared on; of a single one, every
+            second frame.
         weights: origin of the weights, for messages.
         on_step: counts frames.
     """

@@ -1,54 +1,68 @@
-"""The networks, built in code with Keras; preprocessing is their first layer.
+"""The networks of the catalogue, built in code with Keras; preprocessing is their first layer.
 
 Importing this module imports Keras; only the exporter and the TensorFlow engine do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from trailergenre.base.errors import WeightsError
-from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES
+from trailergenre.features.backbone.catalogue import NETWORKS, Entry
+from trailergenre.features.backbone.spec import Preprocessing
 
 # Keras has no type stubs.
 Model = Any
-
-
-def _inception_v3(inputs: Any) -> Any:  # noqa: ANN401 - Keras tensors are untyped
-    """Inception-V3 without its classifier. Source: Szegedy et al. 2016, keras.applications."""
-    body = keras.applications.InceptionV3(
-        include_top=False, weights=None, pooling="avg", input_shape=(FRAME_SIDE_PX,) * 2 + (3,)
-    )
-    return body(inputs)
-
-
-def _tiny(inputs: Any) -> Any:  # noqa: ANN401 - Keras tensors are untyped
-    """Two strided convolutions with the same input and output: for tests that need no Inception."""
-    x = keras.layers.Conv2D(8, 7, strides=8, activation="relu")(inputs)
-    x = keras.layers.Conv2D(N_FEATURES, 3, strides=8, activation="relu")(x)
-    return keras.layers.GlobalAveragePooling2D()(x)
-
-
-NETWORKS: dict[str, Callable[[Any], Any]] = {"inception_v3": _inception_v3, "tiny": _tiny}
 
 
 def build_network(name: str) -> Model:
     """Build a network with its preprocessing; the weights are Keras's initial ones.
 
     Returns:
-        A model from uint8 RGB (n, 299, 299, 3), 0..255, to float32 (n, 2048).
+        A model from uint8 RGB (n, height, width, 3), 0..255, to float32 (n, width of the output).
     """
     if name not in NETWORKS:
         raise WeightsError(f"No network {name!r}. Received one of: {', '.join(NETWORKS)}.")
-    inputs = keras.Input((FRAME_SIDE_PX, FRAME_SIDE_PX, 3), dtype="uint8", name="frames")
-    # Inception-V3 was trained on [-1, 1]; the pixels arrive as 0..255.
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(inputs)
-    outputs = NETWORKS[name](scaled)
+    entry = NETWORKS[name]
+    inputs = keras.Input(entry.spec.input.shape, dtype="uint8", name="frames")
+    values = preprocess(inputs, entry.spec.preprocessing)
+    outputs = build_body(entry)(values) if entry.keras_name else _tiny(values, entry)
     return keras.Model(inputs, outputs, name=name)
+
+
+def preprocess(frames: Any, preprocessing: Preprocessing) -> Any:  # noqa: ANN401 - Keras tensors are untyped
+    """Turn the pixels of RGB frames, 0..255, into the network's values, float32."""
+    if preprocessing.channels == "BGR":
+        frames = keras.ops.take(frames, [2, 1, 0], axis=-1)
+    std = np.array(preprocessing.std)
+    scale, offset = preprocessing.scale / std, -np.array(preprocessing.mean) / std
+    return keras.layers.Rescaling(_alike(scale), offset=_alike(offset), dtype="float32")(frames)
+
+
+def _alike(values: np.ndarray) -> float | list[float]:
+    """One number for channels that are treated alike, which is Inception-V3's graph as ever."""
+    return float(values[0]) if (values == values[0]).all() else values.tolist()
+
+
+def build_body(entry: Entry, weights: str | None = None) -> Model:
+    """Build one of Keras's own networks, without its classifier and preprocessing."""
+    return getattr(keras.applications, entry.keras_name)(
+        include_top=False,
+        weights=weights,
+        pooling="avg",
+        input_shape=entry.spec.input.shape,
+        **entry.options,
+    )
+
+
+def _tiny(inputs: Any, entry: Entry) -> Any:  # noqa: ANN401 - Keras tensors are untyped
+    """Two strided convolutions: for tests that need no real network."""
+    x = keras.layers.Conv2D(8, 7, strides=8, activation="relu")(inputs)
+    x = keras.layers.Conv2D(entry.spec.output.width, 3, strides=8, activation="relu")(x)
+    return keras.layers.GlobalAveragePooling2D()(x)
 
 
 def build_mixed_network(name: str) -> Model:
@@ -65,13 +79,15 @@ def random_weights(model: Model, seed: int) -> None:
     """Give a model seeded weights that do not depend on Keras's own generators.
 
     Kernels are drawn as He et al. 2015 (variance 2 / fan-in), so that activations keep their scale
-    through 48 layers; everything else keeps Keras's initial value.
+    through many layers; everything else keeps Keras's initial value, which is a constant.
     """
     generator = np.random.default_rng(seed)
     arrays = []
     for array in model.get_weights():
-        if array.ndim == 4:
-            fan_in = int(np.prod(array.shape[:-1]))
+        if array.ndim >= 2:
+            # A depthwise kernel has one output for each input channel.
+            is_depthwise = array.ndim == 4 and array.shape[-1] == 1
+            fan_in = int(np.prod(array.shape[:2] if is_depthwise else array.shape[:-1]))
             array = generator.normal(0.0, np.sqrt(2 / fan_in), array.shape).astype(np.float32)
         arrays.append(array)
     model.set_weights(arrays)

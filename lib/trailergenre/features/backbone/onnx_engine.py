@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 
 from trailergenre.base.config import BackboneConfig
@@ -21,7 +20,7 @@ from trailergenre.base.onnx_session import (
     run_bound,
     session_ends,
 )
-from trailergenre.base.records import FRAME_SIDE_PX, N_FEATURES, FeatureArray, FrameArray
+from trailergenre.base.records import FeatureArray, FrameArray
 from trailergenre.features.backbone.artefact import (
     EXPORT_AGAIN,
     ONNX_FILE,
@@ -32,11 +31,8 @@ from trailergenre.features.backbone.embedder import (
     GPU_IN_FLIGHT,
     FixedBatches,
     check_frames,
-    no_features,
+    join_features,
 )
-
-_INPUT = ("tensor(uint8)", [FRAME_SIDE_PX, FRAME_SIDE_PX, 3])
-_OUTPUT = ("tensor(float)", [N_FEATURES])
 
 
 class OnnxEmbedder:
@@ -55,12 +51,12 @@ class OnnxEmbedder:
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames; see `Embedder.embed`."""
-        check_frames(frames)
+        check_frames(frames, self.manifest)
         parts = [
             self._session.run(None, {self._input: frames[start : start + self._batch_size]})[0]
             for start in range(0, len(frames), self._batch_size)
         ]
-        return np.concatenate(parts) if parts else no_features()
+        return join_features(parts, self.manifest)
 
 
 class OnnxGpuEmbedder:
@@ -79,6 +75,7 @@ class OnnxGpuEmbedder:
         session, name = load_network(directory, manifest, opener)
         self._batches = FixedBatches(
             lambda frames: run_bound(session, {name: frames}),
+            manifest,
             size=config.batch_size,
             in_flight=GPU_IN_FLIGHT,
         )
@@ -101,9 +98,11 @@ def load_network(
     except ValueError as error:
         raise WeightsError(f"{path} cannot be loaded: {error}.", EXPORT_AGAIN) from error
     actual = [[(kind, shape[1:]) for _, kind, shape in ends] for ends in session_ends(session)]
-    if actual != [[_INPUT], [_OUTPUT]]:
+    frame = ("tensor(uint8)", list(manifest.input.shape))
+    features = ("tensor(float)", [manifest.output.width])
+    if actual != [[frame], [features]]:
         raise WeightsError(
-            f"{path} does not turn frames into features: expected {_INPUT} to {_OUTPUT} for each "
+            f"{path} does not turn frames into features: expected {frame} to {features} for each "
             f"frame, received {actual[0]} to {actual[1]}.",
             EXPORT_AGAIN,
         )

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ConfigError, WeightsError, one_line
 from trailergenre.base.onnx_session import open_session
@@ -23,7 +21,7 @@ from trailergenre.features.backbone.artefact import (
     BackboneManifest,
     read_file,
 )
-from trailergenre.features.backbone.embedder import check_frames, no_features
+from trailergenre.features.backbone.embedder import check_frames, join_features
 from trailergenre.features.backbone.onnx_engine import load_network
 
 _TELEMETRY = "openvino_telemetry"
@@ -56,12 +54,12 @@ class OpenVinoEmbedder:
 
     def embed(self, frames: FrameArray) -> FeatureArray:
         """Compute the features of frames; see `Embedder.embed`."""
-        check_frames(frames)
+        check_frames(frames, self.manifest)
         parts = [
             self._request.infer([frames[start : start + self._batch_size]], share_inputs=True)[0]
             for start in range(0, len(frames), self._batch_size)
         ]
-        return np.concatenate(parts) if parts else no_features()
+        return join_features(parts, self.manifest)
 
 
 def _settings(threads: int) -> dict[str, Any]:

@@ -46,7 +46,10 @@ class TensorFlowEmbedder:
             model = _load_network(directory, manifest, is_mixed=config.mixed_precision)
         self._call = tensorflow.function(lambda frames: model(frames, training=False))
         self._batches = FixedBatches(
-            self._embed_batch, size=config.batch_size, in_flight=GPU_IN_FLIGHT if is_gpu else 1
+            self._embed_batch,
+            manifest,
+            size=config.batch_size,
+            in_flight=GPU_IN_FLIGHT if is_gpu else 1,
         )
 
     def embed(self, frames: FrameArray) -> FeatureArray:

@@ -145,7 +145,7 @@ def test_tensorflow_is_needed_where_it_is_the_engine(engine: str, verdict: Verdi
 def test_weights_of_imagenet_are_fine(tiny_backbone: Path, tmp_path: Path) -> None:
     directory = shutil.copytree(tiny_backbone, tmp_path / "backbone")
     manifest = json.loads((directory / "manifest.json").read_text())
-    (directory / "manifest.json").write_text(json.dumps(manifest | {"weights": "imagenet"}))
+    (directory / "manifest.json").write_text(json.dumps(manifest | {"source": "imagenet"}))
     finding = checks.check_weights(Config(backbone=BackboneConfig(path=str(directory))))
     assert finding.verdict is Verdict.OK
     assert "tiny with weights imagenet, fp32" in finding.found

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,21 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from backbones import export_tiny, frames_of
-from trailergenre.base.config import BackboneConfig
+from trailergenre.base.config import BackboneConfig, Config
 from trailergenre.base.errors import ConfigError, ForeignFileError, WeightsError
+from trailergenre.base.records import FrameForm
 from trailergenre.features.backbone import check_backbone, load_embedder, read_manifest
-from trailergenre.features.backbone.artefact import (
-    compute_backbone_id,
-    read_weights,
-    write_manifest,
-)
+from trailergenre.features.backbone.artefact import read_weights, write_manifest
 from trailergenre.features.backbone.export import _check_replaceable, export_backbone
+from trailergenre.features.backbone.spec import (
+    INCEPTION_V3,
+    NetworkSpec,
+    Output,
+    Preprocessing,
+    compute_backbone_id,
+    hash_weights,
+)
+from trailergenre.features.settings import feature_settings
 
 ENGINES = ["onnxruntime", "openvino", "tensorflow"]
 
@@ -98,8 +105,45 @@ def test_same_seed_is_same_identity_and_another_seed_another(
 
 def test_identity_does_not_depend_on_the_order_of_arrays() -> None:
     a, b = np.ones((2, 3), np.float32), np.zeros((3, 2), np.float32)
-    assert compute_backbone_id("n", [a, b]) == compute_backbone_id("n", [b, a])
-    assert compute_backbone_id("n", [a, b]) != compute_backbone_id("n", [a.T.copy(), b])
+    assert id_of(INCEPTION_V3, [a, b]) == id_of(INCEPTION_V3, [b, a])
+    assert id_of(INCEPTION_V3, [a, b]) != id_of(INCEPTION_V3, [a.T.copy(), b])
+
+
+def id_of(spec: NetworkSpec, arrays: list[np.ndarray]) -> str:
+    return compute_backbone_id(spec, hash_weights(arrays))
+
+
+def test_what_decides_the_features_decides_the_identity() -> None:
+    values = INCEPTION_V3.model_dump()
+    specs = [
+        values,
+        values | {"network": "other"},
+        values | {"input": FrameForm(299, 299, "center-crop")},
+        values | {"input": FrameForm(299, 298)},
+        values | {"input": FrameForm(298, 299)},
+        values | {"preprocessing": Preprocessing(channels="BGR", scale=1 / 127.5, mean=(1, 1, 1))},
+        values | {"preprocessing": Preprocessing(scale=1 / 128, mean=(1, 1, 1))},
+        values | {"preprocessing": Preprocessing(scale=1 / 127.5, mean=(1, 1, 0))},
+        values | {"output": Output(name="other", width=2048)},
+        values | {"output": Output(name="avg_pool", width=2047)},
+    ]
+    ids = {compute_backbone_id(NetworkSpec.model_validate(each), ["a"]) for each in specs}
+    assert len(ids) == len(specs)
+
+
+def test_features_that_exist_keep_their_identity(tiny_backbone: Path) -> None:
+    """Ids that an earlier version wrote, before other networks than Inception-V3 could be taken."""
+    config = Config(backbone=BackboneConfig(path=str(tiny_backbone)))
+    manifest = read_manifest(tiny_backbone)
+    assert manifest.backbone_id == (
+        "f166c31052dd9bd8fd32105ca82f60c10447df8883bb6c858fe0771ba20d4228"
+    )
+    settings = replace(feature_settings(config, manifest), ffmpeg_major=7)
+    assert (settings.fingerprint, settings.frames_key, settings.videos_key) == (
+        "efa5a8b21ee91c4d",
+        "356f8cae1278755c",
+        "f66a39e6bbd31ca7",
+    )
 
 
 def test_missing_artefact_says_how_to_make_one(tmp_path: Path) -> None:
@@ -192,7 +236,7 @@ def test_identity_survives_the_way_through_a_weights_file(
     weights = str(tiny_backbone / "weights.safetensors")
     again = export_backbone(weights, tmp_path / "again", network="tiny")
     assert again.backbone_id == read_manifest(tiny_backbone).backbone_id
-    assert again.weights == "weights.safetensors"
+    assert again.source == "weights.safetensors"
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04", pickle.dumps([1.0])], ids=["npz", "pickle"])
@@ -212,7 +256,7 @@ def test_an_artefact_of_the_first_format_is_refused(artefact: Path) -> None:
 def test_weights_of_another_network_with_the_right_identity_are_refused(artefact: Path) -> None:
     arrays = change_shape(read_weights((artefact / "weights.safetensors").read_bytes()))
     with_file(artefact, "weights.safetensors", as_file(arrays))
-    with_manifest(artefact, backbone_id=compute_backbone_id("tiny", arrays))
+    with_manifest(artefact, backbone_id=id_of(read_manifest(artefact), arrays))
     with pytest.raises(WeightsError, match="do not fit tiny"):
         load_embedder(BackboneConfig(path=str(artefact), engine="tensorflow"))
 
@@ -297,9 +341,10 @@ def test_weights_in_another_file_are_not_followed(
 
 
 def test_a_manifest_of_other_preprocessing_is_refused(artefact: Path) -> None:
-    with_manifest(artefact, preprocessing="none")
-    with pytest.raises(WeightsError, match="other preprocessing"):
-        read_manifest(artefact)
+    """TensorFlow builds the network in code, with the preprocessing of this version."""
+    with_manifest(artefact, preprocessing=Preprocessing(scale=1 / 128, mean=(1, 1, 1)))
+    with pytest.raises(WeightsError, match="builds no network tiny with the manifest's"):
+        check_backbone(BackboneConfig(path=str(artefact), engine="tensorflow"))
 
 
 def test_an_oversize_manifest_is_refused(artefact: Path) -> None:
@@ -319,11 +364,17 @@ def test_imagenet_without_a_network_is_a_clear_error(
 ) -> None:
     import keras
 
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("URL fetch failure")
+    build = keras.applications.VGG16
 
-    monkeypatch.setattr(keras.applications, "InceptionV3", refuse)
+    def refuse(*, weights: str | None, **options: object) -> object:
+        if weights == "imagenet":
+            raise OSError("URL fetch failure")
+        return build(weights=weights, **options)
+
+    monkeypatch.setattr(keras.applications, "VGG16", refuse)
     with pytest.raises(WeightsError, match="--weights the path"):
+        export_backbone("imagenet", tmp_path / "x", network="vgg16")
+    with pytest.raises(WeightsError, match="tiny has no ImageNet weights"):
         export_backbone("imagenet", tmp_path / "x", network="tiny")
     assert not (tmp_path / "x").exists()
 

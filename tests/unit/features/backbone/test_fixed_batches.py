@@ -9,6 +9,7 @@ import pytest
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.features.backbone.embedder import FixedBatches
+from trailergenre.features.backbone.spec import INCEPTION_V3
 
 
 def number_rows(frames: np.ndarray) -> np.ndarray:
@@ -38,7 +39,7 @@ def numbered(n: int) -> np.ndarray:
 
 def test_every_batch_has_one_size_and_rows_stay_in_order() -> None:
     network = LimitedMemory(100)
-    features = FixedBatches(network, size=4, in_flight=2).embed(numbered(11))
+    features = FixedBatches(network, INCEPTION_V3, size=4, in_flight=2).embed(numbered(11))
     assert network.sizes == [4, 4, 4]
     assert features.shape == (11, 2048)
     assert features[:, 0].tolist() == list(range(11))
@@ -51,7 +52,7 @@ def test_a_batch_is_begun_while_another_is_computed() -> None:
         both.wait()
         return number_rows(frames)
 
-    features = FixedBatches(wait_for_another, size=2, in_flight=2).embed(numbered(8))
+    features = FixedBatches(wait_for_another, INCEPTION_V3, size=2, in_flight=2).embed(numbered(8))
     assert features[:, 0].tolist() == list(range(8))
 
 
@@ -59,7 +60,7 @@ def test_out_of_memory_halves_the_batch_until_it_fits_and_says_each_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     network = LimitedMemory(3)
-    batches = FixedBatches(network, size=16, in_flight=1)
+    batches = FixedBatches(network, INCEPTION_V3, size=16, in_flight=1)
     with caplog.at_level(logging.WARNING):
         assert batches.embed(numbered(7))[:, 0].tolist() == list(range(7))
         assert batches.embed(numbered(5))[:, 0].tolist() == list(range(5))
@@ -77,7 +78,7 @@ def test_memory_that_does_not_hold_one_frame_is_a_clear_error() -> None:
         ConfigError,
         match="do not fit into the device's memory: 1 frames",
     ):
-        FixedBatches(LimitedMemory(0), size=8, in_flight=2).embed(numbered(9))
+        FixedBatches(LimitedMemory(0), INCEPTION_V3, size=8, in_flight=2).embed(numbered(9))
 
 
 def test_other_errors_are_not_taken_for_memory() -> None:
@@ -85,7 +86,7 @@ def test_other_errors_are_not_taken_for_memory() -> None:
         raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
 
     with pytest.raises(RuntimeError, match="700"):
-        FixedBatches(fail, size=8, in_flight=2).embed(numbered(9))
+        FixedBatches(fail, INCEPTION_V3, size=8, in_flight=2).embed(numbered(9))
 
 
 def test_nothing_runs_any_more_when_the_smaller_batch_is_tried() -> None:
@@ -104,5 +105,5 @@ def test_nothing_runs_any_more_when_the_smaller_batch_is_tried() -> None:
             ended.set()
         return number_rows(frames)
 
-    FixedBatches(run, size=4, in_flight=2).embed(numbered(8))
+    FixedBatches(run, INCEPTION_V3, size=4, in_flight=2).embed(numbered(8))
     assert seen == [True] * 4

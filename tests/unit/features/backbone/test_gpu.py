@@ -21,6 +21,7 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.onnx_session import open_gpu_session, open_session, run_bound
 from trailergenre.features.backbone import check_backbone, load_embedder, onnx_engine
 from trailergenre.features.backbone.embedder import FixedBatches
+from trailergenre.features.backbone.spec import INCEPTION_V3
 from trailergenre.features.backbone.tensorflow_engine import TensorFlowEmbedder, take_gpu
 from trailergenre.features.settings import feature_settings, stream_settings
 
@@ -73,7 +74,9 @@ def test_onnxruntimes_own_out_of_memory_halves_the_batch(
         (tiny_backbone / "network.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
     )
     name = session.get_inputs()[0].name
-    batches = FixedBatches(lambda frames: run_bound(session, {name: frames}), size=32, in_flight=1)
+    batches = FixedBatches(
+        lambda frames: run_bound(session, {name: frames}), INCEPTION_V3, size=32, in_flight=1
+    )
     frames = frames_of(40)
     with caplog.at_level(logging.WARNING):
         features = batches.embed(frames)
