@@ -35,7 +35,7 @@ from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.models.temporal.source import FeatureSource, LabelledFrames
 from trailergenre.models.temporal.training import fit_temporal
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 
 N_GENRES = 20
 LENGTHS = (60, 241)
@@ -112,7 +112,7 @@ class Watched:
 def train(run: Path, frames: int) -> dict[str, object]:
     """Train for one epoch; give seconds and the peak of the resident memory."""
     store = Store(str(run))
-    outcomes = tables.read_outcomes(store, FINGERPRINT)
+    outcomes = outcomes_table.read_outcomes(store, FINGERPRINT)
     lengths = np.array(outcomes["frames"].to_pylist())
     is_training = np.cumsum(lengths) <= frames
     ids = np.array(outcomes["link_id"].to_pylist(), dtype=object)

@@ -30,7 +30,7 @@ from trailergenre.base.fault_injection import MARKER_FILE, VARIABLE, Point, Vict
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.runs.fingerprint import choose_fingerprint
-from trailergenre.runs.tables import read_outcomes
+from trailergenre.runs.outcomes_table import read_outcomes
 from trailergenre.runs.verify.verify import verify_run
 
 MASTERS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from blocks import read_blocks
-from runs import SETTINGS, Movie, features_table, labelled, make_movies, make_run, outcome_row
+from runs import SETTINGS, Movie, labelled, make_features_table, make_movies, make_run, outcome_row
 from submits import REPOSITORY
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import INCEPTION_V3_WIDTH
@@ -25,7 +25,7 @@ def write_run(directory: Path) -> None:
     movies = [*make_movies(5), Movie(labelled("page", ["Drama"]), None)]
     make_run(store, movies)
     first, failed = movies[0].link.link_id, movies[5].link.link_id
-    unfinished = features_table({first: np.ones((3, INCEPTION_V3_WIDTH), np.float32)})
+    unfinished = make_features_table({first: np.ones((3, INCEPTION_V3_WIDTH), np.float32)})
     content = tables.to_parquet(unfinished)
     store.write_content_addressed(f"features/{FP}", content, ".parquet")
     superseded = [

@@ -15,7 +15,7 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.records import INCEPTION_V3_WIDTH, FeatureArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import LabelledLink
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import features_table, schemas, tables
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
@@ -127,7 +127,7 @@ def write_features(
     store: Store, fingerprint: str, features: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, object]:
     """Write one features file; gives the columns by which outcomes rows name it."""
-    table = features_table(features)
+    table = make_features_table(features)
     content = tables.to_parquet(table)
     path = store.write_content_addressed(f"features/{fingerprint}", content, ".parquet")
     return {
@@ -139,13 +139,13 @@ def write_features(
     }
 
 
-def features_table(features: Mapping[str, NDArray[np.float32]]) -> pa.Table:
+def make_features_table(features: Mapping[str, NDArray[np.float32]]) -> pa.Table:
     """Rows of the features table, one a frame."""
     counts = [len(frames) for frames in features.values()]
     values = np.concatenate(list(features.values()))
     flat, width = pa.array(values.ravel()), values.shape[1]
     index = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
-    commit = tables.hash_commit(features.items(), index.astype(np.float64))
+    commit = features_table.hash_commit(features.items(), index.astype(np.float64))
     columns = {
         "link_id": pa.array(np.repeat(np.array(list(features), dtype=object), counts), pa.string()),
         "frame_index": pa.array(index),

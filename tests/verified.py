@@ -13,7 +13,7 @@ import pytest
 
 from runs import SETTINGS, Movie, labelled, make_movies, make_run
 from trailergenre.base.storage import Store
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.verify.verification import Verification
 from trailergenre.runs.verify.verify import verify_run
 
@@ -34,7 +34,7 @@ class Run:
         return [file.path for file in self.store.list_files(f"features/{FP}")]
 
     def outcomes(self) -> list[dict[str, Any]]:
-        return list(tables.read_outcomes(self.store, FP).to_pylist())
+        return list(outcomes_table.read_outcomes(self.store, FP).to_pylist())
 
     def replace_outcomes(self, edit: Callable[[list[dict[str, Any]]], object]) -> None:
         """Put other rows into the one outcomes file, under their own hash."""

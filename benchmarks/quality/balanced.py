@@ -18,7 +18,7 @@ from trailergenre.models.bundle import Bundle
 from trailergenre.models.estimators.logistic import Logistic
 from trailergenre.models.pooling import iter_links, link_rows
 from trailergenre.models.training_set import prepare_training
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 
@@ -27,7 +27,7 @@ def measure_balanced(run: Path, fold: Bundle) -> dict[str, float]:
     model = fold.scorer.model
     assert isinstance(model, Logistic)
     store = Store(str(run))
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     labels = tables.read_table(store, "labels")
     dataset = fold.manifest.training.dataset
     training = prepare_training(labels, outcomes, dataset, shuffle_labels=False)

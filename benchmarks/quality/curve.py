@@ -19,7 +19,7 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.logistic import fit_logistic
 from trailergenre.models.pooling import iter_links, link_rows
 from trailergenre.models.training_set import prepare_training
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 SIZES = (50, 100, 200, 400, 800)
@@ -59,7 +59,7 @@ def measure_curve(work: Path) -> dict[str, Any]:
 
 
 def _read_folds(store: Store) -> Iterator[Fold]:
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     labels = tables.read_table(store, "labels")
     pooling = RowsConfig(statistics=("mean",))
     row_of = {

@@ -21,7 +21,7 @@ from trailergenre.models.estimators.logistic import TOLERANCE, Logistic, fit_log
 from trailergenre.models.estimators.rank_scaling import fit_scaling
 from trailergenre.models.pooling import RowArray, iter_links, link_rows
 from trailergenre.models.training_set import TrainingSet, prepare_training
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.spark.forest import fit_genre
 from trailergenre.spark.logistic import fit_genre as fit_regression
@@ -53,7 +53,7 @@ def measure_exported(work: Path) -> dict[str, Any]:
 
 
 def _read(store: Store) -> tuple[TrainingSet, RowArray]:
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     labels = tables.read_table(store, "labels")
     config = DatasetConfig(min_movies_per_genre=20)
     training = prepare_training(labels, outcomes, config, shuffle_labels=False)

@@ -15,7 +15,7 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.bundle import Bundle, read_bundle
 from trailergenre.models.trainers import LocalTrainer
 from trailergenre.models.training_set import prepare_training
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 GIVEN = ("--set", "dataset.split=given", "--set", 'rows.statistics=["mean"]')
@@ -43,7 +43,7 @@ def measure_scene(work: Path) -> dict[str, Any]:
 
 
 def _measure(store: Store, bundle: Bundle) -> dict[str, float | int | None]:
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     labels = tables.read_table(store, "labels")
     config = DatasetConfig(split="given")
     training = prepare_training(labels, outcomes, config, shuffle_labels=False)

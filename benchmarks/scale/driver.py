@@ -22,9 +22,9 @@ import psutil
 from scale.made import SETTINGS, make_links, make_outcomes
 from trailergenre.base.storage import Store
 from trailergenre.features.chunks import split_links
+from trailergenre.runs.outcomes_table import OutcomesReader
 from trailergenre.runs.plan import plan_links, read_ready_rows
 from trailergenre.runs.status import STATUS_COLUMNS, read_status
-from trailergenre.runs.tables import OutcomesReader
 from trailergenre.videos.pacing import assign_lanes
 
 BENCHMARKS = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from trailergenre.base.config import ChunksConfig
 from trailergenre.base.storage import Store
 from trailergenre.features.settings import links_per_commit
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 
 SETTINGS = FeatureSettings("rule", 1.0, 299, 7, "b" * 64, "fp32")
@@ -51,7 +51,7 @@ def make_outcomes(store: Store, n_links: int) -> None:
         numbers = range(start, min(n_links, start + LINKS_A_FILE))
         table = pa.Table.from_pylist([_row(number, start) for number in numbers], schemas.OUTCOMES)
         store.write_bytes(table["features_file"][0].as_py(), b"")  # its absence would be noticed
-        tables.write_outcomes(store, SETTINGS.fingerprint, table)
+        outcomes_table.write_outcomes(store, SETTINGS.fingerprint, table)
 
 
 def _row(number: int, chunk: int) -> dict[str, object]:

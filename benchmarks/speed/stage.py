@@ -21,7 +21,7 @@ from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import read_manifest
 from trailergenre.features.settings import feature_settings, task_settings
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.stage_time import StageTime
 from trailergenre.spark.featurize import featurize_links
 
@@ -132,7 +132,7 @@ def count_frames(
     store: Store, fingerprint: str, links: Sequence[Link], *, n_failed: int = 0
 ) -> int:
     """Frames of a run; a benchmark of links that failed would be none."""
-    outcomes = tables.read_outcomes(store, fingerprint).to_pylist()
+    outcomes = outcomes_table.read_outcomes(store, fingerprint).to_pylist()
     bad = [row["detail"] for row in outcomes if row["outcome"] != Outcome.OK]
     if len(outcomes) != len(links) or len(bad) != n_failed:
         raise ConfigError(

@@ -28,7 +28,7 @@ from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import Forest, fit_forest, join_trees, to_bytes
 from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import iter_links, training_rows
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.spark import fit_per_genre
 from trailergenre.spark.fit_per_genre import (
     LabelledRows,
@@ -214,7 +214,7 @@ def measure_reading(
 
     store = Store(str(inputs.directory("reading")))
     fingerprint = make_run(store, make_movies(n, frames=frames))
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
     assert len(labelled_links(tables.read_table(store, "labels"))) == n
 
     def from_frames() -> None:

@@ -33,7 +33,7 @@ from trailergenre.models.score_link import (
 )
 from trailergenre.models.timeline import make_timeline
 from trailergenre.models.use_backbone import use_backbone
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ class Run:
 
     def outcomes(self) -> pd.DataFrame:
         """What became of every link that was tried: `outcome`, `detail`, `frames`, times, sizes."""
-        return _to_pandas(tables.read_outcomes(self.store, self.fingerprint))
+        return _to_pandas(outcomes_table.read_outcomes(self.store, self.fingerprint))
 
     def scores(self) -> pd.DataFrame:
         """Scores of the last `predict`, a row for each link and genre.
@@ -315,9 +315,9 @@ class Run:
         self, link_ids: Sequence[str] | None = None
     ) -> Iterator[tuple[str, FrameFeatures]]:
         """Read link_id and features of links, or of all; a file of them is in memory at a time."""
-        outcomes = tables.read_outcomes(self.store, self.fingerprint)
+        outcomes = outcomes_table.read_outcomes(self.store, self.fingerprint)
         urls = self._urls()
-        for table in tables.iter_features(self.store, outcomes, link_ids):
+        for table in features_table.iter_features(self.store, outcomes, link_ids):
             for link in frames_of_table(table):
                 url = urls.get(link.link_id, "")
                 yield link.link_id, _frame_features(link.features, link.frame_time_s, url)
@@ -330,7 +330,7 @@ class Run:
         All columns of the first statistic come first. The run keeps the rows (`pooled/`), so that
         they are made once.
         """
-        outcomes = tables.read_outcomes(self.store, self.fingerprint)
+        outcomes = outcomes_table.read_outcomes(self.store, self.fingerprint)
         config = RowsConfig(statistics=tuple(statistics))
         files = list(iter_pooled(self.store, outcomes, config))
         rows = [file.rows for file in files] or [np.empty((0, 0), np.float32)]

@@ -22,7 +22,7 @@ from servers.traps import Traps, traps
 from submits import arguments
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
@@ -193,7 +193,7 @@ def test_every_row_of_a_bad_list_ends_once_and_in_its_class(
     links = tables.read_table(store, "links")
     assert len(links) == len(found.rows)
     assert Counter(links["row_outcome"].to_pylist()) == found.row_outcomes
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     assert Counter(outcomes["outcome"].to_pylist()) == found.outcomes
     ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
     assert sorted(outcomes["link_id"].to_pylist()) == sorted(ready["link_id"].to_pylist())

@@ -17,7 +17,7 @@ from servers.manifests import hls, videos
 from submits import arguments
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_hostile_hosts_cost_bounded_time_and_none_of_the_others_links(
         release.set()
     assert ended.code == 4, ended.output
     expected = {link.link_id: kinds[link.url.split("/")[3]][2] for link in links}
-    rows = tables.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
+    rows = outcomes_table.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
     assert sorted(row["link_id"] for row in rows) == sorted(expected)
     wrong = [row for row in rows if row["outcome"] != expected[row["link_id"]]]
     assert wrong == []

@@ -62,7 +62,7 @@ from trailergenre.features.backbone import load_embedder
 from trailergenre.features.pipeline import embed_links
 from trailergenre.features.settings import stream_settings
 from trailergenre.mongo.connection import Document
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
@@ -150,9 +150,11 @@ def test_the_packed_environment_is_all_that_a_worker_needs_and_gives_the_bytes_o
     assert any(path.is_file() for path in events.rglob("events_*"))
     assert list(home.iterdir()) == []
     assert features_hash(local) == features_hash(cluster)
-    outcomes = tables.read_outcomes(cluster, choose_fingerprint(cluster, None))
+    outcomes = outcomes_table.read_outcomes(cluster, choose_fingerprint(cluster, None))
     assert sorted(outcomes["frames"].to_pylist()) == [10, 10, 10]
-    rows = [row for part in tables.iter_features(cluster, outcomes) for row in part.to_pylist()]
+    rows = [
+        row for part in features_table.iter_features(cluster, outcomes) for row in part.to_pylist()
+    ]
     assert len(rows) == 30
     for row in rows:
         assert alone[row["link_id"]][row["frame_index"]].tolist() == row["features"]
@@ -345,7 +347,7 @@ def test_a_paced_host_sees_its_gap_and_others_every_slot_also_when_a_worker_is_k
         words = arguments(tmp_path / "run", *settings)
         summary = finish("featurize", *words, master=master, conf=TWO_SLOTS)
     assert summary["by_outcome"] == {"ok": 7}
-    rounds = tables.read_outcomes(store, summary["features"])["round"].to_pylist()
+    rounds = outcomes_table.read_outcomes(store, summary["features"])["round"].to_pylist()
     assert rounds == [0] * 7
     starts = list(site.attempts.values())
     gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]

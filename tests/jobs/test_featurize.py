@@ -18,7 +18,7 @@ from lists import write_links
 from servers.files import FileServer, serve
 from submits import arguments
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import LEASE_FILE, hold_lease
 
@@ -93,7 +93,7 @@ def test_kept_videos_are_downloaded_once_for_all_settings_and_give_the_same_byte
     assert server.requested == []
     assert {settings.frames_per_s for settings in list_settings(store).values()} == {1, 2}
     for fingerprint, settings in list_settings(store).items():
-        outcomes = tables.read_outcomes(store, fingerprint)
+        outcomes = outcomes_table.read_outcomes(store, fingerprint)
         counts = Counter(
             zip(*(outcomes[c].to_pylist() for c in ("outcome", "frames")), strict=True)
         )
@@ -119,7 +119,7 @@ def test_kept_frames_give_the_same_bytes_and_are_not_decoded_again_by_another_ne
     faster = driver.featurize(options(run, "frames.per_second=2", backbone=other))
     assert (faster.code, server.requested) == (2, [])
     for fingerprint in list_settings(store):
-        outcomes = tables.read_outcomes(store, fingerprint)
+        outcomes = outcomes_table.read_outcomes(store, fingerprint)
         assert sorted(outcomes["frames"].to_pylist()) == [0, 3, 3]
 
 

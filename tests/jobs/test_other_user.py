@@ -22,7 +22,7 @@ from other_user import as_another_user, needs_another_user
 from spark_blocks import read_block
 from submits import REPOSITORY, Ended, arguments, command, environment, submit
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
@@ -199,7 +199,7 @@ def test_neither_tables_nor_output_nor_the_event_log_hold_a_secret(job: Running)
     assert ended.code == 4, ended.output
     assert (SECRET in ended.output, KEY in ended.output) == (False, False)
     store = Store(str(job.run))
-    rows = tables.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
+    rows = outcomes_table.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
     # Of one the connection broke; the proxy did not take the other's any more.
     assert "deferred" in [row["outcome"] for row in rows]
     assert any("proxy" in row["detail"] for row in rows)

@@ -12,7 +12,7 @@ from killed import Driver
 from lists import write_links
 from servers import answer, content, status
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 pytestmark = pytest.mark.slow
@@ -50,5 +50,5 @@ def test_deferred_links_are_taken_by_the_next_run_and_failures_by_retry(
 
 def current(store: Store) -> dict[tuple[str, int], int]:
     """Links by their current outcome and its round."""
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     return Counter(zip(*(outcomes[n].to_pylist() for n in ("outcome", "round")), strict=True))

@@ -17,7 +17,7 @@ from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.training_set import prepare_training
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 
@@ -42,7 +42,7 @@ def assert_whole(run: Path, links: int) -> None:
     assert "not recorded" not in verified.stdout
     assert "sandbox:" not in verified.stdout
     store = Store(str(run))
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
     assert set(outcomes["sandbox"].to_pylist()) == {"not needed"}
     status = CliRunner().invoke(app, ["status", str(run)])
     assert f"{links} ok, 0 failed of {links} links" in status.stdout
@@ -61,8 +61,8 @@ def test_mmtf_keeps_its_own_genres(data_dir: Path, tmp_path: Path) -> None:
     prepare(run, "--published", path)
     assert sorted(run.rglob("*.parquet")) == before
     store = Store(str(run))
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None))
-    (features,) = (table["features"] for table in tables.iter_features(store, outcomes))
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
+    (features,) = (table["features"] for table in features_table.iter_features(store, outcomes))
     values = np.array(features.to_pylist())
     assert np.isfinite(values).all()
     assert np.abs(values).max() > 3e15
@@ -89,7 +89,7 @@ def test_mulans_official_split_is_what_a_model_is_tested_on(data_dir: Path, tmp_
     assert (summary["links"], summary["width"]) == (2407, 294)
     assert_whole(tmp_path / "run", 2407)
     store = Store(str(tmp_path / "run"))
-    outcomes = tables.read_outcomes(store, summary["features"])
+    outcomes = outcomes_table.read_outcomes(store, summary["features"])
     labels = tables.read_table(store, "labels")
     training = prepare_training(
         labels, outcomes, DatasetConfig(split="given"), shuffle_labels=False

@@ -19,7 +19,7 @@ from trailergenre.base.storage import Store
 from trailergenre.models.bundle import read_bundle
 from trailergenre.models.evaluated_model import read_model
 from trailergenre.models.pooling import iter_links
-from trailergenre.runs import lease, tables
+from trailergenre.runs import lease, outcomes_table, tables
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.lease import hold_lease
 
@@ -78,7 +78,7 @@ def test_scikit_learn_trains_without_spark(run: Store, repository: Path, tmp_pat
     assert set(bundle.manifest.genres) == set(GENRES)
     assert bundle.manifest.backbone.weights == "unknown"
     assert set(bundle.manifest.thresholds) == {0.5}
-    outcomes = tables.read_outcomes(run, summary["features"])
+    outcomes = outcomes_table.read_outcomes(run, summary["features"])
     parts = bundle.split.to_pylist()
     tested = [row["link_id"] for row in parts if row["part"] == "test"]
     links = [link for file in iter_links(run, outcomes, tested) for link in file]

@@ -11,7 +11,7 @@ from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import RowKind
 from trailergenre.base.storage import Store
 from trailergenre.models.pooling import iter_links, training_rows
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.spark.feature_files import FeatureFiles, collect_rows
 
 
@@ -21,7 +21,7 @@ def test_the_cluster_makes_the_same_rows_as_one_machine(
 ) -> None:
     store = Store(str(tmp_path))
     movies = [*make_movies(11), Movie(labelled("broken", ["Drama"]), None)]
-    outcomes = tables.read_outcomes(store, make_run(store, movies, links_per_file=3))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, movies, links_per_file=3))
     wanted = [movie.link.link_id for movie in movies[2:]]
     config = RowsConfig(frames_per_link=2)
     here = [link for links in iter_links(store, outcomes, wanted) for link in links]
@@ -35,7 +35,7 @@ def test_the_cluster_makes_the_same_rows_as_one_machine(
 
 def test_no_link_gives_no_row(spark: SparkSession, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    outcomes = tables.read_outcomes(store, make_run(store, make_movies(3)))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, make_movies(3)))
     files = FeatureFiles(spark, store, outcomes, ["unknown"])
     link_ids, rows = collect_rows(files.training_rows("pooled", RowsConfig()))
     assert (link_ids, len(rows)) == ([], 0)

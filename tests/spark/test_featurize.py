@@ -33,7 +33,7 @@ from trailergenre.features.chunks import Commit, featurize_task
 from trailergenre.features.pipeline import embed_links
 from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
 from trailergenre.frames.ffmpeg import ffmpeg_major
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import features_table, outcomes_table, schemas, tables
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.spark import featurize
 from trailergenre.spark.featurize import featurize_links
@@ -76,7 +76,7 @@ OPEN = HostPacer({}, HostStates(HostState), n_slots=1, max_rest_s=900)
 
 def committed(settings: TaskSettings) -> pa.Table:
     """The outcomes of a run."""
-    return tables.read_outcomes(settings.store, settings.features.fingerprint)
+    return outcomes_table.read_outcomes(settings.store, settings.features.fingerprint)
 
 
 def read_features(settings: TaskSettings) -> dict[str, np.ndarray]:
@@ -84,7 +84,7 @@ def read_features(settings: TaskSettings) -> dict[str, np.ndarray]:
     store = settings.store
     rows = [
         row
-        for part in tables.iter_features(store, committed(settings))
+        for part in features_table.iter_features(store, committed(settings))
         for row in part.sort_by("frame_index").to_pylist()
     ]
     by_link: dict[str, list[list[float]]] = {}

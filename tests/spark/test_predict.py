@@ -20,7 +20,7 @@ from trailergenre.cli.stages import predict as stage
 from trailergenre.links.labelled_links import genre_matrix
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.pooling import iter_links, link_rows
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.plan import read_ready_rows
 from trailergenre.spark.feature_files import FeatureFiles, to_lists
 from trailergenre.spark.predict import rank_genres, write_scores
@@ -51,7 +51,7 @@ def test_the_cluster_scores_as_one_machine_does(spark: SparkSession, tmp_path: P
     store = Store(str(tmp_path / "run"))
     movies = make_movies(20, frames=2)
     fingerprint = make_run(store, movies)
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
     link_of = {movie.link.link_id: movie.link for movie in movies}
     links = [link for file in iter_links(store, outcomes) for link in file]
     rows = np.concatenate([link_rows(link, "pooled", RowsConfig()) for link in links])
@@ -103,7 +103,7 @@ def test_scores_that_are_killed_on_their_way_leave_the_old_ones(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(str(tmp_path / "run"))
-    outcomes = tables.read_outcomes(store, make_run(store, make_movies(6, frames=2)))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, make_movies(6, frames=2)))
     ready = read_ready_rows(store)
     bundle = make_bundle(Store(str(tmp_path / "bundle")))
 

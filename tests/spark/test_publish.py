@@ -32,10 +32,10 @@ from mongos import (
 from runs import (
     SETTINGS,
     Movie,
-    features_table,
     labelled,
     link_id,
     links_table,
+    make_features_table,
     make_movies,
     make_run,
     write_labels,
@@ -74,7 +74,7 @@ def make_publishable(directory: Path) -> Store:
     make_run(store, MOVIES, links_per_file=1)
     write_labels(store, [MOVIES[0].link])
     # No outcomes row names this one: it must not be published.
-    stray = tables.to_parquet(features_table({link_id("stray"): MOVIES[1].features}))
+    stray = tables.to_parquet(make_features_table({link_id("stray"): MOVIES[1].features}))
     store.write_content_addressed(f"features/{FP}", stray, ".parquet")
     return store
 

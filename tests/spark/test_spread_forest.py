@@ -14,7 +14,7 @@ from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import genre_matrix
 from trailergenre.models.estimators.forest import check_forest, fit_forest, to_bytes
 from trailergenre.models.pooled_table import iter_pooled
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.spark.spread_forest import LocalRows, grow_forest
 
 CONFIG = ForestConfig(trees=7, max_depth=5, rows_per_tree=20)
@@ -25,7 +25,7 @@ def make(directory: Path) -> tuple[LocalRows, TruthArray]:
     """Links of a made run, in an order that is not that of its files."""
     store = Store(str(directory))
     movies = sorted(make_movies(30), key=lambda movie: movie.link.movie_id)
-    outcomes = tables.read_outcomes(store, make_run(store, movies[::-1], links_per_file=7))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, movies[::-1], links_per_file=7))
     links = [movie.link for movie in movies[:25]]
     rows = LocalRows(store, outcomes, [link.link_id for link in links], ROWS)
     return rows, genre_matrix(links, GENRES)

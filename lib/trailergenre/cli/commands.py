@@ -292,9 +292,9 @@ def status(
     from trailergenre.features.settings import named_by
     from trailergenre.runs.fingerprint import choose_fingerprint
     from trailergenre.runs.lease import read_leases
+    from trailergenre.runs.outcomes_table import OutcomesReader
     from trailergenre.runs.plan import read_ready_rows
     from trailergenre.runs.status import STATUS_COLUMNS, read_status
-    from trailergenre.runs.tables import OutcomesReader
 
     settings = load_config(config or (), overrides or ())
     store = Store(run)

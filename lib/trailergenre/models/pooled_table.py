@@ -33,7 +33,7 @@ from trailergenre.models.pooling import (
     pool_link,
     training_rows,
 )
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, tables
 
 log = logging.getLogger(__name__)
 
@@ -91,12 +91,12 @@ def iter_pooled(
 ) -> Iterator[PooledRows]:
     """Read links' pooled rows, features file by features file; None reads all links.
 
-    `outcomes` is from `tables.read_outcomes`. Links without features are skipped.
+    `outcomes` is from `outcomes_table.read_outcomes`. Links without features are skipped.
 
     Raises:
         ValueError: a row is not finite.
     """
-    for path, named in tables.by_features_file(outcomes, link_ids):
+    for path, named in features_table.by_features_file(outcomes, link_ids):
         pooled = _read(store, path, config) or _make(store, path, named, config)
         wanted = set(named["link_id"].to_pylist())
         places = [i for i, link_id in enumerate(pooled.link_ids) if link_id in wanted]
@@ -133,7 +133,7 @@ def _read(store: Store, features_file: str, config: RowsConfig) -> PooledRows | 
 
 
 def _make(store: Store, features_file: str, named: pa.Table, config: RowsConfig) -> PooledRows:
-    links = list(frames_of_table(tables.read_features(store, features_file, named)))
+    links = list(frames_of_table(features_table.read_features(store, features_file, named)))
     rows = np.stack([pool_link(link, config) for link in links])
     pooled = PooledRows([link.link_id for link in links], rows)
     path = _path_of(features_file, config)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import FeatureArray, LinkFrames, RowKind
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import features_table
 
 RowArray: TypeAlias = NDArray[np.float32]
 """Shape (n_rows, n_columns), float32, finite."""
@@ -117,7 +117,7 @@ def iter_links(
 ) -> Iterator[list[LinkFrames]]:
     """Read links' frames on this machine, a list per features file; None reads all links.
 
-    `outcomes` is from `tables.read_outcomes`. Links without features are skipped.
+    `outcomes` is from `outcomes_table.read_outcomes`. Links without features are skipped.
     """
-    for table in tables.iter_features(store, outcomes, link_ids):
+    for table in features_table.iter_features(store, outcomes, link_ids):
         yield list(frames_of_table(table))

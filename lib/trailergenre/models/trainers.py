@@ -107,7 +107,7 @@ class LocalTrainer:
     """Trains on this machine; rows are in memory: 24 KB per pooled link, 200 KB per 25 frames."""
 
     def __init__(self, store: Store, outcomes: pa.Table) -> None:
-        """Take a run and its outcomes, from `tables.read_outcomes`."""
+        """Take a run and its outcomes, from `outcomes_table.read_outcomes`."""
         self._store = store
         self._outcomes = outcomes
 

@@ -12,7 +12,7 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.models.pooling import frames_of_table
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 
 _OUTCOME_COLUMNS = ("link_id", "outcome", "frames", "duration_s", "finished_at")
@@ -45,7 +45,7 @@ class PublishPlan:
 
     def links_by_file(self) -> list[pa.Table]:
         """Split `links` into one table per features file."""
-        return [rows for _, rows in tables.by_features_file(self.links)]
+        return [rows for _, rows in features_table.by_features_file(self.links)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,14 @@ def plan_publishing(store: Store, fingerprint: str) -> PublishPlan:
     Raises:
         ConfigError: the run has no list of links, or no labels.
     """
-    columns = (*_OUTCOME_COLUMNS, *tables.PRECEDENCE_COLUMNS, *tables.REFERENCE_COLUMNS)
-    outcomes = tables.read_outcomes(store, fingerprint, columns=tuple(dict.fromkeys(columns)))
+    columns = (
+        *_OUTCOME_COLUMNS,
+        *outcomes_table.PRECEDENCE_COLUMNS,
+        *features_table.REFERENCE_COLUMNS,
+    )
+    outcomes = outcomes_table.read_outcomes(
+        store, fingerprint, columns=tuple(dict.fromkeys(columns))
+    )
     rows = tables.read_table(store, "links")
     ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
     is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
@@ -92,7 +98,7 @@ def read_links(store: Store, rows: pa.Table) -> list[PublishedLink]:
         StorageError: the features file is missing, truncated or changed.
     """
     row_of = {row["link_id"]: row for row in rows.to_pylist()}
-    (features,) = tables.iter_features(store, rows)
+    (features,) = features_table.iter_features(store, rows)
     names = ("url", "movie_id", "title", "duration_s", "commit", "finished_at")
     return [
         PublishedLink(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.tables import count_values
 
 NO_HOST = "no host (files)"
@@ -23,7 +23,7 @@ N_FAILED = 15
 _STEPS = ("download_s", "decode_s", "embed_s")
 
 OUTCOME_COLUMNS = (
-    *tables.PRECEDENCE_COLUMNS,
+    *outcomes_table.PRECEDENCE_COLUMNS,
     *_STEPS,
     *("detail", "attempts", "size_bytes", "pictures_s", "frames"),
     *("engine", "device", "versions", "sandbox", "features_file", "features_rows"),

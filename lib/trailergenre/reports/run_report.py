@@ -17,7 +17,7 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.storage import Store
 from trailergenre.reports import run_counts, run_links, run_rows, run_sessions
 from trailergenre.reports.pages import ReportFile, render_page
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts, read_summaries
@@ -123,7 +123,7 @@ _LINK_COLUMNS = ("row", "link_id", "url", "title", "row_outcome", "detail", "oth
 
 def _read(store: Store, fingerprint: str) -> tuple[pa.Table, pa.Table]:
     """Read the list and its outcomes: of a million links, a gigabyte."""
-    outcomes = tables.read_outcomes(store, fingerprint, columns=run_links.OUTCOME_COLUMNS)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint, columns=run_links.OUTCOME_COLUMNS)
     for name in ("versions", "features_file"):  # long texts, many times the same
         place = outcomes.schema.get_field_index(name)
         outcomes = outcomes.set_column(place, name, outcomes[name].dictionary_encode())

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 
 N_SHOWN = 200
 """Rows on the page."""
 ROWS_FILE = "rows-to-correct.csv"
-OUTCOME_COLUMNS = (*tables.PRECEDENCE_COLUMNS, "detail")
+OUTCOME_COLUMNS = (*outcomes_table.PRECEDENCE_COLUMNS, "detail")
 """Columns of the outcomes table that `find_rows` reads."""
 
 _COLUMNS = ("row", "url", "title", "outcome", "meaning", "detail")

@@ -17,8 +17,10 @@ from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.records import LinkFrames
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
+from trailergenre.runs.features_table import hash_commit
 from trailergenre.runs.outcome_row import OutcomeRow
-from trailergenre.runs.tables import hash_commit, to_parquet, write_outcomes
+from trailergenre.runs.outcomes_table import write_outcomes
+from trailergenre.runs.tables import to_parquet
 
 
 def write_commit(

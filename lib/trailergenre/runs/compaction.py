@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from trailergenre.base.fault_injection import Point, reach
 from trailergenre.base.storage import Store, StoredFile
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 
 _FULL_BYTES = 8 << 20
 """Of a merged file: some 60,000 links. Files of half this size are left alone."""
@@ -30,9 +30,9 @@ def compact_outcomes(store: Store, fingerprint: str) -> int:
     n_gone = 0
     for group in _group(small):
         paths = [file.path for file in group]
-        rows = _drop_repeats(pa.concat_tables(tables.read_outcomes_files(store, paths)))
-        merged = tables.write_outcomes(store, fingerprint, rows)
-        tables.read_outcomes_files(store, [merged])
+        rows = _drop_repeats(pa.concat_tables(outcomes_table.read_outcomes_files(store, paths)))
+        merged = outcomes_table.write_outcomes(store, fingerprint, rows)
+        outcomes_table.read_outcomes_files(store, [merged])
         reach(Point.MERGED)
         gone = [path for path in paths if path != merged]
         store.delete_all(gone)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.compute as pc
 
 from trailergenre.base.storage import Store, StoredFile
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.fingerprint import FeatureSettings
 
 _CONTENT_ADDRESSED = re.compile(r"[0-9a-f]{64}\.parquet")
@@ -33,7 +33,7 @@ def is_content_addressed(file: StoredFile) -> bool:
 def remove_orphans(store: Store, settings: FeatureSettings) -> int:
     """Remove unfinished files and old orphans, and count them. Needs the lease."""
     fingerprint = settings.fingerprint
-    rows = tables.read_all_outcomes(store, fingerprint, columns=("features_file",))
+    rows = outcomes_table.read_all_outcomes(store, fingerprint, columns=("features_file",))
     referenced = set(pc.unique(rows["features_file"]).to_pylist())
     before = datetime.now(UTC) - _KEPT_FOR
     names = {path.rpartition("/")[2] for path in referenced if path}

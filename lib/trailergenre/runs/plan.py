@@ -13,7 +13,7 @@ from trailergenre.base.errors import ConfigError, FingerprintError
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.records import Link, LinkId
 from trailergenre.base.storage import Store
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.fingerprint import FeatureSettings, list_settings
 
 
@@ -65,8 +65,8 @@ def plan_links(
         raise ConfigError(
             f"The list below {store} has no ready link. See its row_outcome column for the reasons."
         )
-    columns = (*tables.PRECEDENCE_COLUMNS, "attempts", "features_file")
-    outcomes = tables.OutcomesReader(store, settings.fingerprint, columns).current()
+    columns = (*outcomes_table.PRECEDENCE_COLUMNS, "attempts", "features_file")
+    outcomes = outcomes_table.OutcomesReader(store, settings.fingerprint, columns).current()
     files = [file.path for file in store.list_files(f"features/{settings.fingerprint}")]
     todo, retried = _choose(ready, outcomes, pa.array(files, pa.string()), retry)
     others = list_settings(store)
@@ -140,7 +140,7 @@ def _carry(
     for name, other in others.items():
         if other.videos_key != settings.videos_key:
             continue
-        rows = tables.filter_links(tables.read_outcomes(store, name), todo)
+        rows = tables.filter_links(outcomes_table.read_outcomes(store, name), todo)
         # No byte arrived, whatever the outcome: the site refused.
         is_refused = pc.and_not(
             pc.is_null(rows["size_bytes"]), pc.is_in(rows["outcome"], not_from_site)
@@ -154,7 +154,7 @@ def _refuse_repeats(
     store: Store, settings: FeatureSettings, others: dict[str, FeatureSettings], downloads: set[str]
 ) -> None:
     for name, other in others.items():
-        rows = tables.read_outcomes(store, name, columns=tables.PRECEDENCE_COLUMNS)
+        rows = outcomes_table.read_outcomes(store, name, columns=outcomes_table.PRECEDENCE_COLUMNS)
         final = rows.filter(pc.not_equal(rows["outcome"], Outcome.DEFERRED.value))
         repeated = downloads.intersection(final["link_id"].to_pylist())
         if repeated:

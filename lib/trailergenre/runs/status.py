@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.progress import ProgressDisplay, format_duration
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _REST = 20.0
 _RATE_WINDOW_S = 600.0  # sites and videos change over a long run
 _RATE_MIN_SPAN_S = 10.0
 
-STATUS_COLUMNS = (*tables.PRECEDENCE_COLUMNS, "frames", "sandbox")
+STATUS_COLUMNS = (*outcomes_table.PRECEDENCE_COLUMNS, "frames", "sandbox")
 """Columns of the outcomes from which progress is read."""
 
 
@@ -81,7 +81,7 @@ class RunStatus:
 
 
 def read_status(
-    outcomes: tables.OutcomesReader, ready: pa.Array, *, since: datetime | None = None
+    outcomes: outcomes_table.OutcomesReader, ready: pa.Array, *, since: datetime | None = None
 ) -> RunStatus:
     """Read the progress of the `ready` links from the committed outcomes of one fingerprint.
 
@@ -120,7 +120,7 @@ def run_with_progress(
     work: Callable[[], T],
     stop: Callable[[], None],
     *,
-    outcomes: tables.OutcomesReader,
+    outcomes: outcomes_table.OutcomesReader,
     ready: pa.Array,
     list_kept: Callable[[], Collection[str]] | None = None,
 ) -> T:

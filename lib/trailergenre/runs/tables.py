@@ -2,8 +2,8 @@
 
     RUN/links/          one row per input row; one file, replaced as a whole
     RUN/labels/         one row per labelled link; one file, replaced as a whole
-    RUN/outcomes/FP/    one row per finished link, in many small content-addressed files
-    RUN/features/FP/    one row per frame; reached only through outcomes rows
+    RUN/outcomes/FP/    one row per finished link, in many small files (`runs.outcomes_table`)
+    RUN/features/FP/    one row per frame (`runs.features_table`)
     RUN/pooled/FP/      one row per link, made from its features (`models.pooled_table`)
     RUN/scores/         one row per link and genre, in the files that `_current.json` names
 
@@ -13,24 +13,19 @@ FP is the features fingerprint (`trailergenre.runs.fingerprint`).
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, TypeAdapter, ValidationError
 
 from trailergenre.base.errors import ConfigError, ForeignFileError, SchemaError, StorageError
-from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store, StoredFile
 from trailergenre.runs import schemas
 
@@ -197,157 +192,6 @@ def read_table(store: Store, name: str, columns: Sequence[str] | None = None) ->
     return pa.concat_tables(parts)
 
 
-REFERENCE_COLUMNS = "commit", "features_file", "features_rows", "features_bytes", "features_sha256"
-"""Columns by which an `ok` outcomes row refers to its features."""
-
-
-@contextmanager
-def _advising(store: Store) -> Iterator[None]:
-    """Add to errors about damaged files how to find all of them."""
-    try:
-        yield
-    except StorageError as error:
-        raise StorageError(
-            f"{error} For all damage and what to do about it, run: trailergenre verify {store}"
-        ) from error
-
-
-PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
-"""Columns that decide which of a link's rows is current."""
-
-FEATURE_COLUMNS = ("link_id", "outcome", *REFERENCE_COLUMNS)
-"""Columns by which readers of features reach them."""
-
-_ALL_COLUMNS = tuple(schemas.OUTCOMES.names)
-
-_READERS = 16
-"""Outcomes files that are read at the same time."""
-
-
-class OutcomesReader:
-    """Reads the outcomes of one fingerprint: each file once, in threads."""
-
-    def __init__(
-        self, store: Store, fingerprint: str, columns: Sequence[str] = _ALL_COLUMNS
-    ) -> None:
-        """Take a run; nothing is read yet. All columns of a million links take gigabytes."""
-        self._store, self._fingerprint = store, fingerprint
-        self._needed = tuple(dict.fromkeys((*PRECEDENCE_COLUMNS, *columns)))
-        self._read: set[str] = set()
-        self._current = join_outcomes({}, self._needed)
-
-    def current(self) -> pa.Table:
-        """Read what is new; return the current outcome of every finished link, in no order.
-
-        Besides the columns asked for, it has those that decide which outcome is current.
-        """
-        new = _read_new(self._store, self._fingerprint, self._read, self._needed)
-        if new:
-            self._read.update(new)
-            rows = join_outcomes(new, self._needed)
-            del new
-            # Only links that have new rows are decided anew.
-            ids = rows["link_id"].combine_chunks() if len(self._current) else pa.array([], "string")
-            is_old = pc.is_in(self._current["link_id"], ids)
-            touched = pa.concat_tables([self._current.filter(is_old), rows])
-            rest = self._current.filter(pc.invert(is_old))
-            self._current = pa.concat_tables([rest, current_outcomes(touched)])
-        return self._current
-
-
-def read_outcomes(
-    store: Store, fingerprint: str, columns: Sequence[str] = _ALL_COLUMNS
-) -> pa.Table:
-    """Read the current outcome of every finished link, one row per link, sorted by link.
-
-    If a link has several rows (speculative tasks, a late task of an old driver, a retry), `ok`
-    beats failure beats `deferred`, then the highest round, then the earliest `finished_at`, then
-    the file's name.
-    """
-    rows = OutcomesReader(store, fingerprint, columns).current()
-    return rows.select(columns).take(pc.sort_indices(rows["link_id"]))
-
-
-def read_all_outcomes(
-    store: Store, fingerprint: str, columns: Sequence[str] = _ALL_COLUMNS
-) -> pa.Table:
-    """As `read_outcomes`, but with superseded rows too, and with `_file`, the path of each."""
-    return join_outcomes(_read_new(store, fingerprint, (), columns), columns)
-
-
-def _read_new(
-    store: Store, fingerprint: str, known: Collection[str], columns: Sequence[str]
-) -> dict[str, pa.Table]:
-    """Read the outcomes files that are not `known`, by path."""
-    while True:
-        listed = [file.path for file in store.list_files(f"outcomes/{fingerprint}")]
-        paths = [path for path in listed if path not in known]
-        try:
-            with _advising(store):
-                return dict(zip(paths, read_outcomes_files(store, paths, columns), strict=True))
-        except StorageError:
-            # Files that another process merged since they were listed are gone; else it is damage.
-            if all(map(store.exists, paths)):
-                raise
-            left = {file.path for file in store.list_files(f"outcomes/{fingerprint}")}
-            if left.issuperset(paths):
-                raise
-
-
-def read_outcomes_files(
-    store: Store, paths: Sequence[str], columns: Sequence[str] = _ALL_COLUMNS
-) -> list[pa.Table]:
-    """Read outcomes files, many at the same time: a store answers in milliseconds, not faster."""
-
-    def read(path: str) -> pa.Table:
-        return read_content_addressed(store, "outcomes", path, columns)
-
-    with ThreadPoolExecutor(_READERS) as executor:
-        return list(executor.map(read, paths))
-
-
-def write_outcomes(store: Store, fingerprint: str, rows: pa.Table) -> str:
-    """Write rows of the table `outcomes` to a file of their own, and return its path."""
-    directory = f"outcomes/{fingerprint}"
-    return store.write_content_addressed(directory, to_parquet(rows), ".parquet")
-
-
-def join_outcomes(parts: Mapping[str, pa.Table], columns: Sequence[str] = _ALL_COLUMNS) -> pa.Table:
-    """Concatenate outcomes files, given by path, with the path as `_file`."""
-    empty = schemas.OUTCOMES.empty_table().select(columns)
-    tables = [_with_file(empty, "")]
-    return pa.concat_tables(tables + [_with_file(part, path) for path, part in parts.items()])
-
-
-def _with_file(part: pa.Table, path: str) -> pa.Table:
-    # A dictionary: the path of each row takes as much as its link.
-    rows = pa.array(np.zeros(len(part), np.int32))
-    return part.append_column("_file", pa.DictionaryArray.from_arrays(rows, pa.array([path])))
-
-
-def current_outcomes(rows: pa.Table) -> pa.Table:
-    """Select one row per link from the rows of `join_outcomes`; see `read_outcomes`."""
-    if pc.count_distinct(rows["link_id"]).as_py() == len(rows):
-        return rows
-    counts = pc.value_counts(rows["link_id"])
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    is_repeated = pc.is_in(rows["link_id"], repeated)
-    several = rows.filter(is_repeated)
-    is_ok, is_deferred = (
-        pc.equal(several["outcome"], outcome.value) for outcome in (Outcome.OK, Outcome.DEFERRED)
-    )
-    rank = pc.if_else(is_ok, 0, pc.if_else(is_deferred, 2, 1))
-    ranked = several.append_column("_rank", rank)
-    ranked = ranked.append_column("_name", several["_file"].cast(pa.string()))
-    keys = ("link_id", "_rank", "round", "finished_at", "_name")
-    order = [(key, "descending" if key == "round" else "ascending") for key in keys]
-    ordered = ranked.sort_by(order).drop_columns(["_rank", "_name"])
-    link_ids = ordered["link_id"].combine_chunks()
-    changes = pc.not_equal(link_ids[1:], link_ids[:-1])
-    is_first = pa.concat_arrays([pa.array([True] * (len(ordered) > 0), pa.bool_()), changes])
-    return pa.concat_tables([rows.filter(pc.invert(is_repeated)), ordered.filter(is_first)])
-
-
 LinkIds: TypeAlias = "Iterable[str] | pa.Array | pa.ChunkedArray"
 """Ids of links; as Python strings, a million takes 120 MB."""
 
@@ -376,84 +220,12 @@ def count_values(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def group_by_file(outcomes: pa.Table, per_link: Sequence[str] = ("link_id",)) -> pa.Table:
-    """List the features files of current outcomes, sorted by path; a row is what they say of one.
-
-    Its columns are `REFERENCE_COLUMNS`, and NAME_list for each column in `per_link`.
-    """
-    named = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    lists: list[tuple[str, str]] = [(name, "list") for name in per_link]
-    return named.group_by(list(REFERENCE_COLUMNS)).aggregate(lists).sort_by("features_file")
-
-
-def rows_of_file(file: Mapping[str, Any]) -> pa.Table:
-    """Turn a row of `group_by_file` into the outcomes rows that it stands for."""
-    lists = {name.removesuffix("_list"): file[name] for name in file.keys() - {*REFERENCE_COLUMNS}}
-    n_links = len(file["link_id_list"])
-    same = {name: file[name] for name in REFERENCE_COLUMNS} | {"outcome": Outcome.OK.value}
-    columns = lists | {name: [value] * n_links for name, value in same.items()}
-    fields = [pa.field(name, _type_of(name)) for name in columns]
-    return pa.table(columns, schema=pa.schema(fields))
-
-
-def _type_of(column: str) -> pa.DataType:
-    return pa.string() if column == "_file" else schemas.OUTCOMES.field(column).type
-
-
-def iter_features(
-    store: Store, outcomes: pa.Table, link_ids: LinkIds | None = None
-) -> Iterator[pa.Table]:
-    """Read the features of current outcomes, one table per file; of all links by default."""
-    for path, named in by_features_file(outcomes, link_ids):
-        yield referenced_rows(read_features(store, path, named), named)
-
-
-def by_features_file(
-    outcomes: pa.Table, link_ids: LinkIds | None = None
-) -> Iterator[tuple[str, pa.Table]]:
-    """Group current outcomes by the features file that they refer to; of all links by default."""
-    current = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    if link_ids is not None:
-        current = filter_links(current, link_ids)
-    ordered = current.sort_by("features_file")
-    lengths = pc.value_counts(ordered["features_file"]).field("counts").to_pylist()
-    for start, length in zip(itertools.accumulate(lengths, initial=0), lengths, strict=False):
-        named = ordered.slice(start, length)
-        yield named["features_file"][0].as_py(), named
-
-
-def read_features(store: Store, path: str, named: pa.Table) -> pa.Table:
-    """Read all rows of a features file, and check it against outcomes rows that refer to it."""
-    with _advising(store):
-        table = read_content_addressed(store, "features", path)
-        received = (len(table), PurePosixPath(path).stem)
-        columns = (named[name].to_pylist() for name in ("features_rows", "features_sha256"))
-        wrong = set(zip(*columns, strict=True)) - {received}
-        if wrong:
-            raise StorageError(
-                f"{path} below {store} does not match its outcomes rows: expected (rows, SHA-256) "
-                f"{wrong}, received {received}."
-            )
-        return table
-
-
-def referenced_rows(features: pa.Table, named: pa.Table) -> pa.Table:
-    """Select the rows of a features file that belong to link and commit of its outcomes rows."""
-    reached = pc.and_(
-        pc.is_in(features["link_id"], named["link_id"].combine_chunks()),
-        pc.equal(features["commit"], named["commit"][0]),
-    )
-    return features.filter(reached)
-
-
-def hash_commit(links: Iterable[tuple[str, FeatureArray]], frame_time_s: np.ndarray) -> str:
-    """Hash the content of a commit, independently of its encoding, with SHA-256.
-
-    `links` has each link's id and features in the file's order; `frame_time_s` is of all rows.
-    """
-    digest = hashlib.sha256()
-    for link_id, features in links:
-        digest.update(link_id.encode())
-        digest.update(np.ascontiguousarray(features).data)
-    digest.update(np.ascontiguousarray(frame_time_s).data)
-    return digest.hexdigest()
+@contextmanager
+def advising(store: Store) -> Iterator[None]:
+    """Add to errors about damaged files how to find all of them."""
+    try:
+        yield
+    except StorageError as error:
+        raise StorageError(
+            f"{error} For all damage and what to do about it, run: trailergenre verify {store}"
+        ) from error

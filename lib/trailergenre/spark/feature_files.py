@@ -22,7 +22,7 @@ from trailergenre.base.storage import Store
 from trailergenre.models.pooled_table import iter_pooled, iter_training_rows
 from trailergenre.models.pooling import RowArray
 from trailergenre.models.scorer import Scorer, ScorerGroup, score_links
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, tables
 from trailergenre.spark.versions import from_arrow, to_arrow
 
 _TASK_BYTES = 32 << 20
@@ -52,8 +52,8 @@ class FeatureFiles:
         self._spark = spark
         self._store = store
         current = outcomes if link_ids is None else tables.filter_links(outcomes, link_ids)
-        self._rows = current.select(tables.FEATURE_COLUMNS)
-        self._files = tables.group_by_file(self._rows)
+        self._rows = current.select(features_table.FEATURE_COLUMNS)
+        self._files = features_table.group_by_file(self._rows)
 
     @property
     def outcomes(self) -> pa.Table:
@@ -88,7 +88,7 @@ class FeatureFiles:
         """Read the frames: link_id, frame_index, frame_time_s, features."""
 
         def read(store: Store, outcomes: pa.Table) -> Iterator[pa.RecordBatch]:
-            for table in tables.iter_features(store, outcomes):
+            for table in features_table.iter_features(store, outcomes):
                 lists = table["features"].combine_chunks().cast(pa.list_(pa.float32()))
                 frames = table.drop_columns(["features", "commit"])
                 yield from frames.append_column("features", lists).combine_chunks().to_batches()
@@ -122,13 +122,13 @@ class FeatureFiles:
             arm_task(faults)
             for batch in batches:
                 for file in batch.to_pylist():
-                    yield from read(store, tables.rows_of_file(file))
+                    yield from read(store, features_table.rows_of_file(file))
 
         return distribute(self._spark, self._files).mapInArrow(read_files, schema)
 
 
 def distribute(spark: SparkSession, files: pa.Table) -> DataFrame:
-    """Deal the rows of `tables.group_by_file` to tasks."""
+    """Deal the rows of `features_table.group_by_file` to tasks."""
     # By size, not by slots: under dynamic allocation nobody knows these yet.
     n_bytes = pc.sum(files["features_bytes"]).as_py() or 0
     n_tasks = max(1, min(len(files), n_bytes // _TASK_BYTES, _MAX_TASKS))

@@ -27,7 +27,7 @@ from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.chunks import Commit, featurize_task, sample_task, split_links
 from trailergenre.features.settings import TaskSettings
 from trailergenre.frames.ffmpeg import ffmpeg_major
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.stage_time import Place, StageTime, TimeSpent
 from trailergenre.spark.gpu_resources import (
     check_gpu_slots,
@@ -218,7 +218,7 @@ def _begin(links: list[Link], settings: TaskSettings) -> list[Link]:
 
 def _without_committed(links: list[Link], settings: TaskSettings) -> list[Link]:
     # All rows, also those that do not count: a retry that was deferred is not asked for again.
-    outcomes = tables.read_all_outcomes(
+    outcomes = outcomes_table.read_all_outcomes(
         settings.store, settings.features.fingerprint, columns=("link_id", "round")
     )
     rounds: dict[str, int] = {}

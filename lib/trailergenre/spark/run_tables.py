@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.spark.feature_files import FeatureFiles
 from trailergenre.spark.versions import from_arrow
 
@@ -17,7 +17,7 @@ def read_run_tables(spark: SparkSession, store: Store, fingerprint: str) -> dict
 
     Features are those that current outcomes name: files of unfinished tasks are left out.
     """
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
     frames = {"outcomes": from_arrow(spark, outcomes)}
     for name in ("links", "labels", "scores"):
         if tables.list_files(store, name) is not None:

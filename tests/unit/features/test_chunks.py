@@ -26,7 +26,7 @@ from trailergenre.base.storage import Store
 from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.features.chunks import featurize_task, sample_task, split_links
 from trailergenre.features.settings import TaskSettings, task_settings
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table
 from trailergenre.runs.kept_frames import KeptFrames
 
 
@@ -77,8 +77,8 @@ def test_committed_features_are_read_back_by_link(
 ) -> None:
     settings = settings_for(tmp_path, links)
     list(featurize_task(links, settings, embedder))
-    outcomes = tables.read_outcomes(settings.store, settings.features.fingerprint)
-    (features,) = tables.iter_features(settings.store, outcomes, [links[2].link_id])
+    outcomes = outcomes_table.read_outcomes(settings.store, settings.features.fingerprint)
+    (features,) = features_table.iter_features(settings.store, outcomes, [links[2].link_id])
     assert features["frame_index"].to_pylist() == [0, 1]
     assert features["frame_time_s"].to_pylist() == [0.0, 1.0]
     assert set(features["link_id"].to_pylist()) == {links[2].link_id}
@@ -91,19 +91,19 @@ def test_same_work_twice_is_the_same_features_file(
     for _ in range(2):
         list(featurize_task(links, settings, embedder))
     assert len(settings.store.list_files(f"features/{settings.features.fingerprint}")) == 1
-    assert len(tables.read_outcomes(settings.store, settings.features.fingerprint)) == 3
+    assert len(outcomes_table.read_outcomes(settings.store, settings.features.fingerprint)) == 3
 
 
 def test_strays_are_not_reached(links: list[Link], embedder: Embedder, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, links)
     list(featurize_task(links[:1], settings, embedder))
-    outcomes = tables.read_outcomes(settings.store, settings.features.fingerprint)
+    outcomes = outcomes_table.read_outcomes(settings.store, settings.features.fingerprint)
     # A twin that died before its outcomes: its features are there, and nobody names them.
     other = replace(settings, store=Store(str(tmp_path / "other")))
     list(featurize_task(links[2:], other, embedder))
     for stray in other.store.list_files(f"features/{settings.features.fingerprint}"):
         settings.store.write_bytes(stray.path, other.store.read_bytes(stray.path))
-    read = list(tables.iter_features(settings.store, outcomes))
+    read = list(features_table.iter_features(settings.store, outcomes))
     assert [set(part["link_id"].to_pylist()) for part in read] == [{links[0].link_id}]
 
 
@@ -114,9 +114,11 @@ def test_cut_of_the_chunks_does_not_change_the_features(
     for name, more in (("whole", {}), ("large", {"max_bytes": 1}), ("many", {"max_links": 1})):
         settings = settings_for(tmp_path / name, links, **more)
         commits = list(featurize_task(links, settings, embedder))
-        outcomes = tables.read_outcomes(settings.store, settings.features.fingerprint)
+        outcomes = outcomes_table.read_outcomes(settings.store, settings.features.fingerprint)
         rows = [
-            r for part in tables.iter_features(settings.store, outcomes) for r in part.to_pylist()
+            r
+            for part in features_table.iter_features(settings.store, outcomes)
+            for r in part.to_pylist()
         ]
         kept = [(r["link_id"], r["frame_index"], r["frame_time_s"], r["features"]) for r in rows]
         contents.append((len(commits), sorted(kept)))

@@ -12,7 +12,7 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.storage import Store
 from trailergenre.models.pooled_table import iter_pooled, iter_training_rows, remove_unfinished
 from trailergenre.models.pooling import iter_links, link_rows
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.verify.verify import verify_run
 
 FP = SETTINGS.fingerprint
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 
 def read(store: Store, config: RowsConfig = POOLED) -> dict[str, bytes]:
     """The pooled row of each link."""
-    files = iter_pooled(store, tables.read_outcomes(store, FP), config)
+    files = iter_pooled(store, outcomes_table.read_outcomes(store, FP), config)
     return {
         link_id: row.tobytes()
         for file in files
@@ -38,7 +38,7 @@ def read(store: Store, config: RowsConfig = POOLED) -> dict[str, bytes]:
 
 
 def from_frames(store: Store, config: RowsConfig = POOLED) -> dict[str, bytes]:
-    files = iter_links(store, tables.read_outcomes(store, FP))
+    files = iter_links(store, outcomes_table.read_outcomes(store, FP))
     links = [link for file in files for link in file]
     return {link.link_id: link_rows(link, "pooled", config).tobytes() for link in links}
 
@@ -88,7 +88,7 @@ def test_the_second_reading_takes_a_twentieth_of_the_bytes(
 
 
 def test_only_wanted_links_are_given(store: Store) -> None:
-    outcomes = tables.read_outcomes(store, FP)
+    outcomes = outcomes_table.read_outcomes(store, FP)
     wanted = outcomes["link_id"].to_pylist()[1::3]
     for _ in range(2):
         files = list(iter_training_rows(store, outcomes, "pooled", RowsConfig(), wanted))
@@ -98,7 +98,7 @@ def test_only_wanted_links_are_given(store: Store) -> None:
 
 def supersede(store: Store) -> str:
     """Commit a link anew, with an outcome that beats the old one; gives the link."""
-    row = tables.read_outcomes(store, FP).to_pylist()[0]
+    row = outcomes_table.read_outcomes(store, FP).to_pylist()[0]
     link_id = str(row["link_id"])
     named = write_features(store, FP, {link_id: np.full((6, 2048), 5, np.float32)})
     row |= {**named, "finished_at": row["finished_at"].replace(year=2025)}
@@ -171,7 +171,7 @@ def test_values_that_are_not_finite_stop_the_reader_that_wants_them(tmp_path: Pa
     good, bad = make_movies(2)
     assert bad.features is not None
     bad.features[0, 0] = np.nan
-    outcomes = tables.read_outcomes(store, make_run(store, [good, bad]))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, [good, bad]))
     for _ in range(2):
         (file,) = iter_pooled(store, outcomes, RowsConfig(), [good.link.link_id])
         assert file.link_ids == [good.link.link_id]

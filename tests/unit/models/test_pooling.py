@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runs import Movie, features_table, labelled, make_movies, make_run
+from runs import Movie, labelled, make_features_table, make_movies, make_run
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import INCEPTION_V3_WIDTH, FeatureArray, LinkFrames
 from trailergenre.base.storage import Store
@@ -104,7 +104,7 @@ def test_a_table_is_taken_apart_link_by_link_in_the_order_of_frames() -> None:
         "a": frames(2, width=INCEPTION_V3_WIDTH),
         "c": frames(3, 2, 1, width=INCEPTION_V3_WIDTH),
     }
-    table = features_table(features)
+    table = make_features_table(features)
     shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
     found = list(frames_of_table(shuffled))
     assert [link.link_id for link in found] == ["a", "b", "c"]
@@ -114,7 +114,7 @@ def test_a_table_is_taken_apart_link_by_link_in_the_order_of_frames() -> None:
 
 
 def test_an_empty_table_gives_no_link() -> None:
-    empty = features_table({"a": frames(1, width=INCEPTION_V3_WIDTH)}).slice(0, 0)
+    empty = make_features_table({"a": frames(1, width=INCEPTION_V3_WIDTH)}).slice(0, 0)
     assert list(frames_of_table(empty)) == []
 
 

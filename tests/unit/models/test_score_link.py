@@ -32,7 +32,7 @@ from trailergenre.models import score_link as score_link_module
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.score_link import embed_link, parse_cell, score_link, score_links
 from trailergenre.models.scorer import Scorer
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_features_are_the_bytes_that_a_chunk_commits(
     features = feature_settings(allowed, embedder.manifest)
     settings = task_settings(allowed, Store(str(tmp_path)), features)
     list(featurize_task(links, settings, embedder))
-    outcomes = tables.read_outcomes(settings.store, features.fingerprint)
-    (committed,) = tables.iter_features(settings.store, outcomes)
+    outcomes = outcomes_table.read_outcomes(settings.store, features.fingerprint)
+    (committed,) = features_table.iter_features(settings.store, outcomes)
 
     embedded = embed_link(parse_cell(str(clip), config), config)
     assert embedded.link == links[0]

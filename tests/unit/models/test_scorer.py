@@ -15,7 +15,7 @@ from trailergenre.models.calibration import Calibration, Platt
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.models.pooling import iter_links
 from trailergenre.models.scorer import Scorer, ScorerGroup, score_links
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 
 
 def frames(n: int) -> LinkFrames:
@@ -52,7 +52,7 @@ def test_models_side_by_side_score_as_they_do_alone_and_travel_to_workers() -> N
 def test_pooled_rows_are_scored_as_their_frames_are(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     movies = make_movies(5)
-    outcomes = tables.read_outcomes(store, make_run(store, movies, links_per_file=2))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, movies, links_per_file=2))
     X = np.array([movie.features.mean(axis=0) for movie in movies if movie.features is not None])
     y = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]], np.int8)
     mean = RowsConfig(statistics=("mean",))

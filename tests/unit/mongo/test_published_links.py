@@ -23,7 +23,7 @@ from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import INCEPTION_V3_WIDTH
 from trailergenre.base.storage import Store
 from trailergenre.mongo.published_links import plan_publishing, read_links
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 
 FP = SETTINGS.fingerprint
 UP = Movie(
@@ -52,7 +52,7 @@ def test_links_are_told_with_what_lists_and_labels_say(store: Store) -> None:
     assert up.url == f"http://127.0.0.1/{UP.link.link_id}"
     assert np.array_equal(up.frames.features, UP.features)
     assert up.frames.frame_time_s.tolist() == [0, 1, 2]
-    outcomes = {row["link_id"]: row for row in tables.read_outcomes(store, FP).to_pylist()}
+    outcomes = {row["link_id"]: row for row in outcomes_table.read_outcomes(store, FP).to_pylist()}
     row = outcomes[UP.link.link_id]
     assert (up.commit, up.finished_at) == (row["commit"], row["finished_at"])
 

@@ -17,7 +17,7 @@ from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.reports.run_report import read_run_report, render_run
 from trailergenre.reports.run_rows import N_SHOWN, find_rows, to_csv
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.fingerprint import write_settings
 
 OK = RowOutcome.READY
@@ -74,7 +74,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def test_rows_that_another_link_or_label_mends_are_found(store: Store) -> None:
-    found = find_rows(tables.read_table(store, "links"), tables.read_outcomes(store, FP))
+    found = find_rows(tables.read_table(store, "links"), outcomes_table.read_outcomes(store, FP))
     rows = {row["row"]: row for row in found.to_pylist()}
     assert list(rows) == [2, 3, 5, 9, 10]
     assert [row["outcome"] for row in rows.values()] == [
@@ -91,7 +91,7 @@ def test_rows_that_another_link_or_label_mends_are_found(store: Store) -> None:
 
 
 def test_the_file_has_the_lists_own_columns(store: Store) -> None:
-    found = find_rows(tables.read_table(store, "links"), tables.read_outcomes(store, FP))
+    found = find_rows(tables.read_table(store, "links"), outcomes_table.read_outcomes(store, FP))
     rows = read(to_csv(found))
     assert rows[0] == {
         "row": "2",
@@ -139,7 +139,7 @@ def test_of_many_rows_the_page_shows_some_and_the_file_has_all(tmp_path: Path) -
     assert f"Rows to correct: {n}, {N_SHOWN} shown" in Page(html).text
     assert f"refused {N_SHOWN}<" in html
     assert f"refused {N_SHOWN + 1}<" not in html
-    found = find_rows(tables.read_table(store, "links"), tables.read_outcomes(store, FP))
+    found = find_rows(tables.read_table(store, "links"), outcomes_table.read_outcomes(store, FP))
     assert len(read(to_csv(found))) == n
 
 

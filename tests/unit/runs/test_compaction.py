@@ -11,7 +11,7 @@ from runs import Movie, labelled, make_movies, make_run, outcome_row
 from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
-from trailergenre.runs import compaction, schemas, tables
+from trailergenre.runs import compaction, outcomes_table, schemas
 from trailergenre.runs.compaction import compact_outcomes
 from trailergenre.runs.verify.verify import verify_run
 
@@ -32,19 +32,21 @@ def run(tmp_path: Path) -> Run:
     for movie, outcome in zip(movies, (Outcome.DEFERRED, Outcome.CONNECT), strict=False):
         rows.append(outcome_row(movie.link.link_id, outcome))
     for row in rows:
-        tables.write_outcomes(store, fingerprint, pa.Table.from_pylist([row], schemas.OUTCOMES))
+        outcomes_table.write_outcomes(
+            store, fingerprint, pa.Table.from_pylist([row], schemas.OUTCOMES)
+        )
     assert len(store.list_files("outcomes")) == 6
     return store, fingerprint
 
 
 def store_rows(store: Store, fingerprint: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = tables.read_outcomes(store, fingerprint).to_pylist()
+    rows: list[dict[str, Any]] = outcomes_table.read_outcomes(store, fingerprint).to_pylist()
     return rows
 
 
 def all_rows(run: Run) -> list[str]:
     """Every row, superseded ones too; each once."""
-    rows = tables.read_all_outcomes(*run).drop_columns("_file").to_pylist()
+    rows = outcomes_table.read_all_outcomes(*run).drop_columns("_file").to_pylist()
     return sorted({str(row) for row in rows})
 
 
@@ -59,7 +61,7 @@ def test_one_file_has_all_rows_of_a_session_and_nothing_changes_for_readers(run:
     assert compact_outcomes(*run) == 6
     assert len(run[0].list_files("outcomes")) == 1
     assert (store_rows(*run), all_rows(run), check(run)) == before
-    assert len(tables.read_all_outcomes(*run)) == 6
+    assert len(outcomes_table.read_all_outcomes(*run)) == 6
     assert compact_outcomes(*run) == 0
 
 
@@ -98,7 +100,7 @@ def test_whoever_is_killed_at_any_write_or_deletion_loses_nothing_and_the_next_f
     assert len(store.list_files("outcomes")) < 6
     monkeypatch.undo()
     compact_outcomes(*run)
-    assert len(tables.read_all_outcomes(*run)) == 6  # no row is there twice
+    assert len(outcomes_table.read_all_outcomes(*run)) == 6  # no row is there twice
 
 
 def test_files_of_half_the_size_are_left_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +130,7 @@ def test_a_file_that_is_damaged_is_no_reason_to_read_again(run: Run) -> None:
     file = run[0].list_files("outcomes")[3]
     run[0].write_bytes(file.path, b"cut")
     with pytest.raises(StorageError, match=f"{file.path} .* was truncated or changed"):
-        tables.read_outcomes(*run)
+        outcomes_table.read_outcomes(*run)
     with pytest.raises(StorageError, match=file.path):
         compact_outcomes(*run)
     assert len(run[0].list_files("outcomes")) == 6

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from runs import features_table
+from runs import make_features_table
 from trailergenre.base.errors import SchemaError
 from trailergenre.runs.schemas import features_schema
 from trailergenre.runs.tables import parse_table, to_parquet
@@ -48,7 +48,7 @@ def test_features_of_no_one_width_are_refused(
 
 
 def test_a_column_more_is_still_refused() -> None:
-    table = features_table({"a": np.ones((2, 3), np.float32)}).append_column(
+    table = make_features_table({"a": np.ones((2, 3), np.float32)}).append_column(
         "more", pa.array([1, 2])
     )
     with pytest.raises(SchemaError, match="unknown column more"):

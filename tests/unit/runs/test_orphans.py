@@ -11,7 +11,7 @@ import pytest
 from runs import SETTINGS, make_movies, make_run, write_features
 from trailergenre.base.errors import StorageError
 from trailergenre.base.storage import Store
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import features_table, outcomes_table, schemas, tables
 from trailergenre.runs.orphans import remove_orphans
 
 FP = SETTINGS.fingerprint
@@ -44,7 +44,9 @@ def test_old_orphans_go_and_young_ones_and_named_ones_stay(store: Store) -> None
     left = {file.path for file in store.list_files(f"features/{FP}")}
     assert left == {named, young}
     assert old not in left
-    assert len(list(tables.iter_features(store, tables.read_outcomes(store, FP)))) == 1
+    assert (
+        len(list(features_table.iter_features(store, outcomes_table.read_outcomes(store, FP)))) == 1
+    )
 
 
 def test_unfinished_frames_go_at_once_and_kept_ones_stay(store: Store) -> None:
@@ -57,7 +59,7 @@ def test_unfinished_frames_go_at_once_and_kept_ones_stay(store: Store) -> None:
 
 def test_what_a_superseded_row_names_is_no_orphan(store: Store) -> None:
     """A twin's row came later: nobody reads its features, but its row still names them."""
-    rows = tables.read_outcomes(store, FP).to_pylist()
+    rows = outcomes_table.read_outcomes(store, FP).to_pylist()
     twin = write_features(store, FP, {rows[0]["link_id"]: np.ones((2, 2048), np.float32)})
     later = rows[0]["finished_at"].replace(year=2027)
     row = {**rows[0], **twin, "finished_at": later}

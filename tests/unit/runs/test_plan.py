@@ -12,7 +12,7 @@ from trailergenre.base.errors import ConfigError, FingerprintError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import Link
 from trailergenre.base.storage import Store
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, write_settings
 from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.runs.plan import Plan, parse_retry, plan_links
@@ -62,7 +62,7 @@ def finish(
     ]
     table = pa.Table.from_pylist(rows, schema=schemas.OUTCOMES)
     store.write_bytes(f"features/{settings.fingerprint}/0", b"")
-    tables.write_outcomes(store, settings.fingerprint, table)
+    outcomes_table.write_outcomes(store, settings.fingerprint, table)
 
 
 def plan(

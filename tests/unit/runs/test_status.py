@@ -18,7 +18,7 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import LinkId
 from trailergenre.base.storage import Store, StoredFile
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs import status as status_module
 from trailergenre.runs.status import STATUS_COLUMNS, RunStatus, read_status, run_with_progress
 
@@ -88,7 +88,7 @@ def ids(movies: list[Movie]) -> list[LinkId]:
 def look(
     store: Store, fingerprint: str, ready: list[LinkId], *, since: datetime | None = None
 ) -> RunStatus:
-    outcomes = tables.OutcomesReader(store, fingerprint, STATUS_COLUMNS)
+    outcomes = outcomes_table.OutcomesReader(store, fingerprint, STATUS_COLUMNS)
     return read_status(outcomes, ready, since=since)
 
 
@@ -159,7 +159,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
 
 def work_on(run: Run, work: Callable[[], T], stop: Callable[[], None] = bool, **more: Any) -> T:
     store, fingerprint, ready = run
-    outcomes = tables.OutcomesReader(store, fingerprint, STATUS_COLUMNS)
+    outcomes = outcomes_table.OutcomesReader(store, fingerprint, STATUS_COLUMNS)
     return run_with_progress(work, stop, outcomes=outcomes, ready=ready, **more)
 
 
@@ -249,9 +249,9 @@ def test_a_file_is_read_by_one_look_only(
 ) -> None:
     drawn(is_terminal=False)
     looks, looked_often = [], threading.Event()
-    current = tables.OutcomesReader.current
+    current = outcomes_table.OutcomesReader.current
 
-    def look(reader: tables.OutcomesReader) -> pa.Table:
+    def look(reader: outcomes_table.OutcomesReader) -> pa.Table:
         looks.append(1)
         if len(looks) == 3:
             looked_often.set()
@@ -259,7 +259,7 @@ def test_a_file_is_read_by_one_look_only(
 
     opened = []
     open_input = Store.open_input
-    monkeypatch.setattr(tables.OutcomesReader, "current", look)
+    monkeypatch.setattr(outcomes_table.OutcomesReader, "current", look)
     monkeypatch.setattr(
         Store, "open_input", lambda store, path: opened.append(path) or open_input(store, path)
     )

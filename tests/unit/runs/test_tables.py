@@ -12,7 +12,7 @@ import pytest
 from runs import make_movies, make_run
 from trailergenre.base.errors import ConfigError, ForeignFileError, SchemaError, StorageError
 from trailergenre.base.storage import Store
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import features_table, outcomes_table, schemas, tables
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -44,12 +44,12 @@ def commit(store: Store, *rows: dict[str, object]) -> None:
 
 
 def current(store: Store) -> dict[str, tuple[str, str]]:
-    rows = tables.read_outcomes(store, "fp").to_pylist()
+    rows = outcomes_table.read_outcomes(store, "fp").to_pylist()
     return {row["link_id"]: (row["outcome"], row["detail"]) for row in rows}
 
 
 def test_no_outcomes_is_an_empty_table(tmp_path: Path) -> None:
-    assert len(tables.read_outcomes(Store(str(tmp_path)), "fp")) == 0
+    assert len(outcomes_table.read_outcomes(Store(str(tmp_path)), "fp")) == 0
 
 
 def test_ok_beats_failure_beats_deferred_whatever_came_first(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_of_two_equal_classes_the_later_round_is_current_however_early(tmp_path:
 
 def test_files_read_before_are_not_read_again(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    reader = tables.OutcomesReader(store, "fp")
+    reader = outcomes_table.OutcomesReader(store, "fp")
     commit(store, outcome("a", "deferred"))
     first = reader.current()
     (read,) = (file.path for file in store.list_files("outcomes"))
@@ -89,7 +89,7 @@ def test_files_read_before_are_not_read_again(tmp_path: Path) -> None:
         ["ok", "dns"],
     ]
     with pytest.raises(StorageError, match=read):
-        tables.read_outcomes(store, "fp")
+        outcomes_table.read_outcomes(store, "fp")
 
 
 def labels(title: str) -> pa.Table:
@@ -174,11 +174,11 @@ def test_chosen_columns_are_read_and_all_are_checked(tmp_path: Path) -> None:
 
 def test_features_of_chosen_links_and_of_none(tmp_path: Path) -> None:
     store, movies = Store(str(tmp_path)), make_movies(3, frames=2)
-    outcomes = tables.read_outcomes(store, make_run(store, movies))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, movies))
     wanted = movies[1].link.link_id
-    (rows,) = tables.iter_features(store, outcomes, [wanted])
+    (rows,) = features_table.iter_features(store, outcomes, [wanted])
     assert rows["link_id"].to_pylist() == [wanted] * 2
-    assert list(tables.iter_features(store, outcomes, [])) == []
+    assert list(features_table.iter_features(store, outcomes, [])) == []
 
 
 def cut(content: bytes) -> bytes:
@@ -206,20 +206,20 @@ def test_features_file_that_was_changed_is_named(
     tmp_path: Path, how: Callable[[bytes], bytes | None]
 ) -> None:
     store = Store(str(tmp_path))
-    outcomes = tables.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
-    (path,) = tables.group_by_file(outcomes)["features_file"].to_pylist()
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
+    (path,) = features_table.group_by_file(outcomes)["features_file"].to_pylist()
     damage(store, path, how)
     with pytest.raises(StorageError, match=rf"{path} below .*trailergenre verify {tmp_path}"):
-        list(tables.iter_features(store, outcomes))
+        list(features_table.iter_features(store, outcomes))
 
 
 @pytest.mark.parametrize("column", ["features_rows", "features_sha256"])
 def test_rows_that_mean_another_content_are_refused(tmp_path: Path, column: str) -> None:
     store = Store(str(tmp_path))
-    outcomes = tables.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, make_movies(3, frames=2)))
     rows = [row | {column: {"features_rows": 5}.get(column, "0")} for row in outcomes.to_pylist()]
     with pytest.raises(StorageError, match="does not match its outcomes rows"):
-        list(tables.iter_features(store, pa.Table.from_pylist(rows, schemas.OUTCOMES)))
+        list(features_table.iter_features(store, pa.Table.from_pylist(rows, schemas.OUTCOMES)))
 
 
 @pytest.mark.parametrize("how", [cut, flip, bytes.swapcase])
@@ -231,14 +231,14 @@ def test_outcomes_file_that_was_changed_is_named(
     (file,) = store.list_files("outcomes")
     damage(store, file.path, how)
     with pytest.raises(StorageError, match=rf"{file.path} below .*trailergenre verify {tmp_path}"):
-        tables.read_outcomes(store, "fp")
+        outcomes_table.read_outcomes(store, "fp")
 
 
 def test_outcomes_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     path = store.write_content_addressed("outcomes/fp", b"no table", ".parquet")
     with pytest.raises(StorageError, match=rf"{path} below .* is not a Parquet file"):
-        tables.read_outcomes(store, "fp")
+        outcomes_table.read_outcomes(store, "fp")
 
 
 def test_missing_table_names_the_job_that_writes_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from trailergenre.base.config import RowsConfig
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.models.pooled_table import iter_pooled
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.spark import spread_forest
 from trailergenre.spark.spread_forest import LocalRows
 
@@ -24,7 +24,9 @@ ROWS = RowsConfig(statistics=("mean",))
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalRows:
     """Twelve links in three features files; Spark's directories, of which the first is used."""
     store = Store(str(tmp_path / "run"))
-    outcomes = tables.read_outcomes(store, make_run(store, make_movies(12), links_per_file=4))
+    outcomes = outcomes_table.read_outcomes(
+        store, make_run(store, make_movies(12), links_per_file=4)
+    )
     (tmp_path / "first").mkdir()
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/first,{tmp_path}/second")
     return LocalRows(store, outcomes, outcomes["link_id"].to_pylist()[::-1], ROWS)

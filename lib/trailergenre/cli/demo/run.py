@@ -23,7 +23,7 @@ from trailergenre.base.terminal import open_console
 from trailergenre.base.versions import check_java
 from trailergenre.cli.demo.clips import make_clips, serve_files
 from trailergenre.features.backbone import read_manifest
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
 
 _PORT = 8299
@@ -249,7 +249,7 @@ def _mongo_server(directory: Path) -> Iterator[str | None]:
 
 
 def _first_finished(store: Store) -> str:
-    outcomes = tables.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
+    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None)).to_pylist()
     finished = {row["link_id"] for row in outcomes if row["outcome"] == Outcome.OK}
     links = tables.read_table(store, "links").to_pylist()
     return next(str(row["url"]) for row in links if row["link_id"] in finished)
@@ -258,7 +258,9 @@ def _first_finished(store: Store) -> str:
 def _print_summary(demo: _Demo) -> None:
     """Print the outcomes of rows and links, and the paths of the pages."""
     rows = tables.read_table(demo.store, "links")["row_outcome"]
-    outcomes = tables.read_outcomes(demo.store, choose_fingerprint(demo.store, None))["outcome"]
+    outcomes = outcomes_table.read_outcomes(demo.store, choose_fingerprint(demo.store, None))[
+        "outcome"
+    ]
     demo.console.rule(style="dim")
     for title, column in (("Input rows by outcome", rows), ("Links by outcome", outcomes)):
         counts = Counter(column.to_pylist()).most_common()

@@ -19,7 +19,7 @@ from trailergenre.models.pooled_table import remove_unfinished
 from trailergenre.models.scorer import ScorerGroup
 from trailergenre.reports.evaluation_page import render_evaluation
 from trailergenre.reports.pages import RECORD_MARK, ReportFile
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.sessions import record_summary
@@ -49,7 +49,9 @@ def evaluate(
     notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
     with hold_lease(store, "evaluate_model", of="reports"):
         labels = tables.read_table(store, "labels")
-        outcomes = tables.read_outcomes(store, fingerprint, columns=tables.FEATURE_COLUMNS)
+        outcomes = outcomes_table.read_outcomes(
+            store, fingerprint, columns=features_table.FEATURE_COLUMNS
+        )
         with (
             spark_session("evaluate_model", store, SCORING) as spark,
             progress_bar("scoring") as on_step,

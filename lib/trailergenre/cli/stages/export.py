@@ -23,7 +23,7 @@ from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import iter_links
 from trailergenre.models.score_files import ListedRow, Record, check_out, make_record, write_records
 from trailergenre.models.score_link import LinkScore
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 
 
 def export(store: Store, fingerprint: str, what: str, out: Path) -> int:
@@ -45,7 +45,7 @@ def _links(store: Store, fingerprint: str) -> Iterator[Record]:
 
 def _outcomes(store: Store, fingerprint: str) -> Iterator[Record]:
     listed = _ready(store)
-    for row in tables.read_outcomes(store, fingerprint).to_pylist():
+    for row in outcomes_table.read_outcomes(store, fingerprint).to_pylist():
         source = listed.get(row["link_id"], {})  # a link that left the list has none
         names = {name: source.get(name) for name in ("row", "url", "title")}
         row["connections"] = " ".join(row["connections"])
@@ -67,7 +67,9 @@ def _scores(store: Store, fingerprint: str) -> Iterator[Record]:
         values = (row[name] for name in ("genre", "probability", "threshold", "is_predicted"))
         scores.setdefault(row["link_id"], []).append(GenreScore(*values))
         genres[row["genre"]] = None
-    outcomes = {row["link_id"]: row for row in tables.read_outcomes(store, fingerprint).to_pylist()}
+    outcomes = {
+        row["link_id"]: row for row in outcomes_table.read_outcomes(store, fingerprint).to_pylist()
+    }
     for row in tables.read_table(store, "links").to_pylist():
         found = outcomes.get(row["link_id"])
         of_link = scores.get(row["link_id"], [])
@@ -101,7 +103,7 @@ _RECORDS: dict[str, Callable[[Store, str], Iterator[Record]]] = {
 
 
 def _export_features(store: Store, fingerprint: str, out: Path) -> int:
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
     n_links = pc.sum(pc.equal(outcomes["outcome"], Outcome.OK.value)).as_py() or 0
     writers: dict[str, Callable[[Store, pa.Table, Path, int], int]] = {
         ".parquet": _frames_to_parquet,
@@ -120,7 +122,7 @@ def _frames_to_parquet(store: Store, outcomes: pa.Table, out: Path, n_links: int
     n_rows, writer = 0, None
     with progress_bar("exporting", unit="links") as on_step:
         n_done = 0
-        for table in tables.iter_features(store, outcomes):
+        for table in features_table.iter_features(store, outcomes):
             writer = writer or pq.ParquetWriter(out, table.schema)
             writer.write_table(table)
             n_rows += len(table)

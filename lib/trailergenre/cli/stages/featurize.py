@@ -14,7 +14,7 @@ from trailergenre.base.storage import Store
 from trailergenre.base.terminal import print_line
 from trailergenre.features.backbone import check_backbone
 from trailergenre.features.settings import TaskSettings, feature_settings, task_settings
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.compaction import compact_outcomes
 from trailergenre.runs.fingerprint import FeatureSettings, write_settings
 from trailergenre.runs.lease import hold_lease
@@ -48,8 +48,8 @@ def featurize(
         remove_orphans(store, features)
         remove_abandoned_scratch()
         if len(plan.carried):
-            tables.write_outcomes(store, features.fingerprint, plan.carried)
-        outcomes = tables.OutcomesReader(store, features.fingerprint, STATUS_COLUMNS)
+            outcomes_table.write_outcomes(store, features.fingerprint, plan.carried)
+        outcomes = outcomes_table.OutcomesReader(store, features.fingerprint, STATUS_COLUMNS)
         times = _featurize(plan, tasks, outcomes) if plan.todo else []
         code = _summarize(store, features, plan, read_status(outcomes, plan.ready), times)
         fault_injection.arm(tasks.faults, task=0, attempt=0)
@@ -58,7 +58,7 @@ def featurize(
 
 
 def _featurize(
-    plan: Plan, tasks: TaskSettings, outcomes: tables.OutcomesReader
+    plan: Plan, tasks: TaskSettings, outcomes: outcomes_table.OutcomesReader
 ) -> list[ExecutorTime]:
     store, fingerprint, kept = tasks.store, tasks.features.fingerprint, tasks.frames
     # Nothing here is secret; `verify` checks the outcomes against it.

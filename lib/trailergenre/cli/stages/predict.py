@@ -12,7 +12,7 @@ from trailergenre.base.terminal import print_line
 from trailergenre.models.bundle import check_fits, fits, read_bundle
 from trailergenre.models.pooled_table import remove_unfinished
 from trailergenre.models.training_set import check_all_read
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.plan import read_ready_rows
@@ -35,7 +35,9 @@ def predict(store: Store, bundle: str, *, features: str | None = None) -> None:
     with hold_lease(store, "predict_genres", of="scores"):
         tables.check_replaceable(store, "scores")
         ready = read_ready_rows(store)
-        outcomes = tables.read_outcomes(store, fingerprint, columns=tables.FEATURE_COLUMNS)
+        outcomes = outcomes_table.read_outcomes(
+            store, fingerprint, columns=features_table.FEATURE_COLUMNS
+        )
         # Links that left the list still have outcomes.
         outcomes = tables.filter_links(outcomes, ready["link_id"])
         not_scored = Counter(tables.count_values(outcomes["outcome"]))

@@ -32,7 +32,7 @@ from trailergenre.models.bundle import read_bundle
 from trailergenre.models.train_bundles import prepare_sets
 from trailergenre.models.trainers import choose_recipe
 from trailergenre.reports.run_report import RunFiles
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.plan import plan_links
 from trailergenre.videos.pacing import find_host
@@ -185,7 +185,9 @@ def _is_trained(
     except BundleError:
         return False
     labels = tables.read_table(store, "labels")
-    outcomes = tables.read_outcomes(store, features.fingerprint, columns=tables.FEATURE_COLUMNS)
+    outcomes = outcomes_table.read_outcomes(
+        store, features.fingerprint, columns=features_table.FEATURE_COLUMNS
+    )
     ((_, training),) = prepare_sets(
         labels, outcomes, settings, cross_validate=False, shuffle_labels=False
     ).values()

@@ -23,7 +23,7 @@ from trailergenre.models.train_bundles import Tune, prepare_sets, summarize, tra
 from trailergenre.models.trainers import LocalTrainer, Recipe, Trainer, choose_recipe
 from trailergenre.models.training_set import TrainingSet
 from trailergenre.models.use_backbone import BACKBONE, carry_backbone
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint, list_settings
 from trailergenre.runs.lease import hold_lease
 from trailergenre.runs.sessions import record_summary
@@ -50,7 +50,9 @@ def train(
     if search:
         draw_trials(recipe.parameters, trials=search, seed=settings.dataset.seed)  # or refuse
     fingerprint = choose_fingerprint(store, features, named_by(settings))
-    outcomes = tables.read_outcomes(store, fingerprint, columns=tables.FEATURE_COLUMNS)
+    outcomes = outcomes_table.read_outcomes(
+        store, fingerprint, columns=features_table.FEATURE_COLUMNS
+    )
     labels = tables.read_table(store, "labels")
     sets = prepare_sets(
         labels, outcomes, settings, cross_validate=cross_validate, shuffle_labels=shuffle_labels

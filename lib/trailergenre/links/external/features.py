@@ -18,7 +18,7 @@ from trailergenre.links.columns import MAX_ROWS
 from trailergenre.links.input_lists import InputList
 from trailergenre.links.labelled_links import Part
 from trailergenre.links.table_files import read_bytes as read_bounded
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 from trailergenre.runs.commit import write_commit
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, list_settings, write_settings
 from trailergenre.runs.outcome_row import OutcomeRow
@@ -92,7 +92,7 @@ class ExternalFeatures:
                 "need a run of their own: give another RUN."
             )
         write_settings(store, self.settings)
-        done = set(tables.read_outcomes(store, fingerprint)["link_id"].to_pylist())
+        done = set(outcomes_table.read_outcomes(store, fingerprint)["link_id"].to_pylist())
         todo = iter(sorted(ready.keys() - done))
         n_links = max(1, _COMMIT_BYTES // (4 * self.settings.width))
         while link_ids := list(itertools.islice(todo, n_links)):

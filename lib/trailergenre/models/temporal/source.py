@@ -17,7 +17,7 @@ from trailergenre.base.records import LinkFrames, TruthArray
 from trailergenre.base.storage import Store
 from trailergenre.models.pooling import iter_links, select_span
 from trailergenre.models.training_set import check_all_read
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, tables
 
 LabelledFrames = tuple[LinkFrames, NDArray[np.int8]]
 """A link's frames and its true genres, shape (n_genres,), int8, 0 or 1."""
@@ -39,7 +39,7 @@ class FeatureSource:
     """
 
     store: Store
-    outcomes: pa.Table  # from `tables.read_outcomes`
+    outcomes: pa.Table  # from `outcomes_table.read_outcomes`
     link_ids: Sequence[str]  # without repeats
     truth: TruthArray  # row i belongs to link_ids[i]
     span: Literal["whole", "middle"] = "whole"  # the scorer's must be the same
@@ -52,13 +52,13 @@ class FeatureSource:
             StorageError: a file or a link is missing, or a value is not finite.
         """
         truth_of = dict(zip(self.link_ids, self.truth, strict=True))
-        files = tables.group_by_file(tables.filter_links(self.outcomes, self.link_ids))
+        files = features_table.group_by_file(tables.filter_links(self.outcomes, self.link_ids))
         n_read = 0
         for place in np.random.default_rng(seed).permutation(len(files)):
             (file,) = files.slice(place, 1).to_pylist()
             store = self._store_of(file["features_file"])
             # Exhausted, so that the reader frees its copies of the file.
-            of_file = tables.rows_of_file(file)
+            of_file = features_table.rows_of_file(file)
             links = [link for batch in iter_links(store, of_file) for link in batch]
             # Arrow's pool would keep 200 MB and more.
             pa.default_memory_pool().release_unused()

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.runs.tables import REFERENCE_COLUMNS, count_values, filter_links, iter_rows
+from trailergenre.runs.features_table import REFERENCE_COLUMNS
+from trailergenre.runs.tables import count_values, filter_links, iter_rows
 from trailergenre.runs.verify.verification import Check
 
 _PREPARE_AGAIN = "Run `trailergenre prepare` again."

@@ -16,7 +16,7 @@ from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray
 from trailergenre.base.storage import Store
-from trailergenre.runs import tables
+from trailergenre.runs import features_table, tables
 from trailergenre.runs.verify.verification import Check
 
 _MAKE_AGAIN = (
@@ -93,7 +93,7 @@ class FileCheck:
     def check_all(self, current: pa.Table, on_step: OnStep) -> Iterator[FileFindings]:
         """Check files one after the other, on this machine; see `CheckFiles`."""
         total, done = int(pc.sum(current["frames"]).as_py() or 0), 0
-        for path, rows in tables.by_features_file(current):
+        for path, rows in features_table.by_features_file(current):
             yield self.check(path, rows)
             done += int(pc.sum(rows["frames"]).as_py() or 0)
             on_step(done, total)
@@ -133,10 +133,10 @@ class FileCheck:
         found.commits_checked += 1
         commits = set(table["commit"].to_pylist()) | set(rows["commit"].to_pylist())
         in_order = ((link_id, _features_of(part)) for link_id, part in _split_by_link(table))
-        content = tables.hash_commit(in_order, table["frame_time_s"].to_numpy())
+        content = features_table.hash_commit(in_order, table["frame_time_s"].to_numpy())
         if commits != {content}:
             found.commits.append(f"{path}: commit is {commits}, its content is {content}")
-        reached = tables.referenced_rows(table, rows).sort_by(
+        reached = features_table.referenced_rows(table, rows).sort_by(
             [("link_id", "ascending"), ("frame_index", "ascending")]
         )
         frames_of = dict(_split_by_link(reached))

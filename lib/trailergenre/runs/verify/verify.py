@@ -10,7 +10,7 @@ from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts
@@ -45,7 +45,7 @@ def verify_run(
     listed, list_checks = _read_list(store)
     ready = pc.unique(listed["link_id"].drop_null())
     rows, outcomes_files = _read_outcomes(store, fingerprint)
-    current = tables.current_outcomes(rows)
+    current = outcomes_table.current_outcomes(rows)
     features = Features()
     chosen, n_files = _choose_files(current, sample)
     check_files = check_files or FileCheck(store, settings.frames_per_s, settings.width).check_all
@@ -144,4 +144,4 @@ def _read_outcomes(store: Store, fingerprint: str) -> tuple[pa.Table, Check]:
             )
         except (StorageError, SchemaError) as error:
             check.add_offender(str(error))
-    return tables.join_outcomes(parts, _OUTCOME_COLUMNS), check
+    return outcomes_table.join_outcomes(parts, _OUTCOME_COLUMNS), check

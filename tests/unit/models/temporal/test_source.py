@@ -9,7 +9,7 @@ from runs import link_id, make_movies, make_run
 from trailergenre.base.errors import StorageError
 from trailergenre.base.storage import Store
 from trailergenre.models.temporal.source import FeatureSource
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def source(run: tuple[Store, str], names: list[int], **settings: object) -> Feat
     store, fingerprint = run
     ids = [link_id(f"movie-{number}") for number in names]
     truth = np.array([[number] for number in names], np.int8)
-    outcomes = tables.read_outcomes(store, fingerprint)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
     return FeatureSource(store, outcomes, ids, truth, **settings)  # type: ignore[arg-type]
 
 
