@@ -17,7 +17,7 @@ from trailergenre.models.pooling import (
     select_span,
     training_rows,
 )
-from trailergenre.runs import tables
+from trailergenre.runs import outcomes_table
 
 ALL = ("mean", "max", "std")
 
@@ -121,7 +121,7 @@ def test_an_empty_table_gives_no_link() -> None:
 def test_only_the_wanted_links_with_features_are_read(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     movies = [*make_movies(9), Movie(labelled("broken", ["Drama"]), None)]
-    outcomes = tables.read_outcomes(store, make_run(store, movies, links_per_file=4))
+    outcomes = outcomes_table.read_outcomes(store, make_run(store, movies, links_per_file=4))
     wanted = [movie.link.link_id for movie in movies[2:]]
     read = [link for links in iter_links(store, outcomes, wanted) for link in links]
     assert sorted(link.link_id for link in read) == sorted(wanted[:-1])
