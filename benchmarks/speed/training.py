@@ -28,7 +28,7 @@ from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import Forest, fit_forest, join_trees, to_bytes
 from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import iter_links, training_rows
-from trailergenre.runs import outcomes_table, tables
+from trailergenre.runs import features_table, outcomes_table, tables
 from trailergenre.spark import fit_per_genre
 from trailergenre.spark.fit_per_genre import (
     LabelledRows,
@@ -278,7 +278,7 @@ def _write_pooled(store: Store, X: NDArray[np.float32], links_per_file: int = 32
     outcomes = pa.Table.from_pylist(rows, schemas.OUTCOMES)
     for _ in iter_pooled(store, outcomes, ROWS):
         pass
-    return LocalRows(store, outcomes, link_ids, ROWS)
+    return LocalRows(store, features_table.group_by_file(outcomes), link_ids, ROWS)
 
 
 def _to_table(spark: SparkSession, X: NDArray[np.float32]) -> DataFrame:

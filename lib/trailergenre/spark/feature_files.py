@@ -52,13 +52,7 @@ class FeatureFiles:
         self._spark = spark
         self._store = store
         current = outcomes if link_ids is None else tables.filter_links(outcomes, link_ids)
-        self._rows = current.select(features_table.FEATURE_COLUMNS)
-        self._files = features_table.group_by_file(self._rows)
-
-    @property
-    def outcomes(self) -> pa.Table:
-        """The rows of these links, with the columns that readers of features need."""
-        return self._rows
+        self.files = features_table.group_by_file(current)
 
     def write_pooled(self, config: RowsConfig) -> None:
         """Write the pooled rows that are not written yet, on all slots."""
@@ -124,7 +118,7 @@ class FeatureFiles:
                 for file in batch.to_pylist():
                     yield from read(store, features_table.rows_of_file(file))
 
-        return distribute(self._spark, self._files).mapInArrow(read_files, schema)
+        return distribute(self._spark, self.files).mapInArrow(read_files, schema)
 
 
 def distribute(spark: SparkSession, files: pa.Table) -> DataFrame:

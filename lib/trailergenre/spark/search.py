@@ -18,7 +18,7 @@ from trailergenre.models.search import (
 )
 from trailergenre.spark.broadcasts import broadcast
 from trailergenre.spark.fit_per_genre import run_parallel
-from trailergenre.spark.session import slots, spark_context
+from trailergenre.spark.session import spark_context
 
 
 def search_parameters(
@@ -45,7 +45,8 @@ def search_parameters(
 
     scores: dict[int, list[float]] = {}
     try:
-        for number, of_trial in run_parallel(run, len(tried), slots(spark)):
+        # Spark runs as many at a time as there are slots.
+        for number, of_trial in run_parallel(run, len(tried), len(tried)):
             scores[number] = of_trial
             trial = describe_trial(tried[number], of_trial)
             values = ", ".join(f"{name} {value:g}" for name, value in trial.parameters.items())

@@ -34,6 +34,7 @@ from trailergenre.models.estimators.forest import (
 from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import RowArray
 from trailergenre.models.training_set import check_all_read
+from trailergenre.runs import features_table, tables
 from trailergenre.spark.feature_files import arm_task
 from trailergenre.spark.versions import to_arrow
 
@@ -43,7 +44,7 @@ class LocalRows:
     """The pooled rows of links, in their order, as a file on the local disk of each executor."""
 
     store: Store
-    outcomes: pa.Table  # of the links
+    files: pa.Table  # from `features_table.group_by_file`; outcomes would name a file per link
     link_ids: Sequence[str]
     config: RowsConfig
 
@@ -71,17 +72,19 @@ class LocalRows:
         place_of = {link_id: place for place, link_id in enumerate(self.link_ids)}
         rows = None
         n_read = 0
-        for file in iter_pooled(self.store, self.outcomes, self.config, self.link_ids):
-            if rows is None:
-                rows = _create(path, (len(place_of), file.rows.shape[1]))
-            if file.rows.shape[1] != rows.shape[1]:
-                raise SchemaError(
-                    "All training rows must have the same width. Received: "
-                    f"{sorted({rows.shape[1], file.rows.shape[1]})}. "
-                    "Make the features again, all with one backbone."
-                )
-            rows[[place_of[link_id] for link_id in file.link_ids]] = file.rows
-            n_read += len(file.link_ids)
+        for file in tables.iter_rows(self.files):
+            outcomes = features_table.rows_of_file(file)
+            for pooled in iter_pooled(self.store, outcomes, self.config):
+                if rows is None:
+                    rows = _create(path, (len(place_of), pooled.rows.shape[1]))
+                if pooled.rows.shape[1] != rows.shape[1]:
+                    raise SchemaError(
+                        "All training rows must have the same width. Received: "
+                        f"{sorted({rows.shape[1], pooled.rows.shape[1]})}. "
+                        "Make the features again, all with one backbone."
+                    )
+                rows[[place_of[link_id] for link_id in pooled.link_ids]] = pooled.rows
+                n_read += len(pooled.link_ids)
         check_all_read(self.store, wanted=len(place_of), read=n_read)
 
 

@@ -39,7 +39,7 @@ class ClusterTrainer:
         files = FeatureFiles(self._spark, self._store, self._outcomes, link_ids)
         if recipe.trainer == "sklearn":
             assert isinstance(recipe.parameters, ForestConfig)
-            rows_on_disk = LocalRows(self._store, files.outcomes, link_ids, recipe.row_config)
+            rows_on_disk = LocalRows(self._store, files.files, link_ids, recipe.row_config)
             files.write_pooled(recipe.row_config)
             forest = grow_forest(self._spark, rows_on_disk, truth, recipe.parameters)
             on_step(1, 1, f"{forest.n_trees} trees")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from runs import make_movies, make_run
 from trailergenre.base.config import RowsConfig
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.storage import Store
-from trailergenre.models.pooled_table import iter_pooled
-from trailergenre.runs import outcomes_table
+from trailergenre.models.pooled_table import PooledRows, iter_pooled
+from trailergenre.runs import features_table, outcomes_table
 from trailergenre.spark import spread_forest
 from trailergenre.spark.spread_forest import LocalRows
 
@@ -29,12 +31,16 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalRows:
     )
     (tmp_path / "first").mkdir()
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/first,{tmp_path}/second")
-    return LocalRows(store, outcomes, outcomes["link_id"].to_pylist()[::-1], ROWS)
+    return LocalRows(
+        store, features_table.group_by_file(outcomes), outcomes["link_id"].to_pylist()[::-1], ROWS
+    )
 
 
 def expected(rows: LocalRows) -> list[bytes]:
     row_of = {}
-    for file in iter_pooled(rows.store, rows.outcomes, ROWS):
+    (directory,) = {Path(path).parent.name for path in rows.files["features_file"].to_pylist()}
+    outcomes = outcomes_table.read_outcomes(rows.store, directory)
+    for file in iter_pooled(rows.store, outcomes, ROWS):
         row_of |= zip(file.link_ids, file.rows, strict=True)
     return [row_of[link_id].tobytes() for link_id in rows.link_ids]
 
@@ -64,7 +70,7 @@ def test_the_next_forest_takes_the_place_of_the_last_and_of_what_a_killed_task_l
 
 
 def test_rows_that_lack_leave_no_file(rows: LocalRows, tmp_path: Path) -> None:
-    more = LocalRows(rows.store, rows.outcomes, [*rows.link_ids, "gone"], ROWS)
+    more = LocalRows(rows.store, rows.files, [*rows.link_ids, "gone"], ROWS)
     with pytest.raises(StorageError, match="of 12 links instead of 13"):
         more.open("a")
     assert not (tmp_path / "first" / "trailergenre" / "a.npy").exists()
@@ -80,8 +86,12 @@ def test_a_full_disk_is_named(rows: LocalRows, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rows_of_two_widths_are_refused(rows: LocalRows, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = list(iter_pooled(rows.store, rows.outcomes, ROWS))
-    files[1] = files[1]._replace(rows=np.zeros((4, 3), np.float32))
-    monkeypatch.setattr(spread_forest, "iter_pooled", lambda *_: iter(files))
+    widths = iter((2048, 3))
+
+    def pooled(store: Store, outcomes: pa.Table, config: RowsConfig) -> Iterator[PooledRows]:
+        link_ids = outcomes["link_id"].to_pylist()
+        yield PooledRows(link_ids, np.zeros((len(link_ids), next(widths)), np.float32))
+
+    monkeypatch.setattr(spread_forest, "iter_pooled", pooled)
     with pytest.raises(SchemaError, match=r"same width\. Received: \[3, 2048\]"):
         rows.open("a")
