@@ -20,6 +20,9 @@ from blocks import read_page
 from clips import make_clip
 from submits import REPOSITORY
 
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+from reproduce.made import make_movies, write_trailers12k
+
 GENRES = ("Comedy", "Comedy|Horror", "Horror")
 LOOKS = {
     "Comedy": "gradients=c0=0xffd060:c1=0xff9040:n=2:seed={seed}",
@@ -101,6 +104,7 @@ def make_checkout(root: Path, *, backbone: Path, demo: Path, served: Path, addre
     shutil.copytree(backbone, root / "artefacts" / "backbone")
     shutil.copytree(demo, root / "demo-run", ignore=shutil.ignore_patterns("mongo", "backbone"))
     _write_links(root / "links.csv", served, address)
+    write_trailers12k(root / "trailers12k", make_movies(400, frames=(2, 5)))
     (root / "new.csv").write_text(
         "url,title,year\n"
         f"http://{address}/horror-01.mp4,The Long Hall,2019\n"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quality.external import MMTF, read_mmtf
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle, read_bundle
@@ -41,6 +42,17 @@ class Ended:
 def run_job(job: str, *arguments: object, spark: Sequence[str] = ()) -> dict[str, Any]:
     """Run a job that must end well; gives its summary."""
     return try_job(job, *arguments, spark=spark).summary
+
+
+def prepare_table(run: Path, directory: Path) -> dict[str, Any]:
+    """Prepare a run from a table of external features; gives its summary."""
+    return run_job("prepare_dataset", run, "--external", "table", directory)
+
+
+def prepare_mmtf(work: Path, run: Path, metadata: Path | None = None) -> dict[str, Any]:
+    """Prepare a run from MMTF-14K's trailers, with the genres of `metadata` if it is given."""
+    table = read_mmtf(data_directory() / "mmtf" / f"{MMTF}.csv", metadata)
+    return prepare_table(run, table.write(work / "data" / run.name / MMTF))
 
 
 def try_job(job: str, *arguments: object, spark: Sequence[str] = ()) -> Ended:

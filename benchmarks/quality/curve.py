@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from quality.commands import data_directory, run_job
+from quality.commands import prepare_mmtf
 from trailergenre.base.config import DatasetConfig, LogisticConfig, RowsConfig
 from trailergenre.base.records import TruthArray
 from trailergenre.base.storage import Store
@@ -47,8 +47,7 @@ class Fold:
 def measure_curve(work: Path) -> dict[str, Any]:
     """Test figures by the number of training trailers, and by the movies of one genre."""
     run = work / "mmtf-curve"
-    source = data_directory() / "mmtf" / "trailer_visual_avg.csv"
-    run_job("prepare_dataset", run, "--published", source)
+    prepare_mmtf(work, run)
     folds = list(_read_folds(Store(str(run))))
     return {
         "data": "MMTF-14K trailer_visual_avg.csv, MovieLens genres",

@@ -12,7 +12,7 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from quality.commands import data_directory, run_job
+from quality.commands import prepare_mmtf
 from trailergenre.base.config import DatasetConfig, ForestConfig, LogisticConfig, RowsConfig
 from trailergenre.base.storage import Store
 from trailergenre.models.estimators import forest, logistic
@@ -37,8 +37,7 @@ def measure_exported(work: Path) -> dict[str, Any]:
     """Fit on all trailers, and compare both sides on all of them."""
     run = work / "mmtf"
     if not run.exists():
-        source = data_directory() / "mmtf" / "trailer_visual_avg.csv"
-        run_job("prepare_dataset", run, "--published", source)
+        prepare_mmtf(work, run)
     store = Store(str(run))
     training, X = _read(store)
     y = training.truth

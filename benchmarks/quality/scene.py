@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quality.commands import data_directory, run_job
+from quality.commands import data_directory, prepare_table, run_job
+from quality.external import read_mulan
 from trailergenre.base.config import DatasetConfig
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
@@ -33,7 +34,7 @@ TRAINERS = {
 def measure_scene(work: Path) -> dict[str, Any]:
     """Train on the official training part, measure on its test part."""
     run = work / "scene"
-    run_job("prepare_dataset", run, "--published", data_directory() / "mulan")
+    prepare_table(run, read_mulan(data_directory() / "mulan").write(work / "data" / "scene"))
     figures = {}
     for name, options in TRAINERS.items():
         bundle = work / f"scene-{name.replace(', ', '-')}"

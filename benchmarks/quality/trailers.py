@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quality.balanced import measure_balanced
-from quality.commands import data_directory, read_folds, run_job
+from quality.commands import data_directory, prepare_mmtf, read_folds, run_job
 from trailergenre.models.bundle import Bundle
 
 MEASURES = ("mean_ap", "micro_ap", "weighted_ap", "sample_ap", "precision_at_3", "macro_auc")
@@ -30,8 +30,7 @@ CONTROL = ("--model", "logistic", "--trainer", "sklearn", "--shuffle-labels")
 def measure_trailers(work: Path) -> dict[str, Any]:
     """Every model on all 1,807 trailers and 19 genres."""
     run = work / "mmtf"
-    source = data_directory() / "mmtf" / "trailer_visual_avg.csv"
-    prepared = run_job("prepare_dataset", run, "--published", source)
+    prepared = prepare_mmtf(work, run)
     found = _measure_models(work, run, MODELS | {"shuffled labels": CONTROL}, min_movies=20)
     folds = read_folds(work / "mmtf-logistic-scikit-learn")
     balanced = [measure_balanced(run, fold) for fold in folds]
@@ -44,10 +43,9 @@ def measure_trailers(work: Path) -> dict[str, Any]:
 
 def measure_imdb_trailers(work: Path) -> dict[str, Any]:
     """The trailers that are IMDB5000 movies, with the metadata's genres."""
-    run, data = work / "mmtf-imdb", data_directory()
-    published = ("--published", data / "mmtf" / "trailer_visual_avg.csv")
-    metadata = ("--metadata", data / "imdb5000" / "movie_metadata.csv")
-    prepared = run_job("prepare_dataset", run, *published, *metadata)
+    run = work / "mmtf-imdb"
+    metadata = data_directory() / "imdb5000" / "movie_metadata.csv"
+    prepared = prepare_mmtf(work, run, metadata)
     models = {name: options for name, options in MODELS.items() if "MLlib" not in name}
     found = _measure_models(work, run, models, min_movies=50)
     return {

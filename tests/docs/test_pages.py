@@ -135,7 +135,7 @@ def test_options_in_sentences_exist() -> None:
     named = {
         option for page in PAGES for text in read_inline(page) for option in find_options(text)
     }
-    assert {"--keep", "--retry", "--published"} <= named
+    assert {"--keep", "--retry", "--external"} <= named
     assert named - list_options() - OF_OTHERS == set()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +23,7 @@ from trailergenre.runs.fingerprint import write_settings
 
 TRAIN = ["--trainer", "sklearn", "--set", "dataset.min_movies_per_genre=2"]
 LINKS = "url,title,genres\nhttps://a.example/x.mp4,A,Drama\n"
-EXTERNAL = 'itemId,title,genres,embedding\n1,A,Drama,"1,2"\n2,B,Comedy,"3,4"\n'
+EXTERNAL = "id,genres\n1,Drama\n2,Comedy\n"
 PREPARE = ["prepare_dataset", "run", "--links", "list.csv"]
 FEATURIZE = ["featurize", "run", "--set", "backbone.path=backbone"]
 TRAIN_ONE = ["train_model", "run", "--bundle", "model", *TRAIN]
@@ -96,7 +97,9 @@ def made(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_bundle(Store(str(root / "bundle")))
     shutil.copytree(tiny_backbone, root / "backbone")
     (root / "list.csv").write_text(LINKS)
-    (root / "external.csv").write_text(EXTERNAL)
+    (root / "external").mkdir()
+    (root / "external" / "labels.csv").write_text(EXTERNAL)
+    np.savez(root / "external" / "f.npz", **{name: np.ones((1, 2)) for name in ("1", "2")})
     return root
 
 
@@ -162,7 +165,7 @@ def test_a_file_of_others_is_named_and_stays(words: list[str], path: str, root: 
 
 @pytest.mark.parametrize("file", ["features/{}/_settings.json", "outcomes/{}/mine.parquet"])
 def test_a_file_of_others_among_external_features_stays(file: str, root: Path) -> None:
-    words = ["prepare_dataset", "others", "--published", "external.csv"]
+    words = ["prepare_dataset", "others", "--external", "table", "external"]
     assert invoke(words).exit_code == 0
     (features,) = (root / "others" / "features").iterdir()
     foreign = root / "others" / file.format(features.name)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from killed import Driver
 from submits import load_job
-from trailergenre.base.config import DatasetConfig
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
-from trailergenre.links.labelled_links import Part
-from trailergenre.models.training_set import prepare_training
-from trailergenre.runs import features_table, outcomes_table, tables
+from trailergenre.models.bundle import read_bundle
+from trailergenre.models.pooling import iter_links
+from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from reproduce.made import make_movies, write_group, write_trailers12k, write_trailers15k
 
 
 def invoke(job: str, *arguments: object) -> Result:
@@ -33,12 +41,12 @@ def prepare(run: Path, *options: object) -> tuple[dict[str, Any], str]:
     return json.loads(ended.stdout.splitlines()[-1]), ended.stderr
 
 
-def assert_whole(run: Path, links: int) -> None:
+def assert_whole(run: Path, links: int, frames: int) -> None:
     """Assert that `verify` and `status` report a finished run."""
     verified = CliRunner().invoke(app, ["verify", str(run), "--json"])
     assert verified.exit_code == 0, verified.output
     report = json.loads(verified.stdout)
-    assert (report["by_outcome"], report["frames"]) == ({"ok": links}, links)
+    assert (report["by_outcome"], report["frames"]) == ({"ok": links}, frames)
     assert "not recorded" not in verified.stdout
     assert "sandbox:" not in verified.stdout
     store = Store(str(run))
@@ -48,56 +56,147 @@ def assert_whole(run: Path, links: int) -> None:
     assert f"{links} ok, 0 failed of {links} links" in status.stdout
 
 
-def test_mmtf_keeps_its_own_genres(data_dir: Path, tmp_path: Path) -> None:
+MOVIES = make_movies(200, frames=(2, 8))
+N_FRAMES = sum(map(len, MOVIES.arrays))
+LOGISTIC = ("--model", "logistic", "--trainer", "sklearn", "--set", "dataset.split=given")
+FEW = ("--set", "dataset.min_movies_per_genre=5")
+
+
+@pytest.fixture(scope="module")
+def trailers12k(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A group of Trailers12k, 200 movies."""
+    return write_trailers12k(tmp_path_factory.mktemp("t12k"), MOVIES)
+
+
+@pytest.fixture(scope="module")
+def imported(trailers12k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of them with the second split; tests only read it."""
+    run = tmp_path_factory.mktemp("imported") / "run"
+    summary, said = prepare(run, "--external", "trailers12k", trailers12k, "--splits", "split1")
+    assert (summary["rows"], summary["by_outcome"]) == (200, {"ok": 200})
+    assert (summary["network"], summary["width"]) == ("trailers12k/trailers_i_resnet_fpc24", 16)
+    assert f"next: trailergenre train {run} --bundle DIR --set dataset.split=given" in said
+    return run
+
+
+def test_trailers12k_is_a_run_like_any_other(imported: Path) -> None:
+    assert_whole(imported, 200, N_FRAMES)
+    store = Store(str(imported))
+    fingerprint = choose_fingerprint(store, None)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
+    names = {
+        row["link_id"]: row["url"].rpartition("/")[2]
+        for row in tables.read_table(store, "links").to_pylist()
+    }
+    read = {
+        names[link.link_id]: link.features
+        for links in iter_links(store, outcomes)
+        for link in links
+    }
+    for name, values in zip(MOVIES.names, MOVIES.arrays, strict=True):
+        np.testing.assert_array_equal(read[name], values)
+    labels = {row["movie_id"]: row for row in tables.read_table(store, "labels").to_pylist()}
+    parts = [("train", "validation", "test")[part] for part in MOVIES.parts[:, 1]]
+    assert [labels[name]["part"] for name in MOVIES.names] == parts
+
+
+def test_another_split_takes_the_labels_alone(trailers12k: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    path = data_dir / "mmtf" / "trailer_visual_avg.csv"
-    summary, said = prepare(run, "--published", path)
-    assert summary["by_row_outcome"]["ready"] == summary["rows"] == summary["movies"] == 1807
-    assert list(summary["movies_by_genre"].items())[:2] == [("Drama", 824), ("Comedy", 666)]
-    assert (summary["width"], summary["replaced_cells"]) == (107, 16)
-    assert "16 cells were not finite" in said
-    assert_whole(run, 1807)
-    before = sorted(run.rglob("*.parquet"))
-    prepare(run, "--published", path)
-    assert sorted(run.rglob("*.parquet")) == before
-    store = Store(str(run))
-    outcomes = outcomes_table.read_outcomes(store, choose_fingerprint(store, None))
-    (features,) = (table["features"] for table in features_table.iter_features(store, outcomes))
-    values = np.array(features.to_pylist())
-    assert np.isfinite(values).all()
-    assert np.abs(values).max() > 3e15
+    of_set = ("--external", "trailers12k", trailers12k)
+    prepare(run, *of_set)
+    before = sorted(run.glob("[fo]*/*/*.parquet"))
+    tested = []
+    for split in range(3):
+        prepare(run, *of_set, "--splits", f"split{split}")
+        labels = tables.read_table(Store(str(run)), "labels").to_pylist()
+        tested.append({row["movie_id"] for row in labels if row["part"] == "test"})
+        assert tested[-1] == {MOVIES.names[row] for row in MOVIES.rows_of(2, split)}
+    assert sorted(run.glob("[fo]*/*/*.parquet")) == before
+    assert tested[0] != tested[1] != tested[2]
 
 
-def test_mmtf_takes_the_genres_of_the_metadata_by_title_and_year(
-    data_dir: Path, tmp_path: Path
+def test_a_model_is_trained_and_tested_on_the_published_parts(
+    imported: Path, tmp_path: Path, driver: Driver
 ) -> None:
-    path = data_dir / "mmtf" / "trailer_visual_avg.csv"
-    metadata = data_dir / "imdb5000" / "movie_metadata.csv"
-    summary, _ = prepare(tmp_path / "run", "--published", path, "--metadata", metadata)
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    shutil.copytree(imported, run)
+    trained = invoke("train_model", run, "--bundle", bundle, *LOGISTIC, *FEW)
+    assert trained.exit_code == 0, trained.output
+    manifest = read_bundle(Store(str(bundle))).manifest
+    assert manifest.training.links == {"train": 135, "validation": 25, "test": 40}
+    assert manifest.backbone.width == 16
+    assert (manifest.test.measures["model"]["mean_ap"] or 0) > 0.95
+    ended = driver.run("evaluate_model", [str(run), "--bundle", str(bundle)])
+    assert ended.code == 0
+    assert (run / "reports" / "evaluation.html").is_file()
+
+
+@pytest.mark.parametrize(("zarr_format", "is_zip"), [(2, True), (3, False)])
+def test_trailers15k_has_a_group_for_each_part(
+    zarr_format: Literal[2, 3], is_zip: bool, tmp_path: Path
+) -> None:
+    directory = write_trailers15k(tmp_path / "set", MOVIES, zarr_format=zarr_format, is_zip=is_zip)
+    run = tmp_path / "run"
+    summary, _ = prepare(run, "--external", "trailers15k", directory)
+    assert (summary["network"], summary["links_with_part"]) == ("trailers15k/inception_v3", 200)
+    assert_whole(run, 200, N_FRAMES)
+    trained = invoke("train_model", run, "--bundle", tmp_path / "bundle", *LOGISTIC, *FEW)
+    assert trained.exit_code == 0, trained.output
+
+
+def test_every_label_and_every_array_is_counted_and_repairs_are_taken(tmp_path: Path) -> None:
+    movies = make_movies(12, frames=(2, 4))
+    group = write_trailers12k(tmp_path / "set", movies, zarr_format=3)
+    run = tmp_path / "run"
+    shutil.rmtree(group / movies.names[0])
+    broken = movies.names[1:4]
+    for name in broken:
+        shutil.rmtree(group / name / "c")
+    labels = (tmp_path / "set" / "mtgc.csv").read_text().splitlines()
+    (tmp_path / "set" / "mtgc.csv").write_text("\n".join(labels[:-2]))
+    of_set = ("--external", "trailers12k", tmp_path / "set")
+    summary, said = prepare(run, *of_set)
+    assert summary["rows"] == 12
     counts = {name: n for name, n in summary["by_row_outcome"].items() if n}
-    assert counts == {"ready": 973, "no_label": 834}
-    assert summary["movies"] == 973
-    labels = tables.read_table(Store(str(tmp_path / "run")), "labels").to_pylist()
-    by_title = {row["title"]: (row["movie_id"], row["genres"]) for row in labels}
-    assert by_title["Terminator, The (1984)"] == ("tt0088247", ["Action", "Sci-Fi"])
-    assert by_title["Celebration, The (Festen) (1998)"] == ("tt0154420", ["Drama"])
-    assert_whole(tmp_path / "run", 973)
+    assert counts == {"ready": 9, "no_array": 1, "no_label": 2}
+    assert summary["by_outcome"] == {"ok": 6, "bad_array": 3}
+    assert f"3 arrays are broken and have no features: {broken[0]}: the array" in said
+    n_files = len(list(run.glob("outcomes/*/*.parquet")))
+    prepare(run, *of_set)
+    assert len(list(run.glob("outcomes/*/*.parquet"))) == n_files  # broken as before
+    for row, name in enumerate(broken, start=1):
+        shutil.rmtree(group / name)
+        write_group(tmp_path / "new.zarr", [(name, movies.arrays[row])], zarr_format=3)
+        shutil.move(tmp_path / "new.zarr" / name, group / name)
+        shutil.rmtree(tmp_path / "new.zarr")
+    summary, said = prepare(run, *of_set)
+    assert summary["by_outcome"] == {"ok": 9}
+    assert "broken" not in said
+    assert CliRunner().invoke(app, ["verify", str(run)]).exit_code == 0
 
 
-def test_mulans_official_split_is_what_a_model_is_tested_on(data_dir: Path, tmp_path: Path) -> None:
-    summary, _ = prepare(tmp_path / "run", "--published", data_dir / "mulan")
-    assert (summary["links"], summary["width"]) == (2407, 294)
-    assert_whole(tmp_path / "run", 2407)
-    store = Store(str(tmp_path / "run"))
-    outcomes = outcomes_table.read_outcomes(store, summary["features"])
-    labels = tables.read_table(store, "labels")
-    training = prepare_training(
-        labels, outcomes, DatasetConfig(split="given"), shuffle_labels=False
+def test_a_killed_import_goes_on(trailers12k: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    slow = (
+        "import sys, time, trailergenre.links.external.features as f\n"
+        "f._COMMIT_LINKS, write = 20, f.write_commit\n"
+        "f.write_commit = lambda *a, **k: (write(*a, **k), time.sleep(0.2))\n"
+        "from trailergenre.__main__ import main; main()"
     )
-    sizes = {part: len(training.rows_of(part)) for part in Part}
-    assert sizes[Part.TEST] == 1196
-    assert sizes[Part.TRAIN] + sizes[Part.VALIDATION] == 1211
-    assert training.links_without_part == 0
+    words = ["prepare", str(run), "--external", "trailers12k", str(trailers12k)]
+    process = subprocess.Popen([sys.executable, "-c", slow, *words], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while len(list(run.glob("outcomes/*/*.parquet"))) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    before = {path: path.stat().st_mtime_ns for path in run.glob("features/*/*.parquet")}
+    assert 2 <= len(before) < 10
+    assert not (run / "labels").exists()
+    summary, _ = prepare(run, "--external", "trailers12k", trailers12k)
+    assert summary["by_outcome"] == {"ok": 200}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert_whole(run, 200, N_FRAMES)
 
 
 def test_the_movienet_split_names_the_movies_that_were_measured(
@@ -116,15 +215,17 @@ def test_the_movienet_split_names_the_movies_that_were_measured(
 
 
 def small(tmp_path: Path, name: str = "small", value: int = 1) -> Path:
-    path = tmp_path / f"{name}.csv"
-    path.write_text(f'itemId,title,genres,embedding\n1,A,Drama,"{value},2"\n')
-    return path
+    directory = tmp_path / name
+    directory.mkdir()
+    np.savez(directory / "f.npz", a=np.array([[value, 2.0]], np.float32))
+    (directory / "labels.csv").write_text("id,genres\na,Drama\n")
+    return directory
 
 
 def test_external_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Path) -> None:
     run = tmp_path / "run"
-    _, said = prepare(run, "--published", small(tmp_path))
-    assert f"next: trailergenre train {run} --bundle DIR" in said
+    _, said = prepare(run, "--external", "table", small(tmp_path))
+    assert f"next: trailergenre train {run} --bundle DIR\n" in said
     ended = invoke("featurize", run, "--set", f"backbone.path={tiny_backbone}")
     assert ended.exit_code == 2
     assert "holds external features, which need no download" in ended.stderr
@@ -132,23 +233,24 @@ def test_external_features_are_not_downloaded(tmp_path: Path, tiny_backbone: Pat
 
 def test_other_external_features_need_another_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    prepare(run, "--published", small(tmp_path))
-    ended = invoke("prepare_dataset", run, "--published", small(tmp_path, "other", 7))
+    prepare(run, "--external", "table", small(tmp_path))
+    ended = invoke("prepare_dataset", run, "--external", "table", small(tmp_path, "other", 7))
     assert ended.exit_code == 2
     assert "holds other features" in ended.stderr
-    assert_whole(run, 1)
+    assert_whole(run, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Give --links or --published, one of them"),
-        (["--links", "x.csv", "--published", "y.csv"], "Give --links or --published, one of them"),
-        (["--published", "y.csv", "--unlabelled"], "combined with --metadata only"),
-        (["--published", "y.csv", "--splits", "z.json"], "combined with --metadata only"),
+        ([], "Give --links or --external, one of them"),
+        (["--links", "x", "--external", "table", "y"], "Give --links or --external, one of them"),
+        (["--external", "table", "y", "--unlabelled"], "combined with --splits only"),
+        (["--external", "table", "y", "--metadata", "z"], "combined with --splits only"),
         (["--links", "x.csv", "--split-movies", "z.csv"], "--split-movies needs --splits"),
         (["--links", "x.csv", "--unlabelled", "--splits", "z"], "--unlabelled ignores genres"),
-        (["--published", "none.csv"], "There is no file"),
+        (["--external", "table", "none"], "There is no file"),
+        (["--external", "mmtf", "."], "--external has the forms trailers12k, trailers15k, table"),
     ],
 )
 def test_options_that_do_not_go_together_end_with_2(
@@ -157,12 +259,3 @@ def test_options_that_do_not_go_together_end_with_2(
     ended = invoke("prepare_dataset", tmp_path / "run", *options)
     assert ended.exit_code == 2
     assert message in ended.stderr
-
-
-def test_metadata_cannot_be_joined_to_data_without_titles(data_dir: Path, tmp_path: Path) -> None:
-    metadata = data_dir / "imdb5000" / "movie_metadata.csv"
-    ended = invoke(
-        "prepare_dataset", tmp_path, "--published", data_dir / "mulan", "--metadata", metadata
-    )
-    assert ended.exit_code == 2
-    assert "mulan names no movies, so --metadata cannot be joined" in ended.stderr

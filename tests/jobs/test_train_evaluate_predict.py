@@ -148,7 +148,7 @@ def test_folds_are_written_at_the_endpoint_that_the_address_names(
     [
         ("prepare_dataset", ["{}", "--links", "list.csv"]),
         ("prepare_dataset", ["run", "--links", "{}"]),
-        ("prepare_dataset", ["run", "--published", "{}"]),
+        ("prepare_dataset", ["run", "--external", "table", "{}"]),
         ("featurize", ["{}"]),
         ("featurize", ["run", "--config", "{}"]),
         ("featurize", ["run", "--set", "backbone.path={}"]),

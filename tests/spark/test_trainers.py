@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from pyspark.sql import functions as F
 
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.records import ProbabilityArray
-from trailergenre.links.external.mmtf import read_mmtf
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.forest import fit_genre
 from trailergenre.spark.versions import from_arrow
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from quality.external import read_mmtf
 
 GENRES = ("Horror", "Romance")
 """Of 166 and 358 of 1,807 trailers: no leaf of fifty rows predicts them, some make them likely."""
@@ -66,7 +69,7 @@ def test_trainers_differ_by_less_than_folds_and_the_classifier_by_more(
 ) -> None:
     trailers = read_mmtf(data_dir / "mmtf" / "trailer_visual_avg.csv")
     X = trailers.features
-    y = np.array([[g in row.genres for g in GENRES] for row in trailers.source.rows], np.int8)
+    y = trailers.truth(GENRES)
     figures: dict[str, list[float]] = {"sklearn": [], "mllib": [], "mllib classifier": []}
     for fold in range(N_FOLDS):
         is_test = np.arange(len(X)) % N_FOLDS == fold

@@ -46,6 +46,7 @@ PRINTING = {
     # Sends stderr elsewhere for a while.
     "lib/trailergenre/base/native_logs.py": ["sys.__stderr__", "sys.stderr"],
     # Children, whose streams are pipes.
+    "lib/trailergenre/links/external/array_child.py": ["sys.stdout"],
     "lib/trailergenre/base/sandbox/fork_server.py": ["sys.stderr", "sys.stdout"],
     "lib/trailergenre/base/sandbox/launcher.py": ["sys.stderr"],
     "lib/trailergenre/videos/child.py": ["sys.stderr", "sys.stdout"],

@@ -32,6 +32,7 @@ class RowOutcome(_WithMeaning):
     DUPLICATE = "duplicate", "an earlier row has the same link for the same movie"
     AMBIGUOUS = "ambiguous", "several movies share the link, or several movies have the title"
     NO_LABEL = "no_label", "the movie has no known genres"
+    NO_ARRAY = "no_array", "external features: no array has the id of the row"
 
 
 class Outcome(_WithMeaning):
@@ -76,6 +77,8 @@ class Outcome(_WithMeaning):
         "resource",
         "a limit on memory, CPU time, requests or size was reached",
     )
+    # external features
+    BAD_ARRAY = "bad_array", "the array is damaged, empty, or of another width or type"
     # our own
     INTERNAL = "internal", "a bug in trailergenre; the log has the traceback"
 

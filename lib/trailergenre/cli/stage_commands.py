@@ -41,12 +41,13 @@ def prepare(
     ] = None,
     url_column: UrlColumnOption = None,
     genres_column: GenresColumnOption = None,
-    published: Annotated[
-        str | None,
+    external: Annotated[
+        tuple[str, str] | None,
         Option(
-            metavar="PATH",
-            help="External features in place of --links: a CSV in MMTF-14K's format, or a "
-            "directory with Mulan's ARFF and XML files.",
+            metavar="FORM PATH",
+            help="Features that others computed, in place of --links. FORM is trailers12k, "
+            "trailers15k, or table: a directory with one Parquet or npz file of features by id, "
+            "and one CSV of labels.",
         ),
     ] = None,
     metadata: Annotated[
@@ -58,7 +59,11 @@ def prepare(
     ] = None,
     splits: Annotated[
         str | None,
-        Option(metavar="FILE", help="A given split: JSON with trn, val, tst by YouTube id."),
+        Option(
+            metavar="FILE|COLUMN",
+            help="A given split: JSON with trn, val, tst by YouTube id. With --external, the "
+            "column of its labels: split1.",
+        ),
     ] = None,
     split_movies: Annotated[
         str | None,
@@ -84,7 +89,8 @@ def prepare(
         --splits splits.json --split-movies trailers_genres_clean.csv
       trailergenre prepare runs/disk --links ~/trailers \\
         --set 'links.allowed_roots=["~/trailers"]'
-      trailergenre prepare runs/mmtf --published trailer_visual_avg.csv
+      trailergenre prepare runs/t12k \\
+        --external trailers12k DIR/trailers_i_swin_fpc24.zarr --splits split0
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.base.local_copies import local_copies
@@ -97,17 +103,18 @@ def prepare(
     with local_copies() as copy:
         sources = Sources(
             links=copy(links) if links else None,
-            external=copy(published) if published else None,
+            external=(external[0], copy(external[1])) if external else None,
             metadata=copy(metadata) if metadata else None,
             labels=copy(labels) if labels else None,
-            splits=copy(splits) if splits else None,
+            splits=copy(splits) if splits and not external else splits,
             split_movies=copy(split_movies) if split_movies else None,
             is_unlabelled=unlabelled,
             named=named,
         )
         prepared = stage.prepare(Store(run), sources, load_config(config or (), overrides or ()))
-    if published is not None:
-        say_next(f"trailergenre train {run} --bundle DIR")
+    if external is not None:
+        given = " --set dataset.split=given" if prepared.summary["links_with_part"] else ""
+        say_next(f"trailergenre train {run} --bundle DIR{given}")
     elif prepared.counts[RowOutcome.READY]:
         say_next(f"trailergenre featurize {run}")
 

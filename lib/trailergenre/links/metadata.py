@@ -16,7 +16,7 @@ from trailergenre.links.columns import TableFile
 from trailergenre.links.genres import genre_key, read_genre_columns
 from trailergenre.links.imdb_ids import IdError, parse_movie_id
 from trailergenre.links.table_files import read_table
-from trailergenre.links.titles import clean_title, split_dated, title_key
+from trailergenre.links.titles import clean_title, title_key
 
 MAX_DISAGREEING_SHARE = 0.005
 """Largest share of movies whose labels may differ from the metadata."""
@@ -70,14 +70,6 @@ class Metadata:
             return movies
         dated = tuple(movie for movie in movies if movie.year == key.year)
         return dated or tuple(movie for movie in movies if not movie.year)
-
-    def find_dated(self, title: str) -> tuple[Movie, ...]:
-        """The movies with a title and year in MovieLens' spelling."""
-        for name, year in split_dated(title):
-            movies = self.by_title.get(name, ())
-            if found := tuple(movie for movie in movies if movie.year == year):
-                return found
-        return ()
 
 
 class LabelRow(NamedTuple):

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.outcomes import RowOutcome
+from trailergenre.base.outcomes import Outcome, RowOutcome
+from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.links.canonical import without_user
 from trailergenre.links.columns import BY_USUAL_NAMES, NamedColumns, listed
-from trailergenre.links.external.mmtf import read_mmtf
-from trailergenre.links.external.mulan import read_mulan
+from trailergenre.links.external.features import SCHEME, external_settings, import_features
+from trailergenre.links.external.forms import open_external
+from trailergenre.links.external.labels import read_label_table
 from trailergenre.links.external.split import read_split
 from trailergenre.links.genres import find_lookalikes
 from trailergenre.links.input_lists import InputList, is_video_directory, read_input
@@ -34,7 +38,7 @@ from trailergenre.links.metadata import (
 from trailergenre.links.row_outcomes import PreparedRow, prepare_external, prepare_rows
 from trailergenre.links.titles import title_key
 from trailergenre.links.youtube import find_video_id, is_youtube
-from trailergenre.runs import schemas, tables
+from trailergenre.runs import outcomes_table, schemas, tables
 from trailergenre.runs.lease import hold_lease
 
 _MAX_SHOWN = 3
@@ -49,10 +53,10 @@ class Sources:
 
     Attributes:
         links: list of links, or directory of videos.
-        external: features that others published, in place of links.
+        external: form and path of features that others published, in place of links.
         metadata: movies with genres and IMDb ids.
         labels: genres that replace those of the metadata.
-        splits: parts by YouTube id.
+        splits: parts by YouTube id; of external features, the column of their labels.
         split_movies: IMDb ids by YouTube id, so that the split holds for movies.
         is_unlabelled: whether the links are only to be scored and need no genres; None if the list
             has no genres.
@@ -60,24 +64,24 @@ class Sources:
     """
 
     links: Path | None = None
-    external: Path | None = None
+    external: tuple[str, Path] | None = None
     metadata: Path | None = None
     labels: Path | None = None
-    splits: Path | None = None
+    splits: Path | str | None = None
     split_movies: Path | None = None
     is_unlabelled: bool | None = False
     named: NamedColumns = BY_USUAL_NAMES
 
     def check(self) -> None:
         """Raise ConfigError for options that contradict each other."""
-        of_links = self.labels or self.splits or self.split_movies or self.is_unlabelled
+        of_links = self.metadata or self.labels or self.split_movies or self.is_unlabelled
         of_links = of_links or self.named != BY_USUAL_NAMES
         if (self.links is None) == (self.external is None):
-            raise ConfigError("Give --links or --published, one of them.")
+            raise ConfigError("Give --links or --external, one of them.")
         if self.external and of_links:
             raise ConfigError(
-                "--published can be combined with --metadata only: the data have their own labels "
-                "and parts."
+                "--external can be combined with --splits only: the data have their own labels and "
+                "parts."
             )
         if self.is_unlabelled and self.named.genres:
             raise ConfigError("--unlabelled ignores genres. Give it, or --genres-column, not both.")
@@ -109,8 +113,12 @@ class Preparation(NamedTuple):
     notes: list[str]
 
 
-def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparation:
+def prepare_dataset(
+    store: Store, sources: Sources, config: Config, on_step: OnStep = lambda *_: None
+) -> Preparation:
     """Write the tables `links` and `labels`, and for external features also their features.
+
+    `on_step` is called with the external features that are read.
 
     Raises:
         ConfigError: a file cannot be used.
@@ -118,60 +126,93 @@ def prepare_dataset(store: Store, sources: Sources, config: Config) -> Preparati
         LeakError: the split has one movie in two parts.
         LockedError: another process writes to the run.
     """
+    if sources.external:
+        return _prepare_external(store, *sources.external, split=sources.splits, on_step=on_step)
     notes: list[str] = []
     figures: dict[str, object] = {}
-    data = None
-    if sources.external:
-        path = sources.external.expanduser().absolute()
-        data = read_mulan(path) if path.is_dir() else read_mmtf(path)
-        source = data.source
-    else:
-        source = _read_links(sources, config.links)
+    source = _read_links(sources, config.links)
     if sources.is_unlabelled is None:
         sources = replace(sources, is_unlabelled=not source.has_genres)
     _check_source(source, sources)
     notes += [f"note: {note}" for note in source.notes]
     metadata = _read_metadata(sources, notes)
-    if data:
-        rows = prepare_external(source, data.parts, metadata)
-        figures = {
-            "features": data.settings.fingerprint,
-            "width": data.settings.width,
-            "replaced_cells": data.n_replaced,
-        }
-        if data.n_replaced:
-            notes.append(
-                f"note: {data.n_replaced} cells were not finite. They were replaced by the median "
-                "of their column."
-            )
-    else:
-        rows = prepare_rows(
-            source,
-            metadata,
-            links=config.links,
-            network=config.network,
-            needs_genres=not sources.is_unlabelled,
-        )
+    rows = prepare_rows(
+        source,
+        metadata,
+        links=config.links,
+        network=config.network,
+        needs_genres=not sources.is_unlabelled,
+    )
     if sources.splits:
         movies = sources.split_movies
-        parts = read_split(sources.splits.expanduser(), movies.expanduser() if movies else None)
+        splits = Path(sources.splits).expanduser()
+        parts = read_split(splits, movies.expanduser() if movies else None)
         figures["links_with_part"] = assign_parts(rows, parts)
     if not sources.is_unlabelled:
         notes += [f"note: {note}" for note in _find_oddities(rows, metadata)]
     notes += _first_refused(rows, store)
+    _write_tables(store, rows)
+    return _prepared(source.name, rows, figures, notes)
+
+
+def _write_tables(
+    store: Store, rows: list[PreparedRow], write_features: Callable[[], None] = lambda: None
+) -> None:
+    """Write both tables; the features, if there are any, before them."""
     with hold_lease(store, "prepare_dataset"):
         for table in ("links", "labels"):
             tables.check_replaceable(store, table)
-        if data:
-            ready = {row.ready.link_id: index for index, row in enumerate(rows) if row.ready}
-            data.commit(store, ready)
+        write_features()
         # Deleted first: after a crash in between, missing labels are noticed, old ones are not.
         store.delete_directory("labels")
         tables.write_table(store, "links", links_table(rows))
         tables.write_table(store, "labels", labels_table(rows))
+
+
+def _prepared(
+    name: str, rows: list[PreparedRow], figures: Mapping[str, object], notes: list[str]
+) -> Preparation:
     counts = Counter(row.outcome for row in rows)
     summary = {**_summarize(rows, counts), **figures}
-    return Preparation(source.name, counts, _count_movies(rows), summary, notes)
+    return Preparation(name, counts, _count_movies(rows), summary, notes)
+
+
+def _prepare_external(
+    store: Store, form: str, path: Path, *, split: Path | str | None, on_step: OnStep
+) -> Preparation:
+    """Join arrays with labels, and take the features of those that have both."""
+    data = open_external(form, path)
+    labels = read_label_table(data.labels, data.id_column, str(split) if split else None)
+    listing = data.arrays.list_arrays()
+    settings = external_settings(data, listing.width)
+    prefix = f"{SCHEME}{data.name}/"
+    rows = prepare_external(labels.rows, listing.names, prefix)
+    check_parts(labelled_links(labels_table(rows)))
+    notes = [f"note: {note}" for note in [*labels.notes, *_find_oddities(rows, None)]]
+    notes += _first_refused(rows, store)
+    ready = {row.ready.url.removeprefix(prefix): row.ready.link_id for row in rows if row.ready}
+    _write_tables(store, rows, partial(import_features, store, data, settings, ready, on_step))
+    outcomes = outcomes_table.read_outcomes(
+        store, settings.fingerprint, ("link_id", "outcome", "detail")
+    )
+    is_listed = pc.is_in(outcomes["link_id"], pa.array([*ready.values()], pa.string()))
+    current = outcomes.filter(is_listed).to_pylist()
+    if broken := [row for row in current if row["outcome"] != Outcome.OK]:
+        names = {link_id: name for name, link_id in ready.items()}
+        shown = sorted(f"{names[row['link_id']]}: {row['detail']}" for row in broken)
+        notes.append(
+            f"note: {len(broken)} arrays are broken and have no features: "
+            f"{_listed(shown[:_MAX_SHOWN], len(broken))}. `trailergenre export {store} outcomes "
+            "--out outcomes.csv` lists them. Once they are repaired, run this again."
+        )
+    figures = {
+        "features": settings.fingerprint,
+        "network": data.network,
+        "width": settings.width,
+        "links_with_part": sum(row.part is not None for row in rows if row.ready),
+        "by_outcome": dict(Counter(row["outcome"] for row in current)),
+    }
+    return _prepared(data.name, rows, figures, notes)
 
 
 def _read_links(sources: Sources, links: LinksConfig) -> InputList:

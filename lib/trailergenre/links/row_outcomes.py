@@ -11,6 +11,7 @@ from trailergenre.base.errors import one_line
 from trailergenre.base.outcomes import RowOutcome
 from trailergenre.base.records import Link
 from trailergenre.links.canonical import LinkError, link_id, parse_link
+from trailergenre.links.external.labels import LabelRow
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.labelled_links import BY_TITLE, Part
 from trailergenre.links.metadata import Metadata, Movie
@@ -101,24 +102,41 @@ def prepare_rows(
 
 
 def prepare_external(
-    source: InputList, parts: Sequence[Part | None], metadata: Metadata | None
+    labels: Sequence[LabelRow], arrays: Sequence[str], prefix: str
 ) -> list[PreparedRow]:
-    """Decide on every row of external features. Its name is used as link and as movie id.
+    """Decide on every row of the labels of external features, and on every array without one.
 
     Args:
-        source: the rows; `url` is the name.
-        parts: of the data set's own split, one per row.
-        metadata: source of genres and IMDb ids, by title and year; None: the rows themselves.
+        labels: the rows.
+        arrays: ids of the arrays.
+        prefix: with an id, the name that stands in for a link.
     """
-    rows = []
-    for row, part in zip(source.rows, parts, strict=True):
-        link = Link(link_id=link_id(row.url), url=row.url)
-        rows.append(PreparedRow(row, link=link, movie_id=row.url, part=part))
-        _find_genres(rows[-1], metadata, lambda known, row: known.find_dated(row.title))
+    rows, known = [], set(arrays)
+    for number, label in enumerate(labels, start=1):
+        url = prefix + label.name
+        source = InputRow(
+            number, url, label.title, label.movie_id, label.genres, problem=label.problem
+        )
+        rows.append(_external_row(source, label.movie_id, label.part))
+        if not label.name:
+            rows[-1].refuse(RowOutcome.LINK_EMPTY, "the id is empty")
+        elif label.name not in known:
+            rows[-1].refuse(RowOutcome.NO_ARRAY, f"no array has the id {label.name!r}")
+    labelled = {label.name for label in labels}
+    for name in sorted(known - labelled):
+        rows.append(_external_row(InputRow(len(rows) + 1, prefix + name, "", "", ()), "", None))
+        rows[-1].refuse(RowOutcome.NO_LABEL, f"the labels have no row for the array {name!r}")
     _refuse_ambiguous(rows)
-    _refuse_unlabelled(rows, metadata)
+    _refuse_unlabelled(rows, None)
     _refuse_duplicates(rows)
     return rows
+
+
+def _external_row(source: InputRow, movie_id: str, part: Part | None) -> PreparedRow:
+    link = Link(link_id=link_id(source.url), url=source.url)
+    return PreparedRow(
+        source, link=link, movie_id=movie_id or None, genres=source.genres, part=part
+    )
 
 
 def _find_genres(

@@ -82,17 +82,3 @@ def _move_article(name: str) -> str:
         if name.casefold().endswith(ending.casefold()):
             return f"{article} {name[: -len(ending)]}"
     return name
-
-
-def split_dated(title: str) -> list[tuple[str, str]]:
-    """Title and year from MovieLens' spelling, also without a second title in parentheses.
-
-    >>> split_dated("Celebration, The (Festen) (1998)")
-    [('Celebration, The (Festen)', '1998'), ('The Celebration', '1998')]
-    """
-    whole, year = title[:-7], title[-7:]
-    if not (whole and re.fullmatch(r" \([0-9]{4}\)", year)):
-        return []
-    second = whole.find(" (", 1) if whole.endswith(")") else -1
-    names = dict.fromkeys((whole, whole[:second] if second > 0 else whole))
-    return [(_move_article(name), year[2:-1]) for name in names]

@@ -33,40 +33,6 @@ def write(path: Path, content: str) -> Path:
     return path
 
 
-def test_a_movielens_title_is_found_with_its_year_alone() -> None:
-    metadata = Metadata.of(
-        [
-            Movie("tt1", "The Mummy", ("Horror",), "1932"),
-            Movie("tt2", "The Mummy", ("Action",), "1999"),
-            Movie("tt3", "An Education", ("Drama",), "2009"),
-            Movie("tt4", "The Celebration", ("Drama",), "1998"),
-            Movie("tt5", "Crazy, Stupid, Love.", ("Comedy",), "2011"),
-            Movie("tt6", "Psycho", ("Horror",), ""),
-        ]
-    )
-    found = {
-        title: [movie.movie_id for movie in metadata.find_dated(title)]
-        for title in (
-            "Mummy, The (1999)",
-            "Mummy, The (1959)",
-            "Education, An (2009)",
-            "Celebration, The (Festen) (1998)",
-            "Crazy, Stupid, Love. (2011)",
-            "Psycho (1960)",
-            "Babylon 5",
-        )
-    }
-    assert found == {
-        "Mummy, The (1999)": ["tt2"],
-        "Mummy, The (1959)": [],
-        "Education, An (2009)": ["tt3"],
-        "Celebration, The (Festen) (1998)": ["tt4"],
-        "Crazy, Stupid, Love. (2011)": ["tt5"],
-        "Psycho (1960)": [],
-        "Babylon 5": [],
-    }
-
-
 def test_metadata_are_found_by_id_and_by_clean_title(tmp_path: Path) -> None:
     path = write(
         tmp_path / "m.csv",

@@ -9,6 +9,7 @@ import pytest
 
 from trailergenre.base.config import LinksConfig, NetworkConfig
 from trailergenre.base.outcomes import RowOutcome
+from trailergenre.links.external.labels import LabelRow
 from trailergenre.links.input_lists import InputList, InputRow
 from trailergenre.links.labelled_links import Part
 from trailergenre.links.metadata import Metadata, Movie
@@ -169,37 +170,37 @@ def test_links_that_are_scored_only_need_no_genres_and_get_no_labels() -> None:
     assert len(labels_table(rows)) == 0
 
 
-def test_an_external_row_is_ready_under_its_name() -> None:
-    source = listed(
-        ("published:x/1", "Up (2009)", "", ("Drama",)),
-        ("published:x/2", "", "", ()),
-        ("published:x/1", "Up (2009)", "", ("Drama",)),
-    )
-    rows = prepare_external(source, [Part.TEST, None, Part.TRAIN], None)
-    assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.DUPLICATE]
-    (label,) = labels_table(rows).to_pylist()
-    assert label["link_id"] == hashlib.sha256(b"published:x/1").hexdigest()
-    assert (label["movie_id"], label["part"]) == ("published:x/1", "test")
+def test_external_labels_and_arrays_are_joined_by_id() -> None:
+    labels = [
+        LabelRow("1", "Up (2009)", "tt1", ("Drama",), Part.TEST),
+        LabelRow("2", "", "", (), None),
+        LabelRow("1", "Up (2009)", "tt1", ("Drama",), Part.TEST),
+        LabelRow("gone", "", "", ("War",), Part.TRAIN),
+        LabelRow("", "", "", ("War",), Part.TRAIN),
+        LabelRow("3", "", "", ("War",), Part.TRAIN),
+        LabelRow("4", "", "", (), None, "the genres are nested too deeply"),
+    ]
+    rows = prepare_external(labels, ["1", "2", "3", "4", "other"], "published:x/")
+    assert [(row.outcome, row.detail) for row in rows] == [
+        (RowOutcome.READY, ""),
+        (RowOutcome.NO_LABEL, "the row has no genres"),
+        (RowOutcome.DUPLICATE, "row 1 has the same link"),
+        (RowOutcome.NO_ARRAY, "no array has the id 'gone'"),
+        (RowOutcome.LINK_EMPTY, "the id is empty"),
+        (RowOutcome.READY, ""),
+        (RowOutcome.NO_LABEL, "the genres are nested too deeply"),
+        (RowOutcome.NO_LABEL, "the labels have no row for the array 'other'"),
+    ]
+    first, second = labels_table(rows).to_pylist()
+    assert first["link_id"] == hashlib.sha256(b"published:x/1").hexdigest()
+    assert (first["movie_id"], first["part"]) == ("tt1", "test")
+    assert second["movie_id"] == second["link_id"]
 
 
-def test_external_titles_take_their_genres_from_the_metadata_alone() -> None:
-    metadata = Metadata.of(
-        [
-            Movie("tt1", "Up", ("Comedy",), "2009"),
-            Movie("tt2", "Twice", ("War",), "1999"),
-            Movie("tt3", "Twice", ("Drama",), "1999"),
-        ]
-    )
-    source = listed(
-        ("published:x/1", "Up (2009)", "", ("Drama",)),
-        ("published:x/2", "Up (1984)", "", ("Drama",)),
-        ("published:x/3", "Twice (1999)", "", ("Drama",)),
-    )
-    rows = prepare_external(source, [None] * 3, metadata)
-    assert outcomes(rows) == [RowOutcome.READY, RowOutcome.NO_LABEL, RowOutcome.AMBIGUOUS]
-    assert rows[1].detail == "the labels have no genres for 'Up (1984)'"
-    (label,) = labels_table(rows).to_pylist()
-    assert (label["movie_id"], label["genres"], label["part"]) == ("tt1", ["Comedy"], None)
+def test_external_rows_of_one_array_that_disagree_are_ambiguous() -> None:
+    labels = [LabelRow("1", "", "", (genre,), None) for genre in ("War", "Drama")]
+    rows = prepare_external(labels, ["1"], "published:x/")
+    assert outcomes(rows) == [RowOutcome.AMBIGUOUS] * 2
 
 
 def titled(*rows: tuple[str, str, str], genres: str = "Drama") -> list[PreparedRow]:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from trailergenre.links.cells import parse_year
-from trailergenre.links.titles import clean_title, split_dated, title_key
+from trailergenre.links.titles import clean_title, title_key
 
 
 @pytest.mark.parametrize(
@@ -88,27 +88,9 @@ def test_what_is_no_year_is_none(cell: object) -> None:
     assert parse_year(cell) == ""
 
 
-@pytest.mark.parametrize(
-    ("title", "found"),
-    [
-        ("Mummy, The (1999)", [("The Mummy", "1999")]),
-        (
-            "Celebration, The (Festen) (1998)",
-            [("Celebration, The (Festen)", "1998"), ("The Celebration", "1998")],
-        ),
-        ("Babylon 5", []),
-        (" (1999)", []),
-        ("Up(2009)", []),
-    ],
-)
-def test_movielens_titles_are_split(title: str, found: list[tuple[str, str]]) -> None:
-    assert split_dated(title) == found
-
-
 @pytest.mark.parametrize("unit", [" (", "(x) ", "a, The ", "- trailer ", " "])
 def test_a_long_title_takes_no_longer_than_its_length(unit: str) -> None:
     title = f"{unit * (200_000 // len(unit))} (1999)"
     started = time.perf_counter()
-    split_dated(title)
     title_key(title)
     assert time.perf_counter() - started < 2  # a quadratic search of this length takes minutes

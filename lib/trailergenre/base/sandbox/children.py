@@ -58,6 +58,10 @@ class Deadline:
         """Continue the countdown."""
         self._since = time.monotonic()
 
+    def renew(self) -> None:
+        """Start the countdown anew."""
+        self._left_s, self._since = self.seconds, time.monotonic()
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Pause the countdown while others are waited for."""

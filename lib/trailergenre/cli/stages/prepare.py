@@ -16,8 +16,8 @@ from trailergenre.runs.sessions import record_summary
 def prepare(store: Store, sources: Sources, settings: Config) -> Preparation:
     """Clean a list of links and join it with genres; say what became of its rows."""
     sources.check()
-    with progress_bar("preparing the run"):
-        prepared = prepare_dataset(store, sources, settings)
+    with progress_bar("preparing the run") as on_step:
+        prepared = prepare_dataset(store, sources, settings, on_step)
     for outcome in RowOutcome:
         n_rows = prepared.counts[outcome]
         if n_rows or outcome is RowOutcome.READY:

@@ -1,138 +1,127 @@
-"""Features that others computed, as features and outcomes of a run."""
+"""External features to the features and outcomes of a run."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trailergenre.base.errors import ConfigError
-from trailergenre.base.records import FeatureArray, LinkFrames, LinkId
+from trailergenre.base.errors import ConfigError, one_line
+from trailergenre.base.outcomes import Outcome
+from trailergenre.base.progress import OnStep
+from trailergenre.base.records import LinkFrames, LinkId
 from trailergenre.base.storage import Store
-from trailergenre.links.columns import MAX_ROWS
-from trailergenre.links.input_lists import InputList
-from trailergenre.links.labelled_links import Part
-from trailergenre.links.table_files import read_bytes as read_bounded
+from trailergenre.links.external.arrays import ReadArray
+from trailergenre.links.external.forms import ExternalSet
 from trailergenre.runs import outcomes_table
 from trailergenre.runs.commit import write_commit
 from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings, list_settings, write_settings
 from trailergenre.runs.outcome_row import OutcomeRow
 
-MAX_VALUES = 50_000_000
-"""Rows times columns, 2 GB while reading. MMTF-14K's visual features have 1.5 million."""
 _COMMIT_BYTES = 64_000_000
 """Features per file, as `chunks.max_bytes` for those of videos."""
+_COMMIT_LINKS = 5_000
 
 SCHEME = f"{EXTERNAL}:"
 """Prefix of the names that stand in for links. No downloader accepts it."""
 
 
-@dataclass(frozen=True)
-class ExternalFeatures:
-    """A data set of features.
+def external_settings(data: ExternalSet, width: int) -> FeatureSettings:
+    """The fingerprint's settings: the set with the network that it is of; one frame a second."""
+    return FeatureSettings(
+        format_rule=EXTERNAL,
+        frames_per_s=1.0,
+        frame_side_px=1,
+        ffmpeg_major=0,
+        backbone_id=f"{SCHEME}{data.network}",
+        precision="fp32",
+        width=width,
+    )
 
-    Attributes:
-        source: its rows; `url` is the row's name, which starts with `SCHEME`.
-        features: shape (n_rows, width), float32, finite; row i belongs to source.rows[i].
-        parts: one per row; None where the data set has no split.
-        sha256: hash of the files, in reading order.
-        n_replaced: cells that were not finite as float32 and became their column's median.
-    """
 
-    source: InputList
-    features: FeatureArray
-    parts: list[Part | None]
-    sha256: str
-    n_replaced: int
+@dataclass
+class _Commit:
+    """Links that are committed together."""
 
-    @classmethod
-    def from_values(
-        cls,
-        source: InputList,
-        values: NDArray[np.float64],
-        parts: list[Part | None],
-        files: Sequence[Path],
-    ) -> ExternalFeatures:
-        """Make the values finite and hash the files that they come from."""
-        digest = hashlib.sha256()
-        for path in files:
-            digest.update(hashlib.sha256(read_bytes(path)).digest())
-        features, n_replaced = _replace_non_finite(values)
-        return cls(source, features, parts, digest.hexdigest(), n_replaced)
+    frames: list[LinkFrames] = field(default_factory=list)
+    rows: list[OutcomeRow] = field(default_factory=list)
+    n_bytes: int = 0
 
     @property
-    def settings(self) -> FeatureSettings:
-        """The fingerprint's settings: one frame per row, with the files' hash as the network."""
-        return FeatureSettings(
-            format_rule=EXTERNAL,
-            frames_per_s=1.0,
-            frame_side_px=1,
-            ffmpeg_major=0,
-            backbone_id=f"{SCHEME}{self.sha256}",
-            precision="fp32",
-            width=self.features.shape[1],
-        )
-
-    def commit(self, store: Store, ready: Mapping[LinkId, int]) -> None:
-        """Commit the links without an outcome, each with one frame. Requires the lease.
-
-        Args:
-            store: the run; ConfigError if it holds other features.
-            ready: link_id -> index of its row.
-        """
-        fingerprint = self.settings.fingerprint
-        if others := list_settings(store).keys() - {fingerprint}:
-            raise ConfigError(
-                f"{store} holds other features ({', '.join(sorted(others))}). External features "
-                "need a run of their own: give another RUN."
-            )
-        write_settings(store, self.settings)
-        done = set(outcomes_table.read_outcomes(store, fingerprint)["link_id"].to_pylist())
-        todo = iter(sorted(ready.keys() - done))
-        n_links = max(1, _COMMIT_BYTES // (4 * self.settings.width))
-        while link_ids := list(itertools.islice(todo, n_links)):
-            frames = [
-                LinkFrames(link_id, self.features[[ready[link_id]]], np.zeros(1))
-                for link_id in link_ids
-            ]
-            # Nothing was downloaded, decoded or embedded, and no child process needed a sandbox.
-            rows = [
-                OutcomeRow(link_id, frames=1, engine=EXTERNAL, sandbox="not needed")
-                for link_id in link_ids
-            ]
-            write_commit(store, fingerprint, frames=frames, rows=rows)
+    def is_full(self) -> bool:
+        return self.n_bytes >= _COMMIT_BYTES or len(self.rows) >= _COMMIT_LINKS
 
 
-def _replace_non_finite(values: NDArray[np.float64]) -> tuple[FeatureArray, int]:
-    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are replaced
-        features = values.astype(np.float32)
-    wrong = ~np.isfinite(features)
-    for column in np.flatnonzero(wrong.any(axis=0)):
-        finite = values[~wrong[:, column], column]
-        features[wrong[:, column], column] = np.median(finite) if len(finite) else 0.0
-    return features, int(wrong.sum())
+def import_features(
+    store: Store,
+    data: ExternalSet,
+    settings: FeatureSettings,
+    ready: Mapping[str, LinkId],
+    on_step: OnStep = lambda *_: None,
+) -> None:
+    """Commit the arrays of links that are not `ok` yet. Requires the lease.
 
+    A broken array is a link with the outcome `bad_array`. Import again after a repair: links that
+    are `ok` stay.
 
-def read_text(path: Path) -> str:
-    """Read a UTF-8 file like `read_bytes`."""
-    try:
-        return read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from error
-
-
-def read_bytes(path: Path) -> bytes:
-    """Read a file of bounded size and number of lines: a short line can become a wide row.
-
-    Raises:
-        ConfigError: the file cannot be read or is too large.
+    Args:
+        store: the run; ConfigError if it holds other features.
+        data: the set.
+        settings: from `external_settings`.
+        ready: id of the array -> link_id.
+        on_step: called with the links that are done.
     """
-    content = read_bounded(path)
-    if content.count(b"\n") + content.count(b"\r") > 2 * MAX_ROWS:  # \r\n counts as two
-        raise ConfigError(f"{path} has more than {MAX_ROWS} lines.")
-    return content
+    fingerprint = settings.fingerprint
+    if others := list_settings(store).keys() - {fingerprint}:
+        raise ConfigError(
+            f"{store} holds other features ({', '.join(sorted(others))}). External features "
+            "need a run of their own: give another RUN."
+        )
+    write_settings(store, settings)
+    columns = ("link_id", "outcome", "detail", "round")
+    known = {
+        row["link_id"]: row
+        for row in outcomes_table.read_outcomes(store, fingerprint, columns).to_pylist()
+    }
+    todo = [
+        name
+        for name, link_id in ready.items()
+        if known.get(link_id, {}).get("outcome") != Outcome.OK
+    ]
+    n_done = len(ready) - len(todo)
+    for commit in _commits(data.arrays.stream(todo, settings.width), ready, known):
+        if commit.rows:
+            write_commit(store, fingerprint, frames=commit.frames, rows=commit.rows)
+        n_done += len(commit.rows)
+        del commit  # before the next one is gathered
+        on_step(min(n_done, len(ready)), len(ready))
+
+
+def _commits(
+    arrays: Iterator[ReadArray],
+    ready: Mapping[str, LinkId],
+    known: Mapping[str, Mapping[str, object]],
+) -> Iterator[_Commit]:
+    """Gather arrays to commits; one is in memory at a time."""
+    commit = _Commit()
+    for array in arrays:
+        link_id = ready[array.name]
+        before = known.get(link_id)
+        # Nothing was downloaded, decoded or embedded, and no child process needed a sandbox.
+        row = OutcomeRow(link_id, engine=EXTERNAL, sandbox="not needed")
+        row.round = int(str(before["round"])) + 1 if before else 0
+        if array.features is not None:
+            row.frames = len(array.features)
+            times = np.arange(row.frames, dtype=np.float64)
+            commit.frames.append(LinkFrames(link_id, array.features, times))
+            commit.n_bytes += array.features.nbytes
+        else:
+            row.outcome, row.detail = Outcome.BAD_ARRAY, one_line(f"the array {array.problem}")
+            if before and before["detail"] == row.detail:
+                continue  # broken as before
+        commit.rows.append(row)
+        if commit.is_full:
+            yield commit
+            commit = _Commit()
+    yield commit

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from trailergenre.base.errors import ConfigError, LeakError
 from trailergenre.links.cells import clean_text
-from trailergenre.links.external.features import read_text
 from trailergenre.links.imdb_ids import IdError, parse_movie_id
 from trailergenre.links.labelled_links import Part
-from trailergenre.links.table_files import check_json, read_table
+from trailergenre.links.table_files import check_json, read_bytes, read_table
 from trailergenre.links.youtube import read_video_id
 
 _PARTS = {"trn": Part.TRAIN, "val": Part.VALIDATION, "tst": Part.TEST}
@@ -51,7 +50,7 @@ def read_split(path: Path, movies: Path | None = None) -> dict[str, Part]:
 
 def _read_lists(path: Path) -> dict[str, list[object]]:
     try:
-        text = read_text(path)
+        text = read_bytes(path).decode("utf-8-sig")
         check_json(path, text)
         lists = json.loads(text)
     except (ValueError, RecursionError) as error:
