@@ -91,7 +91,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def run_session(session: Session, inputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def run_session(session: Session, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     """Run a network and return its first output; a `ValueError` says why it refuses the inputs."""
     try:
         output: NDArray[np.float32] = session.run(None, inputs)[0]

@@ -13,9 +13,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Literal, Self
 
 import numpy as np
@@ -253,3 +255,29 @@ def check_replaceable(store: Store, instead: str) -> None:
     for file in files:
         if file.path not in ours:
             raise ForeignFileError(store.child(file.path), instead)
+
+
+@contextmanager
+def new_artefact(out: Path) -> Iterator[Path]:
+    """Give an empty directory to write an artefact to; then it takes the place of `out`.
+
+    Raises:
+        ForeignFileError: there is something else than an artefact at `out`.
+    """
+    out = out.resolve()
+    _check_out(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        unfinished = Path(name) / "backbone"
+        unfinished.mkdir()
+        yield unfinished
+        _check_out(out)  # writing took a minute
+        if out.exists():
+            shutil.rmtree(out)
+        unfinished.rename(out)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ForeignFileError(out, "give another --out")
+    check_replaceable(Store(str(out)), "give another --out")

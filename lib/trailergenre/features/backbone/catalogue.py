@@ -30,6 +30,7 @@ _TORCH = Preprocessing(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.
 _BARE = {"include_preprocessing": False}
 
 _MADE_HERE = "no weights but random ones exist"
+_IN_FILES = "Keras downloads none; timm's are Apache-2.0, torchvision's BSD-3-Clause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Entry:
     license: str  # of the ImageNet weights that Keras downloads, as Keras's documentation names it
     keras_name: str = ""  # in keras.applications; empty for networks that are built here, for tests
     options: Mapping[str, object] = field(default_factory=dict)
+    counts_padding: bool = False  # in average pooling, as PyTorch does; Keras leaves it out
+
+    @property
+    def has_imagenet(self) -> bool:
+        """Whether Keras downloads ImageNet weights of it."""
+        return bool(self.keras_name) and not self.counts_padding
 
 
 def _spec(name: str, frame: FrameForm, preprocessing: Preprocessing, width: int) -> NetworkSpec:
@@ -53,6 +60,19 @@ _OTHER = Preprocessing(channels="BGR", scale=1 / 255, mean=(0.5, 0.4, 0.3), std=
 
 _ENTRIES = (
     Entry(INCEPTION_V3, "Apache-2.0", "InceptionV3"),
+    # For weights of torchvision and timm: --weights FILE.
+    Entry(
+        _spec("inception_v3_torchvision", _299, TO_ONE, 2048),
+        _IN_FILES,
+        "InceptionV3",
+        counts_padding=True,
+    ),
+    Entry(
+        _spec("inception_v3_gluon", _299, _TORCH, 2048),
+        _IN_FILES,
+        "InceptionV3",
+        counts_padding=True,
+    ),
     Entry(_spec("resnet50", _224, _BGR, 2048), "MIT", "ResNet50"),
     Entry(_spec("resnet50v2", _224, TO_ONE, 2048), "BSD-3-Clause", "ResNet50V2"),
     Entry(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -14,19 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from trailergenre.base.errors import ForeignFileError, WeightsError
+from trailergenre.base.errors import WeightsError
 from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FrameArray
-from trailergenre.base.storage import Store
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
     ONNX_FILE,
     WEIGHTS_FILE,
     BackboneManifest,
-    check_replaceable,
     hash_file,
-    read_weights,
+    new_artefact,
     write_manifest,
     write_weights,
 )
@@ -49,8 +45,7 @@ def export_backbone(
     """Write an artefact.
 
     Args:
-        weights: `imagenet` (Keras downloads them), `random`, or the path of a Keras
-            `.weights.h5` file or of an artefact's `weights.safetensors`.
+        weights: `imagenet` (Keras downloads them), `random`, or a file; see `weight_files`.
         out: directory to write; an artefact there is replaced, anything else a ForeignFileError.
         network: a name of `catalogue.NETWORKS`.
         seed: of random weights.
@@ -58,26 +53,21 @@ def export_backbone(
             to write an int8 network; None to write fp32.
         on_step: counts frames.
     """
-    out = out.resolve()
-    _check_replaceable(out)
     check_minimum_versions("keras", "onnx")
-    try:
-        with hold_native_logs():
-            from trailergenre.features.backbone import networks
+    with new_artefact(out) as unfinished:
+        try:
+            with hold_native_logs():
+                from trailergenre.features.backbone import networks
 
-            model = networks.build_network(network)
-    except ImportError as error:
-        raise WeightsError(
-            "Exporting a backbone needs Keras: pip install 'trailergenre[tensorflow]'."
-        ) from error
-    source, license_ = _set_weights(model, weights, seed)
-    arrays, spec = model.get_weights(), NETWORKS[network].spec
-    # Keras exports a model only after a call.
-    model(np.zeros((1, *spec.input.shape), np.uint8))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
-        unfinished = Path(name) / "backbone"
-        unfinished.mkdir()
+                model = networks.build_network(network)
+        except ImportError as error:
+            raise WeightsError(
+                "Exporting a backbone needs Keras: pip install 'trailergenre[tensorflow]'."
+            ) from error
+        source, license_ = _set_weights(model, weights, seed)
+        arrays, spec = model.get_weights(), NETWORKS[network].spec
+        # Keras exports a model only after a call.
+        model(np.zeros((1, *spec.input.shape), np.uint8))
         with _quiet():
             model.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
         write_weights(unfinished / WEIGHTS_FILE, arrays)
@@ -102,17 +92,7 @@ def export_backbone(
             versions={package: version(package) for package in _PACKAGES},
         )
         write_manifest(unfinished, manifest)
-        _check_replaceable(out)  # the export took a minute
-        if out.exists():
-            shutil.rmtree(out)
-        unfinished.rename(out)
     return manifest
-
-
-def _check_replaceable(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ForeignFileError(out, "give another --out")
-    check_replaceable(Store(str(out)), "give another --out")
 
 
 def _set_weights(
@@ -129,14 +109,19 @@ def _set_weights(
     if weights == "imagenet":
         _set_imagenet(model)
         return "imagenet", NETWORKS[model.name].license
-    _set_from_file(model, Path(weights).expanduser())
+    from trailergenre.features.backbone.weight_files import set_weights
+
+    set_weights(model, Path(weights).expanduser())
     return Path(weights).name, "unknown"
 
 
 def _set_imagenet(model: Any) -> None:  # noqa: ANN401 - Keras has no type stubs
     entry = NETWORKS[model.name]
-    if not entry.keras_name:
-        raise WeightsError(f"{model.name} has no ImageNet weights. Use --weights random.")
+    if not entry.has_imagenet:
+        raise WeightsError(
+            f"{model.name} has no ImageNet weights that Keras downloads. Give --weights a file, or "
+            "random."
+        )
     from trailergenre.features.backbone.networks import build_body
 
     try:
@@ -150,22 +135,6 @@ def _set_imagenet(model: Any) -> None:  # noqa: ANN401 - Keras has no type stubs
         ) from error
     # The last layer is Keras's network; the layers before it are our preprocessing.
     model.layers[-1].set_weights(body.get_weights())
-
-
-def _set_from_file(model: Any, path: Path) -> None:  # noqa: ANN401 - Keras has no type stubs
-    if not path.is_file():
-        raise WeightsError(
-            f"There are no weights at {path}. --weights takes imagenet, random, "
-            "a Keras .weights.h5 file or the weights.safetensors of an artefact."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            model.set_weights(read_weights(path.read_bytes()))
-        else:
-            # Files hold Keras's network alone, which is the last layer.
-            model.layers[-1].load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise WeightsError(f"The weights {path} do not fit the network: {error}") from error
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from trailergenre.base.errors import WeightsError, one_line
@@ -218,7 +217,8 @@ def _find_pixels(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
             f"it takes {names or 'nothing'} in place of pixels alone: take the file of the image "
             "part, which is called vision_model.onnx on the hub"
         )
-    return inputs[0]
+    pixels: onnx.ValueInfoProto = inputs[0]
+    return pixels
 
 
 def _is_channels_first(pixels: onnx.ValueInfoProto, form: FrameForm) -> bool:
@@ -230,8 +230,8 @@ def _is_channels_first(pixels: onnx.ValueInfoProto, form: FrameForm) -> bool:
         )
     if len(dims) == 4 and isinstance(dims[0], int):
         raise ValueError(
-            f"its input has the shape {_format(dims)}, images by the {dims[0]} alone: export it with a "
-            "batch of any size (dynamic_axes)"
+            f"its input has the shape {_format(dims)}, images by the {dims[0]} alone: export it "
+            "with a batch of any size (dynamic_axes)"
         )
     layouts = {True: (3, form.height, form.width), False: (form.height, form.width, 3)}
     for is_first, layout in layouts.items():
@@ -239,8 +239,8 @@ def _is_channels_first(pixels: onnx.ValueInfoProto, form: FrameForm) -> bool:
         if len(dims) == 4 and all(dim == side or isinstance(dim, str) for dim, side in pairs):
             return is_first
     raise ValueError(
-        f"its input has the shape {_format(dims)}, not (n, 3, {form.height}, {form.width}): --input must "
-        "be the size of the network's images"
+        f"its input has the shape {_format(dims)}, not (n, 3, {form.height}, {form.width}): "
+        "--input must be the size of the network's images"
     )
 
 
@@ -263,11 +263,14 @@ def _preprocess(pixels: str, *, is_channels_first: bool) -> list[onnx.NodeProto]
 def _constants(preprocessing: Preprocessing) -> list[onnx.TensorProto]:
     """(pixel * scale - mean) / std as one product and one sum."""
     std = np.array(preprocessing.std)
-    arrays: dict[str, NDArray[Any]] = {
-        "scale": np.float32(preprocessing.scale / std),
-        "offset": np.float32(-np.array(preprocessing.mean) / std),
+    arrays = {
+        "scale": preprocessing.scale / std,
+        "offset": -np.array(preprocessing.mean) / std,
     }
-    return [numpy_helper.from_array(array, f"{_OUR}_{name}") for name, array in arrays.items()]
+    return [
+        numpy_helper.from_array(array.astype(np.float32), f"{_OUR}_{name}")
+        for name, array in arrays.items()
+    ]
 
 
 def _find_output(graph: onnx.GraphProto, known: Exported) -> onnx.ValueInfoProto:
@@ -282,7 +285,8 @@ def _find_output(graph: onnx.GraphProto, known: Exported) -> onnx.ValueInfoProto
             f"its output {found} is no vector an image, and which of its tokens stands for the "
             f"image depends on the network. Its outputs: {listed}"
         )
-    return next(value for value in graph.output if value.name == found)
+    output: onnx.ValueInfoProto = graph.output[[*ranks].index(found)]
+    return output
 
 
 def _format(dims: Sequence[int | str]) -> str:

@@ -49,13 +49,28 @@ def _alike(values: np.ndarray) -> float | list[float]:
 
 def build_body(entry: Entry, weights: str | None = None) -> Model:
     """Build one of Keras's own networks, without its classifier and preprocessing."""
-    return getattr(keras.applications, entry.keras_name)(
+    body = getattr(keras.applications, entry.keras_name)(
         include_top=False,
         weights=weights,
         pooling="avg",
         input_shape=entry.spec.input.shape,
         **entry.options,
     )
+    return _count_padding(body) if entry.counts_padding else body
+
+
+def _count_padding(body: Model) -> Model:
+    """The same network, whose average pooling takes what it pads with for zeros."""
+
+    def copy(layer: Any) -> Any:  # noqa: ANN401 - Keras layers are untyped
+        if not isinstance(layer, keras.layers.AveragePooling2D) or layer.padding != "same":
+            return type(layer).from_config(layer.get_config())
+        size = layer.pool_size
+        padding = keras.layers.ZeroPadding2D([(n // 2, (n - 1) // 2) for n in size])
+        pooling = keras.layers.AveragePooling2D(size, strides=layer.strides)
+        return keras.Sequential([padding, pooling], name=layer.name)
+
+    return keras.models.clone_model(body, clone_function=copy)
 
 
 def _tiny(inputs: Any, entry: Entry) -> Any:  # noqa: ANN401 - Keras tensors are untyped

@@ -24,7 +24,8 @@ _MAX_PICKLE_BYTES = 16 << 20
 """Largest pickle; that of Inception-V3, without its tensors' data, has 60 KB."""
 _MAGIC = 0x1950A86A20F9469CFC6C
 """First pickle of a file of torch before 1.6, which is no zip file."""
-_PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
+_ZIP = b"PK\x03\x04"
+_ADVICE = "Save the state dict alone: torch.save(model.float().state_dict(), PATH)"
 
 _DTYPES: dict[str, np.dtype[np.generic]] = {
     "torch FloatStorage": np.dtype("<f4"),
@@ -75,14 +76,13 @@ def read_torch_file(path: Path) -> Tensors:
 
     A ValueError says what the file holds besides, or how it is damaged.
     """
-    with path.open("rb") as stream:
-        start = stream.read(4)
-        stream.seek(0)
-        if start == _ZIP:
-            return _read_zip(stream)
-        if start[:1] == _PICKLE:
-            return _read_legacy(stream)
-    raise ValueError("it is no file of torch.save")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+            stream.seek(0)
+            return _read_zip(stream) if start == _ZIP else _read_legacy(stream)
+    except ValueError as error:
+        raise ValueError(f"{error}. {_ADVICE}") from error
 
 
 def _read_zip(stream: BinaryIO) -> Tensors:
@@ -200,7 +200,7 @@ def _walk(stream: IO[bytes], to_storage: Callable[[tuple[object, ...]], _Storage
                 raise ValueError(f"its pickle has more than {_MAX_PICKLE_BYTES} bytes")
             builder.take(code.name, argument)
         return builder.result()
-    except (IndexError, KeyError, TypeError) as error:
+    except (IndexError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"its pickle is damaged: {type(error).__name__}") from error
 
 
@@ -265,7 +265,11 @@ class _Builder:
         return values
 
     def _pop_marked(self) -> list[object]:
-        place = max(i for i, value in enumerate(self._stack) if value is _MARK)
+        place = len(self._stack) - 1
+        while self._stack[place] is not _MARK:
+            place -= 1
+            if place < 0:
+                raise IndexError
         values = self._stack[place + 1 :]
         del self._stack[place:]
         return values
@@ -278,8 +282,10 @@ class _Builder:
 
 
 def _known(name: str) -> _Global:
+    if name.startswith("torch ") and name.endswith("Storage") and name not in _GLOBALS:
+        raise ValueError(f"it has tensors of {one_line(name, 80)}, weights must be float32")
     if name not in _GLOBALS:
-        raise ValueError(f"its pickle would run {one_line(name, 80)}")
+        raise ValueError(f"its pickle refers to {one_line(name, 80)}, and nothing of it is run")
     return _Global(name)
 
 

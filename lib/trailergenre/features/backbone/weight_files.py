@@ -41,7 +41,7 @@ Variables = Sequence[Any]
 Shapes = dict[str, tuple[int, ...]]
 
 
-def set_weights(model: Model, network: str, path: Path) -> None:
+def set_weights(model: Model, path: Path) -> None:
     """Set the weights of a network of `networks.build_network` from a file.
 
     A WeightsError says what is wrong with the file; the form follows from its content, not from its
@@ -52,12 +52,11 @@ def set_weights(model: Model, network: str, path: Path) -> None:
             f"There are no weights at {path}. --weights takes imagenet, random, or a file: {FORMS}."
         )
     try:
-        _set_from(model, network, path)
+        _set_from(model, model.name, path)
         _check_finite(model)
     except (ValueError, OSError, KeyError, SafetensorError) as error:
         raise WeightsError(
-            f"The weights {path} cannot be used for {network}: {one_line(str(error))}.",
-            f"--weights takes {FORMS}, each of the network that --network names.",
+            f"The weights {path} cannot be used for {model.name}: {one_line(str(error), 500)}."
         ) from error
 
 
@@ -75,7 +74,7 @@ def _set_from(model: Model, network: str, path: Path) -> None:
     elif start[8:9] == b"{":
         _set_safetensors(model, network, path)
     else:
-        raise ValueError("it is in none of these forms")
+        raise ValueError(f"it is none of {FORMS}")
 
 
 def _body(model: Model) -> Model:

@@ -19,8 +19,8 @@ from trailergenre.base.config import BackboneConfig, Config
 from trailergenre.base.errors import ConfigError, ForeignFileError, WeightsError
 from trailergenre.base.records import FrameForm
 from trailergenre.features.backbone import check_backbone, load_embedder, read_manifest
-from trailergenre.features.backbone.artefact import read_weights, write_manifest
-from trailergenre.features.backbone.export import _check_replaceable, export_backbone
+from trailergenre.features.backbone.artefact import _check_out, read_weights, write_manifest
+from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.spec import (
     INCEPTION_V3,
     NetworkSpec,
@@ -394,10 +394,10 @@ def test_artefact_is_replaced(tmp_path: Path) -> None:
 def test_an_export_deletes_no_file_of_others(tiny_backbone: Path, tmp_path: Path) -> None:
     out = tmp_path / "backbone"
     shutil.copytree(tiny_backbone, out)
-    _check_replaceable(out)
+    _check_out(out)
     (out / "notes.txt").touch()
     link = tmp_path / "link"
     link.symlink_to(out)
     for path, name in ((out, "notes.txt"), (link, "notes.txt"), (out / "notes.txt", "notes.txt")):
         with pytest.raises(ForeignFileError, match=rf"{name} was not written by"):
-            _check_replaceable(path)
+            _check_out(path)
