@@ -23,10 +23,10 @@ from trailergenre.models.pooling import RowArray, iter_links, link_rows
 from trailergenre.models.training_set import TrainingSet, prepare_training
 from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
-from trailergenre.spark.forest import fit_genre
-from trailergenre.spark.logistic import fit_genre as fit_regression
-from trailergenre.spark.mllib_forest import read_forest
 from trailergenre.spark.session import spark_session
+from trailergenre.spark.training.forest import fit_genre
+from trailergenre.spark.training.logistic import fit_genre as fit_regression
+from trailergenre.spark.training.mllib_forest import read_forest
 
 FOREST = ForestConfig(trees=60, max_depth=25)
 GENRES = 2

@@ -19,8 +19,8 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.storage import Store
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import Forest, fit_forest
-from trailergenre.spark.fit_per_genre import label_rows
-from trailergenre.spark.forest import fit_forests
+from trailergenre.spark.training.fit_per_genre import label_rows
+from trailergenre.spark.training.forest import fit_forests
 
 N_TEST = 2000
 N_TELLING = 64

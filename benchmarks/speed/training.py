@@ -29,16 +29,16 @@ from trailergenre.models.estimators.forest import Forest, fit_forest, join_trees
 from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import iter_links, training_rows
 from trailergenre.runs import features_table, outcomes_table, tables
-from trailergenre.spark import fit_per_genre
-from trailergenre.spark.fit_per_genre import (
+from trailergenre.spark.training import fit_per_genre
+from trailergenre.spark.training.fit_per_genre import (
     LabelledRows,
     collect_sample,
     label_rows,
     run_parallel,
 )
-from trailergenre.spark.forest import find_edges, fit_forests, fit_genre, to_codes
-from trailergenre.spark.mllib_forest import read_forest
-from trailergenre.spark.spread_forest import LocalRows, grow_forest
+from trailergenre.spark.training.forest import find_edges, fit_forests, fit_genre, to_codes
+from trailergenre.spark.training.mllib_forest import read_forest
+from trailergenre.spark.training.spread_forest import LocalRows, grow_forest
 
 N_TEST = 2000
 WIDTH = 6144

@@ -1,6 +1,6 @@
 """Random search of hyper-parameters, scored by folds of the training part alone.
 
-`trailergenre.spark.search` runs the trials in parallel.
+`trailergenre.spark.training.search` runs the trials in parallel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What can be trained, and the trainer of this machine: scikit-learn and Keras.
 
-`trailergenre.spark.training` implements the same protocol with MLlib on a cluster.
+`trailergenre.spark.training.trainer` implements the same protocol with MLlib on a cluster.
 """
 
 from __future__ import annotations

@@ -97,9 +97,9 @@ def _open_trainer(
     if recipe.trainer != "mllib" and not trials and not (has_trees and names_cluster()):
         yield local, lambda training, seed: recipe
         return
-    from trailergenre.spark.search import search_parameters
     from trailergenre.spark.session import is_local, spark_session
-    from trailergenre.spark.training import ClusterTrainer
+    from trailergenre.spark.training.search import search_parameters
+    from trailergenre.spark.training.trainer import ClusterTrainer
     from trailergenre.spark.worker_checks import FORESTS, SCORING, SEARCH
 
     modules = SEARCH if trials else FORESTS if has_trees else SCORING

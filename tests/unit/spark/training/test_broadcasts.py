@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pyspark.serializers import ChunkedStream
 
-from trailergenre.spark.broadcasts import InBand
+from trailergenre.spark.training.broadcasts import InBand
 
 LARGE = np.arange(100_000, dtype=np.float32)  # pickle frames have 64 KiB
 

@@ -25,13 +25,13 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.progress import OnStep
 from trailergenre.models.estimators.forest import Forest, constant_tree, join_trees
 from trailergenre.spark.feature_files import from_lists, to_lists
-from trailergenre.spark.fit_per_genre import (
+from trailergenre.spark.training.fit_per_genre import (
     LabelledRows,
     collect_sample,
     fits_at_a_time,
     run_parallel,
 )
-from trailergenre.spark.mllib_forest import read_forest
+from trailergenre.spark.training.mllib_forest import read_forest
 
 
 def fit_forests(

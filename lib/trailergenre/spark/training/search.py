@@ -16,9 +16,9 @@ from trailergenre.models.search import (
     draw_trials,
     score_trial,
 )
-from trailergenre.spark.broadcasts import broadcast
-from trailergenre.spark.fit_per_genre import run_parallel
 from trailergenre.spark.session import spark_context
+from trailergenre.spark.training.broadcasts import broadcast
+from trailergenre.spark.training.fit_per_genre import run_parallel
 
 
 def search_parameters(

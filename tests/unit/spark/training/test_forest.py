@@ -1,11 +1,11 @@
-"""The bins of MLlib's forests; `tests/spark/test_forest.py` fits them."""
+"""The bins of MLlib's forests; `tests/spark/training/test_forest.py` fits them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from trailergenre.spark.forest import find_edges
+from trailergenre.spark.training.forest import find_edges
 
 
 def test_of_few_values_each_is_a_bin() -> None:

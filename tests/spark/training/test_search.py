@@ -7,8 +7,8 @@ from searches import make_rows
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.errors import ClusterError
 from trailergenre.models.search import RANGES, Range, choose_trial, draw_trials, score_trial
-from trailergenre.spark.search import search_parameters
 from trailergenre.spark.session import worker_failures
+from trailergenre.spark.training.search import search_parameters
 
 pytestmark = pytest.mark.slow
 

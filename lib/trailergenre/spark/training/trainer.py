@@ -18,10 +18,10 @@ from trailergenre.models.scorer import Scorer
 from trailergenre.models.trainers import Recipe
 from trailergenre.models.training_set import TrainingSet, check_all_read
 from trailergenre.spark.feature_files import FeatureFiles
-from trailergenre.spark.fit_per_genre import label_rows
-from trailergenre.spark.forest import fit_forests
-from trailergenre.spark.logistic import fit_regressions
-from trailergenre.spark.spread_forest import LocalRows, grow_forest
+from trailergenre.spark.training.fit_per_genre import label_rows
+from trailergenre.spark.training.forest import fit_forests
+from trailergenre.spark.training.logistic import fit_regressions
+from trailergenre.spark.training.spread_forest import LocalRows, grow_forest
 
 
 class ClusterTrainer:

@@ -20,7 +20,7 @@ from trailergenre.base.progress import OnStep
 from trailergenre.models.estimators.logistic import Logistic, constant_intercept
 from trailergenre.models.estimators.rank_scaling import Scaling, fit_scaling
 from trailergenre.spark.feature_files import from_lists, to_lists
-from trailergenre.spark.fit_per_genre import (
+from trailergenre.spark.training.fit_per_genre import (
     LabelledRows,
     collect_sample,
     fits_at_a_time,

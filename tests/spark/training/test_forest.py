@@ -17,9 +17,9 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.models.estimators.forest import Forest, check_forest, fit_forest, to_bytes
-from trailergenre.spark import fit_per_genre
-from trailergenre.spark.forest import fit_forests, fit_genre
-from trailergenre.spark.mllib_forest import read_forest
+from trailergenre.spark.training import fit_per_genre
+from trailergenre.spark.training.forest import fit_forests, fit_genre
+from trailergenre.spark.training.mllib_forest import read_forest
 
 pytestmark = pytest.mark.slow
 

@@ -22,8 +22,8 @@ from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import fit_forest
-from trailergenre.spark.fit_per_genre import label_rows
-from trailergenre.spark.forest import fit_forests
+from trailergenre.spark.training.fit_per_genre import label_rows
+from trailergenre.spark.training.forest import fit_forests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from quality.external import read_mulan

@@ -16,9 +16,9 @@ from trailergenre.base.storage import Store
 from trailergenre.models.estimators import rank_scaling
 from trailergenre.models.estimators.logistic import Logistic, check_logistic, fit_logistic
 from trailergenre.models.estimators.rank_scaling import fit_scaling
-from trailergenre.spark import fit_per_genre
-from trailergenre.spark.fit_per_genre import label_rows
-from trailergenre.spark.logistic import fit_genre, fit_regressions
+from trailergenre.spark.training import fit_per_genre
+from trailergenre.spark.training.fit_per_genre import label_rows
+from trailergenre.spark.training.logistic import fit_genre, fit_regressions
 
 pytestmark = pytest.mark.slow
 

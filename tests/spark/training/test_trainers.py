@@ -18,7 +18,7 @@ from trailergenre.base.config import ForestConfig
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import fit_forest
-from trailergenre.spark.forest import fit_genre
+from trailergenre.spark.training.forest import fit_genre
 from trailergenre.spark.versions import from_arrow
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))

@@ -15,7 +15,7 @@ from trailergenre.links.labelled_links import genre_matrix
 from trailergenre.models.estimators.forest import check_forest, fit_forest, to_bytes
 from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.runs import features_table, outcomes_table, tables
-from trailergenre.spark.spread_forest import LocalRows, grow_forest
+from trailergenre.spark.training.spread_forest import LocalRows, grow_forest
 
 CONFIG = ForestConfig(trees=7, max_depth=5, rows_per_tree=20)
 ROWS = RowsConfig()

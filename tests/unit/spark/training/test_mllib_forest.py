@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trailergenre.base.errors import ClusterError
-from trailergenre.spark.mllib_forest import read_forest
+from trailergenre.spark.training.mllib_forest import read_forest
 
 TREES = """RandomForestRegressionModel: uid=RandomForestRegressor_7, numTrees=2, numFeatures=3
   Tree 0 (weight 1.0):

@@ -16,8 +16,8 @@ from trailergenre.base.errors import SchemaError, StorageError
 from trailergenre.base.storage import Store
 from trailergenre.models.pooled_table import PooledRows, iter_pooled
 from trailergenre.runs import features_table, outcomes_table
-from trailergenre.spark import spread_forest
-from trailergenre.spark.spread_forest import LocalRows
+from trailergenre.spark.training import spread_forest
+from trailergenre.spark.training.spread_forest import LocalRows
 
 ROWS = RowsConfig(statistics=("mean",))
 
