@@ -20,7 +20,7 @@ PIP        := $(BIN)/python -m pip --disable-pip-version-check
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all test-spark bench quality soak zip _java _browser
+.PHONY: help setup demo check test test-all test-spark bench quality reproduce soak zip _java _browser
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -55,6 +55,9 @@ bench: $(VENV)/.dev | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL
 
 quality: $(VENV)/.dev | _java ## Measure models on published data (PART=trailers: one part)
 	cd benchmarks && ../$(BIN)/python -m quality $(PART)
+
+reproduce: $(VENV)/.dev ## Train on Trailers12k's splits, beside its paper (DATA=dir, SUBSET=500: a quick look)
+	PYTHONPATH=benchmarks $(BIN)/python -m reproduce "$(DATA)" $(if $(SUBSET),--subset $(SUBSET))
 
 soak: $(VENV)/.dev | _java ## Run the long tests: kills, mutations, growth, docs (PART=fuzz-1: one part)
 	$(BIN)/python tests/soak.py $(PART)

@@ -28,6 +28,7 @@ TARGETS = {
     "test-spark",
     "bench",
     "quality",
+    "reproduce",
     "soak",
     "zip",
 }
