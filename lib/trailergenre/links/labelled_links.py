@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trailergenre.base.errors import LeakError
+from trailergenre.runs.tables import iter_rows
 
 BY_TITLE = "title:"
 """Begins the name of a movie that is known by its title."""
@@ -37,11 +38,15 @@ class LabelledLink:
 
 def labelled_links(labels: pa.Table) -> list[LabelledLink]:
     """Records of the labels table, sorted by link so that a seed determines the split."""
-    rows = labels.select(["link_id", "movie_id", "genres", "part"]).sort_by("link_id").to_pylist()
-    return [
-        LabelledLink(link_id, movie_id, frozenset(genres), Part(part) if part else None)
-        for link_id, movie_id, genres, part in map(dict.values, rows)
-    ]
+    same: dict[frozenset[str], frozenset[str]] = {}  # few sets of genres, of many links
+    links = []
+    for row in iter_rows(labels.sort_by("link_id")):
+        genres, part = frozenset(row["genres"]), row["part"]
+        genres = same.setdefault(genres, genres)
+        links.append(
+            LabelledLink(row["link_id"], row["movie_id"], genres, Part(part) if part else None)
+        )
+    return links
 
 
 def count_movies(links: Iterable[LabelledLink]) -> dict[str, int]:
@@ -88,20 +93,25 @@ def group_links(links: Sequence[LabelledLink]) -> NDArray[np.int64]:
     Returns:
         shape (n_links,), int64, from 0. Links with equal numbers must be in one part.
     """
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
+    of_link = _number([link.link_id for link in links])
+    of_movie = _number([link.movie_id for link in links]) + len(links)
+    parent = list(range(2 * len(links)))
 
-    def root(node: tuple[str, str]) -> tuple[str, str]:
-        parent.setdefault(node, node)
+    def root(node: int) -> int:
         while parent[node] != node:
             parent[node] = parent[parent[node]]
             node = parent[node]
         return node
 
-    for link in links:
-        parent[root(("movie", link.movie_id))] = root(("link", link.link_id))
-    numbers: dict[tuple[str, str], int] = {}
-    groups = [numbers.setdefault(root(("link", link.link_id)), len(numbers)) for link in links]
-    return np.array(groups, dtype=np.int64)
+    for link, movie in zip(of_link.tolist(), of_movie.tolist(), strict=True):
+        parent[root(movie)] = root(link)
+    return _number([root(link) for link in of_link.tolist()])
+
+
+def _number(values: Sequence[str] | Sequence[int]) -> NDArray[np.int64]:
+    """Number values in order of first appearance, from 0."""
+    numbers: NDArray[np.int64] = pa.array(values).dictionary_encode().indices.to_numpy()
+    return numbers.astype(np.int64)
 
 
 def check_parts(links: Iterable[LabelledLink]) -> None:

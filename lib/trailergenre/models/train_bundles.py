@@ -270,9 +270,12 @@ def write_model(
         },
         created_at=datetime.now(UTC),
     )
-    rows = zip(training.links, training.parts, strict=True)
-    split = pa.Table.from_pylist(
-        [{"link_id": link.link_id, "movie_id": link.movie_id, "part": part} for link, part in rows]
+    split = pa.table(
+        {
+            "link_id": [link.link_id for link in training.links],
+            "movie_id": [link.movie_id for link in training.links],
+            "part": pa.array(training.parts, pa.string()),
+        }
     )
     return write_bundle(store, manifest=manifest, model=fitted.model, split=split)
 
