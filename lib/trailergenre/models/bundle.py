@@ -30,7 +30,7 @@ from trailergenre.models.manifest import FORMAT, Manifest
 from trailergenre.models.model_card import find_warnings, render_card
 from trailergenre.models.scorer import MODEL_FILES, Model, Scorer
 from trailergenre.runs import tables
-from trailergenre.runs.fingerprint import FeatureSettings
+from trailergenre.runs.fingerprint import EXTERNAL, FeatureSettings
 
 _SPLIT = pa.schema([("link_id", pa.string()), ("movie_id", pa.string()), ("part", pa.string())])
 
@@ -254,6 +254,12 @@ def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
         ("features per frame", backbone.width, settings.width),
     ]
     problems = [f"{name}: {ours} -> {theirs}" for name, ours, theirs in pairs if ours != theirs]
+    if problems and backbone.backbone_id.startswith(f"{EXTERNAL}:"):
+        raise BundleError(
+            f"The bundle was trained on external features, {backbone.backbone_id}, and scores "
+            "those alone: no network here gives the same. Prepare a run from the same set and "
+            "`predict` it, or train a bundle on these features."
+        )
     if problems:
         raise BundleError(
             f"The bundle was trained on other features ({'; '.join(problems)}). Use the bundle's "

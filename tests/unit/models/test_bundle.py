@@ -313,6 +313,16 @@ def test_another_backbone_or_sampling_is_refused(
         check_fits(make_bundle(store), replace(SETTINGS, **change))
 
 
+def test_a_bundle_of_external_features_says_what_it_scores(store: Store) -> None:
+    name = "published:trailers12k/trailers_i_swin_fpc24"
+    manifest = make_manifest()
+    backbone = manifest.backbone.model_copy(update={"backbone_id": name})
+    bundle = make_bundle(store, manifest=manifest.model_copy(update={"backbone": backbone}))
+    assert check_fits(bundle, replace(SETTINGS, backbone_id=name)) == []
+    with pytest.raises(BundleError, match=f"external features, {name}, and scores those alone"):
+        check_fits(bundle, SETTINGS)
+
+
 def test_another_precision_is_only_told(store: Store) -> None:
     notes = check_fits(make_bundle(store), replace(SETTINGS, precision="int8"))
     assert notes == ["The bundle was trained on fp32 features; these are int8."]
