@@ -31,6 +31,7 @@ from clips import run_ffmpeg
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
@@ -201,7 +202,7 @@ def decode(seed: int, number: int, directory: Path) -> tuple[Outcome, float]:
     started = time.monotonic()
     outcome = Outcome.OK
     try:
-        for _ in Decoder(1, LIMITS).decode(path, deadline=Deadline(DEADLINE_S)).batches(16):
+        for _ in Decoder(FORM, 1, LIMITS).decode(path, deadline=Deadline(DEADLINE_S)).batches(16):
             pass
     except ItemError as error:
         outcome = error.outcome

@@ -26,6 +26,7 @@ from servers import Answer, answer, content, status
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.fork_client import stop_servers
 from trailergenre.features.backbone import load_embedder
 from trailergenre.features.pipeline import embed_links
@@ -62,7 +63,7 @@ def measure(directory: Path, n_links: int) -> dict[str, object]:
         config = load_config((), (f'network.allow=["{server.address}"]',))
         embedder = load_embedder(BackboneConfig(path=str(export_tiny(directory / "tiny"))))
         links = as_links(f"http://{server.address}{path}" for path in answers)
-        embedded = embed_links(links, stream_settings(config), embedder)
+        embedded = embed_links(links, stream_settings(config, FORM), embedder)
         for link in track(embedded, total=n_links, console=Console(stderr=True)):
             outcomes[link.row.outcome] = outcomes.get(link.row.outcome, 0) + 1
             samples.append((me.memory_info().rss / 1e6, me.num_fds()))

@@ -28,6 +28,7 @@ import numpy as np
 import ray
 
 from trailergenre.base.config import BackboneConfig, LimitsConfig
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.decoder import Decoder
@@ -41,7 +42,7 @@ DECODER_CORES = 0.25
 def decode(rows: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """Clips to batches of frames."""
     for path in rows["path"]:
-        video = Decoder(1, LimitsConfig()).decode(Path(str(path)), deadline=Deadline(600))
+        video = Decoder(FORM, 1, LimitsConfig()).decode(Path(str(path)), deadline=Deadline(600))
         for number, frames in enumerate(video.batches(BATCH)):
             index = np.arange(len(frames)) + number * BATCH
             yield {"path": np.repeat(path, len(frames)), "index": index, "frame": frames}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from trailergenre.base.config import BackboneConfig, LimitsConfig
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder
 from trailergenre.frames.decoder import Decoder
@@ -22,7 +23,7 @@ from trailergenre.frames.decoder import Decoder
 def main(clip: Path, backbone: Path, threads: int = 1, engine: str = "onnxruntime") -> None:
     """Decode the whole clip, then embed all its frames."""
     started = time.monotonic()
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(600))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(600))
     frames = np.concatenate(list(video.batches(16)))
     decode_wall_s = time.monotonic() - started
     decode_s = _cpu_s(resource.RUSAGE_CHILDREN)

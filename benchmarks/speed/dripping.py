@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trailergenre.base.config import BackboneConfig, Config, LimitsConfig, NetworkConfig
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.records import Link
 from trailergenre.features.backbone import Embedder, load_embedder
 from trailergenre.features.pipeline import embed_links
@@ -37,7 +38,7 @@ def _run(config: Config, embedder: Embedder, urls: list[str]) -> dict[str, float
     links = [Link(link_id(url), url) for url in urls]
     n_frames, n_bad, last_good_s = 0, 0, 0.0
     started = time.monotonic()
-    for link in embed_links(links, stream_settings(config), embedder):
+    for link in embed_links(links, stream_settings(config, FORM), embedder):
         if link.row.is_ok:
             n_frames += link.row.frames
             last_good_s = time.monotonic() - started

@@ -69,7 +69,9 @@ class Backbone:
 
 
 class FrameFeatures(np.ndarray[tuple[int, int], np.dtype[np.float32]]):
-    """Features of a video's frames: an array of shape (n, 2048), float32.
+    """Features of a video's frames: an array of shape (n, width), float32.
+
+    The width is the network's: 2,048 for Inception-V3.
 
     Row i belongs to the frame at `times[i]`.
 
@@ -118,7 +120,7 @@ def embed(link: str | Path, net: Backbone) -> FrameFeatures:
         net: a loaded network. Its settings give the frames per second (1 by default).
 
     Returns:
-        Shape (n, 2048), float32, n >= 1; with `.times` in seconds.
+        Shape (n, width), float32, n >= 1; with `.times` in seconds.
 
     Raises:
         ItemError: the link has no features; its `outcome` and `detail` say why.
@@ -136,14 +138,14 @@ def embed(link: str | Path, net: Backbone) -> FrameFeatures:
 def decode(link: str | Path, net: Backbone) -> NDArray[np.uint8]:
     """Download or open one video and decode its frames, those that `embed` gives to the network.
 
-    All of them are in memory at once: 268 KB a frame.
+    All of them are in memory at once: 268 KB a frame of 299 x 299.
 
     Args:
         link: a link that yt-dlp can read, or the path of a video.
         net: a loaded network. Its settings give the frames per second (1 by default).
 
     Returns:
-        Shape (n, 299, 299, 3), uint8, RGB, n >= 1.
+        Shape (n, height, width, 3), uint8, RGB, n >= 1; height and width are the network's.
 
     Raises:
         ItemError: the link has no frames; its `outcome` and `detail` say why.
@@ -153,7 +155,7 @@ def decode(link: str | Path, net: Backbone) -> NDArray[np.uint8]:
         (3, 299, 299, 3)
     """
     parsed = parse_cell(str(link), net.config)
-    settings = stream_settings(allow_files([parsed], net.config))
+    settings = stream_settings(allow_files([parsed], net.config), net.manifest.input)
     ((fetched, batches),) = [(each, list(each.frames)) for each in fetch_links([parsed], settings)]
     if not fetched.row.is_ok:
         raise ItemError(fetched.row.outcome, fetched.row.detail)

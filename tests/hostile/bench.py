@@ -17,6 +17,7 @@ from servers import Answer, AnswerServer, answer
 from servers.traps import Traps, traps
 from trailergenre.base.config import Config, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.outcomes import RowOutcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.features.backbone import Embedder
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.features.pipeline import embed_links
@@ -117,7 +118,7 @@ class Bench:
         bounds = LimitsConfig.model_validate({"deadline_s": DEADLINE_S, **limits})
         links = LinksConfig(allowed_roots=(str(self.root),))
         network = NetworkConfig(allow=(allow or self.server.address,))
-        settings = stream_settings(Config(links=links, network=network, limits=bounds))
+        settings = stream_settings(Config(links=links, network=network, limits=bounds), FORM)
         with patch("trailergenre.videos.downloader.BACKOFF_MAX_S", 0.01):
             (record,) = embed_links(as_links([url]), settings, self.embedder)
         return record

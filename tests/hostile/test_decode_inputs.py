@@ -15,6 +15,7 @@ from independent import assert_same_pictures
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import DETAIL_MAX_CHARS, ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
@@ -32,7 +33,7 @@ def test_file_ends_in_its_class(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    video = Decoder(1, LimitsConfig(max_frames=60)).decode(path, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig(max_frames=60)).decode(path, deadline=Deadline(60))
     batches, outcome, detail = [], Outcome.OK, ""
     others = psutil.Process().children()
     try:

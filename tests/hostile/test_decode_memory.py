@@ -18,11 +18,12 @@ MAX_BYTES = 1_500_000_000
 MEASURE = """
 import json, resource, sys
 from pathlib import Path
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.config import LimitsConfig
 from trailergenre.frames.decoder import Decoder
 from trailergenre.base.errors import ItemError
 from trailergenre.base.sandbox.children import Deadline
-video = Decoder(1, LimitsConfig()).decode(Path(sys.argv[1]), deadline=Deadline(120))
+video = Decoder(FORM, 1, LimitsConfig()).decode(Path(sys.argv[1]), deadline=Deadline(120))
 try:
     for _ in video.batches(16):
         pass

@@ -83,6 +83,7 @@ def solving(directory: Path, player: str, **limits: int) -> Iterator[Child]:
         "empty": str(directory / "empty"),
         "name": "x",
         "proxy": None,
+        "side_px": 299,
         "player": player,
     }
     attempt = Attempt(NetworkConfig(), LimitsConfig(), None, None)

@@ -34,6 +34,7 @@ from trailergenre.base.config import (
 )
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
@@ -66,7 +67,7 @@ def embed(address: str, paths: list[str], backbone: Path, **limits: float) -> li
     """Bring links of a server to their ends."""
     bounds = LimitsConfig.model_validate({"deadline_s": 60, **limits})
     network = NetworkConfig(allow=(address,))
-    settings = stream_settings(Config(network=network, limits=bounds))
+    settings = stream_settings(Config(network=network, limits=bounds), FORM)
     embedder = load_embedder(BackboneConfig(path=str(backbone), batch_size=4))
     links = as_links([f"http://{address}{path}" for path in paths])
     with patch("trailergenre.videos.downloader.BACKOFF_MAX_S", 0.01):

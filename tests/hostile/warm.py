@@ -91,6 +91,7 @@ def make_request(url: str, directory: Path, *, allow: Sequence[str]) -> dict[str
         "max_file_bytes": LimitsConfig().max_file_bytes,
         "max_duration_s": LimitsConfig().max_duration_s,
         "max_requests": LimitsConfig().max_requests,
+        "side_px": 299,
         "hosts": [],
         "leads_to": [],
         "allow": list(allow),

@@ -57,6 +57,7 @@ from submits import (
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ExitCode
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone import load_embedder
 from trailergenre.features.pipeline import embed_links
@@ -143,7 +144,7 @@ def test_the_packed_environment_is_all_that_a_worker_needs_and_gives_the_bytes_o
         embedder = load_embedder(BackboneConfig(path=str(backbone)))
         alone = {
             record.link.link_id: record.features
-            for record in embed_links(links, stream_settings(config), embedder)
+            for record in embed_links(links, stream_settings(config, FORM), embedder)
         }
     packed.unlink()
     assert ended.summary["by_outcome"] == {"ok": 3}

@@ -11,6 +11,7 @@ import pytest
 
 from shared import shared_inception
 from trailergenre.base.config import BackboneConfig, Config, LimitsConfig
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.backbone.artefact import hash_file, read_weights, write_manifest
@@ -38,7 +39,7 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def frames(data_dir: Path) -> np.ndarray:
     """Two frames of each real clip, uint8 RGB."""
-    decoder = Decoder(1, LimitsConfig())
+    decoder = Decoder(FORM, 1, LimitsConfig())
     clips = sorted((data_dir / "video").glob("*.mp4"))
     parts = [next(decoder.decode(clip, deadline=Deadline(60)).batches(2)) for clip in clips]
     return np.concatenate(parts)
@@ -127,7 +128,9 @@ def test_a_keras_weights_file_gives_its_own_weights_and_the_same_identity(
 @pytest.fixture(scope="module")
 def clips(data_dir: Path) -> list[np.ndarray]:
     """A frame a second of each real clip, ten at most, uint8 RGB."""
-    return [frames[:10] for frames in read_representative_frames(data_dir / "video", Config())]
+    return [
+        frames[:10] for frames in read_representative_frames(data_dir / "video", Config(), FORM)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ backbone_app = typer.Typer(
     \b
     Example:
       trailergenre backbone export --weights imagenet
+      trailergenre backbone export --network convnext_tiny --out artefacts/convnext
     """,
     no_args_is_help=True,
 )
@@ -190,6 +191,7 @@ def demo(
 @backbone_app.command("export")
 @entry
 def backbone_export(
+    network: Annotated[str, Option(metavar="NETWORK", help="Network to export.")] = "inception_v3",
     weights: Annotated[
         str, Option(metavar="WEIGHTS", help="imagenet, random, or the path of a weights file.")
     ] = "imagenet",
@@ -205,16 +207,21 @@ def backbone_export(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> ExitCode:
-    """Write Inception-V3 and its preprocessing as one ONNX artefact.
+    """Write a network and its preprocessing as one ONNX artefact.
+
+    NETWORK is inception_v3, resnet50, resnet50v2, efficientnet_v2_s, convnext_tiny,
+    mobilenet_v3_large, xception, densenet121 or vgg16.
 
     \b
     Examples:
       trailergenre backbone export --weights imagenet
+      trailergenre backbone export --network convnext_tiny --out artefacts/convnext
       trailergenre backbone export --weights inception_v3_notop.weights.h5 --out artefacts/mine
       trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
     """
     from trailergenre.base.config_files import load_config
     from trailergenre.base.progress import progress_bar
+    from trailergenre.features.backbone.catalogue import find_network
     from trailergenre.features.backbone.export import export_backbone
     from trailergenre.features.representative_frames import read_representative_frames
 
@@ -224,18 +231,24 @@ def backbone_export(
     if out is None and "://" in settings.backbone.path:
         raise ConfigError("A backbone is exported to this machine. Give its directory: --out DIR.")
     directory = out or Path(settings.backbone.path)
-    frames = None
+    entry, frames = find_network(network), None
     if calibration is not None:
-        frames = read_representative_frames(calibration.expanduser(), settings)
+        frames = read_representative_frames(calibration.expanduser(), settings, entry.spec.input)
     with progress_bar("exporting the network", unit="frames") as on_step:
         manifest = export_backbone(
-            weights, directory.expanduser(), representative=frames, on_step=on_step
+            weights,
+            directory.expanduser(),
+            network=network,
+            representative=frames,
+            on_step=on_step,
         )
     if manifest.is_random:
         print_line("note: the weights are random; features and scores mean nothing.", err=True)
     if manifest.calibration:
         print_line(f"int8 compared with fp32, {manifest.calibration.line(manifest.source)}")
-    print_line(f"backbone {manifest.backbone_id} ({manifest.source}) in {directory}")
+    print_line(
+        f"backbone {manifest.backbone_id} ({manifest.network}, {manifest.source}) in {directory}"
+    )
     return ExitCode.FINISHED
 
 

@@ -148,7 +148,7 @@ class _Stream:
         self.open_links = threading.Semaphore(links_ahead(settings.config.chunks))
         self._links = links
         self._settings = settings
-        self._downloader = Downloader.from_config(settings.config)
+        self._downloader = Downloader.from_config(settings.config, settings.form)
         self._pacer = pacer
         self._scratch = scratch
         self._stopped = threading.Event()
@@ -234,7 +234,7 @@ class _Stream:
             return  # the download failed
         deadline.resume()
         config = self._settings.config
-        decoder = Decoder(config.frames.per_second, config.limits)
+        decoder = Decoder(self._settings.form, config.frames.per_second, config.limits)
         decoded = decoder.decode(video.path, deadline=deadline)
         try:
             yield from decoded.batches(self._settings.batch_size)

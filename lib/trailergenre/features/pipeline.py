@@ -69,7 +69,7 @@ def keep_frames(
     ):
         for link in fetched:
             path = scratch / link.link.link_id
-            writer = FramesWriter(path, kept.place(link.link.link_id))
+            writer = FramesWriter(path, kept.place(link.link.link_id), settings.form)
             for frames in link.frames:
                 started = time.monotonic()
                 writer.add(frames)

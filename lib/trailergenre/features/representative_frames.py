@@ -12,7 +12,7 @@ import numpy as np
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ConfigError, ItemError
 from trailergenre.base.progress import progress_bar
-from trailergenre.base.records import FrameArray
+from trailergenre.base.records import FrameArray, FrameForm
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.terminal import escape
 from trailergenre.frames.decoder import Decoder
@@ -20,24 +20,24 @@ from trailergenre.frames.decoder import Decoder
 log = logging.getLogger(__name__)
 
 MAX_FRAMES = 512
-"""Of all videos together: 137 MB. More frames hardly change the ranges of activations."""
+"""Of all videos together: 137 MB at 299 x 299. More hardly change the ranges of activations."""
 
 _MAX_VIDEOS = 64
 _BATCH = 16
 
 
-def read_representative_frames(path: Path, config: Config) -> list[FrameArray]:
+def read_representative_frames(path: Path, config: Config, form: FrameForm) -> list[FrameArray]:
     """Decode a video, or the videos of a directory, and take frames evenly from each.
 
     Of a directory, at most 64 videos are used, evenly by name. A video that cannot be decoded is
     skipped with a warning: a directory of kept videos holds such files. A ConfigError if none can.
 
     Returns:
-        One array per video, shape (n, 299, 299, 3), uint8, RGB; at most 512 frames in total.
+        One array per video, shape (n, height, width, 3), uint8, RGB; at most 512 frames in total.
     """
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     files = files[:: -(-len(files) // _MAX_VIDEOS) or 1]
-    decoder = Decoder(config.frames.per_second, config.limits)
+    decoder = Decoder(form, config.frames.per_second, config.limits)
     videos = []
     with progress_bar("decode", unit="frames") as on_step:
         for file in files:

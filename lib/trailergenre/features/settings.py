@@ -10,7 +10,7 @@ from typing import Literal
 from trailergenre.base.config import ChunksConfig, Config
 from trailergenre.base.errors import WeightsError
 from trailergenre.base.fault_injection import Fault, read_faults
-from trailergenre.base.records import INCEPTION_V3_FRAME
+from trailergenre.base.records import FrameForm
 from trailergenre.base.storage import Store
 from trailergenre.base.versions import DOWNLOAD_PACKAGES, check_minimum_versions
 from trailergenre.features.backbone import BackboneManifest, frames_a_call, read_manifest
@@ -20,7 +20,7 @@ from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.kept_frames import KeptFrames
 from trailergenre.runs.kept_videos import KeptVideos
 from trailergenre.videos.downloader import Downloader
-from trailergenre.videos.formats import FORMAT_RULE
+from trailergenre.videos.formats import format_rule
 
 _MIN_LINKS_AHEAD = 4
 """Links that must be open for the steps to overlap: one a step, and one that waits."""
@@ -35,6 +35,7 @@ class StreamSettings:
     """
 
     config: Config
+    form: FrameForm  # of the frames
     videos: KeptVideos | None = None
     frames: KeptFrames | None = None
 
@@ -58,13 +59,13 @@ class TaskSettings(StreamSettings):
     faults: tuple[Fault, ...] = ()
 
 
-def stream_settings(config: Config) -> StreamSettings:
-    """Settings for links outside of a run.
+def stream_settings(config: Config, form: FrameForm) -> StreamSettings:
+    """Settings for links outside of a run; `form` is that of the network's frames.
 
     A ConfigError if a download package is too old, or the proxy or the cookies cannot be used.
     """
-    _check_downloads(config)
-    return StreamSettings(config=config)
+    _check_downloads(config, form)
+    return StreamSettings(config=config, form=form)
 
 
 def task_settings(
@@ -86,9 +87,10 @@ def task_settings(
             "network": config.network.model_copy(update={"cookie_file": cookies}),
         }
     )
-    _check_downloads(config)
+    _check_downloads(config, features.form)
     return TaskSettings(
         config=config,
+        form=features.form,
         videos=KeptVideos(store, features.videos_key, keeps_new=keep == "videos"),
         frames=KeptFrames(store, features.frames_key, keeps_new=keep == "frames"),
         store=store,
@@ -97,22 +99,26 @@ def task_settings(
     )
 
 
-def _check_downloads(config: Config) -> None:
+def _check_downloads(config: Config, form: FrameForm) -> None:
     """Refuse, before any work, what would fail each task or link."""
     check_minimum_versions(*DOWNLOAD_PACKAGES)
-    Downloader.from_config(config)
+    Downloader.from_config(config, form)
 
 
 def feature_settings(config: Config, manifest: BackboneManifest) -> FeatureSettings:
     """What the features of a configuration depend on."""
+    form = manifest.input
     return FeatureSettings(
-        format_rule=FORMAT_RULE,
+        format_rule=format_rule(form),
         frames_per_s=config.frames.per_second,
-        frame_side_px=INCEPTION_V3_FRAME.width,
+        frame_side_px=form.width,
         ffmpeg_major=ffmpeg_major(),
         backbone_id=manifest.backbone_id,
         precision=_precision(config, manifest),
+        width=manifest.output.width,
         calibration=manifest.int8_sha256,
+        frame_height_px=None if form.height == form.width else form.height,
+        resize=form.resize,
     )
 
 

@@ -1,1 +1,1 @@
-"""Video file to frames: ffmpeg in a sandboxed child, 299 x 299 RGB streamed through a pipe."""
+"""Video file to frames: ffmpeg in a sandboxed child, RGB of the network's size through a pipe."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray, VideoFacts
+from trailergenre.base.records import FrameArray, FrameForm, VideoFacts
 from trailergenre.base.sandbox.children import Deadline, start_child
 from trailergenre.frames.completeness import find_missing_pictures
 from trailergenre.frames.containers import declares_no_length
@@ -36,7 +36,7 @@ from trailergenre.frames.ffmpeg_log import FfmpegLog, read_log
 from trailergenre.frames.pictures import Pictures, read_pictures
 
 _Frame: TypeAlias = "NDArray[np.uint8]"
-"""Shape (299, 299, 3), uint8, RGB."""
+"""Shape (height, width, 3), uint8, RGB."""
 
 _SD_WIDTH_PX, _SD_HEIGHT_PX = 1024, 576
 """Wider or higher pictures whose colour matrix is unknown are read as BT.709, others as BT.601."""
@@ -51,6 +51,7 @@ def frame_times(n_frames: int, frames_per_s: float) -> NDArray[np.float64]:
 class Decoder:
     """The settings of all decodes of a run; `frames_per_s` is the sampling rate F."""
 
+    form: FrameForm
     frames_per_s: float
     limits: LimitsConfig
 
@@ -75,7 +76,7 @@ class DecodedVideo:
             size: frames per batch; the last batch may be smaller.
 
         Yields:
-            shape (n, 299, 299, 3), uint8, RGB; each a new array.
+            shape (n, height, width, 3), uint8, RGB; each a new array.
 
         Raises:
             ItemError: the video cannot be decoded whole; drop the batches yielded before.
@@ -138,6 +139,7 @@ class DecodedVideo:
                 decode_arguments(
                     self.path,
                     Path(times.name),
+                    form=self.settings.form,
                     frames_per_s=self.settings.frames_per_s,
                     limits=limits,
                     colour_matrix=colour_matrix,
@@ -149,7 +151,7 @@ class DecodedVideo:
             ) as child,
         ):
             child.stdin.close()
-            while (frame := _read_frame(child.stdout)) is not None:
+            while (frame := _read_frame(child.stdout, self.settings.form)) is not None:
                 if decode.held is not None and np.array_equal(frame, decode.held):
                     decode.n_held += 1
                     continue
@@ -211,8 +213,8 @@ class _Decode:
         return self.n_yielded + self.n_held
 
 
-def _read_frame(pipe: IO[bytes]) -> _Frame | None:
-    frame = np.empty((INCEPTION_V3_FRAME.width, INCEPTION_V3_FRAME.width, 3), np.uint8)
+def _read_frame(pipe: IO[bytes], form: FrameForm) -> _Frame | None:
+    frame = np.empty(form.shape, np.uint8)
     view = frame.reshape(-1).data
     filled = 0
     while filled < len(view):

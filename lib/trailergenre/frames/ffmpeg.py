@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ToolMissingError
-from trailergenre.base.records import INCEPTION_V3_FRAME
+from trailergenre.base.records import FrameForm
 from trailergenre.base.sandbox.children import ChildLimits
 from trailergenre.base.versions import FFMPEG_MAJOR, check_minimum_versions
 from trailergenre.frames.pictures import TICKS_PER_S
@@ -103,6 +103,7 @@ def decode_arguments(
     path: Path,
     pictures: Path,
     *,
+    form: FrameForm,
     frames_per_s: float,
     limits: LimitsConfig,
     colour_matrix: str | None = None,
@@ -115,13 +116,13 @@ def decode_arguments(
     Args:
         path: the video.
         pictures: where to write the list of pictures (`pictures.read_pictures`).
+        form: of the frames.
         frames_per_s: the sampling rate.
         limits: of the pictures and of the length.
         colour_matrix: to read the pictures with, e.g. `bt709`; None for the video's own.
     """
     import ffmpeg
 
-    side = INCEPTION_V3_FRAME.width
     matrix = f":colorspace={colour_matrix}" if colour_matrix else ""
     filters = (
         # Streams may start at any time; frame 0 is the first picture.
@@ -129,8 +130,9 @@ def decode_arguments(
         f"fps=fps={frames_per_s}:round=up",
         # The scaler uses neither, but refuses some.
         f"setparams=color_primaries=unknown:color_trc=unknown{matrix}",
-        f"scale={side}:{side}:flags=bicubic+accurate_rnd+full_chroma_int+bitexact",
+        f"scale={_size(form)}:flags=bicubic+accurate_rnd+full_chroma_int+bitexact",
         "format=rgb24",
+        *([_crop(form)] if form.resize == "center-crop" else []),
     )
     # Without `reinit_filter`, a change of the pictures' size or format would restart the clock.
     source = ffmpeg.input(_INPUT, reinit_filter=0, **_input_options(limits))
@@ -162,6 +164,24 @@ def decode_arguments(
     )
     both = ffmpeg.merge_outputs(frames, times).overwrite_output()
     return _compile(both, path, loglevel="verbose")
+
+
+def _size(form: FrameForm) -> str:
+    """Width and height to scale to; for a crop, the smallest that cover a frame.
+
+    `dar` is the picture's shape as displayed, pixels that are not square included.
+    """
+    if form.resize == "squeeze":
+        return f"{form.width}:{form.height}"
+    width = f"max({form.width},trunc({form.height}*dar))"
+    height = f"max({form.height},trunc({form.width}/dar))"
+    return f"'{width}':'{height}'"
+
+
+def _crop(form: FrameForm) -> str:
+    """The middle; of an odd number of pixels too many, fewer are cut off left and on top."""
+    left, top = "trunc((iw-ow)/2)", "trunc((ih-oh)/2)"
+    return f"crop={form.width}:{form.height}:'{left}':'{top}'"
 
 
 def probe_arguments(path: Path, limits: LimitsConfig) -> list[str]:

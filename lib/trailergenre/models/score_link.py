@@ -109,7 +109,7 @@ def embed_in_turn(
 
     A link that turns out to lead to a host with a pace is taken once more, in that host's turn.
     """
-    settings = stream_settings(allow_files(links, config))
+    settings = stream_settings(allow_files(links, config), embedder.manifest.input)
     while links:
         # A single link need not wait for those before it.
         pacer, ordered = Pacer(), iter(links)

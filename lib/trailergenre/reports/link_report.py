@@ -16,6 +16,8 @@ from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FrameArray, GenreScore, Link
+from trailergenre.features.backbone import read_manifest
+from trailergenre.features.backbone.artefact import local_backbone
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.links.canonical import without_user
 from trailergenre.models.bundle import Bundle
@@ -80,6 +82,7 @@ def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Repor
         "video": embedded.row if embedded else OutcomeRow(""),
         "frames_per_s": config.frames.per_second,
         "manifest": bundle.manifest,
+        "form": read_manifest(local_backbone(config.backbone.path)).input,
         "kind": MODELS[bundle.manifest.model],
         "input": ROWS[bundle.manifest.rows],
         "sha256": bundle.sha256,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from trailergenre.base.errors import ConfigError, FingerprintError
-from trailergenre.base.records import INCEPTION_V3_WIDTH
+from trailergenre.base.records import INCEPTION_V3_WIDTH, FrameForm, Resize
 from trailergenre.base.storage import Store
 
 log = logging.getLogger(__name__)
@@ -24,23 +24,27 @@ class FeatureSettings:
 
     format_rule: str  # which of a site's formats is downloaded, or `EXTERNAL`
     frames_per_s: float
-    frame_side_px: int
+    frame_side_px: int  # the width of a frame, and its height unless that is given
     ffmpeg_major: int
     backbone_id: str  # the network, its weights and its preprocessing
     precision: str  # fp32, int8 (by ONNX Runtime), int8_openvino or mixed_float16
     width: int = INCEPTION_V3_WIDTH
     calibration: str = ""
     """SHA-256 of an int8 network's file, which depends on its representative frames; else empty."""
+    frame_height_px: int | None = None
+    resize: Resize = "squeeze"
+
+    @property
+    def form(self) -> FrameForm:
+        """The frames' form."""
+        return FrameForm(
+            self.frame_height_px or self.frame_side_px, self.frame_side_px, self.resize
+        )
 
     @property
     def fingerprint(self) -> str:
         """16 hex digits, which name `features/FP/` and `outcomes/FP/`."""
-        settings = asdict(self)
-        # Later settings count only if they are not the default: earlier runs keep their names.
-        for name, default in (("width", INCEPTION_V3_WIDTH), ("calibration", "")):
-            if settings[name] == default:
-                del settings[name]
-        return _short_hash(settings)
+        return _short_hash(_without_defaults(asdict(self)))
 
     @property
     def is_external(self) -> bool:
@@ -55,13 +59,31 @@ class FeatureSettings:
     @property
     def frames_key(self) -> str:
         """Hash of what frames depend on, which names `frames/KEY/`."""
-        names = ("format_rule", "frames_per_s", "frame_side_px", "ffmpeg_major")
-        return _short_hash({name: getattr(self, name) for name in names})
+        names = ["format_rule", "frames_per_s", "frame_side_px", "ffmpeg_major"]
+        names += ["frame_height_px", "resize"]
+        return _short_hash(_without_defaults({name: getattr(self, name) for name in names}))
 
     def changed_from(self, other: FeatureSettings) -> list[str]:
         """List the settings that differ, with both values."""
         new, old = asdict(self), asdict(other)
         return [f"{name}: {old[name]} -> {new[name]}" for name in new if new[name] != old[name]]
+
+
+_LATER = {
+    "width": INCEPTION_V3_WIDTH,
+    "calibration": "",
+    "frame_height_px": None,
+    "resize": "squeeze",
+}
+"""Settings that were added later count only if they are not this default: runs keep their names."""
+
+
+def _without_defaults(settings: dict[str, object]) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in _LATER or value != _LATER[name]
+    }
 
 
 def _short_hash(settings: dict[str, object]) -> str:

@@ -2,8 +2,9 @@
 
 A file is an Arrow stream, then its own SHA-256. Each frame is stored as the differences between
 neighbouring pixels of a row, which zstd compresses better than pixels
-(`docs/decisions/0016-kept-frames.md`). The schema's metadata names the file's place; the metadata
-of a last, empty batch holds what the outcomes row says of download and decode.
+(`docs/decisions/0016-kept-frames.md`). The schema's metadata names the file's place and the frames'
+height and width; the metadata of a last, empty batch holds what the outcomes row says of download
+and decode.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from trailergenre.base.errors import StorageError
-from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray, Link
+from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray, FrameForm, Link
 from trailergenre.base.storage import Store
 from trailergenre.runs.outcome_row import OutcomeRow
 
-_SCHEMA = pa.schema([pa.field("frame", pa.binary(INCEPTION_V3_FRAME.n_bytes), nullable=False)])
-_FRAME_SHAPE = (INCEPTION_V3_FRAME.width, INCEPTION_V3_FRAME.width, 3)
 _PLACE = b"place"
+_SIZE = b"size"
 _ROW = b"origin"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -31,27 +31,29 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 class FramesWriter:
     """Writes the frames of one link to a local file."""
 
-    def __init__(self, path: Path, place: str) -> None:
+    def __init__(self, path: Path, place: str, form: FrameForm) -> None:
         """Create a local file for frames that will be kept at `place`."""
         self.path = path
         self.place = place
         self._sink = pa.OSFile(str(path), "wb")
         options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
-        schema = _SCHEMA.with_metadata({_PLACE: place})
-        self._writer = pa.ipc.new_stream(self._sink, schema, options=options)
+        metadata = {_PLACE: place, _SIZE: f"{form.height} {form.width}"}
+        frame = pa.field("frame", pa.binary(form.n_bytes), nullable=False)
+        self._schema = pa.schema([frame], metadata)
+        self._writer = pa.ipc.new_stream(self._sink, self._schema, options=options)
 
     def add(self, frames: FrameArray) -> None:
-        """Append a batch, shape (n, 299, 299, 3)."""
+        """Append a batch, shape (n, height, width, 3)."""
         differences = frames.copy()
         differences[:, :, 1:] -= frames[:, :, :-1]
         buffers = [None, pa.py_buffer(differences)]
-        column = pa.FixedSizeBinaryArray.from_buffers(_SCHEMA[0].type, len(frames), buffers)
-        self._writer.write_batch(pa.record_batch([column], schema=_SCHEMA))
+        column = pa.FixedSizeBinaryArray.from_buffers(self._schema[0].type, len(frames), buffers)
+        self._writer.write_batch(pa.record_batch([column], schema=self._schema))
 
     def close(self, row: OutcomeRow | None) -> None:
         """Close the file; without the link's row it stays incomplete and is not to be read."""
         if row is not None:
-            empty = pa.RecordBatch.from_pylist([], _SCHEMA)
+            empty = pa.RecordBatch.from_pylist([], self._schema)
             self._writer.write_batch(empty, custom_metadata={_ROW: row.to_json()})
         self._writer.close()
         self._sink.close()
@@ -70,9 +72,16 @@ class FramesReader:
         if hashlib.sha256(body).digest() != digest:
             raise self._damaged("its content does not match its SHA-256")
         self._reader = pa.ipc.open_stream(pa.py_buffer(body))
-        actual = (self._reader.schema.metadata or {}).get(_PLACE, b"unknown").decode()
+        metadata = self._reader.schema.metadata or {}
+        actual = metadata.get(_PLACE, b"unknown").decode()
         if actual != place:
             raise self._damaged(f"its frames belong to {actual}")
+        # Files of earlier versions do not say it.
+        size = metadata.get(
+            _SIZE, f"{INCEPTION_V3_FRAME.height} {INCEPTION_V3_FRAME.width}".encode()
+        )
+        height, width = map(int, size.split())
+        self._form = FrameForm(height, width)
         self._link_id = place.rpartition("/")[2]
         self.row: OutcomeRow | None = None
 
@@ -81,7 +90,7 @@ class FramesReader:
 
         A StorageError follows if the number of frames is not the recorded one.
         """
-        open_frames, n_frames = np.empty((0, *_FRAME_SHAPE), np.uint8), 0
+        open_frames, n_frames = np.empty((0, *self._form.shape), np.uint8), 0
         for differences in self._read():
             n_frames += len(differences)
             frames = np.add.accumulate(differences, axis=2, dtype=np.uint8)
@@ -102,7 +111,7 @@ class FramesReader:
                 self.row = OutcomeRow.from_json(metadata[_ROW], self._link_id)
             elif len(batch):
                 values = np.frombuffer(batch.column(0).buffers()[1], np.uint8)
-                yield values[: len(batch) * INCEPTION_V3_FRAME.n_bytes].reshape(-1, *_FRAME_SHAPE)
+                yield values[: len(batch) * self._form.n_bytes].reshape(-1, *self._form.shape)
 
     def _damaged(self, reason: str) -> StorageError:
         return StorageError(

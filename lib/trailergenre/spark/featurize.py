@@ -190,7 +190,7 @@ def _embed(links: list[Link], settings: TaskSettings, pacer: HostPacer) -> Itera
 def _check_worker(settings: TaskSettings) -> None:
     check_minimum_versions("pyarrow", *DOWNLOAD_PACKAGES)
     with reading_secrets():
-        Downloader.from_config(settings.config)
+        Downloader.from_config(settings.config, settings.form)
     if ffmpeg_major() != settings.features.ffmpeg_major:
         raise ToolMissingError(
             f"This worker has ffmpeg {ffmpeg_major()}, the driver {settings.features.ffmpeg_major}:"

@@ -24,6 +24,7 @@ from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox.children import Child, ChildLimits, Deadline
 from trailergenre.base.sandbox.fork_client import SERVER_GONE, ForkError, fork_child
 from trailergenre.videos.credentials import list_secrets, redact
+from trailergenre.videos.formats import MIN_SIDE_PX
 
 _CPU_S = 120.0
 """Processor seconds of a child; 500 MB over HTTP take 2."""
@@ -36,6 +37,7 @@ _MAX_ANSWER_BYTES = 100_000
 _BOOTSTRAP = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from trailergenre.videos.formats import MIN_SIDE_PX
 from trailergenre.videos.child import main, warm_up
 from trailergenre.base.sandbox.fork_server import serve
 serve(main, warm_up())
@@ -49,6 +51,7 @@ class Attempt:
     Attributes:
         cookies: content of a cookie file.
         hosts: those with a pace; only the link's own and those in its `leads_to` may be asked.
+        side_px: least side of the video.
     """
 
     network: NetworkConfig
@@ -57,6 +60,7 @@ class Attempt:
     proxy: str | None = field(repr=False)
     cookies: str | None = field(repr=False)
     hosts: Collection[str] = ()
+    side_px: int = MIN_SIDE_PX
 
     def run(self, link: Link, scratch: Path, deadline: Deadline) -> Video:
         """Make one attempt. If this machine does not keep the child, start one more.
@@ -117,6 +121,7 @@ class Attempt:
             "max_file_bytes": self.limits.max_file_bytes,
             "max_duration_s": self.limits.max_duration_s,
             "max_requests": self.limits.max_requests,
+            "side_px": self.side_px,
             "hosts": list(self.hosts),
             "leads_to": list(link.leads_to),
             "allow": list(self.network.allow),

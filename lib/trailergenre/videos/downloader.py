@@ -11,10 +11,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from trailergenre.base.config import Config, LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import Link, Video
+from trailergenre.base.records import FrameForm, Link, Video
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.attempt import Attempt
 from trailergenre.videos.credentials import list_secrets, read_cookies, read_proxy, redact
+from trailergenre.videos.formats import MIN_SIDE_PX, least_side_px
 from trailergenre.videos.pacing import Pacer
 
 BACKOFF_BASE_S = 2.0
@@ -26,6 +27,7 @@ class Downloader:
     """The settings of all downloads of a task, made on the machine that downloads.
 
     Attributes:
+        side_px: least side of a video, if there is one so large.
         backoff_s: upper bound of the first wait; doubles per attempt, with full jitter.
         proxy: address with its password.
         cookies: content of a cookie file.
@@ -34,16 +36,23 @@ class Downloader:
     links: LinksConfig
     network: NetworkConfig
     limits: LimitsConfig
+    side_px: int = MIN_SIDE_PX
     backoff_s: float = BACKOFF_BASE_S
     # Not in repr, so that no log shows them.
     proxy: str | None = field(default=None, repr=False)
     cookies: str | None = field(default=None, repr=False)
 
     @classmethod
-    def from_config(cls, config: Config) -> Downloader:
+    def from_config(cls, config: Config, form: FrameForm) -> Downloader:
         """Read this machine's proxy address and cookies; a ConfigError says what is wrong."""
-        proxy, cookies = read_proxy(config.network), read_cookies(config.network)
-        return cls(config.links, config.network, config.limits, proxy=proxy, cookies=cookies)
+        return cls(
+            config.links,
+            config.network,
+            config.limits,
+            least_side_px(form),
+            proxy=read_proxy(config.network),
+            cookies=read_cookies(config.network),
+        )
 
     def redact(self, text: str) -> str:
         """Replace the proxy's password and the cookies in a text."""
@@ -66,7 +75,9 @@ class Downloader:
         if link.url.startswith("file:"):
             return _open_local(link.url, self.links), 1
         pacer = pacer or Pacer()
-        attempt = Attempt(self.network, self.limits, self.proxy, self.cookies, pacer.hosts)
+        attempt = Attempt(
+            self.network, self.limits, self.proxy, self.cookies, pacer.hosts, self.side_px
+        )
         connections: dict[str, None] = {}
         n_attempts = 0
         try:

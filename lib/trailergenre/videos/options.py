@@ -9,6 +9,8 @@ import io
 import re
 import time
 from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
 
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
@@ -47,13 +49,12 @@ CONSTANT_OPTIONS: Mapping[str, object] = {
     "writethumbnail": False,
     "hls_prefer_native": True,
     "remote_components": (),
-    "format": select_format,
 }
 """The options that do not depend on the link."""
 
 
 def link_options(
-    request: Mapping[str, object], limits: DownloadLimits, *, cookie_extractor: str | None
+    request: Mapping[str, Any], limits: DownloadLimits, *, cookie_extractor: str | None
 ) -> dict[str, object]:
     """All options of one download.
 
@@ -65,6 +66,7 @@ def link_options(
     """
     options = {
         **CONSTANT_OPTIONS,
+        "format": partial(select_format, side_px=request["side_px"]),
         # Every site, but no searches.
         "allowed_extractors": ["default", "-.*search.*"],
         "paths": {"home": request["directory"]},

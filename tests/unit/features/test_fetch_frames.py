@@ -11,6 +11,7 @@ from lists import as_links
 from trailergenre.base.config import ChunksConfig, Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.features import fetch_frames
@@ -46,7 +47,7 @@ def fetch(
     monkeypatch.setattr(Downloader, "fetch", fetched)
     monkeypatch.setattr(fetch_frames, "SLOW_S", slow_s)
     config = Config(chunks=ChunksConfig(max_links=2 * ahead if ahead >= 4 else ahead))
-    return fetch_links(links, stream_settings(config))
+    return fetch_links(links, stream_settings(config, FORM))
 
 
 def numbers(fetched: Iterator[FetchedLink]) -> list[int]:

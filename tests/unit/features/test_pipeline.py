@@ -23,6 +23,7 @@ from trailergenre.base.config import (
 )
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.records import Link, Video
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.storage import Store
@@ -71,7 +72,7 @@ def settings_for(
         backbone=BackboneConfig(batch_size=2),
         limits=LimitsConfig(deadline_s=deadline_s),
     )
-    return replace(stream_settings(config), videos=videos, frames=frames)
+    return replace(stream_settings(config, FORM), videos=videos, frames=frames)
 
 
 def facts(link: FetchedLink) -> tuple[object, ...]:
@@ -101,7 +102,7 @@ def test_features_are_those_of_the_links_own_frames(clips: Path, embedder: Embed
     links = as_links(file_links(clips, "a.mp4", "cut.mp4", "b.mp4"))
     records = list(embed_links(links, settings_for(clips), embedder))
     for record, name in zip(records[::2], ["a.mp4", "b.mp4"], strict=True):
-        video = Decoder(1, LimitsConfig()).decode(clips / name, deadline=Deadline(30))
+        video = Decoder(FORM, 1, LimitsConfig()).decode(clips / name, deadline=Deadline(30))
         expected = embedder.embed(np.concatenate(list(video.batches(16))))
         np.testing.assert_array_equal(record.features, expected)
 

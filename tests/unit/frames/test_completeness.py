@@ -6,6 +6,7 @@ import pytest
 
 from clips import run_ffmpeg
 from trailergenre.base.config import LimitsConfig
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
 
@@ -31,5 +32,5 @@ def test_title_does_not_change_the_length(tmp_path: Path, title: str) -> None:
         *("-f", "lavfi", "-i", "testsrc2=s=64x64:r=4:d=2", "-f", "lavfi", "-i", "sine=d=8"),
         *("-metadata", f"title={title}", str(clip)),
     )
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     assert sum(len(batch) for batch in video.batches(16)) == 2

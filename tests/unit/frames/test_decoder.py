@@ -13,6 +13,7 @@ from clips import make_clip, make_numbered_clip, read_numbers, run_ffmpeg
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.records import VideoFacts
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
@@ -23,12 +24,14 @@ def decode(
     path: Path, *, frames_per_s: float = 1, limits: LimitsConfig | None = None, batch: int = 16
 ) -> np.ndarray:
     """All frames of a clip, shape (n, 299, 299, 3)."""
-    video = Decoder(frames_per_s, limits or LimitsConfig()).decode(path, deadline=Deadline(60))
+    video = Decoder(FORM, frames_per_s, limits or LimitsConfig()).decode(
+        path, deadline=Deadline(60)
+    )
     return np.concatenate(list(video.batches(batch)))
 
 
 def outcome_of(path: Path, *, limits: LimitsConfig | None = None, seconds: float = 60) -> Outcome:
-    video = Decoder(1, limits or LimitsConfig()).decode(path, deadline=Deadline(seconds))
+    video = Decoder(FORM, 1, limits or LimitsConfig()).decode(path, deadline=Deadline(seconds))
     with pytest.raises(ItemError) as raised:
         list(video.batches(16))
     return raised.value.outcome
@@ -104,7 +107,7 @@ def test_batches_do_not_change_the_frames(tmp_path: Path) -> None:
 
 def test_facts_are_those_of_the_source(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=400x300:r=8:d=3")
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     assert sum(len(batch) for batch in video.batches(16)) == 3
     assert video.facts == VideoFacts(duration_s=3.0, pictures_s=3.0, width_px=400, height_px=300)
 
@@ -118,7 +121,7 @@ def test_facts_of_a_turned_video_are_of_what_is_seen(
     clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=400x300:r=8:d=1")
     turned = tmp_path / "turned.mp4"
     run_ffmpeg("-display_rotation", degrees, "-i", str(clip), "-c", "copy", str(turned))
-    video = Decoder(1, LimitsConfig()).decode(turned, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(turned, deadline=Deadline(60))
     assert sum(len(batch) for batch in video.batches(16)) == 1
     assert video.facts is not None
     assert (video.facts.width_px, video.facts.height_px) == size_px
@@ -168,7 +171,7 @@ def test_longer_sound_is_no_missing_picture(tmp_path: Path) -> None:
 def test_engine_that_takes_its_time_costs_the_link_nothing(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", "testsrc2=s=320x320:r=8:d=6")
     started, deadline = time.monotonic(), Deadline(600)
-    for _ in Decoder(1, LimitsConfig()).decode(clip, deadline=deadline).batches(4):
+    for _ in Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=deadline).batches(4):
         time.sleep(0.5)
     # On any machine, the waits after a full and a last batch do not count against the deadline.
     used_s = 600 - deadline.left_s

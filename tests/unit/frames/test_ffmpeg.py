@@ -19,6 +19,7 @@ from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError, StorageError, ToolMissingError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import INCEPTION_V3_FRAME
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames import ffmpeg as program
 from trailergenre.frames.decoder import Decoder
@@ -42,7 +43,7 @@ def fake_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeFfmpeg:
 
 def decode(path: Path, limits: LimitsConfig | None = None) -> ItemError:
     """Decode and return the error."""
-    video = Decoder(1, limits or LimitsConfig()).decode(path, deadline=Deadline(60))
+    video = Decoder(FORM, 1, limits or LimitsConfig()).decode(path, deadline=Deadline(60))
     with pytest.raises(ItemError) as raised:
         list(video.batches(16))
     return raised.value
@@ -56,7 +57,7 @@ def clip(tmp_path: Path) -> Path:
 def test_untrusted_bytes_meet_only_what_is_listed() -> None:
     limits = LimitsConfig()
     arguments = program.decode_arguments(
-        Path("/x.mp4"), Path("/times"), frames_per_s=1, limits=limits
+        Path("/x.mp4"), Path("/times"), form=FORM, frames_per_s=1, limits=limits
     )
     before = arguments[: arguments.index("-i")]
     options = dict(zip(before[1::2], before[2::2], strict=True))
@@ -79,7 +80,7 @@ def test_untrusted_bytes_meet_only_what_is_listed() -> None:
 
 def test_probe_has_the_same_bounds() -> None:
     decoding = program.decode_arguments(
-        Path("/x"), Path("/times"), frames_per_s=1, limits=LimitsConfig()
+        Path("/x"), Path("/times"), form=FORM, frames_per_s=1, limits=LimitsConfig()
     )
     place = decoding.index("-reinit_filter")
     del decoding[place : place + 2]
@@ -92,7 +93,7 @@ def test_limits_are_in_force_while_it_decodes(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "x.mp4", "testsrc2=s=64x64:r=2:d=60", "-preset", "ultrafast")
     others = psutil.Process().children()
     config = LimitsConfig(max_memory_bytes=1_400_000_000)
-    frames = Decoder(1, config).decode(clip, deadline=Deadline(60)).batches(1)
+    frames = Decoder(FORM, 1, config).decode(clip, deadline=Deadline(60)).batches(1)
     next(frames)
     # It blocks until the pipe is read.
     (child,) = [child for child in psutil.Process().children() if child not in others]
@@ -159,7 +160,7 @@ def test_memory_over_the_bound_is_resource(
 def test_processor_time_ends_a_decoder_that_does_not(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "x.mp4", "color=red:s=64x64:r=30:d=60", "-preset", "ultrafast")
     limits = LimitsConfig(deadline_s=0.4, max_frames=10**6)
-    video = Decoder(60, limits).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 60, limits).decode(clip, deadline=Deadline(60))
     with pytest.raises(ItemError, match="processor time"):
         list(video.batches(16))
 
@@ -168,7 +169,7 @@ def test_ffmpeg_that_cannot_be_started_fails_the_run(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(program, "find_ffmpeg", lambda: "/nowhere/ffmpeg")
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     with pytest.raises(ToolMissingError, match="cannot be started"):
         list(video.batches(16))
 
@@ -192,14 +193,14 @@ def test_frames_without_their_figures_fail_the_run(
     fake_ffmpeg: FakeFfmpeg, clip: Path, log: str
 ) -> None:
     fake_ffmpeg(f"head -c {2 * INCEPTION_V3_FRAME.n_bytes} /dev/zero; echo '{log}' 1>&2")
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     with pytest.raises(StorageError, match=r"Free space.*ffmpeg 6"):
         list(video.batches(16))
 
 
 def test_no_frames_and_no_log_fail_the_run(fake_ffmpeg: FakeFfmpeg, clip: Path) -> None:
     fake_ffmpeg("exit 0")
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     with pytest.raises(StorageError, match="Free space"):
         list(video.batches(16))
 

@@ -10,6 +10,7 @@ import pytest
 from clips import make_clip, run_ffmpeg
 from independent import assert_same_pictures
 from trailergenre.base.config import LimitsConfig
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import DecodedVideo, Decoder
 
@@ -17,7 +18,7 @@ SOURCE = "testsrc2=s=160x120:r=8:d=3"
 
 
 def decode(path: Path) -> tuple[np.ndarray, DecodedVideo]:
-    video = Decoder(1, LimitsConfig()).decode(path, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(path, deadline=Deadline(60))
     return np.concatenate(list(video.batches(16))), video
 
 

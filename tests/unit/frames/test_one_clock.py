@@ -14,6 +14,7 @@ from independent import assert_same_pictures
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import DecodedVideo, Decoder
 
@@ -21,7 +22,7 @@ SEGMENT = 60  # frames, 2.5 s
 
 
 def open_video(path: Path) -> DecodedVideo:
-    return Decoder(1, LimitsConfig()).decode(path, deadline=Deadline(60))
+    return Decoder(FORM, 1, LimitsConfig()).decode(path, deadline=Deadline(60))
 
 
 def numbers(path: Path) -> list[int]:

@@ -10,6 +10,7 @@ from clips import run_ffmpeg
 from trailergenre.base.config import LimitsConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.records import VideoFacts
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.frames.decoder import Decoder
@@ -18,7 +19,7 @@ SMALL, LARGE = "testsrc=s=64x64:r=8:d=3", "testsrc2=s=160x120:r=8:d=3"
 
 
 def facts_of(clip: Path) -> VideoFacts:
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     assert sum(map(len, video.batches(16))) == 3
     assert video.facts is not None
     return video.facts
@@ -68,7 +69,7 @@ def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
         *("-map", "0", "-map", "1", "-c:v", "png", "-disposition:v", "attached_pic"),
         *("-f", "mp4", str(clip)),
     )
-    video = Decoder(1, LimitsConfig()).decode(clip, deadline=Deadline(60))
+    video = Decoder(FORM, 1, LimitsConfig()).decode(clip, deadline=Deadline(60))
     with pytest.raises(ItemError) as raised:
         list(video.batches(16))
     assert raised.value.outcome is Outcome.NO_VIDEO

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bundles import make_manifest
+from trailergenre.base.records import INCEPTION_V3_FRAME, FrameForm
 from trailergenre.models.timeline import GenreLine, InfluentialFrame, Timeline
 from trailergenre.reports.score_page import GenreResult, format_clock, render_score
 
@@ -28,6 +29,7 @@ RECORD: dict[str, Any] = {
     },
     "frames_per_s": 1.0,
     "manifest": make_manifest(),
+    "form": INCEPTION_V3_FRAME,
     "kind": "A random forest",
     "input": "one row",
     "sha256": "b" * 64,
@@ -41,13 +43,27 @@ def frame_at(seconds: float, drop: float | None = 0.01) -> InfluentialFrame:
 
 
 def render(
-    *, frames: tuple[InfluentialFrame, ...] = (), probability: float = 0.25, threshold: float = 0.5
+    *,
+    frames: tuple[InfluentialFrame, ...] = (),
+    probability: float = 0.25,
+    threshold: float = 0.5,
+    form: FrameForm = INCEPTION_V3_FRAME,
 ) -> str:
     """A page of one genre in three windows of 10 s, every 15 s of 40 s."""
     line = GenreLine("Drama", [0.1, 0.4, 0.2], list(frames))
     timeline = Timeline(length_s=40, window_s=10, starts_s=[0, 15, 30], lines=[line])
     genre = GenreResult("Drama", probability, threshold, 0.125)
-    return render_score(RECORD, [genre], timeline=timeline, pictures=[b"picture"])
+    record = {**RECORD, "form": form}
+    return render_score(record, [genre], timeline=timeline, pictures=[b"picture"])
+
+
+def test_squeezed_frames_are_stretched_back_and_cropped_ones_are_not() -> None:
+    frames = (frame_at(1.0),)
+    assert "aspect-ratio: 640 / 360" in render(frames=frames)
+    assert "the network sees them as 299 x 299 pixels" in render(frames=frames)
+    cropped = render(frames=frames, form=FrameForm(224, 224, "center-crop"))
+    assert "aspect-ratio: 640 / 360" not in cropped
+    assert "the middle of each picture" in cropped
 
 
 def points_of(page: str) -> list[tuple[float, float]]:

@@ -25,6 +25,8 @@ CHANGES: dict[str, object] = {
     "precision": "int8",
     "width": 107,
     "calibration": "d" * 64,
+    "frame_height_px": 150,
+    "resize": "center-crop",
 }
 
 
@@ -113,6 +115,8 @@ def test_frames_are_shared_by_all_networks_and_by_no_other_sampling() -> None:
         ("format_rule", "another"),
         ("frames_per_s", 2.0),
         ("frame_side_px", 150),
+        ("frame_height_px", 150),
+        ("resize", "center-crop"),
         ("ffmpeg_major", 8),
     ):
         assert replace(SETTINGS, **{name: value}).frames_key != SETTINGS.frames_key

@@ -8,8 +8,11 @@ import pytest
 
 from lists import as_links
 from trailergenre.base.errors import StorageError
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
+from trailergenre.base.records import FrameForm
 from trailergenre.base.storage import Store
-from trailergenre.runs.kept_frames import FramesWriter, KeptFrames
+from trailergenre.runs import kept_frames
+from trailergenre.runs.kept_frames import FramesReader, FramesWriter, KeptFrames
 from trailergenre.runs.outcome_row import OutcomeRow
 
 (LINK, OTHER) = as_links(["https://example.org/a.mp4", "https://example.org/b.mp4"])
@@ -37,7 +40,7 @@ def kept(tmp_path: Path) -> KeptFrames:
 
 
 def keep(kept: KeptFrames, path: Path, row: OutcomeRow) -> None:
-    file = FramesWriter(path, kept.place(LINK.link_id))
+    file = FramesWriter(path, kept.place(LINK.link_id), FORM)
     for start in range(0, 7, 3):
         file.add(FRAMES[start : start + 3])
     file.close(row)
@@ -57,10 +60,28 @@ def test_frames_come_back_as_they_were_in_batches_of_any_size(
 
 def test_smooth_frames_take_less_than_half_of_their_pixels(tmp_path: Path) -> None:
     slope = np.arange(299, dtype=np.uint8)
-    file = FramesWriter(tmp_path / "file", "place")
+    file = FramesWriter(tmp_path / "file", "place", FORM)
     file.add(np.broadcast_to(slope[None, None, :, None], FRAMES.shape).copy())
     file.close(ROW)
     assert file.path.stat().st_size < FRAMES.nbytes / 2
+
+
+def test_frames_of_another_size_come_back_as_they_were(tmp_path: Path) -> None:
+    frames = FRAMES[:, :80, :96]
+    file = FramesWriter(tmp_path / "file", f"frames/key/{LINK.link_id}", FrameForm(80, 96))
+    file.add(frames)
+    file.close(ROW)
+    reader = FramesReader(file.path.read_bytes(), file.place, where="here")
+    np.testing.assert_array_equal(np.concatenate(list(reader.batches(4))), frames)
+
+
+def test_a_file_of_an_earlier_version_holds_frames_of_inception(
+    kept: KeptFrames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_frames, "_SIZE", b"unknown then")
+    keep(kept, tmp_path / "old", ROW)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(next(kept.read(LINK.link_id).batches(7)), FRAMES)
 
 
 def test_only_kept_links_are_found(kept: KeptFrames) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from trailergenre.base.config import Config, NetworkConfig
 from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.videos.credentials import list_secrets, read_cookies, read_proxy, redact
 from trailergenre.videos.downloader import Downloader
 
@@ -35,7 +36,7 @@ def test_proxy_comes_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(VARIABLE, " http://me:canary@proxy:3128\n")
     network = NetworkConfig(proxy_variable=VARIABLE)
     assert read_proxy(network) == "http://me:canary@proxy:3128"
-    downloader = Downloader.from_config(Config(network=network))
+    downloader = Downloader.from_config(Config(network=network), FORM)
     assert (network.egress, downloader.proxy) == ("proxy's", "http://me:canary@proxy:3128")
     assert "canary" not in repr(downloader)
 
@@ -77,7 +78,8 @@ def test_what_is_no_proxy_ends_the_run_without_being_shown(
 
 
 def test_cookies_are_read_once_a_task(cookie_file: Path) -> None:
-    downloader = Downloader.from_config(Config(network=NetworkConfig(cookie_file=str(cookie_file))))
+    network = NetworkConfig(cookie_file=str(cookie_file))
+    downloader = Downloader.from_config(Config(network=network), FORM)
     cookie_file.unlink()
     assert downloader.cookies == COOKIES
     assert "canary" not in repr(downloader)

@@ -12,9 +12,10 @@ from servers import answer
 from trailergenre.base.config import LimitsConfig, LinksConfig, NetworkConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
+from trailergenre.base.records import FrameForm
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.videos.downloader import Downloader
-from trailergenre.videos.formats import choose_format, select_format
+from trailergenre.videos.formats import choose_format, format_rule, least_side_px, select_format
 
 
 def offer(
@@ -60,6 +61,27 @@ def test_video_only_wins_over_a_smaller_one_with_sound() -> None:
 
 def test_sound_is_taken_where_nothing_else_is_large_enough() -> None:
     assert chosen([offer("mute", 256, 144), offer("both", 640, 360, sound=True)]) == "both"
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        (FrameForm(224, 224), "360p"),  # the videos of Inception-V3 serve smaller networks, too
+        (FrameForm(299, 299), "360p"),
+        (FrameForm(384, 384), "480p"),
+        (FrameForm(224, 384), "480p"),
+    ],
+)
+def test_a_video_is_at_least_as_large_as_a_frame(form: FrameForm, name: str) -> None:
+    choice = choose_format(LADDER, least_side_px(form))
+    assert choice is not None
+    assert choice["format_id"] == name
+
+
+def test_networks_share_videos_unless_their_frames_are_larger() -> None:
+    rules = [format_rule(FrameForm(side, side)) for side in (96, 224, 299, 384)]
+    assert rules[:3] == ["smallest-video-only-299-v1"] * 3
+    assert rules[3] == "smallest-video-only-384-v1"
 
 
 def test_lower_rate_wins_at_one_size() -> None:

@@ -66,6 +66,7 @@ def options(cookie_extractor: str | None = None, **more: object) -> dict[str, An
         "deno": "/opt/deno",
         "proxy": None,
         "cookies": "secret",
+        "side_px": 384,
         **more,
     }
     limits = DownloadLimits(max_file_bytes=1, max_duration_s=1, max_requests=1)
@@ -94,7 +95,7 @@ def test_values_that_close_a_door() -> None:
     assert chosen["ffmpeg_location"] == "/scratch/empty"
     assert chosen["js_runtimes"] == {"deno": {"path": "/opt/deno"}}
     assert chosen["outtmpl"] == {"default": "abc.%(ext)s"}
-    assert chosen["format"] is select_format
+    assert (chosen["format"].func, chosen["format"].keywords) == (select_format, {"side_px": 384})
     assert not chosen["remote_components"]
     assert not chosen["postprocessors"]
     assert chosen["cachedir"] is False

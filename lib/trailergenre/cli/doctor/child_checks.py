@@ -12,6 +12,7 @@ from pathlib import Path
 import trailergenre
 from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError, one_line
+from trailergenre.base.records import INCEPTION_V3_FRAME
 from trailergenre.base.sandbox.children import Deadline, start_child
 from trailergenre.base.sandbox.protections import missing_protections
 from trailergenre.cli.doctor.examine import Finding, Verdict
@@ -83,7 +84,9 @@ def check_ffmpeg(config: Config) -> Finding:
         if encoded.returncode != 0:
             problem = f"{summary} cannot encode a clip: {one_line(encoded.stderr)}"
             return Finding(Verdict.FAILED, problem, _FFMPEG_ADVICE)
-        video = Decoder(1.0, config.limits).decode(clip, deadline=Deadline(_DEADLINE_S))
+        video = Decoder(INCEPTION_V3_FRAME, 1.0, config.limits).decode(
+            clip, deadline=Deadline(_DEADLINE_S)
+        )
         try:
             n_frames = sum(map(len, video.batches(8)))
         except ItemError as error:

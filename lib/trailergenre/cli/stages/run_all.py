@@ -37,7 +37,7 @@ from trailergenre.runs.fingerprint import FeatureSettings
 from trailergenre.runs.plan import plan_links
 from trailergenre.videos.pacing import find_host
 
-_BYTES_A_LINK = 1_200_000
+_FRAMES_A_LINK = 150
 """Features of a trailer of two and a half minutes, at one frame a second."""
 
 
@@ -110,10 +110,11 @@ def _export_backbone(settings: Config) -> None:
 def _announce(store: Store, settings: Config, features: FeatureSettings) -> None:
     """Say what is left to do: downloads of each paced host, their time, and disk."""
     plan = plan_links(store, features, (), recompute=True)
+    n_bytes = len(plan.todo) * _FRAMES_A_LINK * 4 * features.width
     remote = [link for link in plan.todo if not link.url.startswith("file:")]
     print_line(
         f"to do: {len(plan.todo)} of {len(plan.ready)} links, {len(remote)} of them downloads; "
-        f"their features take about {len(plan.todo) * _BYTES_A_LINK / 1e6:.0f} MB in {store}",
+        f"their features take about {n_bytes / 1e6:.0f} MB in {store}",
         err=True,
     )
     for line in _paced(remote, settings):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trailergenre.base.errors import ConfigError
 from trailergenre.base.records import FrameForm
 from trailergenre.features.backbone.spec import (
     INCEPTION_V3,
@@ -92,3 +93,11 @@ _ENTRIES = (
 )
 
 NETWORKS: dict[str, Entry] = {entry.spec.network: entry for entry in _ENTRIES}
+
+
+def find_network(name: str) -> Entry:
+    """Find a network by its name; a ConfigError if there is none."""
+    if name not in NETWORKS:
+        known = ", ".join(name for name, entry in NETWORKS.items() if entry.keras_name)
+        raise ConfigError(f"There is no network {name!r}. Choose one of: {known}.")
+    return NETWORKS[name]

@@ -10,8 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trailergenre.base.errors import WeightsError
-from trailergenre.features.backbone.catalogue import NETWORKS, Entry
+from trailergenre.features.backbone.catalogue import Entry, find_network
 from trailergenre.features.backbone.spec import Preprocessing
 
 # Keras has no type stubs.
@@ -24,9 +23,7 @@ def build_network(name: str) -> Model:
     Returns:
         A model from uint8 RGB (n, height, width, 3), 0..255, to float32 (n, width of the output).
     """
-    if name not in NETWORKS:
-        raise WeightsError(f"No network {name!r}. Received one of: {', '.join(NETWORKS)}.")
-    entry = NETWORKS[name]
+    entry = find_network(name)
     inputs = keras.Input(entry.spec.input.shape, dtype="uint8", name="frames")
     values = preprocess(inputs, entry.spec.preprocessing)
     outputs = build_body(entry)(values) if entry.keras_name else _tiny(values, entry)

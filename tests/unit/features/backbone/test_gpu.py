@@ -19,6 +19,7 @@ from trailergenre.base.config import BackboneConfig, Config
 from trailergenre.base.config_files import load_config
 from trailergenre.base.errors import ConfigError
 from trailergenre.base.onnx_session import open_gpu_session, open_session, run_bound
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.features.backbone import check_backbone, load_embedder, onnx_engine
 from trailergenre.features.backbone.embedder import FixedBatches
 from trailergenre.features.backbone.spec import INCEPTION_V3
@@ -28,8 +29,8 @@ from trailergenre.features.settings import feature_settings, stream_settings
 
 def test_a_call_brings_several_batches_to_a_gpu() -> None:
     gpu = Config(backbone=BackboneConfig(device="gpu", batch_size=64))
-    assert stream_settings(gpu).batch_size == 256
-    assert stream_settings(Config()).batch_size == 16
+    assert stream_settings(gpu, FORM).batch_size == 256
+    assert stream_settings(Config(), FORM).batch_size == 16
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from runs import SETTINGS, link_id, write_features
 from trailergenre.base.errors import ConfigError
+from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.runs import tables
@@ -28,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def make_kept(store: Store, id_: str, file: Path) -> None:
     """Keep one frame of a link."""
     kept = KeptFrames(store, SETTINGS.frames_key, keeps_new=True)
-    frames = FramesWriter(file, kept.place(id_))
+    frames = FramesWriter(file, kept.place(id_), FORM)
     frames.add(np.full((1, 299, 299, 3), 7, np.uint8))
     frames.close(OutcomeRow(id_, frames=1))
     kept.keep(frames)
