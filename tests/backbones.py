@@ -9,9 +9,9 @@ import numpy as np
 from trailergenre.features.backbone.export import export_backbone
 
 
-def export_tiny(directory: Path, seed: int = 7) -> Path:
-    """Write a two-layer network with the real one's input and output; takes no second."""
-    export_backbone("random", directory, network="tiny", seed=seed)
+def export_tiny(directory: Path, seed: int = 7, network: str = "tiny") -> Path:
+    """Write a two-layer network, by default with the real one's input and output."""
+    export_backbone("random", directory, network=network, seed=seed)
     return directory
 
 

@@ -10,16 +10,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
+from pymongo import MongoClient
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
 import trailergenre as tg
 from clips import make_clip
+from trailergenre.base.errors import BundleError
+from trailergenre.base.records import FrameForm
 from trailergenre.base.storage import Store
 from trailergenre.cli import run as commands
 from trailergenre.cli.commands import app
-from trailergenre.cli.stages import evaluate, featurize, predict
+from trailergenre.cli.stages import evaluate, featurize, predict, publish
 from trailergenre.models.bundle import read_bundle
+from trailergenre.runs.fingerprint import list_settings
+from trailergenre.spark.image_udf import embed_images
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +50,7 @@ def one_session(
     spark: SparkSession, tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All stages in the tests' own session, where a user's settings are found."""
-    for stage in (featurize, evaluate, predict):
+    for stage in (featurize, evaluate, predict, publish):
         monkeypatch.setattr(stage, "spark_session", lambda *_: nullcontext(spark))
     monkeypatch.setattr(commands, "use_spark", lambda master, properties: None)
     settings = tmp_path / "settings.toml"
@@ -123,3 +128,51 @@ def test_a_list_without_genres_only_gets_features(trailers: Path) -> None:
     assert "has no genres" in result.stderr
     assert tg.open_run("runs/plain").outcomes()["outcome"].tolist() == ["ok"]
     assert not Path("runs/plain/bundle").exists()
+
+
+def test_a_network_of_another_size_goes_the_whole_way_and_is_not_mixed_with_others(
+    trailers: Path,
+    tiny_backbone: Path,
+    spark: SparkSession,
+    mongo_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Frames of 96 x 80, cropped; 64 features."""
+    store, one = Store("runs/mine"), trailers / "comedy" / "1.mp4"
+    invoke("backbone", "export", "--network", "tiny_96", "--weights", "random", "--out", "other")
+    invoke("run", trailers, "--out", store, "--keep", "frames", "--set", "backbone.path=other")
+    ((fingerprint, settings),) = list_settings(store).items()
+    assert (settings.form, settings.width) == (FrameForm(80, 96, "center-crop"), 64)
+    invoke("verify", store)
+
+    net, run = tg.load_backbone("other"), tg.open_run(store.address)
+    frames, features = tg.decode(one, net), tg.embed(one, net)
+    assert (frames.shape, features.shape) == ((2, 80, 96, 3), (2, 64))
+    np.testing.assert_array_equal(run.features(features.url), features)
+    embed = embed_images(net.config.backbone)
+    images = spark.createDataFrame([(frame.tobytes(),) for frame in frames], "image binary")
+    rows = [row[0] for row in images.coalesce(1).select(embed("image")).collect()]
+    np.testing.assert_array_equal(np.array(rows, np.float32), features)
+
+    bundle = read_bundle(Store("runs/mine/bundle"))
+    assert bundle.manifest.backbone.width == 64
+    scored = invoke("score", one, "--bundle", "runs/mine/bundle", "--report", "score.html")
+    assert "Comedy" in scored.stdout
+    assert "the middle of each picture" in Path("score.html").read_text()
+
+    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", mongo_uri)
+    invoke("publish", store, "--set", "mongo.database=other_network")
+    with MongoClient(mongo_uri) as client:
+        documents = list(client["other_network"]["features"].find())
+    assert {len(each["features"].as_vector().data) for each in documents} == {64}
+    assert {each["fingerprint"] for each in documents} == {fingerprint}
+
+    # The same links by another network: its features are others, and fit no model of these.
+    invoke("featurize", store, "--set", f"backbone.path={tiny_backbone}")
+    (new,) = set(list_settings(store)) - {fingerprint}
+    mixed = ["predict", str(store), "--bundle", "runs/mine/bundle", "--features", new]
+    refused = CliRunner().invoke(app, mixed)
+    assert refused.exit_code == 2
+    assert "features per frame: 64 -> 2048" in refused.stderr
+    with pytest.raises(BundleError, match="frame side: 96 -> 299"):
+        tg.score([one], bundle, tg.load_backbone(tiny_backbone))

@@ -209,8 +209,8 @@ def backbone_export(
 ) -> ExitCode:
     """Write a network and its preprocessing as one ONNX artefact.
 
-    NETWORK is inception_v3, resnet50, resnet50v2, efficientnet_v2_s, convnext_tiny,
-    mobilenet_v3_large, xception, densenet121 or vgg16.
+    NETWORK is inception_v3, inception_v3_torchvision, inception_v3_gluon, resnet50, resnet50v2,
+    efficientnet_v2_s, convnext_tiny, mobilenet_v3_large, xception, densenet121 or vgg16.
 
     \b
     Examples:

@@ -30,6 +30,9 @@ _TORCH = Preprocessing(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.
 # These networks bring their preprocessing as a layer, which is left out: it is the artefact's.
 _BARE = {"include_preprocessing": False}
 
+# The other licences are named in Keras's documentation (docs/templates/applications.md, Keras 2.1).
+_UNKNOWN = "unknown: Keras names none"
+
 _MADE_HERE = "no weights but random ones exist"
 _IN_FILES = "Keras downloads none; timm's are Apache-2.0, torchvision's BSD-3-Clause"
 
@@ -39,7 +42,7 @@ class Entry:
     """A network that can be built."""
 
     spec: NetworkSpec
-    license: str  # of the ImageNet weights that Keras downloads, as Keras's documentation names it
+    license: str  # of the ImageNet weights that Keras downloads
     keras_name: str = ""  # in keras.applications; empty for networks that are built here, for tests
     options: Mapping[str, object] = field(default_factory=dict)
     counts_padding: bool = False  # in average pooling, as PyTorch does; Keras leaves it out
@@ -75,15 +78,15 @@ _ENTRIES = (
         counts_padding=True,
     ),
     Entry(_spec("resnet50", _224, _BGR, 2048), "MIT", "ResNet50"),
-    Entry(_spec("resnet50v2", _224, TO_ONE, 2048), "BSD-3-Clause", "ResNet50V2"),
+    Entry(_spec("resnet50v2", _224, TO_ONE, 2048), _UNKNOWN, "ResNet50V2"),
     Entry(
         _spec("efficientnet_v2_s", _384, _TO_ONE_BY_128, 1280),
-        "Apache-2.0",
+        _UNKNOWN,
         "EfficientNetV2S",
         _BARE,
     ),
-    Entry(_spec("convnext_tiny", _224, _TORCH, 768), "MIT", "ConvNeXtTiny", _BARE),
-    Entry(_spec("mobilenet_v3_large", _224, TO_ONE, 960), "Apache-2.0", "MobileNetV3Large", _BARE),
+    Entry(_spec("convnext_tiny", _224, _TORCH, 768), _UNKNOWN, "ConvNeXtTiny", _BARE),
+    Entry(_spec("mobilenet_v3_large", _224, TO_ONE, 960), _UNKNOWN, "MobileNetV3Large", _BARE),
     Entry(_spec("xception", _299, TO_ONE, 2048), "MIT", "Xception"),
     Entry(_spec("densenet121", _224, _TORCH, 1024), "BSD-3-Clause", "DenseNet121"),
     Entry(_spec("vgg16", _224, _BGR, 512), "CC-BY-4.0", "VGG16"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -139,7 +140,13 @@ def _set_imagenet(model: Any) -> None:  # noqa: ANN401 - Keras has no type stubs
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress what Keras prints and its converter's FutureWarning."""
+    """Suppress what Keras prints, its converter's FutureWarning and TensorFlow's warnings."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        yield
+        tensorflow = logging.getLogger("tensorflow")
+        level = tensorflow.level
+        tensorflow.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            tensorflow.setLevel(level)
