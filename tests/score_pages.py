@@ -14,7 +14,13 @@ from bundles import make_bundle, make_manifest
 from lists import as_links
 from trailergenre.base.config import Config
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import INCEPTION_V3_WIDTH, FeatureArray, FrameArray, Link
+from trailergenre.base.records import (
+    INCEPTION_V3_FRAME,
+    INCEPTION_V3_WIDTH,
+    FeatureArray,
+    FrameArray,
+    Link,
+)
 from trailergenre.base.storage import Store
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.models.bundle import Bundle
@@ -136,6 +142,7 @@ def write_score_page(
         patch.setattr(link_report, "embed_link", embed)
         patch.setattr(link_report, "datetime", FixedClock)
         patch.setattr(link_report, "find_notes", lambda bundle, config: bundle.warnings)
+        patch.setattr(link_report, "frame_form", lambda config: INCEPTION_V3_FRAME)
         return report_link(LINK, bundle, Config(), page=ReportFile.named(page))
 
 

@@ -145,7 +145,7 @@ def test_a_network_of_another_size_goes_the_whole_way_and_is_not_mixed_with_othe
     assert (settings.form, settings.width) == (FrameForm(80, 96, "center-crop"), 64)
     invoke("verify", store)
 
-    net, run = tg.load_backbone("other"), tg.open_run(store.address)
+    net, run = tg.load_backbone(Path("other").absolute()), tg.open_run(store.address)
     frames, features = tg.decode(one, net), tg.embed(one, net)
     assert (frames.shape, features.shape) == ((2, 80, 96, 3), (2, 64))
     np.testing.assert_array_equal(run.features(features.url), features)

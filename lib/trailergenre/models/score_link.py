@@ -15,7 +15,14 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from trailergenre.base.config import Config, LinksConfig
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome, RowOutcome
-from trailergenre.base.records import VIDEO_SUFFIXES, FrameArray, GenreScore, Link, LinkFrames
+from trailergenre.base.records import (
+    VIDEO_SUFFIXES,
+    FrameArray,
+    FrameForm,
+    GenreScore,
+    Link,
+    LinkFrames,
+)
 from trailergenre.features.backbone import Embedder, load_embedder, read_manifest
 from trailergenre.features.backbone.artefact import local_backbone
 from trailergenre.features.fetch_frames import FetchedLink
@@ -138,6 +145,11 @@ def failed_score(link: Link | str, error: ItemError) -> LinkScore:
     # A link that is refused for its user name may hold a password.
     url, link_id = (link.url, link.link_id) if isinstance(link, Link) else (without_user(link), "")
     return LinkScore(url, link_id, error.outcome, error.detail, [], frames=0, seconds={}, notes=[])
+
+
+def frame_form(config: Config) -> FrameForm:
+    """The form of the frames that the configured network takes."""
+    return read_manifest(local_backbone(config.backbone.path)).input
 
 
 def find_notes(bundle: Bundle, config: Config) -> list[str]:

@@ -16,8 +16,6 @@ from trailergenre.base.config import Config
 from trailergenre.base.errors import ItemError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import FrameArray, GenreScore, Link
-from trailergenre.features.backbone import read_manifest
-from trailergenre.features.backbone.artefact import local_backbone
 from trailergenre.features.fetch_frames import FetchedLink
 from trailergenre.links.canonical import without_user
 from trailergenre.models.bundle import Bundle
@@ -28,6 +26,7 @@ from trailergenre.models.score_link import (
     embed_link,
     failed_score,
     find_notes,
+    frame_form,
     link_frames,
     parse_cell,
     score_embedded,
@@ -82,7 +81,7 @@ def report_link(cell: str | Link, bundle: Bundle, config: Config, *, page: Repor
         "video": embedded.row if embedded else OutcomeRow(""),
         "frames_per_s": config.frames.per_second,
         "manifest": bundle.manifest,
-        "form": read_manifest(local_backbone(config.backbone.path)).input,
+        "form": frame_form(config),
         "kind": MODELS[bundle.manifest.model],
         "input": ROWS[bundle.manifest.rows],
         "sha256": bundle.sha256,

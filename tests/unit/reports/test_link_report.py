@@ -27,7 +27,7 @@ from score_pages import (
 )
 from trailergenre.base.config import Config
 from trailergenre.base.outcomes import Outcome
-from trailergenre.base.records import FrameArray
+from trailergenre.base.records import INCEPTION_V3_FRAME, FrameArray
 from trailergenre.base.storage import Store
 from trailergenre.cli.commands import app
 from trailergenre.models.bundle import Bundle
@@ -151,6 +151,7 @@ def test_text_that_is_no_link_has_a_page_too(
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
+    monkeypatch.setattr(link_report, "frame_form", lambda config: INCEPTION_V3_FRAME)
     score = report_link("javascript:alert('<b>')", bundle, Config(), page=ReportFile.named(page))
     assert score.outcome is Outcome.SCHEME
     content = page.read_text(encoding="utf-8")
@@ -172,6 +173,7 @@ def test_a_page_is_passed_on_without_the_password_of_its_link(
 ) -> None:
     page, bundle = tmp_path / "out.html", make_link_bundle(tmp_path / "bundle")
     monkeypatch.setattr(link_report, "find_notes", lambda bundle, config: [])
+    monkeypatch.setattr(link_report, "frame_form", lambda config: INCEPTION_V3_FRAME)
     score = report_link(
         "https://me:hunter2@films.test/a", bundle, Config(), page=ReportFile.named(page)
     )
