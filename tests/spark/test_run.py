@@ -135,7 +135,6 @@ def test_a_network_of_another_size_goes_the_whole_way_and_is_not_mixed_with_othe
     tiny_backbone: Path,
     spark: SparkSession,
     mongo_uri: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Frames of 96 x 80, cropped; 64 features."""
     store, one = Store("runs/mine"), trailers / "comedy" / "1.mp4"
@@ -160,8 +159,11 @@ def test_a_network_of_another_size_goes_the_whole_way_and_is_not_mixed_with_othe
     assert "Comedy" in scored.stdout
     assert "the middle of each picture" in Path("score.html").read_text()
 
-    monkeypatch.setenv("TRAILERGENRE_MONGO_URI", mongo_uri)
-    invoke("publish", store, "--set", "mongo.database=other_network")
+    # The workers of this session have their own environment.
+    Path("uri").write_text(mongo_uri)
+    Path("uri").chmod(0o600)
+    where = f"mongo.uri_file={Path('uri').absolute()}"
+    invoke("publish", store, "--set", "mongo.database=other_network", "--set", where)
     with MongoClient(mongo_uri) as client:
         documents = list(client["other_network"]["features"].find())
     assert {len(each["features"].as_vector().data) for each in documents} == {64}
