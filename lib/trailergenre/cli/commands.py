@@ -17,6 +17,7 @@ from typer import Argument, Option
 from trailergenre import __version__
 from trailergenre.base.errors import ConfigError, ExitCode
 from trailergenre.base.terminal import print_line
+from trailergenre.cli.backbone_commands import backbone_check, backbone_import
 from trailergenre.cli.entry import (
     CommandLine,
     ConfigOption,
@@ -52,7 +53,7 @@ Examples:
   trailergenre doctor                       check what is installed on this machine
 
 \b
-Exit codes: 0 finished, 1 verify found a problem, 2 usage or environment error, or no link
+Exit codes: 0 finished, 1 a check found a problem, 2 usage or environment error, or no link
 was scored, 3 the run is locked by another process, 4 links are left or MongoDB rejected documents,
 130 and 143 stopped by a signal, 141 output pipe closed.
 Run `trailergenre --install-completion` once to complete commands and options with TAB (bash, zsh
@@ -61,7 +62,7 @@ or fish, whichever shell you run it in).
 
 app = CommandLine(help=HELP, no_args_is_help=True)
 backbone_app = typer.Typer(
-    help="""Export the network that turns frames into features.
+    help="""Export or import the network that turns frames into features.
 
     \b
     Example:
@@ -81,6 +82,8 @@ bundle_app = typer.Typer(
 )
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
+backbone_app.command("import")(backbone_import)
+backbone_app.command("check")(backbone_check)
 for command in (run, score, export, prepare, featurize, train, evaluate, predict, publish):
     app.command()(command)
 

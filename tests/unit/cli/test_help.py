@@ -41,8 +41,9 @@ def command_of(name: str) -> click.Command:
 
 
 def test_all_commands_and_jobs_are_found() -> None:
-    promised = {"demo", "score", "status", "report", "verify", "doctor", "backbone export"}
-    assert set(COMMANDS) == {*promised, "bundle inspect", "run", "export", *STAGES}
+    promised = {"demo", "score", "status", "report", "verify", "doctor", "bundle inspect"}
+    backbone = {f"backbone {name}" for name in ("export", "import", "check")}
+    assert set(COMMANDS) == {*promised, *backbone, "run", "export", *STAGES}
     assert len(JOBS) == len(STAGES)
 
 

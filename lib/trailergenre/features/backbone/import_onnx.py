@@ -30,6 +30,7 @@ from trailergenre.features.backbone.artefact import (
     new_artefact,
     write_manifest,
 )
+from trailergenre.features.backbone.catalogue import NETWORKS
 from trailergenre.features.backbone.spec import (
     NetworkSpec,
     Output,
@@ -112,10 +113,12 @@ def import_backbone(path: Path, out: Path, *, name: str, known: Exported) -> Bac
         known: what the file does not say.
     """
     check_minimum_versions("onnx")
-    form = FrameForm(known.side, known.side, known.resize)
-    preprocessing = Preprocessing(scale=1 / 255, mean=known.mean, std=known.std)
     with new_artefact(out) as unfinished:
         try:
+            form = FrameForm(known.side, known.side, known.resize)
+            preprocessing = Preprocessing(scale=1 / 255, mean=known.mean, std=known.std)
+            if name in NETWORKS:
+                raise ValueError(f"{name} is the name of another network: give another --name")
             model = _read(path)
             content = model.SerializeToString(deterministic=True)
             output = _adapt(model, form, preprocessing, known)
@@ -161,6 +164,8 @@ def _read(path: Path) -> onnx.ModelProto:
     try:
         # Refuses files that lie elsewhere, and symbolic links.
         onnx.load_external_data_for_model(model, str(path.parent))
+        for tensor in model.graph.initializer:
+            tensor.ClearField("data_location")  # so that one network has one identity
     except (onnx.checker.ValidationError, ValueError, OSError) as error:
         raise ValueError(
             f"its weights in {', '.join(beside)}, which must lie beside it, cannot be read: {error}"

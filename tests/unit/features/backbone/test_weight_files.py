@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backbones import export_tiny
 from trailergenre.base.errors import WeightsError
 from trailergenre.features.backbone.artefact import write_weights
 from trailergenre.features.backbone.networks import build_network, random_weights
@@ -132,8 +131,8 @@ def test_the_configuration_in_a_keras_file_is_not_read(source: Any, tmp_path: Pa
     np.testing.assert_array_equal(read(tmp_path / "y.keras")[0], source.get_weights()[0])
 
 
-def test_weights_of_a_backbone_are_read_into_its_own_network_alone(tmp_path: Path) -> None:
-    directory = export_tiny(tmp_path / "tiny")
+def test_weights_of_a_backbone_are_read_into_its_own_network_alone(tiny_backbone: Path) -> None:
+    directory = tiny_backbone
     assert [a.shape for a in read(directory / "weights.safetensors", "tiny")][-1] == (2048,)
     with pytest.raises(WeightsError, match="of a backbone tiny: --network tiny"):
         read(directory / "weights.safetensors")
