@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     FINISHED = 0
     """The run finished; failed links are rows, not failures."""
     VERIFY_FAILED = 1
-    """`verify` found damage."""
+    """`verify` found damage, or `backbone check` other features."""
     USAGE = 2
     """Usage, configuration or environment is wrong; or the one link of `score` failed."""
     LOCKED = 3

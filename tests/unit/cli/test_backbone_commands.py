@@ -22,7 +22,7 @@ def invoke(*words: str) -> Result:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of one convolution, as (n, 3, height, width) to `image_embeds` (n, 4)."""
+    """A network of one convolution, as (n, 3, 224, 224) to `image_embeds` (n, 4)."""
     kernel = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
     nodes = [
         helper.make_node("Conv", ["pixel_values", "kernel"], ["map"], strides=[32, 32]),
@@ -31,7 +31,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info("pixel_values", 1, ["n", 3, "height", "width"])],
+        [helper.make_tensor_value_info("pixel_values", 1, ["n", 3, 224, 224])],
         [helper.make_tensor_value_info("image_embeds", 1, ["n", 4])],
         initializer=[
             numpy_helper.from_array(kernel, "kernel"),
@@ -74,7 +74,7 @@ def test_a_preset_and_options_over_it_are_written_to_the_manifest(
         ([], "Give --input, --mean and --std, or a --preset"),
         (["--preset", "clip", "--mean", "1,2"], "--mean takes three numbers"),
         (["--preset", "siglip2"], "--output must name one of its outputs: image_embeds (n, 4)"),
-        (["--preset", "clip", "--input", "31"], "it does not run"),
+        (["--preset", "clip", "--input", "256"], "--input must be the size"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
@@ -90,7 +90,7 @@ def test_an_imported_network_is_checked_against_published_features(
     exported: Path, clip: Path, tmp_path: Path
 ) -> None:
     out = str(tmp_path / "b")
-    invoke("import", str(exported), "--preset", "clip", "--input", "299", "--out", out)
+    invoke("import", str(exported), "--preset", "clip", "--out", out)
     net = tg.load_backbone(out)
     features = tg.embed(clip, net)
     assert features.shape == (3, 4)
