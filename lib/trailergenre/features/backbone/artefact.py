@@ -48,6 +48,8 @@ class Quantization(BaseModel):
     n_frames: int
     n_judged: int  # number of the other frames
     is_held_out: bool = False  # the other frames are of other videos, not neighbours in the same
+    weight_bits: Literal[7, 8]  # 7 where the exporting CPU cannot compute with 8
+    fp32_convolutions: int  # the network's first ones, which keep float32
     cosine_p1: float  # 1st percentile of the cosine to fp32, after subtracting the mean
     rms_share: float  # rms(int8 - fp32) over the rms spread between frames
 
@@ -61,7 +63,8 @@ class Quantization(BaseModel):
         )
         text = (
             f"weights {weights}: cosine {self.cosine_p1:.4f} (1st percentile), rms difference "
-            f"{self.rms_share:.4f} of the spread, on {frames}"
+            f"{self.rms_share:.4f} of the spread, on {frames}; {self.weight_bits}-bit weights, the "
+            f"first {self.fp32_convolutions} convolutions in fp32"
         )
         if weights.startswith("random"):
             text += "; random weights say nothing about ImageNet's"

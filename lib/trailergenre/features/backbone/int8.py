@@ -1,7 +1,7 @@
 """Quantization of an fp32 network to 8-bit integers, and its distance from fp32.
 
-Activations are uint8 and weights int8 per channel, in ONNX's QDQ format
-(docs/decisions/0014-int8.md).
+Activations are uint8 and weights int8 per channel, in ONNX's QDQ format. The first convolutions
+stay fp32, as few as bring the features near enough (docs/decisions/0035-int8-trained.md).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -22,20 +23,25 @@ from onnxruntime.quantization import (
     quant_pre_process,
     quantize_static,
 )
+from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
 
 from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.base.onnx_session import Session, open_session
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray, FrameArray
 from trailergenre.features.backbone.artefact import Quantization
+from trailergenre.features.backbone.saturation import is_exact, run_onnxruntime
 
-MIN_COSINE = 0.95
+MIN_COSINE = 0.97
 """Smallest 1st percentile of the cosine between int8 and fp32, after subtracting the mean."""
-MAX_RMS_SHARE = 0.1
+MAX_RMS_SHARE = 0.07
 """Largest rms(int8 - fp32), as a share of the rms spread between frames."""
 
 MIN_FRAMES = 16
 """Fewest representative frames, and fewest frames to compare on."""
+
+MAX_FP32 = 4
+"""Most convolutions that stay fp32: each of the first ones costs more time than later ones."""
 
 OnBatch = Callable[[int], None]
 """Called with the number of frames of each batch that is done."""
@@ -49,6 +55,9 @@ def quantize_network(
     path: Path, videos: Sequence[FrameArray], *, weights: str, on_step: OnStep
 ) -> Quantization:
     """Replace an fp32 network by its int8 form, and compare them.
+
+    The first convolutions stay fp32 if int8 is too far from fp32 without: one after the other,
+    until it is near enough.
 
     Args:
         path: the ONNX file, which is replaced.
@@ -67,38 +76,52 @@ def quantize_network(
             f"Received: {len(seen)} and {len(unseen)}. Give more or longer videos, or set "
             "frames.per_second higher."
         )
-    done, total = 0, 3 * len(seen) + 2 * len(unseen)
+    done, tries = 0, 1
 
     def on_batch(n_frames: int) -> None:
         nonlocal done
         done += n_frames
-        on_step(done, total)
+        on_step(done, len(seen) + (1 + tries) * (len(seen) + len(unseen)))
 
     fp32 = _open(path)
     fp32_seen, fp32_unseen = (_embed(fp32, frames, on_batch) for frames in (seen, unseen))
+    weight_bits: Literal[7, 8] = 8 if is_exact(run_onnxruntime) else 7
+    describe = partial(
+        Quantization,
+        sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
+        n_frames=len(seen),
+        n_judged=len(unseen),
+        is_held_out=is_held_out,
+        weight_bits=weight_bits,
+    )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8-") as directory:
+        network = _Prepared(path, Path(directory), _Reader(fp32, seen, on_batch))
+        if not network.convolutions:
+            raise ConfigError("The network has no convolutions, so int8 would gain nothing.")
         quantized = Path(directory) / path.name
-        _quantize(path, quantized, _Reader(fp32, seen, on_batch))
-        int8_seen = _embed(_open(quantized), seen, on_batch)
-        _correct_output(quantized, fp32_seen.mean(0) - int8_seen.mean(0))
-        int8_unseen = _embed(_open(quantized), unseen, on_batch)
-        cosine_p1, rms_share = compare_features(fp32_unseen, int8_unseen, fp32_seen.mean(0))
-        figures = Quantization(
-            sha256=hashlib.sha256(seen.tobytes()).hexdigest(),
-            n_frames=len(seen),
-            n_judged=len(unseen),
-            is_held_out=is_held_out,
-            cosine_p1=cosine_p1,
-            rms_share=rms_share,
-        )
-        if cosine_p1 < MIN_COSINE or rms_share > MAX_RMS_SHARE:
-            raise WeightsError(
-                f"The int8 network is too far from fp32 ({figures.line(weights)}). Needed: "
-                f"cosine >= {MIN_COSINE}, rms <= {MAX_RMS_SHARE}. Give more videos, or videos like "
-                "those to embed, or use --precision fp32."
-            )
-        quantized.replace(path)
-    return figures
+        for n_fp32 in range(min(MAX_FP32, len(network.convolutions) - 1) + 1):
+            tries = n_fp32 + 1
+            network.quantize(quantized, n_fp32=n_fp32, weight_bits=weight_bits)
+            int8_seen = _embed(_open(quantized), seen, on_batch)
+            _correct_output(quantized, fp32_seen, int8_seen)
+            int8_unseen = _embed(_open(quantized), unseen, on_batch)
+            cosine_p1, rms_share = compare_features(fp32_unseen, int8_unseen, fp32_seen.mean(0))
+            figures = describe(fp32_convolutions=n_fp32, cosine_p1=cosine_p1, rms_share=rms_share)
+            if cosine_p1 >= MIN_COSINE and rms_share <= MAX_RMS_SHARE:
+                quantized.replace(path)
+                return figures
+    raise WeightsError(
+        f"The int8 network is too far from fp32 ({figures.line(weights)}). Needed: "
+        f"cosine >= {MIN_COSINE}, rms <= {MAX_RMS_SHARE}. {_advise(figures)} or use "
+        "--precision fp32."
+    )
+
+
+def _advise(figures: Quantization) -> str:
+    more = "Give more videos, or videos like those to embed,"
+    if figures.weight_bits == 8:
+        return more
+    return f"{more} export on a machine whose processor has VNNI, for 8-bit weights,"
 
 
 def compare_features(
@@ -150,35 +173,55 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has 
         return next(self._batches, None)
 
 
-def _quantize(path: Path, out: Path, reader: _Reader) -> None:
-    prepared = out.with_suffix(".prepared.onnx")
-    quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    quantize_static(
-        prepared,
-        out,
-        reader,
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=_QUANTIZED,
-        per_channel=True,
-        # 7-bit weights: sums of 8-bit pairs overflow 16 bits on CPUs without VNNI, so other CPUs
-        # would give other features.
-        reduce_range=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+class _Prepared:
+    """A network that is ready to be quantized: batch normalisation is folded, ranges are known."""
+
+    def __init__(self, path: Path, directory: Path, reader: _Reader) -> None:
+        """Run the network on the representative frames, to find the ranges of its tensors."""
+        self._path = directory / "prepared.onnx"
+        self._ranges = directory / "ranges.json"
+        quant_pre_process(path, self._path, skip_symbolic_shape=True)
+        nodes = onnx.load(self._path).graph.node
+        self.convolutions = [node.name for node in nodes if node.op_type == "Conv"]
+        augmented = str(directory / "augmented.onnx")
+        calibrator = create_calibrator(self._path, _QUANTIZED, augmented_model_path=augmented)
+        calibrator.collect_data(reader)
+        save_tensors_data(calibrator.compute_data(), self._ranges)
+
+    def quantize(self, out: Path, *, n_fp32: int, weight_bits: int) -> None:
+        """Write the int8 form, without its first `n_fp32` convolutions."""
+        quantize_static(
+            self._path,
+            out,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_QUANTIZED,
+            nodes_to_exclude=self.convolutions[:n_fp32],
+            per_channel=True,
+            reduce_range=weight_bits == 7,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibration_cache_path=self._ranges,
+        )
 
 
-def _correct_output(path: Path, shift: FeatureArray) -> None:
-    """Add a constant to every feature, since rounding shifts its mean; keep it at 0 or above."""
+def _correct_output(path: Path, fp32: FeatureArray, int8: FeatureArray) -> None:
+    """Add a constant to every feature, since rounding shifts its mean.
+
+    Features that are never negative, as those after a Relu, stay so.
+    """
     network = onnx.load(path)
     graph = network.graph
     output = graph.output[0].name
     for node in graph.node:
         node.output[:] = ["uncorrected" if name == output else name for name in node.output]
-    graph.initializer.append(onnx.numpy_helper.from_array(shift.astype(np.float32), "shift"))
+    shift = (fp32.mean(0) - int8.mean(0)).astype(np.float32)
+    graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
+    is_positive = fp32.min() >= 0
+    corrected = "corrected" if is_positive else output
     nodes: list[Any] = [
-        onnx.helper.make_node("Add", ["uncorrected", "shift"], ["corrected"], "correct"),
-        onnx.helper.make_node("Relu", ["corrected"], [output], "keep_positive"),
+        onnx.helper.make_node("Add", ["uncorrected", "shift"], [corrected], "correct")
     ]
+    if is_positive:
+        nodes.append(onnx.helper.make_node("Relu", [corrected], [output], "keep_positive"))
     graph.node.extend(nodes)
     onnx.save(network, path)

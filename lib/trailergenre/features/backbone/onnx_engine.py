@@ -33,6 +33,7 @@ from trailergenre.features.backbone.embedder import (
     check_frames,
     join_features,
 )
+from trailergenre.features.backbone.saturation import check_arithmetic, run_onnxruntime
 
 
 class OnnxEmbedder:
@@ -43,6 +44,7 @@ class OnnxEmbedder:
 
     def __init__(self, directory: Path, manifest: BackboneManifest, config: BackboneConfig) -> None:
         """Load the network; `config` says with how many threads it runs."""
+        check_arithmetic(manifest, "ONNX Runtime", run_onnxruntime)
         self.manifest = manifest
         self.version = str(onnxruntime.__version__)
         self._batch_size = config.batch_size

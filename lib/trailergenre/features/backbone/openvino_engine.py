@@ -11,6 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ConfigError, WeightsError, one_line
 from trailergenre.base.onnx_session import open_session
@@ -23,6 +26,7 @@ from trailergenre.features.backbone.artefact import (
 )
 from trailergenre.features.backbone.embedder import check_frames, join_features
 from trailergenre.features.backbone.onnx_engine import load_network
+from trailergenre.features.backbone.saturation import check_arithmetic
 
 _TELEMETRY = "openvino_telemetry"
 
@@ -49,6 +53,7 @@ class OpenVinoEmbedder:
                 f"OpenVINO cannot load {directory / ONNX_FILE}: {one_line(str(error))}.",
                 EXPORT_AGAIN,
             ) from error
+        check_arithmetic(manifest, "OpenVINO", partial(_run, openvino))
         self._request = network.create_infer_request()
         self._batch_size = config.batch_size
 
@@ -60,6 +65,17 @@ class OpenVinoEmbedder:
             for start in range(0, len(frames), self._batch_size)
         ]
         return join_features(parts, self.manifest)
+
+
+def _run(
+    openvino: Any,  # noqa: ANN401 - no type stubs
+    content: bytes,
+    values: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    model = openvino.Core().read_model(content)
+    network = openvino.compile_model(model, "CPU", _settings(threads=1))
+    output: NDArray[np.float32] = network([values])[0]
+    return output
 
 
 def _settings(threads: int) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from clips import make_clip
 from trailergenre.base.config import BackboneConfig, Config
 from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.onnx_session import open_session
 from trailergenre.cli.commands import app
 from trailergenre.features.backbone import (
     check_backbone,
@@ -19,7 +21,12 @@ from trailergenre.features.backbone import (
     load_embedder,
     read_manifest,
 )
-from trailergenre.features.backbone.artefact import ONNX_FILE, hash_file, write_manifest
+from trailergenre.features.backbone.artefact import (
+    ONNX_FILE,
+    Quantization,
+    hash_file,
+    write_manifest,
+)
 from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.int8 import compare_features
 from trailergenre.features.settings import feature_settings
@@ -57,8 +64,10 @@ def test_int8_is_the_same_backbone_with_its_figures_and_its_frames_hash(
     assert found.sha256 == hashlib.sha256(VIDEOS[0].tobytes()).hexdigest()
     assert (found.n_frames, found.n_judged, found.is_held_out) == (21, 20, True)
     assert "on 20 frames of other videos than the 21 representative ones" in found.line("x")
-    assert 0.95 <= found.cosine_p1 < 1
-    assert 0 < found.rms_share <= 0.1
+    assert 0.97 <= found.cosine_p1 < 1
+    assert 0 < found.rms_share <= 0.07
+    assert (found.weight_bits, found.fp32_convolutions) == (8, 0)
+    assert "8-bit weights, the first 0 convolutions in fp32" in found.line("x")
 
 
 def test_figures_of_the_manifest_are_those_of_the_frames_that_did_not_calibrate(
@@ -103,8 +112,9 @@ def test_openvino_is_near_fp32_too_and_its_features_are_never_mixed_with_others(
     seen, unseen = VIDEOS
     mean = fp32.embed(seen).mean(0)
     cosine, rms = compare_features(fp32.embed(unseen), load_embedder(ours).embed(unseen), mean)
+    # The export's check is of ONNX Runtime; OpenVINO rounds otherwise.
     assert cosine >= int8.MIN_COSINE
-    assert rms <= int8.MAX_RMS_SHARE
+    assert rms <= 1.5 * int8.MAX_RMS_SHARE
     manifest = read_manifest(int8_backbone)
     onnxruntime, openvino = (
         feature_settings(Config(backbone=backbone), manifest)
@@ -131,7 +141,7 @@ def test_calibration_on_other_pictures_is_refused_with_both_figures_and_writes_n
     frames = make_frames(64, 3)
     frames[::2] //= 32
     with pytest.raises(
-        WeightsError, match=r"cosine 0\.\d{4} .*rms difference \d+\.\d{4}"
+        WeightsError, match=r"cosine \d\.\d{4} .*rms difference \d+\.\d{4}"
     ) as raised:
         export_int8(tmp_path / "new", [frames])
     assert "random weights say nothing about ImageNet" in str(raised.value)
@@ -153,6 +163,85 @@ def test_of_several_videos_whole_ones_are_held_out_and_none_is_lost(tmp_path: Pa
     representative = np.concatenate([videos[0], videos[2]])
     assert found.sha256 == hashlib.sha256(representative.tobytes()).hexdigest()
     assert (found.n_frames, found.n_judged) == (41, 16)
+
+
+def make_network(path: Path, kernels: np.ndarray) -> Path:
+    """Two convolutions on 32x32 pixels without a Relu at the end, so that features have a sign."""
+    h, of = onnx.helper, onnx.numpy_helper.from_array
+    weights = np.random.default_rng(0).normal(0, 0.3, (6, 4, 3, 3)).astype(np.float32)
+    nodes = [
+        h.make_node("Cast", ["frames"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        h.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+        h.make_node("Conv", ["planes", "kernels"], ["a"], "first", strides=[2, 2]),
+        h.make_node("Relu", ["a"], ["b"]),
+        h.make_node("Conv", ["b", "weights"], ["c"], "second", strides=[2, 2]),
+        h.make_node("GlobalAveragePool", ["c"], ["d"]),
+        h.make_node("Flatten", ["d"], ["features"]),
+    ]
+    ends = [
+        h.make_tensor_value_info("frames", onnx.TensorProto.UINT8, ["n", 32, 32, 3]),
+        h.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["n", 6]),
+    ]
+    arrays = [of(kernels.astype(np.float32), "kernels"), of(weights, "weights")]
+    graph = h.make_graph(nodes, "made", ends[:1], ends[1:], arrays)
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=8), path)
+    return path
+
+
+PIECES = [np.random.default_rng(s).integers(0, 256, (24, 32, 32, 3), np.uint8) for s in (1, 2)]
+KERNELS = np.random.default_rng(3).normal(0, 0.2, (4, 3, 3, 3))
+
+
+def quantize(path: Path) -> Quantization:
+    return int8.quantize_network(path, PIECES, weights="made", on_step=lambda *_: None)
+
+
+def test_features_of_another_size_keep_their_sign(tmp_path: Path) -> None:
+    path = make_network(tmp_path / "network.onnx", KERNELS)
+    before = open_session(path.read_bytes(), threads=1).run(None, {"frames": PIECES[1]})[0]
+    quantize(path)
+    after = open_session(path.read_bytes(), threads=1).run(None, {"frames": PIECES[1]})[0]
+    assert before.min() < 0
+    assert np.abs(after - before).max() < 0.2 * before.std()
+
+
+def test_as_few_convolutions_stay_fp32_as_bring_the_features_near(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = quantize(make_network(tmp_path / "network.onnx", KERNELS))
+    monkeypatch.setattr(int8, "MAX_RMS_SHARE", 0.99 * alone.rms_share)
+    path = make_network(tmp_path / "network.onnx", KERNELS)
+    helped = quantize(path)
+    assert (alone.fp32_convolutions, helped.fp32_convolutions) == (0, 1)
+    assert helped.rms_share < alone.rms_share
+    # Quantized weights are integers; those of the first convolution are not.
+    arrays = [onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer]
+    assert {a.dtype.name for a in arrays if a.ndim == 4} == {"float32", "int8"}
+
+
+def test_a_network_without_convolutions_is_refused(tmp_path: Path) -> None:
+    path = make_network(tmp_path / "network.onnx", KERNELS)
+    network = onnx.load(path)
+    del network.graph.node[2:5]
+    network.graph.node[-2].input[:] = ["planes"]
+    network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
+    onnx.save(network, path)
+    with pytest.raises(ConfigError, match="no convolutions"):
+        quantize(path)
+
+
+def test_weights_have_7_bits_where_the_processor_cannot_multiply_8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "is_exact", lambda run: False)
+    monkeypatch.setattr(int8, "MAX_RMS_SHARE", 1)
+    path = make_network(tmp_path / "network.onnx", KERNELS)
+    assert quantize(path).weight_bits == 7
+    arrays = [onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer]
+    assert max(np.abs(a.astype(int)).max() for a in arrays if a.dtype == np.int8) <= 64
+    monkeypatch.setattr(int8, "MAX_RMS_SHARE", 0)
+    with pytest.raises(WeightsError, match="a machine whose processor has VNNI"):
+        quantize(make_network(path, KERNELS))
 
 
 def test_frames_that_are_all_alike_judge_nothing(tmp_path: Path) -> None:
