@@ -50,8 +50,8 @@ test-spark: $(OTHER)/.ready ## Run the tests of Spark's versions with another on
 
 # Ray Data has its own environment, which only a full run and B12 need.
 bench: $(if $(filter-out B12,$(GOAL)),,$(PEERS)/.ready)
-bench: $(VENV)/.dev | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a short run)
-	cd benchmarks && ../$(BIN)/python -m speed $(GOAL)
+bench: $(VENV)/.dev | _java ## Measure speed and memory (GOAL=B5: one goal; GOAL=quick: a short run; WEIGHTS=PATH)
+	cd benchmarks && ../$(BIN)/python -m speed $(GOAL) $(if $(WEIGHTS),--weights '$(abspath $(WEIGHTS))')
 
 quality: $(VENV)/.dev | _java ## Measure models on published data (PART=trailers: one part)
 	cd benchmarks && ../$(BIN)/python -m quality $(PART)

@@ -1,8 +1,9 @@
 """How fast the project is, as ratios measured within one run.
 
-    make bench               every goal, about 50 minutes on 2 cores, on a machine at rest
+    make bench               every goal, about 53 minutes on 2 cores, on a machine at rest
     make bench GOAL=B5       one goal; B11, on a GPU, only so
     make bench GOAL=quick    a look in under 3 minutes; its figures are none for the README
+    make bench GOAL=B4 WEIGHTS=PATH    with these weights of Inception-V3 in place of random ones
 
 Prints a table and writes benchmarks/out/latest.json, one key a goal; running one goal replaces its
 own keys alone. `quick` writes benchmarks/out/quick.json. What is compared works in turns, A B A B;
@@ -40,6 +41,7 @@ def main(
     goal: Annotated[
         str | None, typer.Argument(help=f"One of {', '.join(GOALS)}, or quick.")
     ] = None,
+    weights: Annotated[str, typer.Option(help="random, or a file of Inception-V3's.")] = "random",
 ) -> None:
     """Measure, write and print."""
     _prepare_environment()
@@ -52,7 +54,7 @@ def main(
     out = OUT / ("quick.json" if is_quick else "latest.json")
     if is_quick:
         out.unlink(missing_ok=True)
-    keys = _measure(wanted, out)
+    keys = _measure(wanted, out, weights)
     record = json.loads(out.read_text())
     print(render_findings(record, keys))
     if is_quick:
@@ -77,19 +79,22 @@ def _choose(goal: str | None) -> list[tuple[Part, list[str]]]:
     return [(part, [goal]) for part in (*PARTS, *ASKED_FOR) if goal in part.goals]
 
 
-def _measure(wanted: list[tuple[Part, list[str]]], out: Path) -> list[str]:
+def _measure(wanted: list[tuple[Part, list[str]]], out: Path, weights: str) -> list[str]:
     """Measure part by part; what is found is written at once. Gives the keys."""
     keys = []
     before = _look_for_others()
     with tempfile.TemporaryDirectory(prefix="trailergenre-bench-") as name:
-        inputs = Inputs(Path(name))
+        inputs = Inputs(Path(name), weights)
         for part, goals in wanted:
             started = time.monotonic()
             console.print(f"{', '.join(goals)} ...")
             found = part.measure(inputs, goals)
             seconds = round(time.monotonic() - started)
             after = _look_for_others()
-            where = stamp(others=max(before, after)) | {"seconds": seconds}
+            where = stamp(others=max(before, after)) | {
+                "seconds": seconds,
+                "weights": Path(weights).name,
+            }
             before = after
             keys += list(found)
             write_findings(out, goals, found, where)

@@ -31,9 +31,11 @@ class Inputs:
 
     Attributes:
         work: an existing directory for all of it.
+        weights: `random`, or the path of Inception-V3's weights.
     """
 
     work: Path
+    weights: str = "random"
 
     def directory(self, name: str) -> Path:
         """A new directory."""
@@ -61,16 +63,22 @@ class Inputs:
 
     @cached_property
     def fp32(self) -> Path:
-        """The real network with seeded weights; speed does not depend on their values."""
+        """The real network; its speed does not depend on the values of its weights."""
         return self._export("fp32")
 
     @cached_property
     def int8(self) -> Path:
-        """The same network in 8-bit integers, quantized with real clips if there are any."""
-        videos = published_clips() or self.clips(_DISTINCT, 10)[0].parent
-        options = ("--precision", "int8", "--calibration", str(videos))
-        # Four frames a second: the published clips are a minute together.
-        return self._export("int8", *options, "--set", "frames.per_second=4")
+        """The same network in 8-bit integers: how much of it depends on the weights."""
+        options = ("--precision", "int8", "--calibration", str(self.representative))
+        return self._export("int8", *options, "--set", *self.frame_settings)
+
+    @property
+    def representative(self) -> Path:
+        """Clips that int8 is quantized with and compared on: real ones if there are any."""
+        return published_clips() or self.clips(_DISTINCT, 10)[0].parent
+
+    # The published clips are a minute together.
+    frame_settings = ("frames.per_second=4",)
 
     @cached_property
     def int8_engine(self) -> str:
@@ -82,7 +90,7 @@ class Inputs:
         """By the command, in a process of its own: TensorFlow would stay in this one."""
         directory = self.work / f"backbone-{precision}"
         command = [sys.executable, "-m", "trailergenre", "backbone", "export"]
-        command += ["--weights", "random", "--out", str(directory), *options]
+        command += ["--weights", self.weights, "--out", str(directory), *options]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         return directory
 

@@ -16,7 +16,7 @@ from speed.inputs import Inputs
 from speed.kept import measure_kept
 from speed.many import measure_many
 from speed.mongo import measure_mongo
-from speed.precision import measure_precision
+from speed.precision import measure_parity, measure_precision
 from speed.scorer import measure_score
 from speed.served import measure_bytes, measure_children, measure_requests
 from speed.throughput import measure_throughput
@@ -43,7 +43,8 @@ class Part:
 
 PARTS = (
     Part(("B1", "B2", "B3", "B12"), 18, measure_throughput),
-    Part(("B4",), 1, measure_precision),
+    Part(("B4",), 3, measure_precision),
+    Part(("parity",), 1, measure_parity),
     Part(("B5", "memory"), 9.5, measure_many),
     Part(("B6",), 1, measure_score),
     Part(("B7",), 0.2, measure_bytes),
