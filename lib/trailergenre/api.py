@@ -18,7 +18,8 @@ from trailergenre.base.storage import Store
 from trailergenre.features.backbone import BackboneManifest, Embedder
 from trailergenre.features.fetch_frames import FetchedLink, fetch_links
 from trailergenre.features.settings import stream_settings
-from trailergenre.models.bundle import Bundle, read_bundle
+from trailergenre.models.bundle import Bundle
+from trailergenre.models.bundle_file import open_bundle
 from trailergenre.models.pooled_table import iter_pooled
 from trailergenre.models.pooling import frames_of_table
 from trailergenre.models.score_files import ListedRow, make_record
@@ -163,7 +164,7 @@ def decode(link: str | Path, net: Backbone) -> NDArray[np.uint8]:
 
 
 def load_bundle(address: str | Path) -> Bundle:
-    """Load a model: the directory or address of a bundle. No code of it is run.
+    """Load a model: the directory, `.tar` or address of a bundle. No code of it is run.
 
     Raises:
         BundleError: there is none, or it is damaged.
@@ -173,7 +174,7 @@ def load_bundle(address: str | Path) -> Bundle:
         >>> model.manifest.genres
         ('Action', 'Comedy', 'Drama', 'Horror')
     """
-    return read_bundle(Store(str(address)))
+    return open_bundle(str(address), load_config())
 
 
 def score(

@@ -299,7 +299,8 @@ class ScoreConfig(Section):
     @classmethod
     def _holds_no_key(cls, bundle: str | None) -> str | None:
         try:
-            normalize_address(bundle or "")
+            if not (bundle or "").startswith(("http://", "https://")):
+                normalize_address(bundle or "")
         except StorageError as error:
             raise PydanticCustomError(SECRET, "{reason}", {"reason": str(error)}) from None
         return bundle

@@ -41,7 +41,8 @@ def score(
         str | None,
         Option(
             metavar="DIR",
-            help="Model bundle; default: score.bundle, or the only one of runs/*/bundle.",
+            help="Model bundle: its directory, its .tar or the .tar's address; default: "
+            "score.bundle, or the only one of runs/*/bundle.",
         ),
     ] = None,
     out: Annotated[
@@ -75,8 +76,7 @@ def score(
       trailergenre score ~/trailers --json
     """
     from trailergenre.base.config_files import load_config
-    from trailergenre.base.storage import Store
-    from trailergenre.models.bundle import read_bundle
+    from trailergenre.models.bundle_file import open_bundle
     from trailergenre.models.score_files import ScoreTable
     from trailergenre.models.score_link import LinkScore
     from trailergenre.models.use_backbone import use_backbone
@@ -84,7 +84,7 @@ def score(
     _check_outputs(links, out, report)
     settings = load_config(config or (), overrides or ())
     rows, cells = _read_arguments(links, url_column, settings)
-    model = read_bundle(Store(bundle or settings.score.bundle or _find_bundle()))
+    model = open_bundle(bundle or settings.score.bundle or _find_bundle(), settings)
     settings = use_backbone(settings, model)
     table = ScoreTable(rows, model, out)
     todo = [

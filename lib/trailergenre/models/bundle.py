@@ -103,12 +103,12 @@ def write_bundle(store: Store, *, manifest: Manifest, model: Model, split: pa.Ta
     return Bundle(store, manifest, _scorer(manifest, model), split_content, _sha256(content))
 
 
-_FILES = ("split.parquet", "MODEL_CARD.md", *(each.name for each in MODEL_FILES.values()))
+FILES = ("split.parquet", "MODEL_CARD.md", *(each.name for each in MODEL_FILES.values()))
 
 
 def withdraw_bundle(store: Store) -> None:
     """Leave a manifest that is invalid, but says that all files are ours: they are replaced."""
-    record = {"format": FORMAT, "files": dict.fromkeys(_FILES, "")}
+    record = {"format": FORMAT, "files": dict.fromkeys(FILES, "")}
     store.write_bytes("manifest.json", json.dumps(record).encode())
 
 
@@ -128,7 +128,7 @@ def check_replaceable(store: Store) -> None:
         if not is_manifest or not isinstance(record.get("files"), dict):
             raise ForeignFileError(store.child("manifest.json"), "give another --bundle")
         ours = record["files"]
-    for name in _FILES:
+    for name in FILES:
         if name not in ours and store.exists(name):
             raise ForeignFileError(store.child(name), "give another --bundle")
 

@@ -126,7 +126,7 @@ def local_backbone(place: str, *names: str) -> Path:
         return store.local_path("")
     try:
         content = store.read_bytes(MANIFEST_FILE)
-        directory = _cache() / hashlib.sha256(content).hexdigest()
+        directory = cache_directory("backbones") / hashlib.sha256(content).hexdigest()
         directory.mkdir(exist_ok=True)
         with (directory / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -148,14 +148,14 @@ def absolute_place(place: str) -> str:
     return place if "://" in place else str(Path(place).expanduser().absolute())
 
 
-def _cache() -> Path:
-    """A directory of this user alone; containers may have no home."""
+def cache_directory(name: str) -> Path:
+    """A directory of this user alone, `backbones` or `bundles`; containers may have no home."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     try:
-        directory = cache / "trailergenre" / "backbones"
+        directory = cache / "trailergenre" / name
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
-        directory = Path(gettempdir(), f"trailergenre-backbones-{os.getuid()}")
+        directory = Path(gettempdir(), f"trailergenre-{name}-{os.getuid()}")
         directory.mkdir(mode=0o700, exist_ok=True)
     status = directory.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
