@@ -92,7 +92,12 @@ def write_findings(
         where: the machine and the time; put to each.
     """
     record = json.loads(path.read_text()) if path.exists() else {}
-    kept = {key: value for key, value in record.items() if key.split()[0] not in goals}
+    kept = {
+        # Before figures named their weights, all were of random ones.
+        key: {"weights": "random", **value}
+        for key, value in record.items()
+        if key.split()[0] not in goals
+    }
     new = {key: {**one.to_json(), **where} for key, one in found.items()}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(kept | new, indent=2, ensure_ascii=False) + "\n")
