@@ -165,7 +165,7 @@ def test_a_network_of_another_size_goes_the_whole_way_and_is_not_mixed_with_othe
     where = f"mongo.uri_file={Path('uri').absolute()}"
     invoke("publish", store, "--set", "mongo.database=other_network", "--set", where)
     with MongoClient(mongo_uri) as client:
-        documents = list(client["other_network"]["features"].find())
+        documents = list(client["other_network"]["frames"].find())
     assert {len(each["features"].as_vector().data) for each in documents} == {64}
     assert {each["fingerprint"] for each in documents} == {fingerprint}
 

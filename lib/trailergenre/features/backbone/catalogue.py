@@ -45,6 +45,7 @@ class Entry:
     license: str  # of the ImageNet weights that Keras downloads
     keras_name: str = ""  # in keras.applications; empty for networks that are built here, for tests
     options: Mapping[str, object] = field(default_factory=dict)
+    random_gain: float = 2.0  # of random weights; see `networks.random_weights`
     counts_padding: bool = False  # in average pooling, as PyTorch does; Keras leaves it out
 
     @property
@@ -84,6 +85,7 @@ _ENTRIES = (
         _UNKNOWN,
         "EfficientNetV2S",
         _BARE,
+        random_gain=1.0,
     ),
     Entry(_spec("convnext_tiny", _224, _TORCH, 768), _UNKNOWN, "ConvNeXtTiny", _BARE),
     Entry(_spec("mobilenet_v3_large", _224, TO_ONE, 960), _UNKNOWN, "MobileNetV3Large", _BARE),

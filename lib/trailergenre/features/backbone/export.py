@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -15,6 +16,7 @@ import numpy as np
 
 from trailergenre.base.errors import WeightsError
 from trailergenre.base.native_logs import hold_native_logs
+from trailergenre.base.onnx_session import open_session
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FrameArray
 from trailergenre.base.versions import check_minimum_versions
@@ -28,7 +30,10 @@ from trailergenre.features.backbone.artefact import (
     write_weights,
 )
 from trailergenre.features.backbone.catalogue import DEFAULT, NETWORKS
-from trailergenre.features.backbone.spec import compute_backbone_id, hash_weights
+from trailergenre.features.backbone.spec import NetworkSpec, compute_backbone_id, hash_weights
+
+MAX_DEVIATION = 1e-4
+"""Of engines from each other, relative to a frame's largest feature: float32 sums in any order."""
 
 _PACKAGES = ("keras", "tf2onnx", "numpy", "onnxruntime")
 """Packages whose versions the manifest records."""
@@ -67,10 +72,12 @@ def export_backbone(
             ) from error
         source, license_ = _set_weights(model, weights, seed)
         arrays, spec = model.get_weights(), NETWORKS[network].spec
-        # Keras exports a model only after a call.
-        model(np.zeros((1, *spec.input.shape), np.uint8))
         with _quiet():
-            model.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
+            exported = networks.for_onnx(model)
+            # Keras exports a model only after a call.
+            exported(np.zeros((1, *spec.input.shape), np.uint8))
+            exported.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
+        _check_parity(model, unfinished / ONNX_FILE, spec)
         write_weights(unfinished / WEIGHTS_FILE, arrays)
         calibration = None
         if representative is not None:
@@ -96,6 +103,31 @@ def export_backbone(
     return manifest
 
 
+def _check_parity(
+    model: Any,  # noqa: ANN401 - Keras has no type stubs
+    path: Path,
+    spec: NetworkSpec,
+) -> None:
+    """Compare the ONNX file with Keras on frames of noise.
+
+    The converter writes a file even where it lacks an operation.
+    """
+    frames = np.random.default_rng(0).integers(0, 256, (2, *spec.input.shape), np.uint8)
+    expected = np.asarray(model(frames, training=False))
+    try:
+        session = open_session(path.read_bytes(), threads=os.cpu_count() or 1)
+    except ValueError as error:
+        raise WeightsError(f"{model.name} cannot be exported to ONNX: {error}") from error
+    received = session.run(None, {session.get_inputs()[0].name: frames})[0]
+    deviation = float((np.abs(received - expected).max(1) / np.abs(expected).max(1)).max())
+    if not deviation <= MAX_DEVIATION:
+        raise WeightsError(
+            f"The exported {model.name} differs from Keras's by {deviation:.1e} of a frame's "
+            f"largest feature; at most {MAX_DEVIATION:g} is allowed. Use another version of Keras, "
+            "TensorFlow or tf2onnx."
+        )
+
+
 def _set_weights(
     model: Any,  # noqa: ANN401 - Keras has no type stubs
     weights: str,
@@ -105,7 +137,7 @@ def _set_weights(
     if weights == "random":
         from trailergenre.features.backbone.networks import random_weights
 
-        random_weights(model, seed)
+        random_weights(model, seed, NETWORKS[model.name].random_gain)
         return f"random(seed={seed})", "none: random numbers"
     if weights == "imagenet":
         _set_imagenet(model)

@@ -5,6 +5,7 @@ Importing this module imports Keras; only the exporter and the TensorFlow engine
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -87,11 +88,47 @@ def build_mixed_network(name: str) -> Model:
         keras.config.set_dtype_policy(before)
 
 
-def random_weights(model: Model, seed: int) -> None:
+def for_onnx(model: Model) -> Model:
+    """The same network in operations that ONNX has.
+
+    TensorFlow computes a convolution in groups by XLA, and GELU by an operation that the converter
+    does not know. ConvNeXt has both: one group a channel, which is a depthwise convolution with the
+    same numbers in another shape.
+    """
+
+    def copy(layer: Any) -> Any:  # noqa: ANN401 - Keras layers are untyped
+        if getattr(layer, "activation", None) is keras.activations.gelu:
+            return keras.layers.Activation(_gelu, name=layer.name)
+        if not isinstance(layer, keras.layers.Conv2D) or layer.groups == 1:
+            return type(layer).from_config(layer.get_config())
+        return keras.layers.DepthwiseConv2D(
+            layer.kernel_size,
+            strides=layer.strides,
+            padding=layer.padding,
+            use_bias=layer.use_bias,
+            name=layer.name,
+        )
+
+    layers = [each for body in (model, model.layers[-1]) for each in getattr(body, "layers", [])]
+    if all(getattr(layer, "groups", 1) == 1 for layer in layers):
+        return model
+    exported = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    pairs = zip(model.get_weights(), exported.get_weights(), strict=True)
+    exported.set_weights([array.reshape(other.shape) for array, other in pairs])
+    return exported
+
+
+def _gelu(x: Any) -> Any:  # noqa: ANN401 - Keras tensors are untyped
+    return 0.5 * x * (1 + keras.ops.erf(x / math.sqrt(2)))
+
+
+def random_weights(model: Model, seed: int, gain: float = 2.0) -> None:
     """Give a model seeded weights that do not depend on Keras's own generators.
 
     Kernels are drawn as He et al. 2015 (variance 2 / fan-in), so that activations keep their scale
     through many layers; everything else keeps Keras's initial value, which is a constant.
+
+    `gain` stands for the 2: less where activations would grow until gates are all or nothing.
     """
     generator = np.random.default_rng(seed)
     arrays = []
@@ -100,6 +137,6 @@ def random_weights(model: Model, seed: int) -> None:
             # A depthwise kernel has one output for each input channel.
             is_depthwise = array.ndim == 4 and array.shape[-1] == 1
             fan_in = int(np.prod(array.shape[:2] if is_depthwise else array.shape[:-1]))
-            array = generator.normal(0.0, np.sqrt(2 / fan_in), array.shape).astype(np.float32)
+            array = generator.normal(0.0, np.sqrt(gain / fan_in), array.shape).astype(np.float32)
         arrays.append(array)
     model.set_weights(arrays)

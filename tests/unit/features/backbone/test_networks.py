@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from backbones import export_tiny
 from trailergenre.base.config import BackboneConfig
-from trailergenre.base.errors import ConfigError
+from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.onnx_session import open_session
 from trailergenre.cli.commands import app
-from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.backbone import load_embedder, networks, read_manifest
 from trailergenre.features.backbone.artefact import read_weights
 from trailergenre.features.backbone.catalogue import NETWORKS, find_network
 from trailergenre.features.backbone.networks import preprocess, random_weights
@@ -91,6 +92,38 @@ def test_the_manifest_says_what_the_network_takes_and_gives(other: Path) -> None
         "license": "none: random numbers",
     }
     assert manifest.preprocessing.channels == "BGR"
+
+
+def test_a_file_that_differs_from_keras_is_no_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_weights(model: Any) -> Any:
+        copied = keras.models.clone_model(model)
+        random_weights(copied, seed=8)
+        return copied
+
+    monkeypatch.setattr(networks, "for_onnx", other_weights)
+    with pytest.raises(WeightsError, match=r"exported tiny_96 differs from Keras's by .* 0\.0001"):
+        export_tiny(tmp_path / "out", network="tiny_96")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_convolution_in_groups_and_gelu_are_exported(tmp_path: Path) -> None:
+    """As in ConvNeXt, whose export takes minutes."""
+    inputs = keras.Input((9, 9, 4))
+    body = keras.layers.Conv2D(4, 3, groups=4, padding="same")(inputs)
+    body = keras.layers.Activation("gelu")(body)
+    body = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(body))
+    outer = keras.Input((9, 9, 4))
+    model = keras.Model(outer, body(outer))
+    random_weights(model, seed=7)
+    values = np.random.default_rng(0).normal(size=(2, 9, 9, 4)).astype(np.float32)
+    expected, exported = np.asarray(model(values)), networks.for_onnx(model)
+    np.testing.assert_allclose(np.asarray(exported(values)), expected, rtol=0, atol=1e-6)
+    exported.export(str(tmp_path / "x.onnx"), format="onnx", verbose=False)
+    session = open_session((tmp_path / "x.onnx").read_bytes(), threads=1)
+    (received,) = session.run(None, {session.get_inputs()[0].name: values})
+    np.testing.assert_allclose(received, expected, rtol=0, atol=1e-6)
 
 
 def test_the_command_names_all_networks_and_refuses_others(tmp_path: Path) -> None:
