@@ -77,7 +77,7 @@ def export_backbone(
             # Keras exports a model only after a call.
             exported(np.zeros((1, *spec.input.shape), np.uint8))
             exported.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
-        _check_parity(model, unfinished / ONNX_FILE, spec)
+            _check_parity(model, unfinished / ONNX_FILE, spec)
         write_weights(unfinished / WEIGHTS_FILE, arrays)
         calibration = None
         if representative is not None:
