@@ -93,7 +93,8 @@ def measure_parity(inputs: Inputs, wanted: Collection[str]) -> Findings:
 def read_frames(inputs: Inputs) -> list[FrameArray]:
     """Frames of each clip, as the export of the int8 network took them."""
     settings = load_config((), inputs.frame_settings)
-    return read_representative_frames(inputs.representative, settings)
+    form = read_manifest(inputs.fp32).input
+    return read_representative_frames(inputs.representative, settings, form)
 
 
 def _load(path: Path, engine: str) -> Embedder:
