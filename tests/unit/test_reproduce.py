@@ -67,6 +67,7 @@ def reproduce(directory: Path, models: str, **options: Any) -> tuple[dict[str, A
     return {each["model"]: each["values"] for each in figures}, (out / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_features_that_tell_the_labels_give_the_whole_table(tmp_path: Path) -> None:
     write_trailers12k(tmp_path, make_movies(100, frames=(2, 5)))
     figures, page = reproduce(tmp_path, SHORT)
@@ -81,6 +82,7 @@ def test_features_that_tell_the_labels_give_the_whole_table(tmp_path: Path) -> N
     assert "| Swin-3D (trailers_ik_swin) | **the paper's transformer** | 75.71 ± 2.43 |" in page
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_the_prior_and_a_subset_is_said(tmp_path: Path) -> None:
     movies = make_movies(250, frames=(1, 3), labels="shuffled")
     write_trailers12k(tmp_path, movies, zarr_format=3, is_zip=True)

@@ -109,6 +109,7 @@ class Evil:
         return open, (self.path, "w")
 
 
+@pytest.mark.slow
 def test_a_hostile_array_costs_itself_alone(
     group: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ def test_an_id_in_two_files_is_in_none(tmp_path: Path) -> None:
     assert found["z"].features is not None
 
 
+@pytest.mark.slow
 def test_npz_and_parquet_hold_arrays_by_id(tmp_path: Path) -> None:
     objects = np.array([Evil(str(tmp_path / "ran"))], object)
     values: dict[str, NDArray[Any]] = {"a": GOOD, "b/1": GOOD[0], "objects": objects}
