@@ -8,7 +8,7 @@ values, so what it gives says more than a list of CPUs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from trailergenre.base.errors import ConfigError
 from trailergenre.base.onnx_session import open_session, run_session
 from trailergenre.features.backbone.artefact import BackboneManifest
 
-PROBE = Path(__file__).with_name("saturation.onnx")
+PROBE = resources.files(__package__).joinpath("saturation.onnx")  # the package may be a zip
 SHAPE = (1, 64, 8, 8)
 """Of its input, with which all values are 255; all weights are 127."""
 

@@ -69,7 +69,7 @@ print(is_exact(partial(_run, import_openvino())))
 
 
 def test_the_probe_is_one_quantized_convolution_of_largest_values() -> None:
-    network = onnx.load(PROBE)
+    network = onnx.load_from_string(PROBE.read_bytes())
     assert [node.op_type for node in network.graph.node] == [
         "QuantizeLinear",
         "DequantizeLinear",
