@@ -14,7 +14,8 @@ Written by `make quality` and `make quality PART=costs`; do not edit. Each secti
 commit and machine of its figures. The data come from published data sets. The 107 visual columns
 that MMTF-14K provides per trailer replace Inception-V3's features, which need the ImageNet weights.
 Average precision is scikit-learn's `average_precision_score`; ± is the standard deviation over
-folds.
+folds. Two models that were tried and not taken, gated attention and a tuned penalty, are in
+[decision 0036](decisions/0036-heads-that-were-tried.md).
 """
 
 _MEASURES = {
