@@ -6,8 +6,9 @@ every difference look significant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -147,11 +148,22 @@ def _draw(
     rng = np.random.default_rng(seed)
     measured = np.empty((len(parts), len(models), draws + 1))
     for values, rows in zip(measured, parts, strict=True):
-        counts = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=draws)
-        counts = np.concatenate([np.ones((1, len(rows)), np.int64), counts])
-        for place, scores in enumerate(models):
-            values[place] = _measure_draws(truth[rows], scores[rows], counts, measure)
+        figures = [_figure(truth[rows], scores[rows], measure) for scores in models]
+        blocks = _count_movies(len(rows), truth.shape[1], draws, rng)
+        of_blocks = [[figure(counts) for figure in figures] for counts in blocks]
+        values[:] = np.concatenate(of_blocks, axis=1)
     return _mean_of_known(measured)
+
+
+def _count_movies(
+    n_movies: int, n_genres: int, draws: int, rng: np.random.Generator
+) -> Iterator[Counts]:
+    """Every movie once, then draws with replacement, of which all at once may take gigabytes."""
+    yield np.ones((1, n_movies), np.int64)
+    shares = np.full(n_movies, 1 / n_movies)
+    block = max(1, _BLOCK_VALUES // (n_movies * n_genres))
+    for start in range(0, draws, block):
+        yield rng.multinomial(n_movies, shares, size=min(block, draws - start))
 
 
 def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,18 +172,15 @@ def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return means
 
 
-def _measure_draws(
-    truth: TruthArray, scores: ProbabilityArray, counts: Counts, measure: MetricName
-) -> NDArray[np.float64]:
-    """One value per draw, shape (n_draws,)."""
+def _figure(
+    truth: TruthArray, scores: ProbabilityArray, measure: MetricName
+) -> Callable[[Counts], NDArray[np.float64]]:
+    """Makes one value per draw, shape (n_draws,)."""
     if measure == "sample_ap":
-        return _mean_of_movies(sample_average_precisions(truth, scores), counts)
+        return partial(_mean_of_movies, sample_average_precisions(truth, scores))
     if measure == "precision_at_3":
-        return _mean_of_movies(hits_in_top(truth, scores) / TOP, counts)
-    block = max(1, _BLOCK_VALUES // truth.size)
-    starts = range(0, len(counts), block)
-    figure = _GENRE_MEASURES[measure]
-    return np.concatenate([figure(truth, scores, counts[i : i + block]) for i in starts])
+        return partial(_mean_of_movies, hits_in_top(truth, scores) / TOP)
+    return partial(_GENRE_MEASURES[measure], truth, scores)
 
 
 def _mean_of_movies(values: NDArray[np.float64], counts: Counts) -> NDArray[np.float64]:
