@@ -32,7 +32,7 @@ def test_deferred_links_are_taken_by_the_next_run_and_failures_by_retry(
 
         refused = driver.featurize([*options, "--retry", "ok"])
         assert refused.code == 2
-        assert "failed links: connect, decode, " in refused.output
+        assert "failed links: bad_array, connect, decode, " in refused.output
         assert server.requests == []
 
         assert driver.featurize(options).code == 4
