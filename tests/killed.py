@@ -270,7 +270,8 @@ def submit_and_be_killed(
 def assert_was_hit(victim: Victim, points: Sequence[Point], temporary: Path) -> None:
     """The faults did happen; takes their marks away."""
     mark = temporary / MARKER_FILE
-    assert mark.read_text().split() == [f"{point}:{victim}" for point in points]
+    hit = mark.read_text().split()
+    assert hit == [f"{point}:{victim}" for point in points], hit
     mark.unlink()
 
 

@@ -13,10 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from killed import Case, Driver, assert_nothing_is_left, content_hash, make_case
+from killed import (
+    Case,
+    Driver,
+    assert_nothing_is_left,
+    assert_was_hit,
+    content_hash,
+    make_case,
+)
 from lists import write_links
 from servers import AnswerServer
 from submits import REPOSITORY, command, environment
+from trailergenre.base.fault_injection import Point, Victim
 from trailergenre.runs.fingerprint import choose_fingerprint
 from trailergenre.runs.lease import LEASE_FILE
 from trailergenre.runs.verify.verify import verify_run
@@ -103,6 +111,7 @@ def test_f7_a_task_that_fails_three_times_succeeds_and_one_that_always_fails_is_
     assert driver.featurize(case.arguments, "P1:worker:0,1,2").code == 0
     assert kept <= case.committed()
     assert content_hash(case) == whole
+    assert_was_hit(Victim.WORKER, [Point.PLANNED] * (4 + 3), temporary)
     assert_nothing_is_left(temporary)
 
 

@@ -48,6 +48,7 @@ PRINTING = {
     "lib/trailergenre/base/native_logs.py": ["sys.__stderr__", "sys.stderr"],
     # Children, whose streams are pipes.
     "lib/trailergenre/links/external/array_child.py": ["sys.stdout"],
+    "lib/trailergenre/models/fetch_child.py": ["sys.stdout"],
     "lib/trailergenre/base/sandbox/fork_server.py": ["sys.stderr", "sys.stdout"],
     "lib/trailergenre/base/sandbox/launcher.py": ["sys.stderr"],
     "lib/trailergenre/videos/child.py": ["sys.stderr", "sys.stdout"],
