@@ -43,15 +43,14 @@ GONE_WITHIN_S = 10.0
 """Bounds a hang: children go at once, unless the machine is busy."""
 
 
-def task_kills(points: Sequence[Point], few: Sequence[Point]) -> list[ParameterSet]:
+def task_kills(points: Sequence[Point]) -> list[ParameterSet]:
     """Victim, and the points at which one task is killed: three, as many as Spark tries again.
 
-    The worker is killed at every point; the executor at `few`, and in the soak at every point.
+    The worker is killed at every point, and in the soak the executor, too.
     """
     threes = [tuple(points[start : start + 3]) for start in range(0, len(points), 3)]
     return [
         *(pytest.param(Victim.WORKER, three) for three in threes),
-        *([pytest.param(Victim.EXECUTOR, tuple(few))] if few else []),
         *(pytest.param(Victim.EXECUTOR, three, marks=pytest.mark.soak) for three in threes),
     ]
 

@@ -29,7 +29,6 @@ pytestmark = pytest.mark.slow
 
 POINTS = list(Point)[: list(Point).index(Point.OUTCOMES_WRITTEN) + 1]
 """The points that `featurize` passes."""
-TWO_POINTS = (Point.MID_DOWNLOAD, Point.OUTCOMES_WRITTEN)
 """Before and after the commit; the other points of executor and driver are left to the soak."""
 SEEDS = [int(seed) for seed in os.environ.get("TRAILERGENRE_SEEDS", "0").split(",")]
 """Each gives another list; `make soak` takes several."""
@@ -57,7 +56,7 @@ def whole(
     return content_hash(case), case.requests()
 
 
-@pytest.mark.parametrize(("victim", "points"), task_kills(POINTS, TWO_POINTS))
+@pytest.mark.parametrize(("victim", "points"), task_kills(POINTS))
 def test_a_killed_task_is_tried_again_and_nothing_else_is(
     victim: Victim,
     points: tuple[Point, ...],

@@ -78,7 +78,7 @@ def whole(run: Store, drivers: Drivers, mongo_uri: str, temporary: Path) -> tupl
     return content_hash(destination), len(stored(destination))
 
 
-@pytest.mark.parametrize(("victim", "points"), task_kills(POINTS, ()))
+@pytest.mark.parametrize(("victim", "points"), task_kills(POINTS))
 def test_a_killed_task_is_tried_again_and_leaves_the_same_documents(
     victim: Victim,
     points: tuple[Point, ...],

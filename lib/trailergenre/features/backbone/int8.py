@@ -40,8 +40,8 @@ MAX_RMS_SHARE = 0.07
 MIN_FRAMES = 16
 """Fewest representative frames, and fewest frames to compare on."""
 
-MAX_FP32 = 4
-"""Most convolutions that stay fp32: each of the first ones costs more time than later ones."""
+MAX_FP32 = 6
+"""Most convolutions that stay fp32: the first ones, on the largest pictures, cost the most time."""
 
 OnBatch = Callable[[int], None]
 """Called with the number of frames of each batch that is done."""
