@@ -99,7 +99,7 @@ def test_a_folder_becomes_a_model_and_pages_and_nothing_is_done_twice(trailers: 
         table = list(csv.DictReader(stream))
     assert [row["outcome"] for row in table] == ["ok", "not_media", "link_invalid"]
     assert [row["year"] for row in table] == ["1909", "1919", "1929"]
-    assert table[0]["predicted"] == "Horror"
+    assert "Horror" in table[0]["predicted"].split("|")  # six trees, split by the paths of a run
     assert float(table[0]["Horror"]) > float(table[0]["Comedy"])
 
     run = tg.open_run("runs/mine")
