@@ -13,13 +13,14 @@ from shared import shared_inception
 from trailergenre.base.config import BackboneConfig, Config, LimitsConfig
 from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
+from trailergenre.base.storage import hash_file
 from trailergenre.features.backbone import load_embedder, read_manifest
-from trailergenre.features.backbone.artefact import hash_file, read_weights, write_manifest
+from trailergenre.features.backbone.artefact import read_weights, write_manifest
 from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.int8 import (
     MAX_RMS_SHARE,
     MIN_COSINE,
-    compare_features,
+    compare_with_fp32,
     quantize_network,
 )
 from trailergenre.features.representative_frames import read_representative_frames
@@ -161,7 +162,7 @@ def test_int8_by_openvino_is_near_fp32_too(
     seen, unseen = np.concatenate(clips[::2]), np.concatenate(clips[1::2])
     fp32 = embed(artefact, unseen, "openvino")
     mean = embed(artefact, seen, "openvino").mean(0)
-    cosine, rms = compare_features(fp32, embed(int8, unseen, "openvino"), mean)
+    cosine, rms = compare_with_fp32(fp32, embed(int8, unseen, "openvino"), mean)
     assert cosine >= MIN_COSINE
     assert rms <= MAX_RMS_SHARE
 

@@ -228,3 +228,9 @@ def _write_local(target: Path, content: bytes | pa.Buffer) -> None:
         except BaseException:
             temporary_path.unlink(missing_ok=True)
             raise
+
+
+def hash_file(path: Path) -> str:
+    """Hash a file with SHA-256."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

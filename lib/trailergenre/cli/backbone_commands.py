@@ -1,4 +1,4 @@
-"""`trailergenre backbone import` and `check`: networks and features of others."""
+"""`trailergenre backbone`: networks that are exported or imported, and features of others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,69 @@ from trailergenre.base.errors import ConfigError, ExitCode, ItemError
 from trailergenre.base.records import Resize
 from trailergenre.base.terminal import print_line
 from trailergenre.cli.entry import ConfigOption, JsonOption, SetOption, entry, say_next
+
+
+@entry
+def backbone_export(
+    network: Annotated[str, Option(metavar="NETWORK", help="Network to export.")] = "inception_v3",
+    weights: Annotated[
+        str, Option(metavar="WEIGHTS", help="imagenet, random, or the path of a weights file.")
+    ] = "imagenet",
+    out: Annotated[
+        Path | None, Option(metavar="DIR", help="Output directory; default: backbone.path.")
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "int8"], Option(help="int8 is faster on a CPU; it needs --calibration.")
+    ] = "fp32",
+    calibration: Annotated[
+        Path | None, Option(metavar="FRAMES", help="Videos with representative frames, for int8.")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> ExitCode:
+    """Write a network and its preprocessing as one ONNX artefact.
+
+    NETWORK is inception_v3, inception_v3_torchvision, inception_v3_gluon, resnet50, resnet50v2,
+    efficientnet_v2_s, convnext_tiny, mobilenet_v3_large, xception, densenet121 or vgg16.
+
+    \b
+    Examples:
+      trailergenre backbone export --weights imagenet
+      trailergenre backbone export --network convnext_tiny --out artefacts/convnext
+      trailergenre backbone export --weights inception_v3_notop.weights.h5 --out artefacts/mine
+      trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
+    """
+    from trailergenre.base.config_files import load_config
+    from trailergenre.base.progress import progress_bar
+    from trailergenre.features.backbone.catalogue import find_network
+    from trailergenre.features.backbone.export import export_backbone
+    from trailergenre.features.representative_frames import read_representative_frames
+
+    settings = load_config(config or (), overrides or ())
+    if (precision == "int8") != (calibration is not None):
+        raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
+    if out is None and "://" in settings.backbone.path:
+        raise ConfigError("A backbone is exported to this machine. Give its directory: --out DIR.")
+    directory = out or Path(settings.backbone.path)
+    form, frames = find_network(network).spec.input, None
+    if calibration is not None:
+        frames = read_representative_frames(calibration.expanduser(), settings, form)
+    with progress_bar("exporting the network", unit="frames") as on_step:
+        manifest = export_backbone(
+            weights,
+            directory.expanduser(),
+            network=network,
+            representative=frames,
+            on_step=on_step,
+        )
+    if manifest.is_random:
+        print_line("note: the weights are random; features and scores mean nothing.", err=True)
+    if manifest.calibration:
+        print_line(f"int8 compared with fp32, {manifest.calibration.line(manifest.source)}")
+    print_line(
+        f"backbone {manifest.backbone_id} ({manifest.network}, {manifest.source}) in {directory}"
+    )
+    return ExitCode.FINISHED
 
 
 @entry
@@ -143,8 +206,11 @@ def backbone_check(
         frames = decode(video, net)
     except ItemError as error:
         raise ConfigError(f"{video} has no frames: {error}.") from error
-    swapped = net.embedder.embed(frames[: len(theirs), ..., ::-1].copy())
-    found = compare_features(net.embedder.embed(frames), theirs, swapped)
+    ours = net.embedder.embed(frames)
+    found = compare_features(ours, theirs)
+    if not found.holds:
+        swapped = net.embedder.embed(frames[: len(theirs), ..., ::-1].copy())
+        found = compare_features(ours, theirs, swapped)
     for line in [json.dumps(found.to_json())] if as_json else found.lines():
         print_line(line)
     return ExitCode.FINISHED if found.holds else ExitCode.VERIFY_FAILED

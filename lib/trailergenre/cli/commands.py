@@ -9,15 +9,16 @@ import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
 from trailergenre import __version__
-from trailergenre.base.errors import ConfigError, ExitCode
+from trailergenre.base.errors import ExitCode
 from trailergenre.base.terminal import print_line
-from trailergenre.cli.backbone_commands import backbone_check, backbone_import
+from trailergenre.cli.backbone_commands import backbone_check, backbone_export, backbone_import
+from trailergenre.cli.bundle_commands import bundle_inspect, bundle_pack
 from trailergenre.cli.entry import (
     CommandLine,
     ConfigOption,
@@ -83,8 +84,11 @@ bundle_app = typer.Typer(
 )
 app.add_typer(backbone_app, name="backbone")
 app.add_typer(bundle_app, name="bundle")
+backbone_app.command("export")(backbone_export)
 backbone_app.command("import")(backbone_import)
 backbone_app.command("check")(backbone_check)
+bundle_app.command("inspect")(bundle_inspect)
+bundle_app.command("pack")(bundle_pack)
 for command in (run, score, export, prepare, featurize, train, evaluate, predict, publish):
     app.command()(command)
 
@@ -189,141 +193,6 @@ def demo(
     from trailergenre.cli.demo.run import run_demo
 
     run_demo(data, out)
-    return ExitCode.FINISHED
-
-
-@backbone_app.command("export")
-@entry
-def backbone_export(
-    network: Annotated[str, Option(metavar="NETWORK", help="Network to export.")] = "inception_v3",
-    weights: Annotated[
-        str, Option(metavar="WEIGHTS", help="imagenet, random, or the path of a weights file.")
-    ] = "imagenet",
-    out: Annotated[
-        Path | None, Option(metavar="DIR", help="Output directory; default: backbone.path.")
-    ] = None,
-    precision: Annotated[
-        Literal["fp32", "int8"], Option(help="int8 is faster on a CPU; it needs --calibration.")
-    ] = "fp32",
-    calibration: Annotated[
-        Path | None, Option(metavar="FRAMES", help="Videos with representative frames, for int8.")
-    ] = None,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-) -> ExitCode:
-    """Write a network and its preprocessing as one ONNX artefact.
-
-    NETWORK is inception_v3, inception_v3_torchvision, inception_v3_gluon, resnet50, resnet50v2,
-    efficientnet_v2_s, convnext_tiny, mobilenet_v3_large, xception, densenet121 or vgg16.
-
-    \b
-    Examples:
-      trailergenre backbone export --weights imagenet
-      trailergenre backbone export --network convnext_tiny --out artefacts/convnext
-      trailergenre backbone export --weights inception_v3_notop.weights.h5 --out artefacts/mine
-      trailergenre backbone export --precision int8 --calibration trailers/ --out artefacts/int8
-    """
-    from trailergenre.base.config_files import load_config
-    from trailergenre.base.progress import progress_bar
-    from trailergenre.features.backbone.catalogue import find_network
-    from trailergenre.features.backbone.export import export_backbone
-    from trailergenre.features.representative_frames import read_representative_frames
-
-    settings = load_config(config or (), overrides or ())
-    if (precision == "int8") != (calibration is not None):
-        raise ConfigError("--precision int8 and --calibration FRAMES must be given together.")
-    if out is None and "://" in settings.backbone.path:
-        raise ConfigError("A backbone is exported to this machine. Give its directory: --out DIR.")
-    directory = out or Path(settings.backbone.path)
-    entry, frames = find_network(network), None
-    if calibration is not None:
-        frames = read_representative_frames(calibration.expanduser(), settings, entry.spec.input)
-    with progress_bar("exporting the network", unit="frames") as on_step:
-        manifest = export_backbone(
-            weights,
-            directory.expanduser(),
-            network=network,
-            representative=frames,
-            on_step=on_step,
-        )
-    if manifest.is_random:
-        print_line("note: the weights are random; features and scores mean nothing.", err=True)
-    if manifest.calibration:
-        print_line(f"int8 compared with fp32, {manifest.calibration.line(manifest.source)}")
-    print_line(
-        f"backbone {manifest.backbone_id} ({manifest.network}, {manifest.source}) in {directory}"
-    )
-    return ExitCode.FINISHED
-
-
-@bundle_app.command("inspect")
-@entry
-def bundle_inspect(
-    directory: Annotated[
-        str, Argument(metavar="DIR", help="The bundle, one of its folds, or its .tar.")
-    ],
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-) -> ExitCode:
-    """Check every file of a bundle and print its model card.
-
-    Exits with 0 if the bundle can be used; else with 2 and the reason.
-
-    \b
-    Examples:
-      trailergenre bundle inspect bundles/mine
-      trailergenre bundle inspect bundles/folds/fold-0 --json
-    """
-    from trailergenre.base.config_files import load_config
-    from trailergenre.models.bundle_file import open_bundle
-    from trailergenre.models.model_card import render_card
-
-    bundle = open_bundle(directory, load_config(config or (), overrides or ()))
-    bundle.check_split()
-    if as_json:
-        record = bundle.manifest.model_dump(mode="json")
-        print_line(json.dumps({"sha256": bundle.sha256, **record}))
-    else:
-        for line in render_card(bundle.manifest).split("\n")[:-1]:
-            print_line(line)
-    return ExitCode.FINISHED
-
-
-@bundle_app.command("pack")
-@entry
-def bundle_pack(
-    directory: Annotated[str, Argument(metavar="DIR", help="Address of the bundle.")],
-    out: Annotated[Path, Option(metavar="FILE", help="File to write: NAME.tar.")],
-    license_file: Annotated[
-        Path | None, Option("--license", metavar="FILE", help="Licence of the model, to pack.")
-    ] = None,
-) -> ExitCode:
-    """Write a bundle as one file, to offer on a web server or to carry.
-
-    It holds the model, its card and its split, and the network of a bundle that was trained with
-    --with-backbone. Prints the file's checksum, which belongs to its address.
-
-    \b
-    Examples:
-      trailergenre bundle pack bundles/mine --out mine.tar
-      trailergenre bundle pack bundles/mine --out mine.tar --license LICENSE
-      trailergenre score trailer.mp4 --bundle 'https://example.org/mine.tar#sha256=...'
-    """
-    from trailergenre.base.storage import Store
-    from trailergenre.models.bundle import read_bundle
-    from trailergenre.models.bundle_file import pack_bundle
-    from trailergenre.models.use_backbone import BACKBONE
-
-    bundle = read_bundle(Store(directory))
-    bundle.check_split()
-    if license_file is not None and not license_file.is_file():
-        raise ConfigError(f"--license {license_file} is no file.")
-    sha256 = pack_bundle(bundle, out, license_file)
-    has_network = bundle.store.exists(f"{BACKBONE}/manifest.json")
-    print_line(f"{out}#sha256={sha256}")
-    backbone_id = bundle.manifest.backbone.backbone_id
-    print_line(f"network {backbone_id}: {'packed' if has_network else 'not packed'}")
     return ExitCode.FINISHED
 
 

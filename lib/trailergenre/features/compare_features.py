@@ -105,11 +105,10 @@ def compare_features(
     """
     n = min(len(ours), len(theirs))
     a, b = ours[:n].astype(np.float64), theirs[:n].astype(np.float64)
-    found = Comparison(len(ours), len(theirs), _deviations(a, b), _cosines(a, b))
-    if found.holds or swapped is None:
-        return found
-    is_bgr = bool((_deviations(swapped[:n].astype(np.float64), b) <= SAME).all())
-    return Comparison(len(ours), len(theirs), found.deviations, found.cosines, is_bgr)
+    is_bgr = swapped is not None and bool(
+        (_deviations(swapped[:n].astype(np.float64), b) <= SAME).all()
+    )
+    return Comparison(len(ours), len(theirs), _deviations(a, b), _cosines(a, b), is_bgr)
 
 
 def _deviations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,13 +23,14 @@ import trailergenre
 from trailergenre.base.config import Config
 from trailergenre.base.errors import BundleError, ForeignFileError, one_line
 from trailergenre.base.sandbox.children import ChildLimits, Deadline, start_child
-from trailergenre.base.storage import Store
+from trailergenre.base.storage import Store, hash_file
 from trailergenre.features.backbone.artefact import (
     MANIFEST_FILE,
     ONNX_FILE,
     WEIGHTS_FILE,
     cache_directory,
 )
+from trailergenre.links.canonical import without_user
 from trailergenre.models.bundle import FILES, Bundle, read_bundle
 from trailergenre.models.use_backbone import BACKBONE
 from trailergenre.videos.credentials import list_secrets, read_proxy, redact
@@ -81,7 +82,7 @@ def pack_bundle(bundle: Bundle, out: Path, license: Path | None = None) -> str:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     unfinished.replace(out)
-    return _hash(out)
+    return hash_file(out)
 
 
 def open_bundle(place: str, config: Config) -> Bundle:
@@ -113,7 +114,7 @@ def _locate(place: str, config: Config) -> Store:
         return Store(str(directory))
     path = Path(place).expanduser()
     if path.suffix == _SUFFIX and path.is_file():
-        directory = cache_directory("bundles") / _hash(path)
+        directory = cache_directory("bundles") / hash_file(path)
         if not directory.is_dir():
             _unpack(path, directory)
         return Store(str(directory))
@@ -122,8 +123,7 @@ def _locate(place: str, config: Config) -> Store:
 
 def _shown(address: str) -> str:
     """An address without its query and user name, which may be secrets."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return without_user(address).partition("?")[0]
 
 
 def _download(address: str, out: IO[bytes], sha256: str, config: Config) -> None:
@@ -222,8 +222,3 @@ def _check_ours(out: Path) -> None:
             next(_members(file, out))
     except (BundleError, StopIteration, OSError) as error:
         raise ForeignFileError(out, "give another --out") from error
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -204,12 +204,6 @@ def read_file(directory: Path, manifest: BackboneManifest, name: str) -> bytes:
     return content
 
 
-def hash_file(path: Path) -> str:
-    """Hash a file with SHA-256."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def write_weights(path: Path, weights: Sequence[NDArray[np.float32]]) -> None:
     """Write arrays in the network's order."""
     # safetensors writes the memory as it is, so it must be in C order.

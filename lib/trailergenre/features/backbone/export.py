@@ -19,12 +19,12 @@ from trailergenre.base.native_logs import hold_native_logs
 from trailergenre.base.onnx_session import open_session
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FrameArray
+from trailergenre.base.storage import hash_file
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
     ONNX_FILE,
     WEIGHTS_FILE,
     BackboneManifest,
-    hash_file,
     new_artefact,
     write_manifest,
     write_weights,

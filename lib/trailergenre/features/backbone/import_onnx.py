@@ -22,11 +22,11 @@ from onnx import TensorProto, helper, numpy_helper
 from trailergenre.base.errors import WeightsError, one_line
 from trailergenre.base.onnx_session import Session, open_session, run_session
 from trailergenre.base.records import FeatureArray, FrameArray, FrameForm, Resize
+from trailergenre.base.storage import hash_file
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.features.backbone.artefact import (
     ONNX_FILE,
     BackboneManifest,
-    hash_file,
     new_artefact,
     write_manifest,
 )

@@ -105,7 +105,7 @@ def quantize_network(
             int8_seen = _embed(_open(quantized), seen, on_batch)
             _correct_output(quantized, fp32_seen, int8_seen)
             int8_unseen = _embed(_open(quantized), unseen, on_batch)
-            cosine_p1, rms_share = compare_features(fp32_unseen, int8_unseen, fp32_seen.mean(0))
+            cosine_p1, rms_share = compare_with_fp32(fp32_unseen, int8_unseen, fp32_seen.mean(0))
             figures = describe(fp32_convolutions=n_fp32, cosine_p1=cosine_p1, rms_share=rms_share)
             if cosine_p1 >= MIN_COSINE and rms_share <= MAX_RMS_SHARE:
                 quantized.replace(path)
@@ -124,7 +124,7 @@ def _advise(figures: Quantization) -> str:
     return f"{more} export on a machine whose processor has VNNI, for 8-bit weights,"
 
 
-def compare_features(
+def compare_with_fp32(
     fp32: FeatureArray, int8: FeatureArray, mean: FeatureArray
 ) -> tuple[float, float]:
     """Compute the 1st percentile of the cosine, and the rms difference over the rms spread.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trailergenre.base.errors import ConfigError
+from trailergenre.base.storage import hash_file
 from trailergenre.links.external.arrays import ArrayFiles, Kind
 
-_BLOCK_BYTES = 1 << 20
 _ZARR_ENDINGS = ("", ".zarr", ".zip", ".zarr.zip")
 
 
@@ -80,7 +79,7 @@ def open_table(path: Path) -> ExternalSet:
         )
     kind: Kind = "parquet" if files[0].suffix == ".parquet" else "npz"
     # The network that made them is unknown, so no other file is taken to be of it.
-    network = f"{path.name}/{_hash_file(files[0])}"
+    network = f"{path.name}/{hash_file(files[0])}"
     return ExternalSet(path.name, network, ArrayFiles(kind, (files[0],)), labels[0], "id")
 
 
@@ -122,11 +121,3 @@ def _find_file(directory: Path, *names: str) -> Path:
     raise ConfigError(
         f"{directory} has no {' or '.join(names)}. Received: {', '.join(there) or 'nothing'}."
     )
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

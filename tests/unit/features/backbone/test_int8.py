@@ -14,6 +14,7 @@ from clips import make_clip
 from trailergenre.base.config import BackboneConfig, Config
 from trailergenre.base.errors import ConfigError, WeightsError
 from trailergenre.base.onnx_session import open_session
+from trailergenre.base.storage import hash_file
 from trailergenre.cli.commands import app
 from trailergenre.features.backbone import (
     check_backbone,
@@ -24,11 +25,10 @@ from trailergenre.features.backbone import (
 from trailergenre.features.backbone.artefact import (
     ONNX_FILE,
     Quantization,
-    hash_file,
     write_manifest,
 )
 from trailergenre.features.backbone.export import export_backbone
-from trailergenre.features.backbone.int8 import compare_features
+from trailergenre.features.backbone.int8 import compare_with_fp32
 from trailergenre.features.settings import feature_settings
 
 pytestmark = pytest.mark.slow
@@ -78,7 +78,7 @@ def test_figures_of_the_manifest_are_those_of_the_frames_that_did_not_calibrate(
     )
     seen, unseen = VIDEOS
     mean = fp32.embed(seen).mean(0)
-    figures = compare_features(fp32.embed(unseen), int8.embed(unseen), mean)
+    figures = compare_with_fp32(fp32.embed(unseen), int8.embed(unseen), mean)
     stored = read_manifest(int8_backbone).calibration
     assert stored is not None
     assert figures == pytest.approx((stored.cosine_p1, stored.rms_share), rel=1e-5)
@@ -111,7 +111,7 @@ def test_openvino_is_near_fp32_too_and_its_features_are_never_mixed_with_others(
     fp32 = load_embedder(BackboneConfig(path=str(tiny_backbone)))
     seen, unseen = VIDEOS
     mean = fp32.embed(seen).mean(0)
-    cosine, rms = compare_features(fp32.embed(unseen), load_embedder(ours).embed(unseen), mean)
+    cosine, rms = compare_with_fp32(fp32.embed(unseen), load_embedder(ours).embed(unseen), mean)
     # The export's check is of ONNX Runtime; OpenVINO rounds otherwise.
     assert cosine >= int8.MIN_COSINE
     assert rms <= 1.5 * int8.MAX_RMS_SHARE
@@ -252,13 +252,13 @@ def test_frames_that_are_all_alike_judge_nothing(tmp_path: Path) -> None:
 def test_comparison_subtracts_the_mean_and_takes_the_worst_percent() -> None:
     mean = np.array([100, 100], np.float32)
     fp32 = mean + np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float32)
-    assert compare_features(fp32, fp32, mean) == (pytest.approx(1), 0)
+    assert compare_with_fp32(fp32, fp32, mean) == (pytest.approx(1), 0)
     # Turned by 90 degrees around the mean; around zero their cosine stays above .9999.
     turned = mean + np.array([[0, 1], [-1, 0], [0, -1], [1, 0]], np.float32)
-    cosine, rms = compare_features(fp32, turned, mean)
+    cosine, rms = compare_with_fp32(fp32, turned, mean)
     assert (cosine, rms) == (pytest.approx(0), pytest.approx(np.sqrt(2)))
     one_bad = np.concatenate([fp32[:3], turned[3:]])
-    assert compare_features(fp32, one_bad, mean)[0] == pytest.approx(0.03)
+    assert compare_with_fp32(fp32, one_bad, mean)[0] == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(
