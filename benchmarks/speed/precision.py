@@ -19,7 +19,7 @@ from trailergenre.base.config_files import load_config
 from trailergenre.base.records import FrameArray
 from trailergenre.features.backbone import load_embedder, read_manifest
 from trailergenre.features.backbone.embedder import Embedder
-from trailergenre.features.backbone.int8 import MAX_RMS_SHARE, MIN_COSINE, compare_features
+from trailergenre.features.backbone.int8 import MAX_RMS_SHARE, MIN_COSINE, compare_with_fp32
 from trailergenre.features.representative_frames import read_representative_frames
 
 _TURNS, _TIMED = 5, 64
@@ -41,7 +41,7 @@ def measure_precision(inputs: Inputs, wanted: Collection[str]) -> Findings:
     found: Findings = {}
     for engine in ENGINES:
         fp32, int8 = (_load(path, engine) for path in (inputs.fp32, inputs.int8))
-        cosine, rms = compare_features(
+        cosine, rms = compare_with_fp32(
             fp32.embed(unseen), int8.embed(unseen), fp32.embed(seen).mean(0)
         )
         timed = unseen[:_TIMED]
