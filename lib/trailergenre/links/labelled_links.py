@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trailergenre.base.errors import LeakError
@@ -129,13 +130,24 @@ def check_parts(links: Iterable[LabelledLink]) -> None:
         )
 
 
-def check_no_leak(train: Iterable[LabelledLink], test: Iterable[LabelledLink]) -> None:
-    """Raise LeakError if a movie or a link is in both the training and the test part."""
-    train, test = list(train), list(test)
-    movies = {link.movie_id for link in train} & {link.movie_id for link in test}
-    link_ids = {link.link_id for link in train} & {link.link_id for link in test}
+def check_no_leak(split: pa.Table) -> None:
+    """Raise LeakError if a movie or a link is in the test part and in another one.
+
+    `split` has link_id, movie_id and part.
+    """
+    is_test = pc.equal(split["part"], Part.TEST.value)
+    test, train = split.filter(is_test), split.filter(pc.invert(is_test))
+
+    def common(column: str) -> list[str]:
+        values = pc.unique(test[column])
+        found: list[str] = values.filter(
+            pc.is_in(values, train[column].combine_chunks())
+        ).to_pylist()
+        return sorted(found)
+
+    movies, link_ids = common("movie_id"), common("link_id")
     if movies or link_ids:
-        first = ", ".join(sorted(movies)[:3] + sorted(link_ids)[:3])
+        first = ", ".join(movies[:3] + link_ids[:3])
         raise LeakError(
             f"{len(movies)} movies and {len(link_ids)} links are in both the training and the test "
             f"part ({first}). Split by movie, or train again on the current labels."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from trailergenre.base.errors import BundleError, ConfigError
 from trailergenre.base.storage import Store
@@ -132,8 +133,8 @@ def _shared_facts(manifest: Manifest) -> dict[str, object]:
 
 def tested_ids(bundle: Bundle) -> tuple[set[str], set[str]]:
     """Links and movies of a bundle's test part."""
-    rows = [row for row in bundle.split.to_pylist() if row["part"] == Part.TEST]
-    return {row["link_id"] for row in rows}, {row["movie_id"] for row in rows}
+    test = bundle.split.filter(pc.equal(bundle.split["part"], Part.TEST.value))
+    return set(test["link_id"].to_pylist()), set(test["movie_id"].to_pylist())
 
 
 def find_test_links(bundle: Bundle, labels: pa.Table) -> list[LabelledLink]:
@@ -144,17 +145,16 @@ def find_test_links(bundle: Bundle, labels: pa.Table) -> list[LabelledLink]:
         LeakError: a test movie or link is in the training part, by the bundle's split or by the
             present labels.
     """
-    rows = [(row["link_id"], row["movie_id"], row["part"]) for row in bundle.split.to_pylist()]
-    part_of = {link_id: part for link_id, _, part in rows}
-    split = [(LabelledLink(link_id, movie, frozenset()), part) for link_id, movie, part in rows]
-    labelled = [(link, part_of.get(link.link_id)) for link in labelled_links(labels)]
-    known = [(link, part) for link, part in split + labelled if part is not None]
-    check_no_leak(
-        (link for link, part in known if part != Part.TEST),
-        (link for link, part in known if part == Part.TEST),
-    )
+    split = bundle.split
+    places = pc.index_in(labels["link_id"], split["link_id"].combine_chunks())
+    part = labels.schema.get_field_index("part")
+    labelled = labels.set_column(part, "part", split["part"].take(places))
+    labelled = labelled.filter(pc.is_valid(labelled["part"]))
+    present = labelled.select(split.column_names).cast(split.schema)
+    check_no_leak(pa.concat_tables([split, present]))
     modelled = set(bundle.manifest.genres)
-    test = [link for link, part in labelled if part == Part.TEST and link.genres & modelled]
+    tested = labelled.filter(pc.equal(labelled["part"], Part.TEST.value))
+    test = [link for link in labelled_links(tested) if link.genres & modelled]
     if not test:
         raise ConfigError(
             "The run's labels hold none of the bundle's test links. "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ def iter_training_rows(
     outcomes: pa.Table,
     kind: RowKind,
     config: RowsConfig,
-    link_ids: Iterable[str] | None = None,
+    link_ids: tables.LinkIds | None = None,
 ) -> Iterator[TrainingRows]:
     """Read links' training rows, features file by features file; None reads all links."""
     if kind == "pooled":
@@ -87,7 +87,7 @@ def iter_training_rows(
 
 
 def iter_pooled(
-    store: Store, outcomes: pa.Table, config: RowsConfig, link_ids: Iterable[str] | None = None
+    store: Store, outcomes: pa.Table, config: RowsConfig, link_ids: tables.LinkIds | None = None
 ) -> Iterator[PooledRows]:
     """Read links' pooled rows, features file by features file; None reads all links.
 

@@ -17,6 +17,7 @@ from trailergenre.base.config import RowsConfig
 from trailergenre.base.records import FeatureArray, LinkFrames, RowKind
 from trailergenre.base.storage import Store
 from trailergenre.runs import features_table
+from trailergenre.runs.tables import LinkIds
 
 RowArray: TypeAlias = NDArray[np.float32]
 """Shape (n_rows, n_columns), float32, finite."""
@@ -113,7 +114,7 @@ def frames_of_table(table: pa.Table) -> Iterator[LinkFrames]:
 
 
 def iter_links(
-    store: Store, outcomes: pa.Table, link_ids: Iterable[str] | None = None
+    store: Store, outcomes: pa.Table, link_ids: LinkIds | None = None
 ) -> Iterator[list[LinkFrames]]:
     """Read links' frames on this machine, a list per features file; None reads all links.
 

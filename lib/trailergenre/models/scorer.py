@@ -5,7 +5,7 @@ Trainers return it and bundles hold it; it is small enough to send to every work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from trailergenre.models.pooled_table import iter_pooled, pooled_key
 from trailergenre.models.pooling import RowArray, iter_links, link_rows, n_columns, select_span
 from trailergenre.models.temporal import head
 from trailergenre.models.temporal.head import TemporalHead
+from trailergenre.runs.tables import LinkIds
 
 Model = Forest | Logistic | TemporalHead
 
@@ -103,7 +104,7 @@ def score_links(
     store: Store,
     outcomes: pa.Table,
     scorer: Scorer | ScorerGroup,
-    link_ids: Iterable[str] | None = None,
+    link_ids: LinkIds | None = None,
 ) -> Iterator[tuple[list[str], ProbabilityArray]]:
     """Read links and score them, features file by features file; None reads all links."""
     if scorer.pooled is not None:

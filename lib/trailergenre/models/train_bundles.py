@@ -54,7 +54,7 @@ from trailergenre.models.manifest import (
 from trailergenre.models.model_card import MIN_TEST_MOVIES
 from trailergenre.models.scorer import Model, Scorer
 from trailergenre.models.trainers import Recipe, Trainer
-from trailergenre.models.training_set import TrainingSet, prepare_training
+from trailergenre.models.training_set import TrainingSet, prepare_training, split_table
 from trailergenre.runs.fingerprint import FeatureSettings
 
 _LIBRARIES = {"mllib": "pyspark", "sklearn": "scikit-learn", "keras": "keras"}
@@ -270,13 +270,7 @@ def write_model(
         },
         created_at=datetime.now(UTC),
     )
-    split = pa.table(
-        {
-            "link_id": [link.link_id for link in training.links],
-            "movie_id": [link.movie_id for link in training.links],
-            "part": pa.array(training.parts, pa.string()),
-        }
-    )
+    split = split_table(training.links, training.parts)
     return write_bundle(store, manifest=manifest, model=fitted.model, split=split)
 
 

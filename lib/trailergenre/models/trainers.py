@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trailergenre.base.config import (
@@ -150,22 +151,32 @@ class LocalTrainer:
 
         Briefly takes twice the memory of the rows.
         """
-        of_link: dict[str, RowArray] = {}
+        wanted = pa.array(link_ids, pa.string())
         kind, config = recipe.rows, recipe.row_config
+        found, blocks = [], []
         for ids, counts, rows in iter_training_rows(
-            self._store, self._outcomes, kind, config, link_ids
+            self._store, self._outcomes, kind, config, wanted
         ):
-            of_link |= zip(ids, np.split(rows, np.cumsum(counts)[:-1]), strict=True)
-        check_all_read(self._store, wanted=len(link_ids), read=len(of_link))
-        places = np.repeat(
-            np.arange(len(link_ids)), [len(of_link[link_id]) for link_id in link_ids]
-        )
-        return places, np.concatenate([of_link[link_id] for link_id in link_ids])
+            found.append(np.repeat(pc.index_in(pa.array(ids), wanted).to_numpy(), counts))
+            blocks.append(rows)
+        places = _join(found)
+        check_all_read(self._store, wanted=len(link_ids), read=len(np.unique(places)))
+        X = np.concatenate(blocks)
+        del blocks
+        order = np.argsort(places, kind="stable")
+        return places[order], X[order]
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Trainer.score`."""
-        of_link: dict[str, ProbabilityArray] = {}
-        for ids, scores in score_links(self._store, self._outcomes, scorer, link_ids):
-            of_link |= zip(ids, scores, strict=True)
-        check_all_read(self._store, wanted=len(link_ids), read=len(of_link))
-        return np.stack([of_link[link_id] for link_id in link_ids])
+        wanted = pa.array(link_ids, pa.string())
+        found, blocks = [], []
+        for ids, scores in score_links(self._store, self._outcomes, scorer, wanted):
+            found.append(pc.index_in(pa.array(ids), wanted).to_numpy())
+            blocks.append(scores)
+        places = _join(found)
+        check_all_read(self._store, wanted=len(link_ids), read=len(places))
+        return np.concatenate(blocks)[np.argsort(places)]
+
+
+def _join(places: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, np.int64), *places])

@@ -26,6 +26,7 @@ from trailergenre.links.labelled_links import (
     labelled_links,
 )
 from trailergenre.models.splits import split_links
+from trailergenre.runs.tables import filter_links
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,8 @@ def prepare_training(
         ConfigError: no genre has enough movies, or there are too few movies for the split.
         LeakError: a given split has a movie in two parts.
     """
-    labelled = labelled_links(labels)
     ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
-    commits = dict(zip(ok["link_id"].to_pylist(), ok["commit"].to_pylist(), strict=True))
-    ready = [link for link in labelled if link.link_id in commits]
+    ready = labelled_links(filter_links(labels, ok["link_id"]))
     used = [link for link in ready if link.part or config.split == "folds"]
     if ready and not used:
         raise ConfigError(
@@ -105,11 +104,7 @@ def prepare_training(
         )
     links = tuple(link for link in used if link.genres.intersection(genres))
     parts = tuple(split_links(links, genres, config))
-    pairs = list(zip(links, parts, strict=True))
-    check_no_leak(
-        (link for link, part in pairs if part != Part.TEST),
-        (link for link, part in pairs if part == Part.TEST),
-    )
+    check_no_leak(split_table(links, parts))
     truth = genre_matrix(links, genres)
     if shuffle_labels:
         truth = _shuffle(links, parts, truth, seed=config.seed)
@@ -120,8 +115,8 @@ def prepare_training(
         genres=genres,
         not_modelled={genre: n for genre, n in movies.items() if genre not in genres},
         shuffled=shuffle_labels,
-        data_sha256=_hash_data(pairs, commits),
-        links_without_features=len(labelled) - len(ready),
+        data_sha256=_hash_data(links, parts, ok),
+        links_without_features=len(labels) - len(ready),
         links_without_modelled_genre=len(used) - len(links),
         links_without_part=len(ready) - len(used),
     )
@@ -142,10 +137,26 @@ def _shuffle(
     return shuffled
 
 
-def _hash_data(pairs: Sequence[tuple[LabelledLink, Part]], commits: dict[str, str]) -> str:
+def split_table(links: Sequence[LabelledLink], parts: Sequence[Part]) -> pa.Table:
+    """A split as a bundle keeps it: link_id, movie_id, part."""
+    return pa.table(
+        {
+            "link_id": [link.link_id for link in links],
+            "movie_id": [link.movie_id for link in links],
+            "part": pa.array(parts, pa.string()),
+        }
+    )
+
+
+def _hash_data(links: Sequence[LabelledLink], parts: Sequence[Part], ok: pa.Table) -> str:
+    link_ids = pa.array([link.link_id for link in links])
+    places = pc.index_in(link_ids, ok["link_id"].combine_chunks())
+    # Few commits, of many links each.
+    commit = ok["commit"].combine_chunks().dictionary_encode().take(places)
+    commits = commit.dictionary.to_pylist()
     digest = hashlib.sha256()
-    for link, part in pairs:
-        row = [link.link_id, link.movie_id, commits[link.link_id], sorted(link.genres), part]
+    for link, part, number in zip(links, parts, commit.indices.to_numpy(), strict=True):
+        row = [link.link_id, link.movie_id, commits[number], sorted(link.genres), part]
         digest.update(json.dumps(row).encode() + b"\n")
     return digest.hexdigest()
 

@@ -19,6 +19,7 @@ from trailergenre.links.labelled_links import (
     labelled_links,
 )
 from trailergenre.models.splits import fold_links, split_links
+from trailergenre.models.training_set import split_table
 
 
 def clips(n: int) -> list[LabelledLink]:
@@ -168,23 +169,28 @@ def test_parts_come_from_the_labels_table() -> None:
     }
 
 
+def check_sides(train: list[LabelledLink], test: list[LabelledLink]) -> None:
+    parts = [Part.TRAIN] * len(train) + [Part.TEST] * len(test)
+    check_no_leak(split_table([*train, *test], parts))
+
+
 def test_a_movie_on_both_sides_is_a_leak() -> None:
     with pytest.raises(LeakError, match=r"1 movies and 0 links .*tt1"):
-        check_no_leak([labelled("a", ["War"], "tt1")], [labelled("b", ["War"], "tt1")])
+        check_sides([labelled("a", ["War"], "tt1")], [labelled("b", ["War"], "tt1")])
 
 
 def test_a_link_on_both_sides_is_a_leak() -> None:
     with pytest.raises(LeakError, match="0 movies and 1 links"):
-        check_no_leak([labelled("a", ["War"], "tt1")], [labelled("a", ["War"], "tt2")])
+        check_sides([labelled("a", ["War"], "tt1")], [labelled("a", ["War"], "tt2")])
 
 
 def test_a_split_by_row_would_be_refused() -> None:
     links = [labelled(f"{movie}-{cut}", ["War"], movie) for movie in "abcd" for cut in range(4)]
     with pytest.raises(LeakError):
-        check_no_leak(links[::2], links[1::2])
+        check_sides(links[::2], links[1::2])
 
 
 def test_a_split_by_frame_would_be_refused() -> None:
     frames = [link for link in clips(4) for _ in range(10)]
     with pytest.raises(LeakError, match="4 movies and 4 links"):
-        check_no_leak(frames[::2], frames[1::2])
+        check_sides(frames[::2], frames[1::2])
