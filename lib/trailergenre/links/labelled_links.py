@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from trailergenre.base.errors import LeakError
 from trailergenre.runs.tables import iter_rows
 
+COLUMNS = ("link_id", "movie_id", "genres", "part")
+"""Of the labels table, which has others for people."""
+
 BY_TITLE = "title:"
 """Begins the name of a movie that is known by its title."""
 
@@ -44,9 +47,9 @@ def labelled_links(labels: pa.Table) -> list[LabelledLink]:
     for row in iter_rows(labels.sort_by("link_id")):
         genres, part = frozenset(row["genres"]), row["part"]
         genres = same.setdefault(genres, genres)
-        links.append(
-            LabelledLink(row["link_id"], row["movie_id"], genres, Part(part) if part else None)
-        )
+        link_id, movie_id = row["link_id"], row["movie_id"]
+        movie_id = link_id if movie_id == link_id else movie_id  # one string of two
+        links.append(LabelledLink(link_id, movie_id, genres, Part(part) if part else None))
     return links
 
 
@@ -136,13 +139,11 @@ def check_no_leak(split: pa.Table) -> None:
     `split` has link_id, movie_id and part.
     """
     is_test = pc.equal(split["part"], Part.TEST.value)
-    test, train = split.filter(is_test), split.filter(pc.invert(is_test))
 
     def common(column: str) -> list[str]:
-        values = pc.unique(test[column])
-        found: list[str] = values.filter(
-            pc.is_in(values, train[column].combine_chunks())
-        ).to_pylist()
+        tested = pc.unique(split[column].filter(is_test))
+        others = split[column].filter(pc.invert(is_test)).combine_chunks()
+        found: list[str] = tested.filter(pc.is_in(tested, others)).to_pylist()
         return sorted(found)
 
     movies, link_ids = common("movie_id"), common("link_id")

@@ -151,32 +151,34 @@ class LocalTrainer:
 
         Briefly takes twice the memory of the rows.
         """
-        wanted = pa.array(link_ids, pa.string())
         kind, config = recipe.rows, recipe.row_config
-        found, blocks = [], []
-        for ids, counts, rows in iter_training_rows(
+        wanted, found, counts, blocks = pa.array(link_ids, pa.string()), [], [], []
+        for ids, n_rows, rows in iter_training_rows(
             self._store, self._outcomes, kind, config, wanted
         ):
-            found.append(np.repeat(pc.index_in(pa.array(ids), wanted).to_numpy(), counts))
+            found.append(pa.array(ids))
+            counts.append(n_rows)
             blocks.append(rows)
-        places = _join(found)
-        check_all_read(self._store, wanted=len(link_ids), read=len(np.unique(places)))
-        X = np.concatenate(blocks)
+        places = _find_places(found, wanted)
+        check_all_read(self._store, wanted=len(wanted), read=len(places))
+        places, X = np.repeat(places, np.concatenate(counts)), np.concatenate(blocks)
         del blocks
         order = np.argsort(places, kind="stable")
         return places[order], X[order]
 
     def score(self, link_ids: Sequence[str], scorer: Scorer) -> ProbabilityArray:
         """See `Trainer.score`."""
-        wanted = pa.array(link_ids, pa.string())
-        found, blocks = [], []
+        wanted, found, blocks = pa.array(link_ids, pa.string()), [], []
         for ids, scores in score_links(self._store, self._outcomes, scorer, wanted):
-            found.append(pc.index_in(pa.array(ids), wanted).to_numpy())
+            found.append(pa.array(ids))
             blocks.append(scores)
-        places = _join(found)
-        check_all_read(self._store, wanted=len(link_ids), read=len(places))
+        places = _find_places(found, wanted)
+        check_all_read(self._store, wanted=len(wanted), read=len(places))
         return np.concatenate(blocks)[np.argsort(places)]
 
 
-def _join(places: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(0, np.int64), *places])
+def _find_places(found: Sequence[pa.Array], wanted: pa.Array) -> NDArray[np.int64]:
+    """The position in `wanted` of each id found; all at once, since each call hashes `wanted`."""
+    ids = pa.chunked_array(found, pa.string())
+    places: NDArray[np.int64] = pc.index_in(ids, wanted).to_numpy().astype(np.int64)
+    return places

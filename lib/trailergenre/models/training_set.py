@@ -86,7 +86,8 @@ def prepare_training(
         ConfigError: no genre has enough movies, or there are too few movies for the split.
         LeakError: a given split has a movie in two parts.
     """
-    ok = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
+    is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
+    ok = outcomes.select(["link_id", "commit"]).filter(is_ok)
     ready = labelled_links(filter_links(labels, ok["link_id"]))
     used = [link for link in ready if link.part or config.split == "folds"]
     if ready and not used:

@@ -11,6 +11,7 @@ from pathlib import Path
 from trailergenre.base.progress import progress_bar
 from trailergenre.base.records import ProbabilityArray
 from trailergenre.base.storage import Store
+from trailergenre.links import labelled_links
 from trailergenre.models import evaluation as measuring
 from trailergenre.models.bundle import check_fits, fits
 from trailergenre.models.evaluated_model import read_models
@@ -48,7 +49,7 @@ def evaluate(
     settings = list_settings(store)[fingerprint]
     notes = [note for m in models for each in m.bundles for note in check_fits(each, settings)]
     with hold_lease(store, "evaluate_model", of="reports"):
-        labels = tables.read_table(store, "labels")
+        labels = tables.read_table(store, "labels", labelled_links.COLUMNS)
         outcomes = outcomes_table.read_outcomes(
             store, fingerprint, columns=features_table.FEATURE_COLUMNS
         )

@@ -15,6 +15,7 @@ from trailergenre.base.records import ModelKind, RowKind, TrainerName
 from trailergenre.base.storage import Store
 from trailergenre.features.backbone.artefact import check_replaceable
 from trailergenre.features.settings import named_by
+from trailergenre.links import labelled_links
 from trailergenre.links.labelled_links import Part
 from trailergenre.models.bundle import Bundle
 from trailergenre.models.pooled_table import remove_unfinished
@@ -53,7 +54,7 @@ def train(
     outcomes = outcomes_table.read_outcomes(
         store, fingerprint, columns=features_table.FEATURE_COLUMNS
     )
-    labels = tables.read_table(store, "labels")
+    labels = tables.read_table(store, "labels", labelled_links.COLUMNS)
     sets = prepare_sets(
         labels, outcomes, settings, cross_validate=cross_validate, shuffle_labels=shuffle_labels
     )
