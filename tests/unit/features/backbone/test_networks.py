@@ -17,7 +17,7 @@ from trailergenre.base.onnx_session import open_session
 from trailergenre.cli.commands import app
 from trailergenre.features.backbone import load_embedder, networks, read_manifest
 from trailergenre.features.backbone.artefact import read_weights
-from trailergenre.features.backbone.catalogue import NETWORKS, find_network
+from trailergenre.features.backbone.catalogue import NETWORKS, Entry, find_network
 from trailergenre.features.backbone.networks import preprocess, random_weights
 
 TOLERANCE = 1e-4
@@ -124,6 +124,20 @@ def test_a_convolution_in_groups_and_gelu_are_exported(tmp_path: Path) -> None:
     session = open_session((tmp_path / "x.onnx").read_bytes(), threads=1)
     (received,) = session.run(None, {session.get_inputs()[0].name: values})
     np.testing.assert_allclose(received, expected, rtol=0, atol=1e-6)
+
+
+def test_the_converter_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a number added to a convolution, as in MobileNetV3, it logs a traceback and goes on."""
+
+    def body(inputs: Any, entry: Entry) -> Any:
+        x = keras.layers.ReLU(6.0)(keras.layers.Conv2D(64, 7, strides=8)(inputs) + 3.0)
+        return keras.layers.GlobalAveragePooling2D()(x)
+
+    monkeypatch.setattr(networks, "_tiny", body)
+    export_tiny(tmp_path / "out", network="tiny_96")
+    assert caplog.text == ""
 
 
 def test_the_command_names_all_networks_and_refuses_others(tmp_path: Path) -> None:
