@@ -240,6 +240,21 @@ def fits(bundle: Bundle) -> Callable[[FeatureSettings], bool]:
     return is_fitting
 
 
+def check_network(bundle: Bundle) -> None:
+    """Refuse a bundle of external features, which no network here gives.
+
+    Raises:
+        BundleError: it is one.
+    """
+    backbone_id = bundle.manifest.backbone.backbone_id
+    if backbone_id.startswith(f"{EXTERNAL}:"):
+        raise BundleError(
+            f"The bundle was trained on external features, {backbone_id}, and scores "
+            "those alone: no network here gives the same. Prepare a run from the same set and "
+            "`predict` it, or train a bundle on features of your own."
+        )
+
+
 def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
     """Refuse features of another backbone or sampling; return notes on another precision.
 
@@ -254,13 +269,8 @@ def check_fits(bundle: Bundle, settings: FeatureSettings) -> list[str]:
         ("features per frame", backbone.width, settings.width),
     ]
     problems = [f"{name}: {ours} -> {theirs}" for name, ours, theirs in pairs if ours != theirs]
-    if problems and backbone.backbone_id.startswith(f"{EXTERNAL}:"):
-        raise BundleError(
-            f"The bundle was trained on external features, {backbone.backbone_id}, and scores "
-            "those alone: no network here gives the same. Prepare a run from the same set and "
-            "`predict` it, or train a bundle on these features."
-        )
     if problems:
+        check_network(bundle)
         raise BundleError(
             f"The bundle was trained on other features ({'; '.join(problems)}). Use the bundle's "
             "backbone and sampling, or train a bundle on these features."

@@ -7,7 +7,7 @@ from trailergenre.base.errors import WeightsError
 from trailergenre.features.backbone import read_manifest
 from trailergenre.features.backbone.artefact import MANIFEST_FILE, local_backbone
 from trailergenre.features.settings import network_precision
-from trailergenre.models.bundle import Bundle
+from trailergenre.models.bundle import Bundle, check_network
 
 BACKBONE = "backbone"
 """Directory of a bundle that carries its network."""
@@ -17,21 +17,35 @@ def use_backbone(config: Config, bundle: Bundle) -> Config:
     """A configuration with the path of the bundle's network.
 
     It is looked for in the bundle, then where the configuration says, then where it was in
-    training. If none of them has it, the configuration is unchanged, and its network is refused.
+    training. If those have other networks, the configuration is unchanged, and its network is
+    refused later.
+
+    Raises:
+        WeightsError: there is no network at all.
+        BundleError: the bundle is of external features.
     """
+    check_network(bundle)
     facts = bundle.manifest.backbone
     wanted = (facts.backbone_id, network_precision(facts.precision))
     places = [str(bundle.store.child(BACKBONE)), config.backbone.path]
     # Somebody else's bundle must not make this machine connect anywhere.
     places += [facts.path] if "://" not in facts.path else []
+    problems = {}
     for place in places:
         try:
             manifest = read_manifest(local_backbone(place))
-        except WeightsError:
+        except WeightsError as error:
+            problems[place] = error.problem
             continue
         if (manifest.backbone_id, manifest.precision) == wanted:
             backbone = config.backbone.model_copy(update={"path": place})
             return config.model_copy(update={"backbone": backbone})
+    if len(problems) == len(set(places)):
+        raise WeightsError(
+            f"The bundle needs the network {facts.backbone_id[:12]}, which gives {facts.width} "
+            f"features a frame. {problems[config.backbone.path]}",
+            "Give its directory: --set backbone.path=DIR",
+        )
     return config
 
 
