@@ -23,7 +23,7 @@ class _WithMeaning(StrEnum):
 class RowOutcome(_WithMeaning):
     """The result of `prepare` for one input row."""
 
-    READY = "ready", "passed on to the download"
+    READY = "ready", "taken into the run"
     LINK_EMPTY = "link_empty", "the cell is empty or blank"
     LINK_INVALID = "link_invalid", "not a link, or one with a user name, an invalid port or host"
     SCHEME_REFUSED = "scheme_refused", "neither an http(s) link nor a file under an allowed root"

@@ -278,12 +278,18 @@ def evaluate(
     """
     from trailergenre.base.storage import Store
     from trailergenre.cli.stages import evaluate as stage
+    from trailergenre.runs.fingerprint import list_settings
 
     use_spark(master, properties_file)
-    stage.evaluate(
-        Store(run), bundle, compare=compare or (), control=control, report=report, features=features
+    store = Store(run)
+    found = stage.evaluate(
+        store, bundle, compare=compare or (), control=control, report=report, features=features
     )
-    say_next(f"trailergenre score LINK --bundle {bundle}")
+    if list_settings(store)[found.features].is_external:
+        # No video has features that such a model knows.
+        say_next(f"trailergenre predict {run} --bundle {bundle}")
+    else:
+        say_next(f"trailergenre score LINK --bundle {bundle}")
 
 
 @entry
