@@ -73,7 +73,7 @@ def bundle_pack(
     bundle = read_bundle(Store(directory))
     bundle.check_split()
     if license_file is not None and not license_file.is_file():
-        raise ConfigError(f"--license {license_file} is no file.")
+        raise ConfigError(f"--license {license_file} is not a file.")
     sha256 = pack_bundle(bundle, out, license_file)
     has_network = bundle.store.exists(f"{BACKBONE}/manifest.json")
     print_line(f"{out}#sha256={sha256}")

@@ -110,13 +110,13 @@ def _locate(place: str, config: Config) -> Store:
         if not directory.is_dir():
             with tempfile.NamedTemporaryFile(dir=directory.parent) as file:
                 _download(address, file, sha256, config)
-                _unpack(Path(file.name), directory)
+                _unpack(Path(file.name), directory, f"The bundle at {_shown(address)}")
         return Store(str(directory))
     path = Path(place).expanduser()
     if path.suffix == _SUFFIX and path.is_file():
         directory = cache_directory("bundles") / hash_file(path)
         if not directory.is_dir():
-            _unpack(path, directory)
+            _unpack(path, directory, path.name)
         return Store(str(directory))
     return Store(place)
 
@@ -170,12 +170,13 @@ def _download(address: str, out: IO[bytes], sha256: str, config: Config) -> None
         raise BundleError(f"The bundle at {_shown(address)} cannot be downloaded: {reason}.")
     if hashed.hexdigest() != sha256:
         raise BundleError(
-            f"The bundle at {_shown(address)} is another file than was asked for: {n_bytes} bytes "
-            f"of SHA-256 {hashed.hexdigest()}, not {sha256}. Try again, or ask who offers it."
+            f"The bundle at {_shown(address)} is not the file that was asked for: {n_bytes} bytes "
+            f"with SHA-256 {hashed.hexdigest()} instead of {sha256}. Try again, or ask whoever "
+            "offers it."
         )
 
 
-def _unpack(path: Path, directory: Path) -> None:
+def _unpack(path: Path, directory: Path, shown: str) -> None:
     """Copy the members to a new directory; a BundleError if it would hold anything else."""
     with (
         path.open("rb") as file,
@@ -183,13 +184,13 @@ def _unpack(path: Path, directory: Path) -> None:
     ):
         unfinished = Path(name) / "bundle"
         (unfinished / BACKBONE).mkdir(parents=True)
-        for member in _members(file, path):
+        for member in _members(file, shown):
             with (unfinished / member.name).open("xb") as out:
                 left = member.size
                 while left and (piece := file.read(min(left, _COPY_BYTES))):
                     left -= out.write(piece)
             if left:
-                raise BundleError(f"{path.name} is truncated in {member.name}.")
+                raise BundleError(f"{shown} is truncated in {member.name}.")
             file.seek(-member.size % _BLOCK, io.SEEK_CUR)
         try:
             unfinished.rename(directory)
@@ -198,18 +199,18 @@ def _unpack(path: Path, directory: Path) -> None:
                 raise
 
 
-def _members(file: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
+def _members(file: IO[bytes], shown: str) -> Iterator[tarfile.TarInfo]:
     """Headers of a plain tar. Links, devices, extended headers and other names are refused."""
     seen: set[str] = set()
     while (block := file.read(_BLOCK)) != bytes(_BLOCK):
         try:
             member = tarfile.TarInfo.frombuf(block, "ascii", "strict")
         except (tarfile.HeaderError, UnicodeDecodeError) as error:
-            raise BundleError(f"{path.name} is no tar, or it is truncated: {error}.") from error
+            raise BundleError(f"{shown} is no tar, or it is truncated: {error}.") from error
         is_file = member.type == tarfile.REGTYPE and member.size >= 0
         if not is_file or member.name not in _NAMES or member.name in seen:
             raise BundleError(
-                f"{path.name} holds {one_line(repr(member.name))}, which is no file of a bundle. "
+                f"{shown} holds {one_line(repr(member.name))}, which is no file of a bundle. "
                 "Pack it with `trailergenre bundle pack`."
             )
         seen.add(member.name)
@@ -219,6 +220,6 @@ def _members(file: IO[bytes], path: Path) -> Iterator[tarfile.TarInfo]:
 def _check_ours(out: Path) -> None:
     try:
         with out.open("rb") as file:
-            next(_members(file, out))
+            next(_members(file, out.name))
     except (BundleError, StopIteration, OSError) as error:
         raise ForeignFileError(out, "give another --out") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -151,8 +153,8 @@ def test_a_bad_server_is_refused_with_the_reason_and_leaves_nothing(
 ) -> None:
     sha256 = pack_bundle(bundle, tmp_path / "mine.tar")
     content = (tmp_path / "mine.tar").read_bytes()
-    assert "is another file" in fetch(send(content[:-600], len(content)), sha256)
-    assert "is another file" in fetch(send(content[:700] + b"x" + content[701:]), sha256)
+    assert "is not the file" in fetch(send(content[:-600], len(content)), sha256)
+    assert "is not the file" in fetch(send(content[:700] + b"x" + content[701:]), sha256)
     assert "404" in fetch(not_found, sha256)
     assert "which is denied" in fetch(redirect("http://127.0.0.1:9/mine.tar"), sha256)
     assert "which is denied" in fetch(redirect("http://169.254.169.254/mine.tar"), sha256)
@@ -163,6 +165,15 @@ def test_a_bad_server_is_refused_with_the_reason_and_leaves_nothing(
     monkeypatch.setattr(bundle_file, "DEADLINE_S", 1.5)
     assert "more than 1.5 s" in fetch(silent, sha256)
     assert list((tmp_path / "cache" / "trailergenre" / "bundles").iterdir()) == []
+
+
+def test_a_truncated_file_at_an_address_is_named_by_the_address(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    pack_bundle(bundle, tmp_path / "mine.tar")
+    cut = (tmp_path / "mine.tar").read_bytes()[:700]
+    refusal = fetch(send(cut), hashlib.sha256(cut).hexdigest())
+    assert re.fullmatch(r"The bundle at http://\S+/mine\.tar is truncated in \S+\.", refusal)
 
 
 def test_a_private_address_is_not_asked(bundle: Bundle) -> None:
