@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 import pyarrow as pa
@@ -146,11 +146,18 @@ class Store:
         """Write a whole file."""
         with self._naming(path, "written"):
             if self.is_local:
-                _write_local(Path(self._full(path)), content)
+                with _writing(Path(self._full(path))) as file:
+                    file.write(content)
             else:
                 # However a stream of pyarrow is closed, it stores what it has. Hence one call.
                 with self._fs.open_output_stream(self._full(path)) as stream:
                     stream.write(content)
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[BinaryIO]:
+        """Open a local file for writing; readers see it once it is whole."""
+        with self._naming(path, "written"), _writing(self.local_path(path)) as file:
+            yield file
 
     def write_content_addressed(
         self, directory: str, content: bytes | pa.Buffer, suffix: str
@@ -214,14 +221,15 @@ def _names_below(path: str, file: StoredFile) -> list[str]:
     return file.path.removeprefix(f"{path}/" if path else "").split("/")
 
 
-def _write_local(target: Path, content: bytes | pa.Buffer) -> None:
+@contextmanager
+def _writing(target: Path) -> Iterator[BinaryIO]:
     """Write by temporary file, fsync and rename: a reader sees all or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary_path = target.parent / f"{_UNFINISHED}{uuid4().hex}"
     # Not by `tempfile`, whose files are 0600: the umask decides who may read a run.
     with temporary_path.open("xb") as temporary:
         try:
-            temporary.write(content)
+            yield temporary
             temporary.flush()
             os.fsync(temporary.fileno())
             temporary_path.replace(target)

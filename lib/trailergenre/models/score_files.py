@@ -16,7 +16,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class ScoreTable:
     def save(self) -> None:
         """Write the file, if one is wanted; rows that are not done are left out."""
         if self._out is not None and self._records:
-            write_records(self._out, self.records)
+            write_records(self._out, lambda: [self.records])
             self._saved = time.monotonic()
 
     @property
@@ -132,24 +132,45 @@ def _values(score: GenreScore | None) -> tuple[float | None, float | None, str |
     return probability, threshold, "yes" if score.is_predicted else "no"
 
 
-def write_records(path: Path, records: Sequence[Record]) -> None:
-    """Write the table in the format of the file's name; a reader sees the old file or the new."""
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    rows = [{name: record.get(name) for name in columns} for record in records]
-    content = io.BytesIO()
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), content)
-    elif path.suffix == ".jsonl":
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        content.write("".join(lines).encode())
-    else:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        content.write(text.getvalue().encode())
+def write_records(path: Path, pieces: Callable[[], Iterable[Sequence[Record]]]) -> int:
+    """Write the table in the format of the file's name; a reader sees the old file or the new.
+
+    `pieces` gives the records, and is called twice: the columns are those of all records.
+
+    Returns:
+        The number of records.
+    """
+    n_records, columns, schema = 0, dict[str, None](), pa.schema([])
+    for piece in pieces():
+        n_records += len(piece)
+        columns |= dict.fromkeys(name for record in piece for name in record)
+        if path.suffix == ".parquet":
+            found = pa.Table.from_pylist(_complete(piece, columns)).schema
+            schema = pa.unify_schemas([schema, found], promote_options="permissive")
+    complete = (_complete(piece, columns) for piece in pieces())
     target = path.resolve()  # a symbolic link stays
-    Store(str(target.parent)).write_bytes(target.name, content.getvalue())
+    with Store(str(target.parent)).open_output(target.name) as stream:
+        if path.suffix == ".parquet":
+            with pq.ParquetWriter(stream, schema) as parquet:
+                for rows in complete:
+                    parquet.write_table(pa.Table.from_pylist(rows, schema))
+        elif path.suffix == ".jsonl":
+            for rows in complete:
+                stream.writelines(
+                    json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows
+                )
+        else:
+            text = io.TextIOWrapper(stream, "utf-8", newline="")
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            for rows in complete:
+                writer.writerows(rows)
+            text.detach()
+    return n_records
+
+
+def _complete(records: Iterable[Record], columns: Iterable[str]) -> list[Record]:
+    return [{name: record.get(name) for name in columns} for record in records]
 
 
 def read_finished(path: Path, *, sha256: str) -> dict[tuple[int, str], Record]:

@@ -207,10 +207,16 @@ def filter_links(rows: pa.Table, link_ids: LinkIds) -> pa.Table:
 _ROWS_AT_A_TIME = 1 << 16
 
 
+def iter_pieces(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a table into pieces whose rows may all be Python's objects at the same time."""
+    for start in range(0, len(table), _ROWS_AT_A_TIME):
+        yield table.slice(start, _ROWS_AT_A_TIME)
+
+
 def iter_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """Yield rows; of all of a million at once, Python's objects would take gigabytes."""
-    for batch in table.to_batches(max_chunksize=_ROWS_AT_A_TIME):
-        yield from batch.to_pylist()
+    for piece in iter_pieces(table):
+        yield from piece.to_pylist()
 
 
 def count_values(column: pa.ChunkedArray) -> dict[str, int]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,12 +10,18 @@ import pytest
 
 from bundles import make_bundle, make_manifest
 from lists import as_links
-from trailergenre.base.errors import ConfigError, ItemError
+from trailergenre.base.errors import ConfigError, ItemError, StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.records import GenreScore
 from trailergenre.base.storage import Store
 from trailergenre.models.bundle import Bundle
-from trailergenre.models.score_files import ListedRow, ScoreTable, check_out
+from trailergenre.models.score_files import (
+    ListedRow,
+    Record,
+    ScoreTable,
+    check_out,
+    write_records,
+)
 from trailergenre.models.score_link import LinkScore, failed_score
 
 ROWS = [
@@ -128,3 +136,41 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_out(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_pieces_with_other_columns_and_types_are_one_table(suffix: str, tmp_path: Path) -> None:
+    out = tmp_path / f"table{suffix}"
+    first: list[Record] = [{"row": 1, "share": None}, {"row": 2, "share": 1}]
+    second: list[Record] = [{"row": 3, "share": 0.5, "year": "1999"}]
+    assert write_records(out, lambda: [first, second]) == 3
+    if suffix == ".parquet":
+        found = pq.read_table(out).to_pylist()
+    elif suffix == ".jsonl":
+        found = [json.loads(line) for line in out.read_text().splitlines()]
+    else:
+        assert out.read_text() == "row,share,year\n1,,\n2,1,\n3,0.5,1999\n"
+        return
+    assert [list(row.values()) for row in found] == [
+        [1, None, None],
+        [2, 1, None],
+        [3, 0.5, "1999"],
+    ]
+
+
+def test_a_table_that_stops_halfway_leaves_the_old_file(tmp_path: Path) -> None:
+    out = tmp_path / "table.csv"
+    out.write_text("old\n")
+    n_calls = 0
+
+    def pieces() -> Iterator[list[Record]]:
+        nonlocal n_calls
+        n_calls += 1
+        yield [{"row": 1}]
+        if n_calls == 2:
+            raise OSError("No space left on device")
+
+    with pytest.raises(StorageError, match="No space"):
+        write_records(out, pieces)
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+    assert out.read_text() == "old\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,71 +32,112 @@ def export(store: Store, fingerprint: str, what: str, out: Path) -> int:
     if what == "features":
         return _export_features(store, fingerprint, out)
     check_out(out)
-    records = list(_RECORDS[what](store, fingerprint))
-    write_records(out, records)
-    return len(records)
+    return write_records(out, _RECORDS[what](store, fingerprint))
 
 
-def _links(store: Store, fingerprint: str) -> Iterator[Record]:
-    for row in tables.read_table(store, "links").to_pylist():
-        other = json.loads(row.pop("other"))
-        row["genres"] = "|".join(row["genres"])
-        yield row | {name if name not in row else f"list_{name}": v for name, v in other.items()}
+_Row = dict[str, Any]
+"""Of a table of the run."""
+
+_Pieces = Callable[[], Iterator[list[Record]]]
+"""Gives some thousand records at a time, of tables that are read once."""
 
 
-def _outcomes(store: Store, fingerprint: str) -> Iterator[Record]:
-    listed = _ready(store)
-    for row in outcomes_table.read_outcomes(store, fingerprint).to_pylist():
-        source = listed.get(row["link_id"], {})  # a link that left the list has none
-        names = {name: source.get(name) for name in ("row", "url", "title")}
-        row["connections"] = " ".join(row["connections"])
-        row["finished_at"] = row["finished_at"].isoformat()
-        yield {**names, **row}
-
-
-def _ready(store: Store) -> dict[str, Record]:
+def _links(store: Store, fingerprint: str) -> _Pieces:
     links = tables.read_table(store, "links")
-    ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
-    return {row["link_id"]: row for row in ready.to_pylist()}
+
+    def pieces() -> Iterator[list[Record]]:
+        for piece in tables.iter_pieces(links):
+            yield [_link(row) for row in piece.to_pylist()]
+
+    return pieces
 
 
-def _scores(store: Store, fingerprint: str) -> Iterator[Record]:
+def _link(row: _Row) -> Record:
+    other = json.loads(str(row.pop("other")))
+    row["genres"] = "|".join(row["genres"])
+    return row | {name if name not in row else f"list_{name}": v for name, v in other.items()}
+
+
+def _outcomes(store: Store, fingerprint: str) -> _Pieces:
+    listed = _ready(store)
+    outcomes = outcomes_table.read_outcomes(store, fingerprint)
+
+    def pieces() -> Iterator[list[Record]]:
+        for piece in tables.iter_pieces(outcomes):
+            sources = _by_link(listed, piece["link_id"])
+            yield [_outcome(row, sources.get(row["link_id"], {})) for row in piece.to_pylist()]
+
+    return pieces
+
+
+def _outcome(row: _Row, source: _Row) -> Record:
+    """A row of outcomes; `source` is that of links, empty for a link that left the list."""
+    names = {name: source.get(name) for name in ("row", "url", "title")}
+    row["connections"] = " ".join(row["connections"])
+    row["finished_at"] = row["finished_at"].isoformat()
+    return {**names, **row}
+
+
+def _ready(store: Store) -> pa.Table:
+    columns = ["link_id", "row", "url", "title"]
+    links = tables.read_table(store, "links", [*columns, "row_outcome"])
+    return links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value)).select(columns)
+
+
+def _by_link(rows: pa.Table, link_ids: tables.LinkIds) -> dict[str, _Row]:
+    return {row["link_id"]: row for row in tables.filter_links(rows, link_ids).to_pylist()}
+
+
+def _scores(store: Store, fingerprint: str) -> _Pieces:
     """As `score --out`: a row for each row of the list, with the reason where it has no score."""
-    scores: dict[str, list[GenreScore]] = {}
-    genres: dict[str, None] = {}
-    for row in tables.read_table(store, "scores").sort_by([("rank", "ascending")]).to_pylist():
-        values = (row[name] for name in ("genre", "probability", "threshold", "is_predicted"))
-        scores.setdefault(row["link_id"], []).append(GenreScore(*values))
-        genres[row["genre"]] = None
-    outcomes = {
-        row["link_id"]: row for row in outcomes_table.read_outcomes(store, fingerprint).to_pylist()
-    }
-    for row in tables.read_table(store, "links").to_pylist():
-        found = outcomes.get(row["link_id"])
-        of_link = scores.get(row["link_id"], [])
-        outcome = Outcome(found["outcome"]) if found else Outcome.DEFERRED
-        detail = found["detail"] if found else ""
-        if outcome is Outcome.OK and not of_link:
-            outcome, detail = Outcome.DEFERRED, "no score yet: run `trailergenre predict` again"
-        score = LinkScore(
-            url=row["url"] or "",
-            link_id=row["link_id"] or "",
-            outcome=outcome,
-            detail=detail,
-            genres=of_link,
-            frames=found["frames"] if found else 0,
-            seconds={},
-            notes=[],
-        )
-        listed = ListedRow(row["row"], score.url, row["title"], json.loads(row["other"]))
-        record = make_record(listed, score, genres=sorted(genres), sha256="")
-        del record["model"]
-        if not of_link and row["row_outcome"] not in (RowOutcome.READY, RowOutcome.DUPLICATE):
-            record |= {"outcome": row["row_outcome"], "detail": row["detail"]}
-        yield record
+    scores = tables.read_table(store, "scores", ["link_id", "rank", *GenreScore.__slots__])
+    genres = sorted(pc.unique(scores["genre"]).to_pylist())
+    columns = ("link_id", "outcome", "detail", "frames")
+    outcomes = outcomes_table.read_outcomes(store, fingerprint, columns)
+    links = tables.read_table(store, "links")
+
+    def pieces() -> Iterator[list[Record]]:
+        for piece in tables.iter_pieces(links):
+            found = _by_link(outcomes, piece["link_id"])
+            ranked: dict[str, list[GenreScore]] = {}
+            for row in tables.filter_links(scores, piece["link_id"]).sort_by("rank").to_pylist():
+                score = GenreScore(*(row[name] for name in GenreScore.__slots__))
+                ranked.setdefault(row["link_id"], []).append(score)
+            yield [
+                _score(row, found.get(row["link_id"]), ranked.get(row["link_id"], []), genres)
+                for row in piece.to_pylist()
+            ]
+
+    return pieces
 
 
-_RECORDS: dict[str, Callable[[Store, str], Iterator[Record]]] = {
+def _score(
+    row: _Row, found: _Row | None, ranked: list[GenreScore], genres: Sequence[str]
+) -> Record:
+    """The scores of a row of links, by its row of outcomes."""
+    outcome = Outcome(found["outcome"]) if found else Outcome.DEFERRED
+    detail = found["detail"] if found else ""
+    if outcome is Outcome.OK and not ranked:
+        outcome, detail = Outcome.DEFERRED, "no score yet: run `trailergenre predict` again"
+    score = LinkScore(
+        url=row["url"] or "",
+        link_id=row["link_id"] or "",
+        outcome=outcome,
+        detail=detail,
+        genres=ranked,
+        frames=found["frames"] if found else 0,
+        seconds={},
+        notes=[],
+    )
+    listed = ListedRow(row["row"], score.url, row["title"], json.loads(row["other"]))
+    record = make_record(listed, score, genres=genres, sha256="")
+    del record["model"]
+    if not ranked and row["row_outcome"] not in (RowOutcome.READY, RowOutcome.DUPLICATE):
+        record |= {"outcome": row["row_outcome"], "detail": row["detail"]}
+    return record
+
+
+_RECORDS: dict[str, Callable[[Store, str], _Pieces]] = {
     "links": _links,
     "outcomes": _outcomes,
     "scores": _scores,
@@ -140,21 +182,22 @@ def _pooled_to_npz(store: Store, outcomes: pa.Table, out: Path, n_links: int) ->
     with progress_bar("exporting", unit="links") as on_step:
         for file in iter_pooled(store, outcomes, RowsConfig()):
             link_ids += file.link_ids
-            rows += [*file.rows]
-            on_step(len(rows), n_links)
-    urls = {link_id: str(row["url"]) for link_id, row in _ready(store).items()}
+            rows.append(file.rows)
+            on_step(len(link_ids), n_links)
+    listed = _ready(store)
+    places = pc.index_in(pa.array(link_ids, pa.string()), listed["link_id"].combine_chunks())
     np.savez(
         out,
         link_id=np.array(link_ids),
-        url=np.array([urls.get(link_id, "") for link_id in link_ids]),
-        features=np.array(rows, np.float32),
+        url=np.array(pc.fill_null(listed["url"].take(places), "").to_pylist(), str),
+        features=np.concatenate(rows) if rows else np.zeros((0, 0), np.float32),
     )
-    return len(rows)
+    return len(link_ids)
 
 
 def _frames_to_directory(store: Store, outcomes: pa.Table, out: Path, n_links: int) -> int:
     out.mkdir(parents=True)
-    listed, n_done = _ready(store), 0
+    ready, n_done = _ready(store), 0
     with (
         progress_bar("exporting", unit="links") as on_step,
         (out / "index.csv").open("w", encoding="utf-8", newline="") as stream,
@@ -162,6 +205,7 @@ def _frames_to_directory(store: Store, outcomes: pa.Table, out: Path, n_links: i
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["file", "row", "url", "title", "frames"])
         for links in iter_links(store, outcomes):
+            listed = _by_link(ready, [link.link_id for link in links])
             for link in links:
                 row = listed.get(link.link_id, {})
                 name = f"{link.link_id}.npy"
