@@ -117,8 +117,9 @@ def export(
 ) -> ExitCode:
     """Write results of a run to one file that other programs read.
 
-    An .npz holds link_ids and one row a link: mean, max and std of its frames (n, 6144). The .npy
-    files hold the frames of a link (n, 2048), and `index.csv` names them.
+    An .npz holds link_ids and one row a link: mean, max and std of its frames (n, 3 x width). The
+    .npy files hold the frames of a link (n, width), and `index.csv` names them. The width is the
+    network's: 2,048 for Inception-V3.
 
     \b
     Examples:

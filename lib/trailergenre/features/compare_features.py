@@ -146,7 +146,7 @@ def read_published(path: Path, width: int, link_id: str) -> FeatureArray:
     try:
         array = readers[path.suffix](path, link_id)
     except (ValueError, OSError, EOFError, BadZipFile, pa.ArrowException) as error:
-        raise ConfigError(f"{path} cannot be read: {one_line(str(error))}.") from error
+        raise ConfigError(f"{path} cannot be read: {one_line(str(error)).rstrip('.')}.") from error
     if array.ndim != 2 or array.dtype.kind != "f" or not len(array):
         raise ConfigError(
             f"{path} must hold floats of shape (frames, {width}). Received: {array.dtype} of shape "
