@@ -71,7 +71,10 @@ def main(
     try:
         groups = sorted(p for p in data.glob("trailers_*") if p.name.endswith((".zarr", ".zip")))
         if not groups:
-            raise ConfigError(f"{data} has no trailers_*.zarr.")
+            raise ConfigError(
+                f"{data} has no trailers_*.zarr. Name the directory of Trailers12k: make reproduce "
+                "DATA=DIR"
+            )
         for group in groups:
             source = _draw(group, out / "sets", subset) if subset else group
             for found in measure_network(

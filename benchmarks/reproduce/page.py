@@ -42,7 +42,7 @@ def render_page(figures: Sequence[Figures], subset: int | None) -> str:
 
 
 def _lines(figures: Sequence[Figures], subset: int | None) -> Iterator[str]:
-    drawn = f", {subset} movies drawn at random: not comparable" if subset else ""
+    drawn = f", {subset} movies drawn at random (not comparable with the paper)" if subset else ""
     yield "# Trailers12k: our models beside the paper's"
     yield ""
     yield (

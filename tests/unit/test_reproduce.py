@@ -90,7 +90,7 @@ def test_shuffled_labels_give_the_prior_and_a_subset_is_said(tmp_path: Path) -> 
     means = {model: np.mean(values["steps"]["mean"]) for model, values in figures.items()}
     assert abs(means["logistic"] - means["prior"]) < 0.1
     assert means["prior"] == pytest.approx(movies.truth.mean(), abs=0.05)
-    assert "200 movies drawn at random: not comparable" in page
+    assert "200 movies drawn at random (not comparable with the paper)" in page
 
 
 class Frames:

@@ -1,11 +1,14 @@
-"""Keep what native libraries log at start-up off the terminal; TensorFlow has no setting for it."""
+"""Keep what TensorFlow and Keras print off the terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 from trailergenre.base.terminal import EscapedStream
@@ -13,7 +16,10 @@ from trailergenre.base.terminal import EscapedStream
 
 @contextlib.contextmanager
 def hold_native_logs() -> Iterator[None]:
-    """Hold back what native code, not Python, writes to stderr; print it if the block fails."""
+    """Hold back what native code, not Python, writes to stderr; print it if the block fails.
+
+    TensorFlow has no setting for what it logs at start-up.
+    """
     # Read on import; the user's own choice is kept.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -33,3 +39,20 @@ def hold_native_logs() -> Iterator[None]:
             sys.stderr = python_stderr
             stderr.flush()
             os.dup2(stderr.fileno(), 2)
+
+
+@contextlib.contextmanager
+def quiet_keras() -> Iterator[None]:
+    """Suppress what Keras prints, and the warnings of TensorFlow and of the converter to ONNX.
+
+    The converter logs a traceback where it cannot simplify a network, as MobileNetV3, and goes on:
+    whoever exports a network compares the file with it.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", FutureWarning)
+        for logger in map(logging.getLogger, ("tensorflow", "tf2onnx")):
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        yield

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trailergenre.base.errors import WeightsError
-from trailergenre.base.native_logs import hold_native_logs
+from trailergenre.base.native_logs import hold_native_logs, quiet_keras
 from trailergenre.base.onnx_session import open_session
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FrameArray
@@ -72,7 +68,7 @@ def export_backbone(
             ) from error
         source, license_ = _set_weights(model, weights, seed)
         arrays, spec = model.get_weights(), NETWORKS[network].spec
-        with _quiet():
+        with quiet_keras():
             exported = networks.for_onnx(model)
             # Keras exports a model only after a call.
             exported(np.zeros((1, *spec.input.shape), np.uint8))
@@ -159,7 +155,7 @@ def _set_imagenet(model: Any) -> None:  # noqa: ANN401 - Keras has no type stubs
 
     try:
         # Keras raises a bare Exception if the download fails.
-        with _quiet():
+        with quiet_keras():
             body = build_body(entry, "imagenet")
     except Exception as error:
         raise WeightsError(
@@ -168,20 +164,3 @@ def _set_imagenet(model: Any) -> None:  # noqa: ANN401 - Keras has no type stubs
         ) from error
     # The last layer is Keras's network; the layers before it are our preprocessing.
     model.layers[-1].set_weights(body.get_weights())
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what Keras prints, its converter's warnings and those of TensorFlow.
-
-    The converter prints a traceback where it cannot simplify a network, as MobileNetV3. ONNX
-    Runtime simplifies it later, and `_check_parity` shows that the file is right.
-    """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", FutureWarning)
-        for logger in map(logging.getLogger, ("tensorflow", "tf2onnx")):
-            stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.ERROR)
-        yield

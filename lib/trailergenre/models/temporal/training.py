@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import tempfile
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 
 from trailergenre.base.config import TemporalConfig
 from trailergenre.base.errors import ConfigError
-from trailergenre.base.native_logs import hold_native_logs
+from trailergenre.base.native_logs import hold_native_logs, quiet_keras
 from trailergenre.base.progress import OnStep
 from trailergenre.base.versions import check_minimum_versions
 from trailergenre.metrics.multilabel import mean_ap
@@ -112,7 +110,6 @@ def export_head(model: Model) -> TemporalHead:
     """Export a Keras head to ONNX."""
     with tempfile.TemporaryDirectory(prefix="trailergenre-") as name:
         path = Path(name) / "head.onnx"
-        # The converter prints its progress.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with quiet_keras():
             model.export(str(path), format="onnx", verbose=False)
         return from_bytes(path.read_bytes())

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from backbones import export_tiny
 from trailergenre.base.config import BackboneConfig
 from trailergenre.base.errors import ConfigError, WeightsError
+from trailergenre.base.native_logs import quiet_keras
 from trailergenre.base.onnx_session import open_session
 from trailergenre.cli.commands import app
 from trailergenre.features.backbone import load_embedder, networks, read_manifest
@@ -120,7 +121,8 @@ def test_a_convolution_in_groups_and_gelu_are_exported(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(2, 9, 9, 4)).astype(np.float32)
     expected, exported = np.asarray(model(values)), networks.for_onnx(model)
     np.testing.assert_allclose(np.asarray(exported(values)), expected, rtol=0, atol=1e-6)
-    exported.export(str(tmp_path / "x.onnx"), format="onnx", verbose=False)
+    with quiet_keras():
+        exported.export(str(tmp_path / "x.onnx"), format="onnx", verbose=False)
     session = open_session((tmp_path / "x.onnx").read_bytes(), threads=1)
     (received,) = session.run(None, {session.get_inputs()[0].name: values})
     np.testing.assert_allclose(received, expected, rtol=0, atol=1e-6)
