@@ -15,13 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reproduce.made import make_movies, write_trailers12k
+
 import jvms
 from blocks import read_page
 from clips import make_clip
 from submits import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-from reproduce.made import make_movies, write_trailers12k
 
 GENRES = ("Comedy", "Comedy|Horror", "Horror")
 LOOKS = {

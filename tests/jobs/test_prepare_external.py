@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from reproduce.made import make_movies, write_group, write_trailers12k, write_trailers15k
 from typer.testing import CliRunner, Result
 
 from killed import Driver
@@ -24,9 +25,6 @@ from trailergenre.models.bundle import read_bundle
 from trailergenre.models.pooling import iter_links
 from trailergenre.runs import outcomes_table, tables
 from trailergenre.runs.fingerprint import choose_fingerprint
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from reproduce.made import make_movies, write_group, write_trailers12k, write_trailers15k
 
 
 def invoke(job: str, *arguments: object) -> Result:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve
-
-from trailergenre.base.records import LinkFrames
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from reproduce.__main__ import main
 from reproduce.made import make_movies, write_trailers12k
 from reproduce.measures import average_precisions, step_sum, trapezoid_area
 from reproduce.recipe import CLIPS, score_windows
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve
+
+from trailergenre.base.records import LinkFrames
 
 SHORT = "prior,logistic"
 

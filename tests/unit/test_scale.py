@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
 from scale.figures import read_driver, read_speeds
 from scale.page import render_page
 from scale.plan import Assumptions, DriverCost, Speed, find_walls, plan_run, slope

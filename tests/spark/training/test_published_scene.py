@@ -6,7 +6,6 @@ micro-averaged AUPRC of .852, an LRAP of .874 and a Hamming loss of .087.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
+from quality.external import read_mulan
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
 
 from trailergenre.base.config import ForestConfig
@@ -24,9 +24,6 @@ from trailergenre.links.labelled_links import Part
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.training.fit_per_genre import label_rows
 from trailergenre.spark.training.forest import fit_forests
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from quality.external import read_mulan
 
 CONFIG = ForestConfig(trees=25, max_depth=10, min_rows_per_leaf=3, parallelism=2)
 

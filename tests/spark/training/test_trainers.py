@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from pyspark.ml.classification import RandomForestClassifier
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from quality.external import read_mmtf
 
 from trailergenre.base.config import ForestConfig
 from trailergenre.base.records import ProbabilityArray
@@ -20,9 +20,6 @@ from trailergenre.metrics.multilabel import mean_ap
 from trailergenre.models.estimators.forest import fit_forest
 from trailergenre.spark.training.forest import fit_genre
 from trailergenre.spark.versions import from_arrow
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from quality.external import read_mmtf
 
 GENRES = ("Horror", "Romance")
 """Of 166 and 358 of 1,807 trailers: no leaf of fifty rows predicts them, some make them likely."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +16,11 @@ import zarr
 from numcodecs.blosc import Blosc
 from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
+from reproduce.made import write_group
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.links.external import arrays
 from trailergenre.links.external.arrays import ArrayFiles, Listing, ReadArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "benchmarks"))
-from reproduce.made import write_group
 
 WIDTH = 8
 GOOD = np.arange(3 * WIDTH, dtype=np.float32).reshape(3, WIDTH)

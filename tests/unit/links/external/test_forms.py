@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from reproduce.made import GENRES, make_movies, write_trailers12k
 
 from trailergenre.base.errors import ConfigError
 from trailergenre.links.external.features import external_settings
 from trailergenre.links.external.forms import open_external
 from trailergenre.links.external.labels import read_label_table
 from trailergenre.links.labelled_links import Part
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "benchmarks"))
-from reproduce.made import GENRES, make_movies, write_trailers12k
 
 HEADER = ",".join(["mid", *GENRES, "split0", "split1", "split2"])
 NO = ",0" * len(GENRES)
