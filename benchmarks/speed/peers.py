@@ -18,6 +18,7 @@ def run_ray_data(clips: Sequence[Path], backbone: Path) -> float:
 
     Raises:
         ToolMissingError: its environment was not built.
+        RuntimeError: it failed; the message is its last line.
     """
     if not _PYTHON.exists():
         raise ToolMissingError(f"There is no {_PYTHON}. `make bench GOAL=B12` builds it.")
@@ -27,7 +28,8 @@ def run_ray_data(clips: Sequence[Path], backbone: Path) -> float:
         [str(word) for word in command],
         env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parent / "lib")},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
+        stderr=subprocess.PIPE,
     )
+    if done.returncode:
+        raise RuntimeError(f"Ray Data failed: {done.stderr.decode().splitlines()[-1]}")
     return float(done.stdout.split()[-1])
