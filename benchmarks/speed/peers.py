@@ -27,8 +27,8 @@ def run_ray_data(clips: Sequence[Path], backbone: Path) -> float:
     done = subprocess.run(
         [str(word) for word in command],
         env={**os.environ, "PYTHONPATH": str(BENCHMARKS.parent / "lib")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"Ray Data failed: {done.stderr.decode().splitlines()[-1]}")

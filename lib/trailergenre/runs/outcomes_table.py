@@ -13,7 +13,12 @@ from trailergenre.base.errors import StorageError
 from trailergenre.base.outcomes import Outcome
 from trailergenre.base.storage import Store
 from trailergenre.runs import schemas
-from trailergenre.runs.tables import advising, read_content_addressed, to_parquet
+from trailergenre.runs.tables import (
+    advising,
+    read_content_addressed,
+    release_memory,
+    to_parquet,
+)
 
 PRECEDENCE_COLUMNS = ("link_id", "outcome", "round", "finished_at")
 """Columns that decide which of a link's rows is current."""
@@ -67,8 +72,7 @@ def read_outcomes(
     rows = OutcomesReader(store, fingerprint, columns).current().select(columns)
     ordered = rows.take(pc.sort_indices(rows["link_id"]))
     del rows
-    # Arrow keeps what the reading threads used: twice as much as the table.
-    pa.default_memory_pool().release_unused()
+    release_memory()
     return ordered
 
 

@@ -66,11 +66,11 @@ def check_links(ready: pa.Array, current: pa.Table) -> Check:
     """Every ready link has a known outcome in `current`, which has one row per link."""
     advice = "Run `trailergenre featurize` again: it takes the links without an outcome."
     check = Check("I1", "every ready link has one outcome", advice, len(ready))
-    listed = filter_links(current, ready)
+    listed = filter_links(current.select(["link_id", "outcome"]), ready)
     for link_id in ready.filter(pc.invert(pc.is_in(ready, listed["link_id"]))).to_pylist():
         check.add_offender(f"link {link_id} has no outcome")
     is_known = pc.is_in(listed["outcome"], pa.array(list(Outcome), pa.string()))
-    for row in listed.filter(pc.invert(is_known)).select(["link_id", "outcome"]).to_pylist():
+    for row in listed.filter(pc.invert(is_known)).to_pylist():
         check.add_offender(f"link {row['link_id']}: outcome is {row['outcome']!r}")
     deferred = count_values(listed["outcome"]).get(Outcome.DEFERRED, 0)
     if deferred:
@@ -111,7 +111,7 @@ def _reference_problem(row: Mapping[str, object], fingerprint: str) -> str | Non
 
 def count_outcomes(ready: pa.Array, current: pa.Table) -> dict[str, int]:
     """Count ready links by outcome."""
-    return count_values(filter_links(current, ready)["outcome"])
+    return count_values(filter_links(current.select(["link_id", "outcome"]), ready)["outcome"])
 
 
 def list_weak_sandboxes(current: pa.Table) -> list[str]:

@@ -11,11 +11,12 @@ from trailergenre.base.outcomes import Outcome, RowOutcome
 from trailergenre.base.progress import OnStep
 from trailergenre.base.storage import Store
 from trailergenre.runs import outcomes_table, schemas, tables
+from trailergenre.runs.features_table import REFERENCE_COLUMNS
 from trailergenre.runs.fingerprint import list_settings
 from trailergenre.runs.lease import read_leases
 from trailergenre.runs.sessions import read_starts
 from trailergenre.runs.verify import accounting, bounds, hygiene
-from trailergenre.runs.verify.features import CheckFiles, Features, FileCheck
+from trailergenre.runs.verify.features import PER_LINK, CheckFiles, Features, FileCheck
 from trailergenre.runs.verify.verification import Check, Verification
 
 _LINK_COLUMNS = ("row", "link_id", "title", "movie_id", "genres", "row_outcome")
@@ -42,10 +43,11 @@ def verify_run(
         check_files: reads them; None does so on this machine.
     """
     leases, settings = read_leases(store), list_settings(store)[fingerprint]
-    listed, list_checks = _read_list(store)
-    ready = pc.unique(listed["link_id"].drop_null())
+    ready, list_checks = _read_list(store)
+    tables.release_memory()
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = outcomes_table.current_outcomes(rows)
+    tables.release_memory()
     features = Features()
     chosen, n_files = _choose_files(current, sample)
     check_files = check_files or FileCheck(store, settings.frames_per_s, settings.width).check_all
@@ -92,7 +94,9 @@ def verify_run(
 def _choose_files(current: pa.Table, sample: int | None) -> tuple[pa.Table, int]:
     """Choose the outcomes that refer to the features files to be read; also count all files."""
     is_ok = pc.equal(current["outcome"], Outcome.OK.value)
-    referring = current.filter(pc.and_(is_ok, pc.is_valid(current["features_file"])))
+    is_referring = pc.and_(is_ok, pc.is_valid(current["features_file"]))
+    needed = current.select(["outcome", *PER_LINK, *REFERENCE_COLUMNS])
+    referring = needed.filter(is_referring)
     files = pc.unique(referring["features_file"]).sort()
     n_files = len(files)
     if sample is None or sample >= n_files:
@@ -102,17 +106,18 @@ def _choose_files(current: pa.Table, sample: int | None) -> tuple[pa.Table, int]
     return referring.filter(is_chosen), n_files
 
 
-def _read_list(store: Store) -> tuple[pa.Table, list[Check]]:
-    """Read the ready rows of the list; check the list and its labels."""
+def _read_list(store: Store) -> tuple[pa.Array, list[Check]]:
+    """Read the ready links; check the list and its labels."""
     try:
         links = tables.read_table(store, "links", _LINK_COLUMNS)
     except (StorageError, SchemaError) as error:
         links = schemas.LINKS.empty_table().select(_LINK_COLUMNS)
         check = accounting.check_rows(links)
         check.add_offender(str(error))
-        return links, [check, _check_labels(store, None)]
+        return pa.array([], pa.string()), [check, _check_labels(store, None)]
     ready = links.filter(pc.equal(links["row_outcome"], RowOutcome.READY.value))
-    return ready, [accounting.check_rows(links), _check_labels(store, ready)]
+    link_ids = pc.unique(ready["link_id"].drop_null())
+    return link_ids, [accounting.check_rows(links), _check_labels(store, ready)]
 
 
 def _check_labels(store: Store, listed: pa.Table | None) -> Check:
