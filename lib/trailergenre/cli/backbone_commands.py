@@ -83,7 +83,9 @@ def backbone_import(
     file: Annotated[Path, Argument(metavar="FILE", help="ONNX file of a network for images.")],
     preset: Annotated[
         Literal["clip", "siglip2", "dinov3"] | None,
-        Option(help="Size, resize, mean, deviation and output of a family; options go first."),
+        Option(
+            help="Size, resize, mean, deviation and output of a family; other options override it."
+        ),
     ] = None,
     side: Annotated[
         int | None,
