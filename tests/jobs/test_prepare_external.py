@@ -161,7 +161,7 @@ def test_every_label_and_every_array_is_counted_and_repairs_are_taken(tmp_path: 
     counts = {name: n for name, n in summary["by_row_outcome"].items() if n}
     assert counts == {"ready": 9, "no_array": 1, "no_label": 2}
     assert summary["by_outcome"] == {"ok": 6, "bad_array": 3}
-    assert f"3 arrays are broken and have no features: {broken[0]}: the array" in said
+    assert f"broken arrays, which have no features: 3. {broken[0]}: the array" in said
     n_files = len(list(run.glob("outcomes/*/*.parquet")))
     prepare(run, *of_set)
     assert len(list(run.glob("outcomes/*/*.parquet"))) == n_files  # broken as before

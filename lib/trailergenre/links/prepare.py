@@ -201,7 +201,7 @@ def _prepare_external(
         names = {link_id: name for name, link_id in ready.items()}
         shown = sorted(f"{names[row['link_id']]}: {row['detail']}" for row in broken)
         notes.append(
-            f"note: {len(broken)} arrays are broken and have no features: "
+            f"note: broken arrays, which have no features: {len(broken)}. "
             f"{_listed(shown[:_MAX_SHOWN], len(broken))}. `trailergenre export {store} outcomes "
             "--out outcomes.csv` lists them. Once they are repaired, run this again."
         )

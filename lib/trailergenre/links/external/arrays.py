@@ -163,6 +163,6 @@ def _read_array(child: Child, name: str, width: int) -> ReadArray:
     if shape[1] != width:
         return ReadArray(name, None, f"has {shape[1]} features a frame; the set has {width}")
     if n_wrong := int((~np.isfinite(features)).sum()):
-        wrong = f"{n_wrong} of {features.size} values are missing or not finite"
+        wrong = f"has {n_wrong} of {features.size} values missing or not finite"
         return ReadArray(name, None, wrong)
     return ReadArray(name, features)

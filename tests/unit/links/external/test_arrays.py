@@ -88,13 +88,13 @@ def test_an_array_is_read_or_has_a_reason(
     assert all(np.array_equal(read[name], GOOD) for name in ("good", "half", "double"))
     assert np.array_equal(read["one"], GOOD[:1])
     assert {name: array.problem for name, array in found.items() if array.problem} == {
-        "nan": "3 of 24 values are missing or not finite",
-        "far": "23 of 24 values are missing or not finite",
+        "nan": "has 3 of 24 values missing or not finite",
+        "far": "has 23 of 24 values missing or not finite",
         "wide": "has 9 features a frame; the set has 8",
         "empty": "has no frames",
         "whole": "has values of the type int64, not floats",
         "deep": "has 3 dimensions, not (frames, features)",
-        "absent": "320 of 320 values are missing or not finite",
+        "absent": "has 320 of 320 values missing or not finite",
     }
 
 
