@@ -1,7 +1,8 @@
 """Quantization of an fp32 network to 8-bit integers, and its distance from fp32.
 
-Activations are uint8 and weights int8 per channel, in ONNX's QDQ format. The first convolutions
-stay fp32, as few as bring the features near enough (docs/decisions/0035-int8-trained.md).
+Activations are uint8 and weights int8 per channel, in ONNX's QDQ format. Weights are rounded so
+that their errors cancel each other. The first convolutions stay fp32, as few as bring the features
+near enough (docs/decisions/0035-int8-trained.md).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray, FrameArray
 from trailergenre.features.backbone.artefact import Quantization
 from trailergenre.features.backbone.saturation import is_exact, run_onnxruntime
+from trailergenre.features.backbone.weight_rounding import round_weights
 
 MIN_COSINE = 0.97
 """Smallest 1st percentile of the cosine between int8 and fp32, after subtracting the mean."""
@@ -95,13 +97,14 @@ def quantize_network(
         weight_bits=weight_bits,
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8-") as directory:
-        network = _Prepared(path, Path(directory), _Reader(fp32, seen, on_batch))
+        reader = _Reader(fp32, seen, on_batch)
+        network = _Prepared(path, Path(directory), reader, seen, weight_bits)
         if not network.convolutions:
             raise ConfigError("The network has no convolutions, so int8 would gain nothing.")
         quantized = Path(directory) / path.name
         for n_fp32 in range(min(MAX_FP32, len(network.convolutions) - 1) + 1):
             tries = n_fp32 + 1
-            network.quantize(quantized, n_fp32=n_fp32, weight_bits=weight_bits)
+            network.quantize(quantized, n_fp32=n_fp32)
             int8_seen = _embed(_open(quantized), seen, on_batch)
             _correct_output(quantized, fp32_seen, int8_seen)
             int8_unseen = _embed(_open(quantized), unseen, on_batch)
@@ -176,28 +179,42 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has 
 class _Prepared:
     """A network that is ready to be quantized: batch normalisation is folded, ranges are known."""
 
-    def __init__(self, path: Path, directory: Path, reader: _Reader) -> None:
-        """Run the network on the representative frames, to find the ranges of its tensors."""
-        self._path = directory / "prepared.onnx"
-        self._ranges = directory / "ranges.json"
-        quant_pre_process(path, self._path, skip_symbolic_shape=True)
-        nodes = onnx.load(self._path).graph.node
-        self.convolutions = [node.name for node in nodes if node.op_type == "Conv"]
+    def __init__(
+        self, path: Path, directory: Path, reader: _Reader, frames: FrameArray, weight_bits: int
+    ) -> None:
+        """Run the network on the representative frames, to find ranges and round weights."""
+        self._directory, self._ranges = directory, directory / "ranges.json"
+        self._weight_bits = weight_bits
+        prepared = directory / "prepared.onnx"
+        quant_pre_process(path, prepared, skip_symbolic_shape=True)
+        self._network = onnx.load(prepared)
+        self._nodes = [node for node in self._network.graph.node if node.op_type == "Conv"]
+        self.convolutions = [node.name for node in self._nodes]
         augmented = str(directory / "augmented.onnx")
-        calibrator = create_calibrator(self._path, _QUANTIZED, augmented_model_path=augmented)
+        calibrator = create_calibrator(prepared, _QUANTIZED, augmented_model_path=augmented)
         calibrator.collect_data(reader)
         save_tensors_data(calibrator.compute_data(), self._ranges)
+        self._rounded = round_weights(self._network, frames, weight_bits=weight_bits)
 
-    def quantize(self, out: Path, *, n_fp32: int, weight_bits: int) -> None:
+    def quantize(self, out: Path, *, n_fp32: int) -> None:
         """Write the int8 form, without its first `n_fp32` convolutions."""
+        rounded = self._directory / "rounded.onnx"
+        quantized = {node.input[1] for node in self._nodes[n_fp32:]}
+        network = onnx.ModelProto()
+        network.CopyFrom(self._network)
+        for array in network.graph.initializer:
+            if array.name in quantized:
+                array.CopyFrom(onnx.numpy_helper.from_array(self._rounded[array.name], array.name))
+        onnx.save(network, rounded)
         quantize_static(
-            self._path,
+            rounded,
             out,
+            None,  # its ranges are known
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_QUANTIZED,
             nodes_to_exclude=self.convolutions[:n_fp32],
             per_channel=True,
-            reduce_range=weight_bits == 7,
+            reduce_range=self._weight_bits == 7,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibration_cache_path=self._ranges,
