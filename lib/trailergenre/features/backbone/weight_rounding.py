@@ -28,7 +28,7 @@ PATCHES = 64
 """Most positions of a convolution in each of them: all that an 8x8 picture has."""
 
 _BATCH = 4
-_GROUP_BYTES = 1 << 29
+_GROUP_BYTES = 1 << 27
 """Bounds memory: the inputs of as many convolutions are measured at once."""
 _DAMPING = 0.01
 """Share of the mean of the diagonal that is added to it: patches are fewer than weights."""
@@ -105,13 +105,14 @@ def _measure_inputs(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in tensors
     )
     session = open_session(augmented.SerializeToString(), threads=os.cpu_count() or 1)
-    rng = np.random.default_rng(0)
     moments: dict[str, Array] = {}
     for start in range(0, len(frames), _BATCH):
         batch = {session.get_inputs()[0].name: frames[start : start + _BATCH]}
         pictures = dict(zip(tensors, session.run(tensors, batch), strict=True))
         for node in nodes:
             name = node.input[1]
+            # One seed for all of them: what is measured does not depend on the groups.
+            rng = np.random.default_rng(start)
             patches = take_patches(pictures[node.input[0]], node, weights[name].shape[2:], rng)
             products = patches.swapaxes(1, 2) @ patches
             moments[name] = moments[name] + products if name in moments else products
@@ -195,11 +196,11 @@ def round_to_steps(weights: Array, moments: Array, largest_step: int) -> Array:
     return rounded
 
 
-def _factorise(moments: Array) -> Doubles:
+def _factorise(moments: Array) -> NDArray[Any]:
     """Cholesky's factor, damped, so that there is one even if an input is always zero."""
-    damped = moments.astype(np.float64)
+    damped: Doubles = moments.astype(np.float64)
     diagonal = np.einsum("gii->gi", damped)
     means = diagonal.mean(1, keepdims=True)
     diagonal += np.where(means > 0, _DAMPING * means, 1)
-    factor: Doubles = np.linalg.cholesky(damped)
+    factor: NDArray[Any] = np.linalg.cholesky(damped)
     return factor

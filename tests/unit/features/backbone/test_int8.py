@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ from trailergenre.features.backbone import (
     int8,
     load_embedder,
     read_manifest,
+    weight_rounding,
 )
 from trailergenre.features.backbone.artefact import (
     ONNX_FILE,
@@ -219,6 +221,30 @@ def test_as_few_convolutions_stay_fp32_as_bring_the_features_near(
     # Quantized weights are integers; those of the first convolution are not.
     arrays = [onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer]
     assert {a.dtype.name for a in arrays if a.ndim == 4} == {"float32", "int8"}
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_int8_holds_the_rounded_weights_exactly(
+    bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded: dict[str, np.ndarray] = {}
+
+    def round_weights(*arguments: Any, **options: Any) -> dict[str, np.ndarray]:
+        rounded.update(weight_rounding.round_weights(*arguments, **options))
+        return rounded
+
+    monkeypatch.setattr(int8, "round_weights", round_weights)
+    monkeypatch.setattr(int8, "is_exact", lambda run: bits == 8)
+    path = make_network(tmp_path / "network.onnx", KERNELS)
+    assert quantize(path).fp32_convolutions == 0
+    stored = {
+        each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(path).graph.initializer
+    }
+    assert len(rounded) == 2
+    for name, weights in rounded.items():
+        steps = stored[f"{name}_quantized"].astype(np.float32)
+        scale = stored[f"{name}_scale"][:, None, None, None]
+        np.testing.assert_allclose(steps * scale, weights, rtol=1e-6)
 
 
 def test_a_network_without_convolutions_is_refused(tmp_path: Path) -> None:

@@ -159,11 +159,15 @@ def test_patches_are_what_the_convolution_multiplies(attributes: dict[str, Any])
 def test_memory_is_bounded_by_groups_without_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     together = round_weights(NETWORKS["plain"], FRAMES, weight_bits=8)
     monkeypatch.setattr(weight_rounding, "_GROUP_BYTES", 1)
-    groups = list(weight_rounding._groups(together))
-    assert groups == [["w0"], ["w1"]]
-    monkeypatch.setattr(weight_rounding, "PATCHES", 10_000)
+    measured = []
+    measure = weight_rounding._measure_inputs
+
+    def watch(*arguments: Any) -> dict[str, np.ndarray]:
+        measured.append(measure(*arguments))
+        return measured[-1]
+
+    monkeypatch.setattr(weight_rounding, "_measure_inputs", watch)
     alone = round_weights(NETWORKS["plain"], FRAMES, weight_bits=8)
-    monkeypatch.setattr(weight_rounding, "_GROUP_BYTES", 1 << 29)
-    together = round_weights(NETWORKS["plain"], FRAMES, weight_bits=8)
+    assert [list(each) for each in measured] == [["w0"], ["w1"]]
     for name in together:
         np.testing.assert_array_equal(alone[name], together[name])
