@@ -76,19 +76,20 @@ def plan_publishing(store: Store, fingerprint: str) -> PublishPlan:
     outcomes = outcomes_table.read_outcomes(
         store, fingerprint, columns=tuple(dict.fromkeys(columns))
     )
-    rows = tables.read_table(store, "links")
+    rows = tables.read_table(store, "links", ("link_id", "row_outcome", "url", "movie_id", "title"))
     ready = rows.filter(pc.equal(rows["row_outcome"], RowOutcome.READY.value))
     is_ok = pc.equal(outcomes["outcome"], Outcome.OK.value)
-    links = outcomes.filter(pc.and_(is_ok, pc.is_valid(outcomes["features_file"])))
-    links = tables.filter_links(links, ready["link_id"].drop_null().to_pylist())
-    labels = tables.read_table(store, "labels")
+    is_published = pc.and_(pc.is_in(outcomes["link_id"], ready["link_id"].combine_chunks()), is_ok)
+    links = outcomes.filter(pc.and_(is_published, pc.is_valid(outcomes["features_file"])))
+    labels = tables.read_table(store, "labels", ("link_id", "genres"))
     for table, names in ((ready, ("url", "movie_id", "title")), (labels, ("genres",))):
         row = pc.index_in(links["link_id"], value_set=table["link_id"].combine_chunks())
         for name in names:
             links = links.append_column(name, table[name].take(row))
-    finished = outcomes.filter(pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value))
-    withdrawn = sorted(set(finished["link_id"].to_pylist()) - set(links["link_id"].to_pylist()))
-    return PublishPlan(store, list_settings(store)[fingerprint], links, withdrawn)
+    is_finished = pc.not_equal(outcomes["outcome"], Outcome.DEFERRED.value)
+    is_missing = pc.invert(pc.is_in(outcomes["link_id"], links["link_id"].combine_chunks()))
+    withdrawn = outcomes["link_id"].filter(pc.and_(is_finished, is_missing)).to_pylist()
+    return PublishPlan(store, list_settings(store)[fingerprint], links, sorted(withdrawn))
 
 
 def read_links(store: Store, rows: pa.Table) -> list[PublishedLink]:
