@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from trailergenre.base.progress import OnStep
 from trailergenre.runs import features_table
+from trailergenre.runs.tables import release_memory
 from trailergenre.runs.verify.features import PER_LINK, CheckFiles, FileCheck, FileFindings
 from trailergenre.spark.feature_files import distribute
 from trailergenre.spark.versions import to_arrow
@@ -22,13 +23,18 @@ def check_files(spark: SparkSession, check: FileCheck) -> CheckFiles:
     def check_on_workers(current: pa.Table, on_step: OnStep) -> Iterator[FileFindings]:
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                for file in batch.to_pylist():
-                    found = check.check(file["features_file"], features_table.rows_of_file(file))
-                    yield pa.RecordBatch.from_pydict({"found": [json.dumps(asdict(found))]})
+                found = [
+                    check.check(file["features_file"], features_table.rows_of_file(file))
+                    for file in batch.to_pylist()
+                ]
+                texts = [json.dumps(asdict(each)) for each in found]
+                yield pa.RecordBatch.from_pydict({"found": texts})
 
         paths = current["_file"].cast(pa.string())  # Arrow makes no lists of dictionaries
         current = current.set_column(current.schema.get_field_index("_file"), "_file", paths)
         work = distribute(spark, features_table.group_by_file(current, PER_LINK))
+        del current, paths
+        release_memory()
         for found in to_arrow(work.mapInArrow(read, "found string"))["found"]:
             yield FileFindings(**json.loads(found.as_py()))
 

@@ -54,7 +54,7 @@ class Features:
         self.commits = Check("I3", "commits match their finite content", _MAKE_AGAIN)
         self.frames = Check("I2", "every frame is there once, in order", _MAKE_AGAIN)
         self.n_frames = 0
-        self._digests: dict[str, str] = {}
+        self._digests: dict[str, bytes] = {}
 
     @property
     def content_hash(self) -> str | None:
@@ -63,7 +63,7 @@ class Features:
             return None
         total = hashlib.sha256()
         for link_id in sorted(self._digests):
-            total.update(link_id.encode() + bytes.fromhex(self._digests[link_id]))
+            total.update(link_id.encode() + self._digests[link_id])
         return total.hexdigest()
 
     def add(self, found: FileFindings) -> None:
@@ -79,7 +79,8 @@ class Features:
             for offender in offenders:
                 check.add_offender(offender)
         self.n_frames += found.n_frames
-        self._digests |= found.digests
+        for link_id, digest in found.digests.items():
+            self._digests[link_id] = bytes.fromhex(digest)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,9 @@ def verify_run(
     features = Features()
     chosen, n_files = _choose_files(current, sample)
     check_files = check_files or FileCheck(store, settings.frames_per_s, settings.width).check_all
-    for found in check_files(chosen, on_step):
+    findings = check_files(chosen, on_step)
+    del chosen
+    for found in findings:
         features.add(found)
     allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
     notes += [f"a job is at work: {lease.describe()}" for lease in leases]
