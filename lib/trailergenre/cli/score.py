@@ -85,8 +85,8 @@ def score(
     settings = load_config(config or (), overrides or ())
     rows, cells = _read_arguments(links, url_column, settings)
     model = open_bundle(bundle or settings.score.bundle or _find_bundle(), settings)
-    settings = use_backbone(settings, model)
     table = ScoreTable(rows, model, out)
+    settings = use_backbone(settings, model)
     todo = [
         place
         for place, cell in enumerate(cells)
