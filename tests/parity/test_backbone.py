@@ -14,7 +14,7 @@ from trailergenre.base.config import BackboneConfig, Config, LimitsConfig
 from trailergenre.base.records import INCEPTION_V3_FRAME as FORM
 from trailergenre.base.sandbox.children import Deadline
 from trailergenre.base.storage import hash_file
-from trailergenre.features.backbone import load_embedder, read_manifest
+from trailergenre.features.backbone import load_embedder, read_manifest, weight_rounding
 from trailergenre.features.backbone.artefact import read_weights, write_manifest
 from trailergenre.features.backbone.export import export_backbone
 from trailergenre.features.backbone.int8 import (
@@ -139,7 +139,9 @@ def int8(artefact: Path, clips: list[np.ndarray], tmp_path_factory: pytest.TempP
     """What `backbone export --precision int8` writes; Keras's part of it is done once."""
     directory = shutil.copytree(artefact, tmp_path_factory.mktemp("int8") / "inception")
     manifest, network = read_manifest(directory), directory / "network.onnx"
-    calibration = quantize_network(network, clips, weights="random", on_step=lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weight_rounding, "MAX_FRAMES", 4)  # each takes seconds
+        calibration = quantize_network(network, clips, weights="random", on_step=lambda *_: None)
     files = manifest.files | {network.name: hash_file(network)}
     update = {"precision": "int8", "calibration": calibration, "files": files}
     write_manifest(directory, manifest.model_copy(update=update))

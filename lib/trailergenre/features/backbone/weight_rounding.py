@@ -28,7 +28,7 @@ PATCHES = 64
 """Most positions of a convolution in each of them: all that an 8x8 picture has."""
 
 _BATCH = 4
-_GROUP_BYTES = 1 << 27
+_GROUP_BYTES = 1 << 29
 """Bounds memory: the inputs of as many convolutions are measured at once."""
 _DAMPING = 0.01
 """Share of the mean of the diagonal that is added to it: patches are fewer than weights."""
