@@ -1,8 +1,9 @@
 """Quantization of an fp32 network to 8-bit integers, and its distance from fp32.
 
-Activations are uint8 and weights int8 per channel, in ONNX's QDQ format. Weights are rounded so
-that their errors cancel each other. The first convolutions stay fp32, as few as bring the features
-near enough (docs/decisions/0035-int8-trained.md).
+Activations are uint8 and weights int8 per channel, in ONNX's QDQ format. Before that, channels
+between the first convolutions are scaled, and weights are rounded so that their errors cancel each
+other. The first convolutions stay fp32, as few as bring the features near enough
+(docs/decisions/0035-int8-trained.md).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trailergenre.base.onnx_session import Session, open_session
 from trailergenre.base.progress import OnStep
 from trailergenre.base.records import FeatureArray, FrameArray
 from trailergenre.features.backbone.artefact import Quantization
+from trailergenre.features.backbone.channel_scaling import equalise_channels
 from trailergenre.features.backbone.saturation import is_exact, run_onnxruntime
 from trailergenre.features.backbone.weight_rounding import round_weights
 
@@ -190,6 +192,8 @@ class _Prepared:
         self._network = onnx.load(prepared)
         self._nodes = [node for node in self._network.graph.node if node.op_type == "Conv"]
         self.convolutions = [node.name for node in self._nodes]
+        equalise_channels(self._network, self._nodes[:MAX_FP32], frames)
+        onnx.save(self._network, prepared)
         augmented = str(directory / "augmented.onnx")
         calibrator = create_calibrator(prepared, _QUANTIZED, augmented_model_path=augmented)
         calibrator.collect_data(reader)

@@ -212,6 +212,8 @@ def test_features_of_another_size_keep_their_sign(tmp_path: Path) -> None:
 def test_as_few_convolutions_stay_fp32_as_bring_the_features_near(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On so small a network, scaled channels come as near as fp32 in the first convolution.
+    monkeypatch.setattr(int8, "equalise_channels", lambda *_: None)
     alone = quantize(make_network(tmp_path / "network.onnx", KERNELS))
     monkeypatch.setattr(int8, "MAX_RMS_SHARE", 0.99 * alone.rms_share)
     path = make_network(tmp_path / "network.onnx", KERNELS)
