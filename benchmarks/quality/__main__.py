@@ -1,6 +1,6 @@
 """How good the models are, and what they cost: measured by the project's own commands.
 
-    make quality                 the goals G0 to G3, about 20 minutes on 2 cores
+    make quality                 the goals G0 to G3, about 25 minutes on 2 cores
     make quality PART=trailers   one part
     make quality PART=costs      time and memory of the trainers, about an hour
 

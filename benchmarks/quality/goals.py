@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import mean, stdev
 from typing import Any
 
 EXPORT_BAR = 1e-6
@@ -69,9 +70,9 @@ def _exported(found: dict[str, Any]) -> Iterator[_Check]:
 
 def _shuffled(found: dict[str, Any]) -> Iterator[_Check]:
     # Of AUC: chance is .5 exactly, while the mAP of chance lies above the prior on few movies.
-    auc = found["models"]["shuffled labels"]["macro_auc"]
-    what = "1,807 trailers: AUC of the shuffled control minus .5, in standard deviations"
-    yield "control", what, (auc["mean"] - 0.5) / auc["spread"], "<=", 2.0
+    aucs = found["control_auc"]
+    what = "1,807 trailers: AUC of shuffled controls minus .5, in standard deviations over seeds"
+    yield "control", what, (mean(aucs) - 0.5) / stdev(aucs), "<=", 2.0
 
 
 def _driver(found: dict[str, Any]) -> Iterator[_Check]:

@@ -14,6 +14,7 @@ from quality.commands import data_directory, prepare_mmtf, read_folds, run_job
 from trailergenre.models.bundle import Bundle
 
 MEASURES = ("mean_ap", "micro_ap", "weighted_ap", "sample_ap", "precision_at_3", "macro_auc")
+MIN_MOVIES = 20
 COMMON = ("--cross-validate", "--set", 'rows.statistics=["mean"]')
 FOREST = ("--set", "forest.max_depth=25", "--set", "forest.min_rows_per_leaf=3")
 MODELS = {
@@ -25,20 +26,35 @@ MODELS = {
     "one forest per genre, MLlib": ("--trainer", "mllib", "--set", "forest.trees=60", *FOREST),
 }
 CONTROL = ("--model", "logistic", "--trainer", "sklearn", "--shuffle-labels")
+CONTROL_SEEDS = range(1, 11)
+"""Of folds and permutations: the control of one seed alone may be well above chance."""
 
 
 def measure_trailers(work: Path) -> dict[str, Any]:
     """Every model on all 1,807 trailers and 19 genres."""
     run = work / "mmtf"
     prepared = prepare_mmtf(work, run)
-    found = _measure_models(work, run, MODELS | {"shuffled labels": CONTROL}, min_movies=20)
+    found = _measure_models(work, run, MODELS | {"shuffled labels": CONTROL}, min_movies=MIN_MOVIES)
     folds = read_folds(work / "mmtf-logistic-scikit-learn")
     balanced = [measure_balanced(run, fold) for fold in folds]
     found["models"]["logistic, balanced class weights (not an option here)"] = _spread(balanced)
+    found["control_auc"] = [_control_auc(work, run, seed) for seed in CONTROL_SEEDS]
     return {
         "data": "MMTF-14K trailer_visual_avg.csv, MovieLens genres",
         "rows": prepared["rows"],
     } | found
+
+
+def _control_auc(work: Path, run: Path, seed: int) -> float:
+    """AUC of models of shuffled labels, mean over five folds."""
+    options = (*COMMON, "--set", f"dataset.min_movies_per_genre={MIN_MOVIES}")
+    directory = work / f"{run.name}-control-{seed}"
+    run_job(
+        *("train_model", run, "--bundle", directory),
+        *(*options, "--set", f"dataset.seed={seed}", *CONTROL),
+    )
+    aucs = [fold.manifest.test.measures["model"]["macro_auc"] for fold in read_folds(directory)]
+    return float(np.mean(aucs))
 
 
 def measure_imdb_trailers(work: Path) -> dict[str, Any]:
