@@ -32,9 +32,20 @@ def group_by_file(outcomes: pa.Table, per_link: Sequence[str] = ("link_id",)) ->
 
     Its columns are `REFERENCE_COLUMNS`, and NAME_list for each column in `per_link`.
     """
-    named = outcomes.filter(pc.equal(outcomes["outcome"], Outcome.OK.value))
+    named = outcomes.select(["outcome", *REFERENCE_COLUMNS, *per_link])
+    texts = [name for name in REFERENCE_COLUMNS if schemas.OUTCOMES.field(name).type == pa.string()]
+    for name in texts:  # of a million links, the same texts again and again take half a gigabyte
+        named = _replace(named, name, named[name].dictionary_encode())
+    named = named.filter(pc.equal(named["outcome"], Outcome.OK.value)).unify_dictionaries()
     lists: list[tuple[str, str]] = [(name, "list") for name in per_link]
-    return named.group_by(list(REFERENCE_COLUMNS)).aggregate(lists).sort_by("features_file")
+    files = named.group_by(list(REFERENCE_COLUMNS)).aggregate(lists)
+    for name in texts:
+        files = _replace(files, name, files[name].cast(pa.string()))
+    return files.sort_by("features_file")
+
+
+def _replace(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, column)
 
 
 def rows_of_file(file: Mapping[str, Any]) -> pa.Table:
@@ -43,12 +54,8 @@ def rows_of_file(file: Mapping[str, Any]) -> pa.Table:
     n_links = len(file["link_id_list"])
     same = {name: file[name] for name in REFERENCE_COLUMNS} | {"outcome": Outcome.OK.value}
     columns = lists | {name: [value] * n_links for name, value in same.items()}
-    fields = [pa.field(name, _type_of(name)) for name in columns]
+    fields = [schemas.OUTCOMES.field(name) for name in columns]
     return pa.table(columns, schema=pa.schema(fields))
-
-
-def _type_of(column: str) -> pa.DataType:
-    return pa.string() if column == "_file" else schemas.OUTCOMES.field(column).type
 
 
 def iter_features(

@@ -30,10 +30,8 @@ def check_files(spark: SparkSession, check: FileCheck) -> CheckFiles:
                 texts = [json.dumps(asdict(each)) for each in found]
                 yield pa.RecordBatch.from_pydict({"found": texts})
 
-        paths = current["_file"].cast(pa.string())  # Arrow makes no lists of dictionaries
-        current = current.set_column(current.schema.get_field_index("_file"), "_file", paths)
         work = distribute(spark, features_table.group_by_file(current, PER_LINK))
-        del current, paths
+        del current
         release_memory()
         for found in to_arrow(work.mapInArrow(read, "found string"))["found"]:
             yield FileFindings(**json.loads(found.as_py()))

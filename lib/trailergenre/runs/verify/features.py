@@ -25,7 +25,7 @@ _MAKE_AGAIN = (
 )
 
 
-PER_LINK = ("link_id", "frames", "pictures_s", "_file")
+PER_LINK = ("link_id", "frames", "pictures_s")
 """Columns of the outcomes that a file is checked against, besides `REFERENCE_COLUMNS`."""
 
 
@@ -54,7 +54,7 @@ class Features:
         self.commits = Check("I3", "commits match their finite content", _MAKE_AGAIN)
         self.frames = Check("I2", "every frame is there once, in order", _MAKE_AGAIN)
         self.n_frames = 0
-        self._digests: dict[str, bytes] = {}
+        self._digests: list[bytes] = []  # link id and digest of each link
 
     @property
     def content_hash(self) -> str | None:
@@ -62,8 +62,8 @@ class Features:
         if not self.files.holds:
             return None
         total = hashlib.sha256()
-        for link_id in sorted(self._digests):
-            total.update(link_id.encode() + self._digests[link_id])
+        for digest in sorted(self._digests):
+            total.update(digest)
         return total.hexdigest()
 
     def add(self, found: FileFindings) -> None:
@@ -79,8 +79,9 @@ class Features:
             for offender in offenders:
                 check.add_offender(offender)
         self.n_frames += found.n_frames
-        for link_id, digest in found.digests.items():
-            self._digests[link_id] = bytes.fromhex(digest)
+        self._digests += (
+            link_id.encode() + bytes.fromhex(digest) for link_id, digest in found.digests.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,7 @@ class FileCheck:
         return found
 
     def _open(self, path: str, rows: pa.Table, found: FileFindings) -> pa.Table | None:
-        sources = ", ".join(sorted(set(rows["_file"].to_pylist())))
-        where = f"({len(rows)} links of {sources} refer to it)"
+        where = f"(outcomes of {len(rows)} links refer to it)"
         try:
             table = tables.read_content_addressed(self.store, "features", path)
         except (StorageError, SchemaError) as error:

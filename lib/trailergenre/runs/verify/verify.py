@@ -48,48 +48,51 @@ def verify_run(
     rows, outcomes_files = _read_outcomes(store, fingerprint)
     current = outcomes_table.current_outcomes(rows)
     tables.release_memory()
-    features = Features()
+    allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
+    notes += [f"a job is at work: {lease.describe()}" for lease in leases]
+    weak_sandboxes = accounting.list_weak_sandboxes(current)
+    by_outcome = accounting.count_outcomes(ready, current)
+    outcome_checks = [
+        accounting.check_links(ready, current),
+        accounting.check_references(current, fingerprint),
+    ]
+    bounds_checks = [bounds.check_connections(rows, allowed), bounds.check_limits(rows, allowed)]
+    known_files = set(pc.unique(rows["features_file"]).to_pylist())
     chosen, n_files = _choose_files(current, sample)
+    del rows, current  # of a million links, a gigabyte
+    tables.release_memory()
     check_files = check_files or FileCheck(store, settings.frames_per_s, settings.width).check_all
-    findings = check_files(chosen, on_step)
+    features, findings = Features(), check_files(chosen, on_step)
     del chosen
     for found in findings:
         features.add(found)
-    allowed, notes = bounds.parse_allowed(read_starts(store, "featurize"))
-    notes += [f"a job is at work: {lease.describe()}" for lease in leases]
     is_whole = features.files.checked == n_files
     if not is_whole:
         notes.append(f"{features.files.checked} of {n_files} features files were read")
     checks = [
         *list_checks,
-        accounting.check_links(ready, current),
-        accounting.check_references(current, fingerprint),
+        *outcome_checks,
         features.frames,
         outcomes_files,
         features.files,
         features.commits,
         hygiene.check_unfinished(store, is_held=bool(leases)),
         *([hygiene.check_scratch()] if store.is_local else []),
-        hygiene.check_foreign(
-            store, fingerprint, set(pc.unique(rows["features_file"]).to_pylist())
-        ),
+        hygiene.check_foreign(store, fingerprint, known_files),
     ]
     if not settings.is_external:
-        checks += [
-            hygiene.check_kept_frames(store, settings.frames_key, ready.to_pylist),
-            bounds.check_connections(rows, allowed),
-            bounds.check_limits(rows, allowed),
-        ]
+        checks.append(hygiene.check_kept_frames(store, settings.frames_key, ready.to_pylist))
+        checks += bounds_checks
     return Verification(
         run=str(store),
         features=fingerprint,
         content_hash=features.content_hash if outcomes_files.holds and is_whole else None,
         links=len(ready),
-        by_outcome=accounting.count_outcomes(ready, current),
+        by_outcome=by_outcome,
         frames=features.n_frames,
         settings=[session.model_dump(mode="json") for session in allowed],
         checks=checks,
-        notes=notes + accounting.list_weak_sandboxes(current),
+        notes=notes + weak_sandboxes,
     )
 
 

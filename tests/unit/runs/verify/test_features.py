@@ -61,7 +61,7 @@ def test_a_damaged_or_missing_features_file_is_named(
     report = run.verify()
     (offender,) = found(report)["I3 features files match their rows"]
     assert path in offender
-    assert "of outcomes/" in offender
+    assert "links refer to it" in offender
     assert report.content_hash is None
 
 
