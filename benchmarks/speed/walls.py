@@ -42,7 +42,10 @@ def measure_walls(inputs: Inputs, wanted: Collection[str]) -> Findings:
         "train, scikit-learn": ("train", run, *model, "--trainer", "sklearn", *settings),
         "predict": ("predict", run, *model, *spark),
         "evaluate": ("evaluate", run, *model, *spark),
+        "verify, all files": ("verify", run, *spark),
     }
+    for table in ("links", "outcomes", "scores"):
+        commands[f"export {table}"] = ("export", run, table, "--out", str(work / f"{table}.csv"))
     figures: dict[str, object] = {"links": LINKS, "links_a_file": LINKS_A_FILE, "width": WIDTH}
     peaks, status_s = [], 0.0
     for name, words in commands.items():
