@@ -1,7 +1,6 @@
 """Kills of worker, executor and driver on real Spark: a killed run ends as if nobody had killed it.
 
-Every point for the worker, two for the executor, one for the driver; `make soak` runs all of them
-on several lists.
+Every point for the worker, one for the driver; `make soak` runs all of them on several lists.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 POINTS = list(Point)[: list(Point).index(Point.OUTCOMES_WRITTEN) + 1]
 """The points that `featurize` passes."""
-"""Before and after the commit; the other points of executor and driver are left to the soak."""
 SEEDS = [int(seed) for seed in os.environ.get("TRAILERGENRE_SEEDS", "0").split(",")]
 """Each gives another list; `make soak` takes several."""
 

@@ -27,7 +27,8 @@ from trailergenre.spark.session import slots, spark_session
 from trailergenre.spark.worker_checks import SCORING, check_packages, check_storage_is_shared
 
 run, bundles, backbone = sys.argv[1:]
-small = ['rows.statistics=["mean"]', "dataset.min_movies_per_genre=5", "forest.trees=2"]
+small = ['rows.statistics=["mean"]', "dataset.min_movies_per_genre=5", "forest.trees=2",
+         "forest.max_depth=3"]
 small = [word for setting in small for word in ("--set", setting)]
 codes = {}
 

@@ -100,6 +100,7 @@ def test_kept_videos_are_downloaded_once_for_all_settings_and_give_the_same_byte
         assert counts == {("ok", 3 * settings.frames_per_s): 2, ("unavailable", 0): 1}
 
 
+@pytest.mark.soak  # with `spark/test_featurize.py`, and kept videos as a user keeps them
 def test_kept_frames_give_the_same_bytes_and_are_not_decoded_again_by_another_network(
     options: Options, server: FileServer, plain: Path, other: Path, driver: Driver, tmp_path: Path
 ) -> None:
