@@ -119,8 +119,7 @@ class Bench:
         links = LinksConfig(allowed_roots=(str(self.root),))
         network = NetworkConfig(allow=(allow or self.server.address,))
         settings = stream_settings(Config(links=links, network=network, limits=bounds), FORM)
-        with patch("trailergenre.videos.downloader.BACKOFF_MAX_S", 0.01):
-            (record,) = embed_links(as_links([url]), settings, self.embedder)
+        (record,) = embed_links(as_links([url]), settings, self.embedder)
         return record
 
     def stable(self, detail: str) -> str:
@@ -133,7 +132,9 @@ class Bench:
 @contextmanager
 def open_bench(embedder: Embedder, clip: bytes, root: Path) -> Iterator[Bench]:
     """Serve and set traps while the block runs."""
-    with answer() as server, traps() as set_traps:
+    # Patched once: links are brought in threads.
+    no_waits = patch("trailergenre.videos.downloader.BACKOFF_MAX_S", 0.01)
+    with answer() as server, traps() as set_traps, no_waits:
         bench = Bench(server, set_traps, embedder, clip, root)
         try:
             yield bench
