@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,8 @@ def export_backbone(
             exported = networks.for_onnx(model)
             # Keras exports a model only after a call.
             exported(np.zeros((1, *spec.input.shape), np.uint8))
-            exported.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
+            with collect_often():
+                exported.export(str(unfinished / ONNX_FILE), format="onnx", verbose=False)
             _check_parity(model, unfinished / ONNX_FILE, spec)
         write_weights(unfinished / WEIGHTS_FILE, arrays)
         calibration = None
@@ -97,6 +100,25 @@ def export_backbone(
         )
         write_manifest(unfinished, manifest)
     return manifest
+
+
+@contextmanager
+def collect_often() -> Iterator[None]:
+    """Collect reference cycles sooner, and none that were there before.
+
+    Keras's converter leaves copies of all weights in cycles: gigabytes, in objects too few for
+    Python to look.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.collect()  # tells Python that few objects are left to look at
+    gc.set_threshold(before[0], 3, 3)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+        gc.collect()
 
 
 def _check_parity(
