@@ -45,13 +45,8 @@ def measure_walls(inputs: Inputs, wanted: Collection[str]) -> Findings:
         "verify, all files": ("verify", run, *spark),
     }
     for table in ("links", "outcomes", "scores"):
-        commands[f"export {table}"] = (
-            "export",
-            run,
-            table,
-            "--out",
-            str(work / f"exported-{table}.csv"),
-        )
+        out = str(work / f"exported-{table}.csv")
+        commands[f"export {table}"] = ("export", run, table, "--out", out)
     figures: dict[str, object] = {"links": LINKS, "links_a_file": LINKS_A_FILE, "width": WIDTH}
     peaks, status_s = [], 0.0
     for name, words in commands.items():
