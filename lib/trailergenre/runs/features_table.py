@@ -38,7 +38,8 @@ def group_by_file(outcomes: pa.Table, per_link: Sequence[str] = ("link_id",)) ->
         named = _replace(named, name, named[name].dictionary_encode())
     named = named.filter(pc.equal(named["outcome"], Outcome.OK.value)).unify_dictionaries()
     lists: list[tuple[str, str]] = [(name, "list") for name in per_link]
-    files = named.group_by(list(REFERENCE_COLUMNS)).aggregate(lists)
+    # In one thread, since others would give the links of a file in any order.
+    files = named.group_by(list(REFERENCE_COLUMNS), use_threads=False).aggregate(lists)
     for name in texts:
         files = _replace(files, name, files[name].cast(pa.string()))
     return files.sort_by("features_file")
