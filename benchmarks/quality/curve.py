@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from quality.commands import prepare_mmtf
+from quality.trailers import MIN_MOVIES
 from trailergenre.base.config import DatasetConfig, LogisticConfig, RowsConfig
 from trailergenre.base.records import TruthArray
 from trailergenre.base.storage import Store
@@ -27,9 +28,6 @@ SIZES = (50, 100, 200, 400, 800)
 MOVIES_OF_A_GENRE = (5, 10, 20, 50, 100)
 DRAWS = 3
 """Random parts of each size and fold."""
-MIN_MOVIES = 20
-"""As for the other figures on these trailers."""
-
 _Rows = NDArray[np.float32]
 
 

@@ -75,8 +75,11 @@ def test_a_list_becomes_features_and_a_model_becomes_scores(
     assert verify_run(Store(run), ended.summary["features"]).holds
     # No address came to the JVM, in which no class for s3 is.
     fingerprint = make_run(Store(trained), make_movies(40, frames=2))
-    small = ("dataset.min_movies_per_genre=5", "forest.trees=3", "forest.max_depth=3")
-    settings = [word for s in (*small, 'rows.statistics=["mean"]') for word in ("--set", s)]
+    small = (
+        *("dataset.min_movies_per_genre=5", "forest.trees=3", "forest.max_depth=3"),
+        'rows.statistics=["mean"]',
+    )
+    settings = [word for setting in small for word in ("--set", setting)]
     model = ("--bundle", "s3://bucket/bundle")
     facts = run_job(driver, "train_model", trained, *model, "--trainer", "mllib", *settings)
     assert facts["trainer"] == "mllib"

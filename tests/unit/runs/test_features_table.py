@@ -24,10 +24,9 @@ def test_links_of_a_file_come_in_the_order_of_the_outcomes() -> None:
         for piece in range(40)
     ]
     outcomes = pa.concat_tables(pieces)
-    files = group_by_file(outcomes)
+    files, rows = group_by_file(outcomes), outcomes.to_pylist()
     assert files["features_file"].to_pylist() == ["a", "b"]
     for path, links in zip("ab", files["link_id_list"].to_pylist(), strict=True):
-        rows = outcomes.to_pylist()
         named = [r["link_id"] for r in rows if (r["features_file"], r["outcome"]) == (path, "ok")]
         assert links == named
     texts = ("commit", "features_file", "features_sha256")
